@@ -1,0 +1,845 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef PINION_VFIOCTL_H
+#define PINION_VFIOCTL_H
+
+/*
+ * VFIO with a type 1 IOMMU, one function for each thing a driver asks of it.
+ *
+ *     container (an address space)    group (the key to it)        device (one function)
+ *     ----------------------------    ---------------------        ---------------------
+ *     pinion_vfio_container_open()
+ *                                     pinion_vfio_group_open()
+ *     pinion_vfio_iommu_info()                                     pinion_vfio_device_open()
+ *     pinion_vfio_dma_map()                                        pinion_vfio_device_reset()
+ *                                                                  pinion_vfio_region_map()
+ *                                                                  pinion_vfio_irq_enable()
+ *                                                                  pinion_vfio_bus_master_set(on)
+ *     ... the device works; registers through mmio.h ...
+ *                                                                  pinion_vfio_bus_master_set(off)
+ *                                                                  pinion_vfio_irq_disable()
+ *                                                                  pinion_vfio_region_unmap()
+ *     pinion_vfio_dma_unmap()                                      pinion_vfio_device_close()
+ *                                     pinion_vfio_group_close()
+ *     pinion_vfio_container_close()
+ *
+ * The IOMMU exists once the first group is in the container: no map and no info before. The group
+ * number comes from the function's iommu_group link; every function of the group must be bound to
+ * vfio-pci or to no driver at all (the group is "viable"), else -EBUSY, and
+ * pinion_vfio_group_blockers() names those that are not.
+ *
+ * Threads: any call from any thread; two that change COMMAND at once can lose a change.
+ * Processes: the three descriptors can be passed; whoever holds the container can map its own
+ * memory into it, and unmap any.
+ *
+ * Death: with the last descriptor of the *device* the kernel turns bus mastering off and resets
+ * the device, and no transfer follows. With the last of the *container* (its groups closed too)
+ * mappings and pins end. So a second process may hold a copy of the container, to keep mappings
+ * and pins beyond the driver's death; a copy of the device, or a mapping of its BAR, must never
+ * be held elsewhere: the device would go on writing. All are closed on exec, not on fork: a child
+ * that does not exec closes its device descriptor and unmaps the BARs.
+ *
+ * Caveats, each with its remedy:
+ *  - Memory mapped counts against RLIMIT_MEMLOCK, hugepages too: -ENOMEM. Raise it (ulimit -l,
+ *    LimitMEMLOCK=) for users without CAP_IPC_LOCK.
+ *  - 65,535 mappings a container (dma_entry_limit of vfio_iommu_type1): merge neighbours.
+ *  - Ranges differ by machine: 39-bit apertures, and on x86 a hole at 0xfee00000. Ask
+ *    pinion_vfio_iommu_info() first. IOVA 0 is accepted; do not hand it out, it looks like NULL.
+ *  - An unmap that cuts a mapping is refused, one that spans nothing unmaps 0 bytes: -EIO here.
+ *  - /dev/vfio/N is root's. chown it, and a plain user runs the whole cycle.
+ *  - The group stays busy while any descriptor of it is open anywhere: -EBUSY on a second open.
+ *  - Under -std=c99 or -std=c11 libc hides POSIX: include this header first, or define
+ *    _DEFAULT_SOURCE.
+ *
+ * Errors are -errno; every call may also give what open(2), ioctl(2) and mmap(2) give. errno
+ * itself is left undefined. A call that fails holds nothing.
+ *
+ * Sources: <linux/vfio.h>, Documentation/driver-api/vfio.rst, drivers/vfio of Linux.
+ * Needs libc and the kernel's UAPI headers. C99, C11, C++17; includes no other header of ours.
+ */
+
+#if !defined(_DEFAULT_SOURCE) && !defined(_FEATURES_H)
+#define _DEFAULT_SOURCE 1
+#endif
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <linux/pci_regs.h>
+#include <linux/vfio.h>
+
+#ifndef O_CLOEXEC
+#error "POSIX is hidden: include pinion/vfioctl.h first, or define _DEFAULT_SOURCE"
+#endif
+
+/* Where IOMMU groups and the vfio nodes stand: any expressions of type const char *, so that a
+ * test can name a tree of its own. */
+#ifndef PINION_VFIO_SYSFS_GROUPS
+#define PINION_VFIO_SYSFS_GROUPS "/sys/kernel/iommu_groups"
+#endif
+#ifndef PINION_VFIO_DEV
+#define PINION_VFIO_DEV "/dev/vfio"
+#endif
+
+#define PINION_VFIO_PATH_LEN 512
+#define PINION_VFIO_RANGES 32u
+
+/* Most bytes an info ioctl may ask for: those of the kernel stay below a few hundred. */
+#define PINION_VFIO_INFO_MAX 65536u
+
+/* MSI-X has at most 2048 vectors (PCI Local Bus Specification 3.0, 6.8.2.3). */
+#define PINION_VFIO_VECTORS 2048u
+
+/* IOVAs from start to last, both included: a range can end at 2^64 - 1. */
+struct pinion_vfio_range {
+	uint64_t start, last;
+};
+
+/*
+ * What the IOMMU of a container can do. page_sizes: bit n is set when pages of 2^n bytes exist.
+ * dma_avail: mappings that can still be made; 0 when the kernel (before 5.10) does not say, or
+ * when none can.
+ */
+struct pinion_vfio_iommu {
+	uint64_t page_sizes;
+	uint32_t dma_avail;
+	uint32_t nr_ranges;
+	struct pinion_vfio_range range[PINION_VFIO_RANGES];
+};
+
+/* A region of a device: len bytes at offset of the device descriptor; VFIO_REGION_INFO_FLAG_*. */
+struct pinion_vfio_region {
+	uint64_t offset, len;
+	uint32_t flags;
+};
+
+/* -errno after a failed call, and never 0: so the compiler knows as well that results which a
+ * caller reads only after success have been written. */
+static inline int pinion_vfio_errno(void)
+{
+	return errno > 0 ? -errno : -EIO;
+}
+
+/* ioctl(2), not broken off by a signal; its result, or -errno. */
+static inline int pinion_vfio_ioctl(int fd, unsigned long request, void *arg)
+{
+	int n;
+
+	do
+		n = ioctl(fd, request, arg);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? pinion_vfio_errno() : n;
+}
+
+/* The same for a request whose argument is a number, not an address. */
+static inline int pinion_vfio_ioctl_value(int fd, unsigned long request, unsigned long value)
+{
+	int n;
+
+	do
+		n = ioctl(fd, request, value);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? pinion_vfio_errno() : n;
+}
+
+/* After EINTR the descriptor is closed all the same: close(2), "Dealing with error". */
+static inline int pinion_vfio_close(int fd)
+{
+	return close(fd) < 0 && errno != EINTR ? pinion_vfio_errno() : 0;
+}
+
+/* Open a node of /dev/vfio; the descriptor, or -errno. */
+static inline int pinion_vfio_open_node(const char *name)
+{
+	char path[PINION_VFIO_PATH_LEN];
+	const int n = snprintf(path, sizeof(path), "%s/%s", PINION_VFIO_DEV, name);
+	int fd;
+
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return -ENAMETOOLONG;
+	do
+		fd = open(path, O_RDWR | O_CLOEXEC);
+	while (fd < 0 && errno == EINTR);
+	return fd < 0 ? pinion_vfio_errno() : fd;
+}
+
+/*
+ * Open an empty container. Undo with pinion_vfio_container_close().
+ *
+ * -ENOENT, -ENODEV  no vfio: modprobe vfio-pci
+ * -ENOTSUP          another version of VFIO, or no type 1 IOMMU: modprobe vfio_iommu_type1
+ */
+static inline int pinion_vfio_container_open(int *container)
+{
+	const int fd = pinion_vfio_open_node("vfio");
+
+	if (fd < 0)
+		return fd;
+	if (pinion_vfio_ioctl_value(fd, VFIO_GET_API_VERSION, 0) != VFIO_API_VERSION ||
+	    pinion_vfio_ioctl_value(fd, VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU) != 1) {
+		close(fd);
+		return -ENOTSUP;
+	}
+	*container = fd;
+	return 0;
+}
+
+/* Undo pinion_vfio_container_open(). Mappings go with the last descriptor of container, groups
+ * and devices. */
+static inline int pinion_vfio_container_close(int container)
+{
+	return pinion_vfio_close(container);
+}
+
+/* Has the container its IOMMU yet? Until then the kernel answers every IOMMU request EINVAL. */
+static inline bool pinion_vfio_iommu_is_set(int container)
+{
+	struct vfio_iommu_type1_info info;
+
+	memset(&info, 0, sizeof(info));
+	info.argsz = sizeof(info);
+	return pinion_vfio_ioctl(container, VFIO_IOMMU_GET_INFO, &info) == 0;
+}
+
+/* Put an open group into a container; see pinion_vfio_group_open(). */
+static inline int pinion_vfio_group_join(int group_fd, int container)
+{
+	struct vfio_group_status status;
+	int err;
+
+	memset(&status, 0, sizeof(status));
+	status.argsz = sizeof(status);
+	err = pinion_vfio_ioctl(group_fd, VFIO_GROUP_GET_STATUS, &status);
+	if (err < 0)
+		return err;
+	if ((status.flags & VFIO_GROUP_FLAGS_VIABLE) == 0 ||
+	    (status.flags & VFIO_GROUP_FLAGS_CONTAINER_SET) != 0)
+		return -EBUSY;
+	err = pinion_vfio_ioctl(group_fd, VFIO_GROUP_SET_CONTAINER, &container);
+	if (err < 0 || pinion_vfio_iommu_is_set(container))
+		return err;
+	return pinion_vfio_ioctl_value(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
+}
+
+/*
+ * Open an IOMMU group and put it into the container, which gets its IOMMU with the first group.
+ * Undo with pinion_vfio_group_close().
+ *
+ * -ENOENT  no /dev/vfio/N: no function of the group is bound to vfio-pci
+ * -EACCES  not yours: chown /dev/vfio/N
+ * -EBUSY   someone has the group open, or it is not viable: pinion_vfio_group_blockers()
+ * -EPERM   the IOMMU does not isolate interrupts: see allow_unsafe_interrupts of vfio_iommu_type1
+ */
+static inline int pinion_vfio_group_open(unsigned group, int container, int *fd)
+{
+	char name[16];
+	int g, err;
+
+	snprintf(name, sizeof(name), "%u", group);
+	g = pinion_vfio_open_node(name);
+	if (g < 0)
+		return g;
+	err = pinion_vfio_group_join(g, container);
+	if (err < 0) {
+		/* The close takes the group out of the container again. */
+		close(g);
+		return err;
+	}
+	*fd = g;
+	return 0;
+}
+
+/* Undo pinion_vfio_group_open(). The group stays in use until its devices are closed as well. */
+static inline int pinion_vfio_group_close(int fd)
+{
+	return pinion_vfio_close(fd);
+}
+
+/*
+ * Does a driver of this name leave the group viable? Those that let the user own DMA do: drivers
+ * with driver_managed_dma in Linux, which are the vfio ones, pci-stub and the port driver.
+ */
+static inline bool pinion_vfio_driver_tolerated(const char *driver)
+{
+	return strstr(driver, "vfio") != NULL || strcmp(driver, "pci-stub") == 0 ||
+	       strcmp(driver, "pcieport") == 0;
+}
+
+/*
+ * Driver of a member of a group. 0 with "" when none is bound. name has PINION_VFIO_PATH_LEN
+ * bytes.
+ */
+static inline int pinion_vfio_member_driver(unsigned group, const char *member, char *name)
+{
+	char path[PINION_VFIO_PATH_LEN];
+	const char *slash;
+	ssize_t n;
+	const int len = snprintf(path, sizeof(path), "%s/%u/devices/%s/driver",
+				 PINION_VFIO_SYSFS_GROUPS, group, member);
+
+	if (len < 0 || (size_t)len >= sizeof(path))
+		return -ENAMETOOLONG;
+	name[0] = '\0';
+	n = readlink(path, name, PINION_VFIO_PATH_LEN);
+	if (n < 0)
+		return errno == ENOENT ? 0 : pinion_vfio_errno();
+	if (n == PINION_VFIO_PATH_LEN)
+		return -ENAMETOOLONG;
+	name[n] = '\0';
+	slash = strrchr(name, '/');
+	if (slash != NULL)
+		memmove(name, slash + 1, strlen(slash));
+	return 0;
+}
+
+/* Add "MEMBER (DRIVER)" to a list; a list that gets too long ends in "...", cut if need be. */
+static inline void pinion_vfio_blocker_add(char *text, size_t len, const char *member,
+					   const char *driver)
+{
+	const size_t have = strlen(text);
+	const char *comma = have > 0 ? ", " : "";
+	const int n = snprintf(text + have, len - have, "%s%s (%s)", comma, member, driver);
+
+	if (n < 0 || (size_t)n >= len - have)
+		snprintf(text + have, len - have, "%s...", comma);
+}
+
+/* Count and list the blockers among the entries of an open directory. */
+static inline int pinion_vfio_blockers_in(DIR *dir, unsigned group, char *text, size_t len)
+{
+	char driver[PINION_VFIO_PATH_LEN];
+	const struct dirent *entry;
+	int err, nr = 0;
+
+	while ((entry = readdir(dir)) != NULL) {
+		if (entry->d_name[0] == '.')
+			continue;
+		err = pinion_vfio_member_driver(group, entry->d_name, driver);
+		if (err < 0)
+			return err;
+		if (driver[0] == '\0' || pinion_vfio_driver_tolerated(driver))
+			continue;
+		pinion_vfio_blocker_add(text, len, entry->d_name, driver);
+		nr++;
+	}
+	return nr;
+}
+
+/*
+ * How many devices keep the group from being viable, or -errno; text gets them for people to
+ * read, "0000:41:00.1 (nvme), 0000:41:00.2 (xhci_hcd)", "" for none. What does not fit len bytes
+ * is left off and shown as "...". Bind those devices to vfio-pci, or unbind them.
+ *
+ * -ENOENT  no such group
+ * -EINVAL  len is 0
+ */
+static inline int pinion_vfio_group_blockers(unsigned group, char *text, size_t len)
+{
+	char path[PINION_VFIO_PATH_LEN];
+	const int n =
+		snprintf(path, sizeof(path), "%s/%u/devices", PINION_VFIO_SYSFS_GROUPS, group);
+	DIR *dir;
+	int nr;
+
+	if (len == 0)
+		return -EINVAL;
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return -ENAMETOOLONG;
+	dir = opendir(path);
+	if (dir == NULL)
+		return pinion_vfio_errno();
+	text[0] = '\0';
+	nr = pinion_vfio_blockers_in(dir, group, text, len);
+	closedir(dir);
+	return nr;
+}
+
+/*
+ * Find a capability in the buffer an info ioctl has filled: len bytes at info, whose first
+ * capability stands at the offset first (0: there is none). off gets the offset of the one with
+ * this id, of which size bytes, its header included, lie inside the buffer.
+ * The chain is walked as if it came from a stranger: it may point outside, at itself, at nothing.
+ *
+ * -ENOENT  no such capability
+ * -EBADMSG the chain leaves the buffer, is misaligned, or goes in a circle
+ */
+static inline int pinion_vfio_cap_find(const void *info, size_t len, uint32_t first, uint16_t id,
+				       size_t size, size_t *off)
+{
+	struct vfio_info_cap_header cap;
+	size_t at = first, steps = len / sizeof(cap);
+
+	for (; at != 0; at = cap.next) {
+		/* No more headers than fit: a longer walk has been somewhere twice. */
+		if (steps-- == 0 || at % sizeof(uint32_t) != 0 || len < sizeof(cap) ||
+		    at > len - sizeof(cap))
+			return -EBADMSG;
+		memcpy(&cap, (const char *)info + at, sizeof(cap));
+		if (cap.id == id) {
+			if (size > len - at)
+				return -EBADMSG;
+			*off = at;
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+/*
+ * Copy the IOVA ranges out of the filled buffer. Errors: see pinion_vfio_iommu_info(); -EBADMSG
+ * also when ranges are upside down or not in ascending order.
+ */
+static inline int pinion_vfio_iommu_ranges(const void *info, size_t len, uint32_t first,
+					   struct pinion_vfio_iommu *iommu)
+{
+	struct vfio_iommu_type1_info_cap_iova_range cap;
+	struct vfio_iova_range range;
+	size_t off = 0;
+	uint32_t i;
+	int err = pinion_vfio_cap_find(info, len, first, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
+				       sizeof(cap), &off);
+
+	if (err < 0)
+		return err == -ENOENT ? -ENOTSUP : err;
+	memcpy(&cap, (const char *)info + off, sizeof(cap));
+	off += sizeof(cap);
+	if (cap.nr_iovas > (len - off) / sizeof(range))
+		return -EBADMSG;
+	if (cap.nr_iovas > PINION_VFIO_RANGES)
+		return -E2BIG;
+	for (i = 0; i < cap.nr_iovas; i++) {
+		memcpy(&range, (const char *)info + off + i * sizeof(range), sizeof(range));
+		if (range.end < range.start || (i > 0 && range.start <= iommu->range[i - 1].last))
+			return -EBADMSG;
+		iommu->range[i].start = range.start;
+		iommu->range[i].last = range.end;
+	}
+	iommu->nr_ranges = cap.nr_iovas;
+	return 0;
+}
+
+/* How many mappings are left, 0 when the kernel does not say. */
+static inline int pinion_vfio_iommu_avail(const void *info, size_t len, uint32_t first,
+					  uint32_t *avail)
+{
+	struct vfio_iommu_type1_info_dma_avail cap;
+	size_t off = 0;
+	const int err = pinion_vfio_cap_find(info, len, first, VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL,
+					     sizeof(cap), &off);
+
+	*avail = 0;
+	if (err < 0)
+		return err == -ENOENT ? 0 : err;
+	memcpy(&cap, (const char *)info + off, sizeof(cap));
+	*avail = cap.avail;
+	return 0;
+}
+
+/* Understand a filled struct vfio_iommu_type1_info with the chain behind it, len bytes in all. */
+static inline int pinion_vfio_iommu_parse(const void *info, size_t len,
+					  struct pinion_vfio_iommu *iommu)
+{
+	struct vfio_iommu_type1_info fixed;
+	struct pinion_vfio_iommu got;
+	int err;
+
+	if (len < sizeof(fixed))
+		return -EBADMSG;
+	memcpy(&fixed, info, sizeof(fixed));
+	if ((fixed.flags & VFIO_IOMMU_INFO_CAPS) == 0 ||
+	    (fixed.flags & VFIO_IOMMU_INFO_PGSIZES) == 0)
+		return -ENOTSUP;
+	memset(&got, 0, sizeof(got));
+	got.page_sizes = fixed.iova_pgsizes;
+	err = pinion_vfio_iommu_ranges(info, len, fixed.cap_offset, &got);
+	if (err == 0)
+		err = pinion_vfio_iommu_avail(info, len, fixed.cap_offset, &got.dma_avail);
+	if (err == 0)
+		*iommu = got;
+	return err;
+}
+
+/*
+ * What the container's IOMMU can do. Ranges narrow when a group joins: ask again then.
+ *
+ * -EINVAL   the container has no group yet
+ * -ENOTSUP  the kernel (before 5.4) names no ranges: none is made up here
+ * -E2BIG    more than PINION_VFIO_RANGES ranges
+ * -EBADMSG  the kernel's answer contradicts itself
+ * -ENOMEM   no memory
+ */
+static inline int pinion_vfio_iommu_info(int container, struct pinion_vfio_iommu *info)
+{
+	struct vfio_iommu_type1_info head, *whole;
+	size_t len;
+	int err;
+
+	memset(&head, 0, sizeof(head));
+	head.argsz = sizeof(head);
+	/* Asked with too little room, the kernel answers with the room it needs. */
+	err = pinion_vfio_ioctl(container, VFIO_IOMMU_GET_INFO, &head);
+	if (err < 0)
+		return err;
+	len = head.argsz;
+	if (len > PINION_VFIO_INFO_MAX)
+		return -EBADMSG;
+	if (len < sizeof(head))
+		return -ENOTSUP;
+	whole = (struct vfio_iommu_type1_info *)calloc(1, len);
+	if (whole == NULL)
+		return -ENOMEM;
+	whole->argsz = (uint32_t)len;
+	err = pinion_vfio_ioctl(container, VFIO_IOMMU_GET_INFO, whole);
+	if (err == 0)
+		err = pinion_vfio_iommu_parse(whole, len, info);
+	free(whole);
+	return err;
+}
+
+/*
+ * Let the devices of the container read and write len bytes at addr under the address iova. The
+ * memory is pinned until it is unmapped. pre: addr, iova and len are multiples of the smallest
+ * page size; of a hugepage's, for the IOMMU to use large pages.
+ *
+ * -EINVAL  len is 0 or wraps; misaligned; outside the ranges; the container has no group
+ * -EEXIST  overlaps a mapping
+ * -ENOMEM  memlock limit (ulimit -l), or no memory
+ * -ENOSPC  no mappings left: merge neighbours
+ * -EFAULT  addr is not mapped, or not writable
+ */
+static inline int pinion_vfio_dma_map(int container, void *addr, uint64_t iova, uint64_t len)
+{
+	struct vfio_iommu_type1_dma_map map;
+
+	if (len == 0 || iova > UINT64_MAX - (len - 1) ||
+	    (uint64_t)(uintptr_t)addr > UINT64_MAX - (len - 1))
+		return -EINVAL;
+	memset(&map, 0, sizeof(map));
+	map.argsz = sizeof(map);
+	map.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
+	map.vaddr = (uint64_t)(uintptr_t)addr;
+	map.iova = iova;
+	map.size = len;
+	return pinion_vfio_ioctl(container, VFIO_IOMMU_MAP_DMA, &map);
+}
+
+/*
+ * Take the mappings in [iova, iova + len) away, and unpin their memory. pre: no device uses them.
+ *
+ * -EINVAL  len is 0 or wraps; or the range cuts a mapping: unmap what was mapped
+ * -EIO     the kernel unmapped another length than asked: part of the range was not mapped. What
+ *          was mapped there is unmapped now
+ */
+static inline int pinion_vfio_dma_unmap(int container, uint64_t iova, uint64_t len)
+{
+	struct vfio_iommu_type1_dma_unmap unmap;
+	int err;
+
+	if (len == 0 || iova > UINT64_MAX - (len - 1))
+		return -EINVAL;
+	memset(&unmap, 0, sizeof(unmap));
+	unmap.argsz = sizeof(unmap);
+	unmap.iova = iova;
+	unmap.size = len;
+	err = pinion_vfio_ioctl(container, VFIO_IOMMU_UNMAP_DMA, &unmap);
+	if (err < 0)
+		return err;
+	return unmap.size != len ? -EIO : 0;
+}
+
+/*
+ * Open a function of the group by its full name, "0000:41:00.0". The kernel enables it, with bus
+ * mastering off. Undo with pinion_vfio_device_close().
+ *
+ * -ENODEV  no such function in the group, or it is not bound to vfio-pci
+ * -EINVAL  the group has no container
+ */
+static inline int pinion_vfio_device_open(int group_fd, const char *bdf, int *device)
+{
+	char name[32];
+	int fd;
+
+	if (bdf == NULL || strlen(bdf) >= sizeof(name))
+		return -EINVAL;
+	/* The request takes a char *, and writes nothing there. */
+	memcpy(name, bdf, strlen(bdf) + 1);
+	/* The kernel makes the descriptor close-on-exec (drivers/vfio, O_CLOEXEC). */
+	fd = pinion_vfio_ioctl(group_fd, VFIO_GROUP_GET_DEVICE_FD, name);
+	if (fd < 0)
+		return fd;
+	*device = fd;
+	return 0;
+}
+
+/* Undo pinion_vfio_device_open(). With the last descriptor and BAR mapping of the device gone, it
+ * is reset and its bus mastering off. */
+static inline int pinion_vfio_device_close(int device)
+{
+	return pinion_vfio_close(device);
+}
+
+/*
+ * Reset the function. Registers lose their values, COMMAND keeps its own.
+ *
+ * -ENOTSUP  it knows no reset of its own: use the device's own (NVMe: CC.EN = 0)
+ */
+static inline int pinion_vfio_device_reset(int device)
+{
+	struct vfio_device_info info;
+	int err;
+
+	memset(&info, 0, sizeof(info));
+	info.argsz = sizeof(info);
+	err = pinion_vfio_ioctl(device, VFIO_DEVICE_GET_INFO, &info);
+	if (err < 0)
+		return err;
+	if ((info.flags & VFIO_DEVICE_FLAGS_RESET) == 0)
+		return -ENOTSUP;
+	return pinion_vfio_ioctl_value(device, VFIO_DEVICE_RESET, 0);
+}
+
+/*
+ * Where a region is: VFIO_PCI_BAR0_REGION_INDEX to BAR5, VFIO_PCI_CONFIG_REGION_INDEX.
+ *
+ * -EINVAL  no such index
+ * -ENOENT  the device has no such region: its length is 0
+ */
+static inline int pinion_vfio_region_info(int device, uint32_t index, struct pinion_vfio_region *r)
+{
+	struct vfio_region_info info;
+	int err;
+
+	memset(&info, 0, sizeof(info));
+	info.argsz = sizeof(info);
+	info.index = index;
+	err = pinion_vfio_ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &info);
+	if (err < 0)
+		return err;
+	if (info.size == 0)
+		return -ENOENT;
+	r->offset = info.offset;
+	r->len = info.size;
+	r->flags = info.flags;
+	return 0;
+}
+
+/* The protection a region allows, PROT_READ and PROT_WRITE. */
+static inline int pinion_vfio_region_prot(const struct pinion_vfio_region *r)
+{
+	int prot = PROT_NONE;
+
+	if ((r->flags & VFIO_REGION_INFO_FLAG_READ) != 0)
+		prot |= PROT_READ;
+	if ((r->flags & VFIO_REGION_INFO_FLAG_WRITE) != 0)
+		prot |= PROT_WRITE;
+	return prot;
+}
+
+/*
+ * Map the registers of a region, uncached; len gets its bytes. Undo with
+ * pinion_vfio_region_unmap(). The mapping keeps the device open: see "Death".
+ *
+ * -ENOTSUP    the region cannot be mapped (I/O ports, or shorter than a page): pread(2) and
+ *             pwrite(2) the device descriptor at the region's offset
+ * -EOVERFLOW  off_t or size_t are too small for it: -D_FILE_OFFSET_BITS=64
+ * -EINVAL     the kernel (before 4.16) keeps the MSI-X table inside the BAR from being mapped
+ * and the errors of pinion_vfio_region_info()
+ */
+static inline int pinion_vfio_region_map(int device, uint32_t index, void **addr, size_t *len)
+{
+	struct pinion_vfio_region r;
+	void *at;
+	int err;
+
+	memset(&r, 0, sizeof(r));
+	err = pinion_vfio_region_info(device, index, &r);
+	if (err < 0)
+		return err;
+	if ((r.flags & VFIO_REGION_INFO_FLAG_MMAP) == 0)
+		return -ENOTSUP;
+	if (r.len > SIZE_MAX || (uint64_t)(off_t)r.offset != r.offset)
+		return -EOVERFLOW;
+	at = mmap(NULL, (size_t)r.len, pinion_vfio_region_prot(&r), MAP_SHARED, device,
+		  (off_t)r.offset);
+	if (at == MAP_FAILED)
+		return pinion_vfio_errno();
+	*addr = at;
+	*len = (size_t)r.len;
+	return 0;
+}
+
+/* Undo pinion_vfio_region_map(). pre: no thread uses the registers any more. */
+static inline int pinion_vfio_region_unmap(void *addr, size_t len)
+{
+	return munmap(addr, len) < 0 ? pinion_vfio_errno() : 0;
+}
+
+/* Offset in the device descriptor of the 16 bits at off of configuration space. */
+static inline int pinion_vfio_config_at(int device, unsigned off, off_t *at)
+{
+	struct pinion_vfio_region r;
+	int err;
+
+	memset(&r, 0, sizeof(r));
+	err = pinion_vfio_region_info(device, VFIO_PCI_CONFIG_REGION_INDEX, &r);
+	if (err < 0)
+		return err;
+	if (off % 2 != 0 || r.len < 2 || off > r.len - 2)
+		return -EINVAL;
+	if ((uint64_t)(off_t)(r.offset + off) != r.offset + off)
+		return -EOVERFLOW;
+	*at = (off_t)(r.offset + off);
+	return 0;
+}
+
+/*
+ * Read 16 bits of configuration space at the even byte offset off, as VFIO shows it.
+ *
+ * -EINVAL  off is odd, or beyond the space
+ * -EIO     the device did not answer in full
+ */
+static inline int pinion_vfio_config_read16(int device, unsigned off, uint16_t *v)
+{
+	uint8_t le[2];
+	off_t at = 0;
+	ssize_t n;
+	const int err = pinion_vfio_config_at(device, off, &at);
+
+	if (err < 0)
+		return err;
+	do
+		n = pread(device, le, sizeof(le), at);
+	while (n < 0 && errno == EINTR);
+	if (n != (ssize_t)sizeof(le))
+		return n < 0 ? pinion_vfio_errno() : -EIO;
+	*v = (uint16_t)(le[0] | (unsigned)le[1] << 8);
+	return 0;
+}
+
+/*
+ * Write 16 bits of configuration space at the even byte offset off. VFIO lets through what it
+ * trusts a user with (COMMAND, power management), and keeps the rest: read back what matters.
+ * Errors: those of pinion_vfio_config_read16().
+ */
+static inline int pinion_vfio_config_write16(int device, unsigned off, uint16_t v)
+{
+	const uint8_t le[2] = { (uint8_t)(v & 0xff), (uint8_t)(v >> 8) };
+	off_t at = 0;
+	ssize_t n;
+	const int err = pinion_vfio_config_at(device, off, &at);
+
+	if (err < 0)
+		return err;
+	do
+		n = pwrite(device, le, sizeof(le), at);
+	while (n < 0 && errno == EINTR);
+	if (n != (ssize_t)sizeof(le))
+		return n < 0 ? pinion_vfio_errno() : -EIO;
+	return 0;
+}
+
+/*
+ * Let the device start transfers of its own, or forbid it: bit 2 of COMMAND (PCI Local Bus
+ * Specification 3.0, 6.2.2). The other bits stay; the register is read back.
+ *
+ * -ENODEV  COMMAND reads all ones: the device is gone
+ * -EIO     the bit did not take
+ */
+static inline int pinion_vfio_bus_master_set(int device, bool on)
+{
+	uint16_t was = 0, now = 0, want;
+	int err = pinion_vfio_config_read16(device, PCI_COMMAND, &was);
+
+	if (err < 0)
+		return err;
+	if (was == UINT16_MAX)
+		return -ENODEV;
+	want = (uint16_t)((was & ~(unsigned)PCI_COMMAND_MASTER) | (on ? PCI_COMMAND_MASTER : 0u));
+	err = pinion_vfio_config_write16(device, PCI_COMMAND, want);
+	if (err == 0)
+		err = pinion_vfio_config_read16(device, PCI_COMMAND, &now);
+	if (err < 0)
+		return err;
+	return ((now ^ want) & PCI_COMMAND_MASTER) != 0 ? -EIO : 0;
+}
+
+/*
+ * How many interrupts a kind has: VFIO_PCI_INTX_IRQ_INDEX, _MSI_, _MSIX_; 0 when the device has
+ * none of the kind.
+ *
+ * -EINVAL  no such kind
+ */
+static inline int pinion_vfio_irq_count(int device, uint32_t index, uint32_t *nr)
+{
+	struct vfio_irq_info info;
+	int err;
+
+	memset(&info, 0, sizeof(info));
+	info.argsz = sizeof(info);
+	info.index = index;
+	err = pinion_vfio_ioctl(device, VFIO_DEVICE_GET_IRQ_INFO, &info);
+	if (err < 0)
+		return err;
+	*nr = info.count;
+	return 0;
+}
+
+/*
+ * Have interrupts start to start + nr - 1 of a kind signal these eventfds; -1 for one that is to
+ * stay silent. One kind at a time. MSI and MSI-X before Linux 6.5 cannot grow: enable all that
+ * will be needed at once, or disable first. INTx is masked after each interrupt.
+ *
+ * -EINVAL  nr is 0 or more than the kind has; another kind is enabled; or growing, see above
+ * -EBADF   not a descriptor; -EINVAL also for one that is no eventfd
+ * -ENOSPC  no vectors left in the machine
+ * -ENOMEM  no memory
+ */
+static inline int pinion_vfio_irq_enable(int device, uint32_t index, uint32_t start,
+					 const int32_t *eventfds, uint32_t nr)
+{
+	const size_t len = sizeof(struct vfio_irq_set) + (size_t)nr * sizeof(*eventfds);
+	struct vfio_irq_set *set;
+	int err;
+
+	if (nr == 0 || nr > PINION_VFIO_VECTORS)
+		return -EINVAL;
+	set = (struct vfio_irq_set *)calloc(1, len);
+	if (set == NULL)
+		return -ENOMEM;
+	set->argsz = (uint32_t)len;
+	set->flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+	set->index = index;
+	set->start = start;
+	set->count = nr;
+	memcpy(set->data, eventfds, (size_t)nr * sizeof(*eventfds));
+	err = pinion_vfio_ioctl(device, VFIO_DEVICE_SET_IRQS, set);
+	free(set);
+	return err;
+}
+
+/*
+ * Silence all interrupts of a kind and let go of their eventfds.
+ *
+ * -EINVAL  the kind is not enabled
+ */
+static inline int pinion_vfio_irq_disable(int device, uint32_t index)
+{
+	struct vfio_irq_set set;
+
+	memset(&set, 0, sizeof(set));
+	set.argsz = sizeof(set);
+	set.flags = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER;
+	set.index = index;
+	return pinion_vfio_ioctl(device, VFIO_DEVICE_SET_IRQS, &set);
+}
+
+#endif
