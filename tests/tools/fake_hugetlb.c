@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A kernel that gives fewer hugepages than it is asked for, for the tests of hugepages.
+ *
+ * Preloaded into it, this takes the place of write(2). A number written to a file nr_hugepages is
+ * cut to the number in the file `limit` beside it, if there is one, and raised to the one in
+ * `floor`: as the real kernel does, without a word. Every other write goes through as it is.
+ */
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef ssize_t write_fn(int fd, const void *data, size_t len);
+
+/* The number in a file beside `path`, or the fallback where there is no such file. */
+static unsigned long beside(const char *path, const char *name, unsigned long fallback)
+{
+	char other[PATH_MAX + 16];
+	unsigned long value = fallback;
+
+	snprintf(other, sizeof(other), "%.*s/%s", (int)(strrchr(path, '/') - path), path, name);
+	FILE *file = fopen(other, "re");
+
+	if (!file)
+		return fallback;
+	if (fscanf(file, "%lu", &value) != 1)
+		value = fallback;
+	fclose(file);
+	return value;
+}
+
+static int is_counter(int fd, char path[PATH_MAX])
+{
+	static const char tail[] = "/nr_hugepages";
+	char link[64];
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	const ssize_t len = readlink(link, path, PATH_MAX - 1);
+
+	if (len < (ssize_t)sizeof(tail))
+		return 0;
+	path[len] = '\0';
+	return strcmp(path + len - (ssize_t)sizeof(tail) + 1, tail) == 0;
+}
+
+ssize_t write(int fd, const void *data, size_t len)
+{
+	write_fn *const real = (write_fn *)dlsym(RTLD_NEXT, "write");
+	char path[PATH_MAX], text[32];
+
+	if (!is_counter(fd, path) || len >= sizeof(text))
+		return real(fd, data, len);
+	memcpy(text, data, len);
+	text[len] = '\0';
+	unsigned long pages = strtoul(text, NULL, 10);
+	const unsigned long limit = beside(path, "limit", ULONG_MAX);
+	const unsigned long floor = beside(path, "floor", 0);
+
+	pages = pages > limit ? limit : pages < floor ? floor : pages;
+	snprintf(text, sizeof(text), "%lu", pages);
+	return real(fd, text, strlen(text)) < 0 ? -1 : (ssize_t)len;
+}

@@ -1,0 +1,612 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""devbind on a fake machine: each refusal, each exit status, and what is left after a failure."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import json
+import os
+import pwd
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from fake_pci import SCRIPT, FakeKernel, Tree, devbind, kernel_of  # noqa: E402
+
+A, B, C = "0000:41:00.0", "0000:41:00.1", "10000:e1:00.0"
+OK, FAILED, USAGE, NOT_FOUND, REFUSED, PERMISSION, GROUP, NO_IOMMU, NO_DRIVER = range(9)
+
+
+class Case(unittest.TestCase):
+    """A machine with one idle NVMe drive at A, in IOMMU group 7."""
+
+    def setUp(self) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix="devbind-"))
+        self.addCleanup(shutil.rmtree, self.root)
+        self.tree = Tree(self.root)
+        self.tree.device(A)
+        self.disk = self.tree.block(A, "nvme0n1")
+        self.out = self.err = ""
+        self.kernel: type[FakeKernel] = kernel_of(self.tree)
+
+    def run_devbind(self, *words: str, wait: str = "0") -> int:
+        out, err = io.StringIO(), io.StringIO()
+        argv = [words[0], "--root", str(self.root), "--wait", wait, *words[1:]]
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                code = devbind.main(argv, self.kernel)
+            except SystemExit as end:  # argparse
+                code = int(end.code or 0)
+        self.out, self.err = out.getvalue(), err.getvalue()
+        return code
+
+    def expect(self, code: int, *words: str, says: str = "") -> None:
+        self.assertEqual(self.run_devbind(*words), code, self.out + self.err)
+        self.assertIn(says, self.out + self.err)
+
+    def bind_vfio(self, *more: str) -> None:
+        self.expect(OK, "bind", "--driver", "vfio-pci", *more, A)
+
+    def stands(self, bdf: str, driver: str | None, override: str = "(null)") -> None:
+        self.assertEqual((self.tree.driver_of(bdf), self.tree.override_of(bdf)), (driver, override))
+
+    def untouched(self, bdf: str = A) -> None:
+        self.stands(bdf, "nvme")
+        self.assertEqual(self.kernel.writes, [])
+
+    def state(self) -> Any:
+        path = self.root / "run/pinion/devbind.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+
+class Address(Case):
+    def test_malformed_is_usage(self) -> None:
+        for word in ("", "41:00", "0000:41:00.8", "0000:41:20.0", "0000:41:00.0x", "0000:41:00.0\n",
+                     " 41:00.0", "000000000:41:00.0", "000:41:00.0", "0000:4g:00.0", "../41:00.0",
+                     "٤1:00.0"):
+            with self.subTest(word=word):
+                self.expect(USAGE, "check", word, says="is not a PCI address")
+
+    def test_absent_is_not_found(self) -> None:
+        self.expect(NOT_FOUND, "check", "0000:99:00.0", says="no such PCI device")
+
+    def test_short_form_and_upper_case_are_accepted(self) -> None:
+        self.tree.device("0000:ab:00.0")
+        self.expect(OK, "check", "41:00.0", says=A)
+        self.expect(OK, "check", "AB:00.0", says="0000:ab:00.0")
+
+    def test_32_bit_domain_is_accepted(self) -> None:
+        self.tree.device(C)
+        self.expect(OK, "check", C, says=C)
+        self.assertEqual(devbind.parse_bdf("00010000:E1:1f.7"), "10000:e1:1f.7")
+
+    def test_one_absent_of_two_touches_neither(self) -> None:
+        self.expect(NOT_FOUND, "bind", "--driver", "vfio-pci", A, "0000:99:00.0")
+        self.untouched()
+
+    def test_no_device_named_is_usage(self) -> None:
+        for command in (("check",), ("bind", "--driver", "vfio-pci"), ("unbind",), ("restore",)):
+            self.expect(USAGE, *command)
+
+    def test_driver_name_cannot_leave_its_directory(self) -> None:
+        for name in ("../x", "", "a/b", "vfio-pci\n"):
+            self.expect(USAGE, "bind", "--driver", name, A, says="not the name of a driver")
+
+
+class InUse(Case):
+    """Each user of a device, alone, makes check and bind refuse, and is named."""
+
+    def refused(self, says: str, hard: bool = False, bdf: str = A) -> None:
+        former = self.tree.driver_of(bdf)
+        want = "uio_pci_generic" if former == "vfio-pci" else "vfio-pci"
+        (self.root / f"sys/bus/pci/drivers/{want}").mkdir(exist_ok=True)
+        self.expect(REFUSED, "check", bdf, says=says)
+        self.assertIn("what to do:", self.err)
+        self.expect(REFUSED, "bind", "--driver", want, bdf, says=says)
+        self.expect(REFUSED, "unbind", bdf, says=says)
+        self.assertEqual(self.kernel.writes, [])
+        self.expect(REFUSED if hard else OK, "bind", "--force", "--driver", want, bdf, says=says)
+        self.assertEqual(self.tree.driver_of(bdf), former if hard else want)
+
+    def test_idle_is_free(self) -> None:
+        self.expect(OK, "check", A, says=f"{A}: free (nvme)")
+
+    def test_mounted_disk(self) -> None:
+        self.tree.mount("259:0", "/dev/nvme0n1", "/mnt")
+        self.refused("/dev/nvme0n1 is mounted on /mnt")
+
+    def test_mounted_partition(self) -> None:
+        self.tree.block(A, "nvme0n1p2", "nvme/nvme0/nvme0n1", "partition", "259:2")
+        self.tree.mount("259:2", "/dev/root", "/")
+        self.refused("/dev/nvme0n1p2 is mounted on /")
+
+    def test_mounted_btrfs_is_found_by_its_source(self) -> None:
+        self.tree.mount("0:44", "/dev/nvme0n1", r"/with\040space")
+        self.refused("mounted on /with space")
+
+    def test_mounted_through_a_link(self) -> None:
+        self.tree.link("dev/disk/by-uuid/1234", "dev/nvme0n1")
+        self.tree.mount("0:44", "/dev/disk/by-uuid/1234", "/mnt")
+        self.refused("mounted on /mnt")
+
+    def test_mounted_in_another_namespace(self) -> None:
+        self.tree.process(55, "container", [])
+        (self.root / "proc/self/ns").mkdir()
+        (self.root / "proc/self/ns/mnt").symlink_to("mnt:[1]")
+        (self.root / "proc/55/ns").mkdir()
+        (self.root / "proc/55/ns/mnt").symlink_to("mnt:[2]")
+        self.tree.mount("259:0", "/dev/nvme0n1", "/data", "proc/55/mountinfo")
+        self.refused("mounted on /data")
+
+    def test_mounted_multipath_head(self) -> None:
+        top = "sys/devices/virtual/nvme-subsystem/nvme-subsys0"
+        self.tree.block_at(f"{top}/nvme5n1", "nvme5n1", "disk", "259:9", bytes(4096))
+        self.tree.link(f"{top}/nvme0", f"{self.tree.home(A)}/nvme/nvme0")
+        self.tree.link("sys/class/nvme-subsystem/nvme-subsys0", top)
+        self.tree.mount("259:9", "/dev/nvme5n1", "/head")
+        self.refused("/dev/nvme5n1 is mounted on /head")
+
+    def test_swap(self) -> None:
+        with open(self.root / "proc/swaps", "a", encoding="utf-8") as file:
+            file.write("/dev/nvme0n1 partition 1024 0 -2\n")
+        self.refused("/dev/nvme0n1 is swap space")
+
+    def test_held_by_device_mapper(self) -> None:
+        (self.root / self.disk / "holders/dm-0").mkdir()
+        self.tree.file("sys/class/block/dm-0/dm/name", "vg-root\n")
+        self.refused("held by dm-0 (vg-root)")
+
+    def test_held_by_md(self) -> None:
+        (self.root / self.disk / "holders/md127").mkdir()
+        self.refused("held by md127")
+
+    def test_block_device_open_by_a_process(self) -> None:
+        self.tree.process(77, "dd", ["/dev/null", "/dev/nvme0n1"])
+        self.refused("process 77 (dd) has /dev/nvme0n1 open")
+
+    def test_controller_node_open_by_a_process(self) -> None:
+        self.tree.node(A, "nvme/nvme0/ng0n1", "ng0n1")
+        self.tree.process(78, "fio", ["/dev/ng0n1 (deleted)"])
+        self.refused("process 78 (fio) has /dev/ng0n1 open")
+
+    def test_uio_node_open_by_a_process(self) -> None:
+        self.tree.driver("uio_pci_generic")
+        self.tree.bind(A, "uio_pci_generic")
+        self.tree.node(A, "uio/uio0", "uio0")
+        self.tree.process(79, "ixy", ["/dev/uio0"])
+        self.refused("process 79 (ixy) has /dev/uio0 open")
+
+    def test_bar_mapped_through_sysfs(self) -> None:
+        path = f"/sys/devices/pci0000:40/{A}/resource0"
+        self.tree.process(80, "driver", [], maps=f"7f00-7f01 rw-s 00000000 00:16 99   {path}\n")
+        self.refused(f"process 80 (driver) has {path} open")
+
+    def test_vfio_group_open_is_refused_even_by_force(self) -> None:
+        self.tree.bind(A, "vfio-pci")
+        self.tree.process(81, "nvme", ["/dev/vfio/7"])
+        self.refused("process 81 (nvme) has /dev/vfio/7 open", hard=True)
+        self.expect(REFUSED, "restore", "--force", A, says="/dev/vfio/7")
+
+    def test_default_route(self) -> None:
+        self.nic("eth0")
+        self.tree.file("proc/net/route", "Iface Destination Gateway Flags RefCnt Use Metric Mask\n"
+                       "eth0 00000000 0102A8C0 0003 0 0 0 00000000 0 0 0\n")
+        self.refused("network interface eth0 carries the default route", bdf=B)
+
+    def test_default_route_of_ipv6_over_a_bond(self) -> None:
+        self.nic("eth0")
+        self.tree.file("sys/class/net/bond0/lower_eth0", "")
+        zero = "0" * 32
+        self.tree.file("proc/net/ipv6_route",
+                       f"{zero} 00 {zero} 00 fe80{'0' * 28} 0400 1 0 1 bond0\n")
+        self.refused("eth0 carries the default route", bdf=B)
+
+    def nic(self, name: str) -> None:
+        self.tree.device(B, "nvme", "8", "0x020000")
+        self.tree.interface(B, name)
+
+    def test_other_route_is_no_obstacle(self) -> None:
+        self.nic("eth1")
+        self.tree.file("proc/net/route", "Iface Destination Gateway Flags RefCnt Use Metric Mask\n"
+                       "eth1 0002A8C0 00000000 0001 0 0 0 00FFFFFF 0 0 0\n")
+        self.expect(OK, "check", B)
+
+    def test_unreadable_disk_is_not_taken_for_empty(self) -> None:
+        (self.root / "dev/nvme0n1").unlink()
+        self.refused("/dev/nvme0n1 cannot be read, so what is on it is not known")
+
+    def test_all_users_are_named_at_once(self) -> None:
+        self.tree.mount("259:0", "/dev/nvme0n1", "/mnt")
+        self.tree.process(77, "dd", ["/dev/nvme0n1"])
+        self.expect(REFUSED, "check", A, says="/mnt")
+        self.assertIn("process 77", self.err)
+
+    def test_same_driver_again_takes_nothing_from_anyone(self) -> None:
+        self.tree.bind(A, "vfio-pci")
+        self.tree.process(81, "nvme", ["/dev/vfio/7"])
+        self.expect(OK, "bind", "--driver", "vfio-pci", A, says="still vfio-pci")
+
+
+class Content(Case):
+    """Signatures are put where the formats have them; the offsets are not devbind's own."""
+
+    def holds(self, offset: int, magic: bytes, says: str) -> None:
+        disk = bytearray(0x11000)
+        disk[offset:offset + len(magic)] = magic
+        (self.root / "dev/nvme0n1").write_bytes(disk)
+        self.expect(REFUSED, "bind", "--driver", "vfio-pci", A, says=f"it holds {says}")
+        self.untouched()
+
+    def test_blank_is_free(self) -> None:
+        self.expect(OK, "check", A)
+
+    def test_each_signature(self) -> None:
+        for offset, magic, says in ((1080, struct.pack("<H", 0xEF53), "ext2/3/4"),
+                                    (0, b"XFSB", "xfs"), (65600, b"_BHRfS_M", "btrfs"),
+                                    (1024, struct.pack("<I", 0xF2F52010), "f2fs"),
+                                    (3, b"NTFS    ", "ntfs"), (54, b"FAT16   ", "fat"),
+                                    (4096 - 10, b"SWAPSPACE2", "swap"),
+                                    (0, b"LUKS\xba\xbe", "LUKS"), (536, b"LVM2 001", "LVM"),
+                                    (4096, struct.pack("<I", 0xA92B4EFC), "MD RAID"),
+                                    (512, b"EFI PART", "a GPT"), (4096, b"EFI PART", "a GPT")):
+            with self.subTest(says=says, offset=offset):
+                self.holds(offset, magic, says)
+
+    def test_dos_table_with_a_partition(self) -> None:
+        self.holds(446, bytes([0x80, 0, 1, 0, 0x83]) + bytes(59) + b"\x55\xaa", "a DOS partition")
+
+    def test_dos_table_without_a_partition_is_free(self) -> None:
+        (self.root / "dev/nvme0n1").write_bytes(bytes(510) + b"\x55\xaa" + bytes(4096))
+        self.expect(OK, "check", A)
+
+    def test_content_of_a_partition_counts(self) -> None:
+        content = bytes(1080) + b"\x53\xef" + bytes(4096)
+        self.tree.block(A, "nvme0n1p1", "nvme/nvme0/nvme0n1", "partition", "259:1", content)
+        self.expect(REFUSED, "check", A, says="/dev/nvme0n1p1 is not empty")
+
+    @unittest.skipUnless(shutil.which("mkfs.ext4"), "no mkfs.ext4 here")
+    def test_real_ext4(self) -> None:
+        disk = self.root / "dev/nvme0n1"
+        disk.write_bytes(bytes(1 << 20))
+        subprocess.run(["mkfs.ext4", "-q", "-F", disk], check=True, capture_output=True)
+        self.expect(REFUSED, "check", A, says="it holds ext")
+
+    def test_force_says_what_it_overrides(self) -> None:
+        (self.root / "dev/nvme0n1").write_bytes(b"XFSB" + bytes(4096))
+        self.expect(OK, "bind", "--force", "--driver", "vfio-pci", A, says="taken by force")
+        self.stands(A, "vfio-pci", "vfio-pci")
+
+
+class Bind(Case):
+    def test_writes_the_four_steps_in_order(self) -> None:
+        self.bind_vfio()
+        base = f"/sys/bus/pci/devices/{A}"
+        self.assertEqual(self.kernel.writes, [
+            (f"{base}/driver_override", "vfio-pci"), (f"{base}/driver/unbind", A),
+            ("/sys/bus/pci/drivers_probe", A)])
+        self.stands(A, "vfio-pci", "vfio-pci")
+        self.assertEqual(self.out, f"{A}: nvme -> vfio-pci (/dev/vfio/7)\n")
+
+    def test_dry_run_prints_the_writes_and_does_none(self) -> None:
+        self.bind_vfio("--dry-run", "--owner", "0:0")
+        self.assertEqual(self.out.splitlines(), [
+            f"printf 'vfio-pci' > /sys/bus/pci/devices/{A}/driver_override",
+            f"printf '{A}' > /sys/bus/pci/devices/{A}/driver/unbind",
+            f"printf '{A}' > /sys/bus/pci/drivers_probe", "chown 0:0 /dev/vfio/7"])
+        self.untouched()
+        self.assertEqual(os.listdir(self.root / "run"), [])
+
+    def test_twice_is_once(self) -> None:
+        self.bind_vfio()
+        before = list(self.kernel.writes)
+        self.bind_vfio()
+        self.assertEqual(self.kernel.writes, before)
+        self.assertEqual(self.state()[A]["driver"], "nvme")
+
+    def test_no_driver_named_is_usage(self) -> None:
+        self.expect(USAGE, "bind", A)
+
+    def test_module_is_loaded(self) -> None:
+        self.kernel = kernel_of(self.tree, modules={"uio_pci_generic"})
+        self.expect(OK, "bind", "--driver", "uio_pci_generic", A)
+        self.stands(A, "uio_pci_generic", "uio_pci_generic")
+
+    def test_unknown_driver_is_no_driver(self) -> None:
+        self.expect(NO_DRIVER, "bind", "--driver", "nosuch", A, says="Module nosuch not found")
+        self.untouched()
+
+    def test_iommu_off_is_told_before_anything_is_touched(self) -> None:
+        self.tree.device(B, group=None)
+        self.expect(NO_IOMMU, "bind", "--driver", "vfio-pci", A, B, says="intel_iommu=on")
+        self.untouched()
+        self.tree.file("proc/cmdline", "quiet intel_iommu=off\n")
+        self.expect(NO_IOMMU, "bind", "--driver", "vfio-pci", B,
+                    says="boot without intel_iommu=off")
+
+    def test_noiommu_mode_is_accepted_where_the_kernel_allows_it(self) -> None:
+        self.tree.device(B, group=None)
+        self.tree.file("sys/module/vfio/parameters/enable_unsafe_noiommu_mode", "Y\n")
+        self.expect(OK, "bind", "--driver", "vfio-pci", B)
+
+    def test_uio_behind_a_translating_iommu_is_warned_of(self) -> None:
+        self.tree.driver("uio_pci_generic")
+        self.tree.file("sys/kernel/iommu_groups/7/type", "DMA-FQ\n")
+        self.expect(OK, "bind", "--driver", "uio_pci_generic", A,
+                    says="physical addresses will fault")
+
+    def test_write_not_permitted(self) -> None:
+        self.kernel = kernel_of(self.tree, errors={"driver_override": PermissionError(13, "no")})
+        self.expect(PERMISSION, "bind", "--driver", "vfio-pci", A, says="run as root")
+        self.stands(A, "nvme")
+        self.assertEqual(self.state(), {})
+
+    def test_read_only_sysfs(self) -> None:
+        self.kernel = kernel_of(self.tree, errors={"driver_override": OSError(30, "Read-only")})
+        self.expect(PERMISSION, "bind", "--driver", "vfio-pci", A)
+
+
+class RollBack(Case):
+    def test_driver_that_does_not_bind(self) -> None:
+        self.kernel = kernel_of(self.tree, refuses={(A, "vfio-pci")})
+        self.expect(FAILED, "bind", "--driver", "vfio-pci", A, says="vfio-pci did not take it")
+        self.assertIn(f"{A} was put back (nvme)", self.err)
+        self.stands(A, "nvme")
+        self.assertEqual(self.state(), {})
+
+    def test_former_override_comes_back_too(self) -> None:
+        self.tree.file(f"{self.tree.home(A)}/driver_override", "nvme\n")
+        self.kernel = kernel_of(self.tree, refuses={(A, "vfio-pci")})
+        self.expect(FAILED, "bind", "--driver", "vfio-pci", A)
+        self.stands(A, "nvme", "nvme")
+
+    def test_another_driver_wins(self) -> None:
+        self.tree.driver("xen-pciback")
+        self.kernel = kernel_of(self.tree, steals={A: "xen-pciback"})
+        self.expect(FAILED, "bind", "--driver", "vfio-pci", A, says="is bound to xen-pciback")
+        self.assertIn("could NOT be put back to nvme", self.err)
+
+    def test_unbind_that_fails(self) -> None:
+        self.kernel = kernel_of(self.tree, errors={"unbind": OSError(16, "Device busy")})
+        self.expect(FAILED, "bind", "--driver", "vfio-pci", A, says="Device busy")
+        self.stands(A, "nvme")
+
+    def test_second_device_fails_and_the_first_goes_back(self) -> None:
+        self.tree.device(B, group="8")
+        self.kernel = kernel_of(self.tree, refuses={(B, "vfio-pci")})
+        self.expect(FAILED, "bind", "--driver", "vfio-pci", A, B)
+        self.stands(A, "nvme")
+        self.stands(B, "nvme")
+        self.assertEqual(self.out, "")
+
+    def test_interrupt_goes_back(self) -> None:
+        kernel = self.kernel = kernel_of(self.tree)
+
+        def interrupted_probe(machine: FakeKernel, bdf: str) -> None:
+            kernel.probe = FakeKernel.probe  # type: ignore[method-assign]
+            raise KeyboardInterrupt
+
+        kernel.probe = interrupted_probe  # type: ignore[method-assign]
+        self.expect(FAILED, "bind", "--driver", "vfio-pci", A, says="interrupted")
+        self.stands(A, "nvme")
+
+
+class Group(Case):
+    def test_blocked_group_names_who_blocks_it(self) -> None:
+        self.tree.driver("snd")
+        self.tree.device(B, "snd")
+        self.expect(GROUP, "bind", "--driver", "vfio-pci", A, says=f"blocked by {B} (snd)")
+        self.assertIn(f"devbind unbind {B}", self.err)
+        self.untouched()
+
+    def test_whole_group_in_one_call(self) -> None:
+        self.tree.device(B)
+        self.expect(OK, "bind", "--driver", "vfio-pci", A, B)
+        self.stands(B, "vfio-pci", "vfio-pci")
+
+    def test_bridge_and_driverless_members_are_tolerated(self) -> None:
+        self.tree.driver("pcieport")
+        self.tree.device(B, "pcieport", class_code="0x060400")
+        self.tree.device("0000:41:00.2", None)
+        self.bind_vfio()
+
+    def test_member_that_gets_a_driver_meanwhile(self) -> None:
+        self.tree.device(B, None)
+        kernel = self.kernel = kernel_of(self.tree)
+
+        def racing_probe(machine: FakeKernel, bdf: str) -> None:
+            FakeKernel.probe(machine, bdf)
+            self.tree.bind(B, "nvme")
+
+        kernel.probe = racing_probe  # type: ignore[method-assign]
+        self.expect(GROUP, "bind", "--driver", "vfio-pci", A, says=f"{B} (nvme)")
+        self.stands(A, "nvme")
+
+
+class Owner(Case):
+    def test_group_node_is_given(self) -> None:
+        uid = pwd.getpwnam("nobody").pw_uid
+        self.bind_vfio("--owner", "nobody")
+        self.assertEqual(self.kernel.owners, [("/dev/vfio/7", uid, -1)])
+
+    def test_group_by_number(self) -> None:
+        self.bind_vfio("--owner", "5:6")
+        self.assertEqual(self.kernel.owners, [("/dev/vfio/7", 5, 6)])
+
+    def test_unknown_user_is_usage(self) -> None:
+        for owner in ("no-such-user", "0:no-such-group", ":", "0:"):
+            self.expect(USAGE, "bind", "--driver", "vfio-pci", "--owner", owner, A)
+        self.untouched()
+
+    def test_only_for_vfio(self) -> None:
+        self.expect(USAGE, "bind", "--driver", "nvme", "--owner", "0", A, says="vfio")
+
+
+class Restore(Case):
+    def test_former_driver_and_no_override(self) -> None:
+        self.bind_vfio()
+        self.expect(OK, "restore", A, says="vfio-pci -> nvme")
+        self.stands(A, "nvme")
+        self.assertIn((f"/sys/bus/pci/devices/{A}/driver_override", "\n"), self.kernel.writes)
+        self.assertEqual(self.state(), {})
+
+    def test_drive_without_a_namespace_is_restored_all_the_same(self) -> None:
+        self.bind_vfio()
+        self.expect(OK, "restore", A, says="no disk appeared")
+
+    def test_former_override(self) -> None:
+        self.tree.file(f"{self.tree.home(A)}/driver_override", "nvme\n")
+        self.bind_vfio()
+        self.expect(OK, "restore", A)
+        self.stands(A, "nvme", "nvme")
+
+    def test_first_driver_of_several(self) -> None:
+        self.tree.driver("uio_pci_generic")
+        self.bind_vfio()
+        self.expect(OK, "bind", "--driver", "uio_pci_generic", A)
+        self.expect(OK, "restore", A, says="uio_pci_generic -> nvme")
+
+    def test_after_unbind(self) -> None:
+        self.expect(OK, "unbind", A, says="nvme -> no driver")
+        self.stands(A, None)
+        self.expect(OK, "restore", A, says="no driver -> nvme")
+
+    def test_unbind_clears_the_override(self) -> None:
+        self.bind_vfio()
+        self.expect(OK, "unbind", A)
+        self.stands(A, None)
+        self.expect(OK, "restore", A)
+        self.stands(A, "nvme")
+
+    def test_kernel_choice_without_a_memory(self) -> None:
+        self.tree.bind(A, "vfio-pci")
+        self.tree.file(f"{self.tree.home(A)}/driver_override", "vfio-pci\n")
+        self.kernel = kernel_of(self.tree, choice={A: "nvme"})
+        self.expect(OK, "restore", A, says="vfio-pci -> nvme")
+        self.stands(A, "nvme")
+
+    def test_kernel_has_no_choice(self) -> None:
+        self.tree.bind(A, "vfio-pci")
+        self.expect(FAILED, "restore", A, says="no driver of the kernel's choice took it")
+        self.stands(A, "vfio-pci")
+
+    def test_at_home_is_left_alone(self) -> None:
+        self.tree.mount("259:0", "/dev/nvme0n1", "/mnt")
+        self.expect(OK, "restore", A, says="still nvme")
+        self.untouched()
+
+    def test_former_driver_gone(self) -> None:
+        self.bind_vfio()
+        shutil.rmtree(self.root / "sys/bus/pci/drivers/nvme")
+        self.expect(NO_DRIVER, "restore", A)
+        self.stands(A, "vfio-pci", "vfio-pci")
+        self.assertIn(A, self.state())
+
+    def test_memory_of_a_device_since_replaced_is_not_used(self) -> None:
+        self.bind_vfio()
+        self.tree.file(f"{self.tree.home(A)}/device", "0xbeef\n")
+        self.tree.driver("other")
+        self.kernel = kernel_of(self.tree, choice={A: "other"})
+        self.expect(OK, "restore", A, says="vfio-pci -> other")
+
+    def test_damaged_memory_is_told(self) -> None:
+        for text in ("{", "[]", '{"a": 1}'):
+            self.tree.file("run/pinion/devbind.json", text)
+            self.expect(FAILED, "restore", A, says="is not what devbind wrote")
+
+    def test_dry_run_changes_nothing(self) -> None:
+        self.bind_vfio()
+        before = (list(self.kernel.writes), self.state())
+        self.expect(OK, "restore", "--dry-run", A, says=r"printf '\n' >")
+        self.assertEqual((self.kernel.writes, self.state()), before)
+
+    def test_two_at_a_time_wait_for_each_other(self) -> None:
+        path = self.tree.file("run/pinion/devbind.lock", "")
+        limit, devbind.LOCK_WAIT_S = devbind.LOCK_WAIT_S, 0.2
+        self.addCleanup(setattr, devbind, "LOCK_WAIT_S", limit)
+        with open(path, encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            self.expect(FAILED, "restore", A, says="another devbind")
+
+
+class Listing(Case):
+    def test_nvme_alone_unless_all(self) -> None:
+        self.tree.device(B, "snd", None, "0x040300")
+        self.expect(OK, "list", says=A)
+        self.assertNotIn(B, self.out)
+        self.expect(OK, "list", "--all", says=B)
+
+    def test_table(self) -> None:
+        self.tree.mount("259:0", "/dev/nvme0n1", "/mnt")
+        self.expect(OK, "list")
+        title, row = (line.split(maxsplit=7) for line in self.out.splitlines())
+        self.assertEqual(title[:7], ["BDF", "ID", "CLASS", "DRIVER", "OVERRIDE", "NODE", "GROUP"])
+        self.assertEqual(row, [A, "1b36:0010", "010802", "nvme", "-", "1", "7", "mount /mnt"])
+
+    def test_json(self) -> None:
+        self.tree.process(77, "dd", ["/dev/nvme0n1"])
+        self.expect(OK, "list", "--json")
+        self.assertEqual(json.loads(self.out), [{
+            "bdf": A, "ids": "1b36:0010", "class": "010802", "driver": "nvme", "override": None,
+            "numa_node": 1, "iommu_group": "7", "nodes": ["/dev/nvme0n1"],
+            "in_use": ["process 77 (dd) has /dev/nvme0n1 open"]}])
+
+    def test_unknown_node_and_no_driver(self) -> None:
+        self.tree.device(B, None, None, node="-1")
+        self.expect(OK, "list", "--json", B)
+        row = json.loads(self.out)[0]
+        self.assertEqual((row["numa_node"], row["driver"], row["iommu_group"]), (None, None, None))
+
+    def test_empty_machine(self) -> None:
+        shutil.rmtree(self.root / "sys/bus/pci/devices")
+        self.expect(OK, "list", "--json")
+        self.assertEqual(json.loads(self.out), [])
+
+
+class Program(Case):
+    """The file as it is installed, in a process of its own."""
+
+    def program(self, *words: str, **more: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-B", SCRIPT, *words], capture_output=True,
+                              text=True, check=False, **more)
+
+    def test_help_has_every_exit_status(self) -> None:
+        done = self.program("--help")
+        self.assertEqual(done.returncode, OK)
+        for code, text in devbind.EXIT_HELP.items():
+            self.assertIn(f"  {int(code)}  {text}", done.stdout)
+
+    def test_check_on_a_fake_tree(self) -> None:
+        done = self.program("check", "--root", str(self.root), A)
+        self.assertEqual((done.returncode, done.stdout), (OK, f"{A}: free (nvme)\n"))
+
+    def test_unknown_command_is_usage(self) -> None:
+        self.assertEqual(self.program("take").returncode, USAGE)
+        self.assertEqual(self.program().returncode, USAGE)
+
+    def test_plain_user_is_told_before_anything_else(self) -> None:
+        devices = Path("/sys/bus/pci/devices")
+        names = sorted(os.listdir(devices)) if devices.is_dir() else []
+        if not names:
+            self.skipTest("this machine has no PCI device")
+        python = shutil.which("python3", path="/usr/bin:/bin")
+        if not python:
+            self.skipTest("there is no python3 that every user can run")
+        # A copy, because nobody may not be able to reach the script where it lies.
+        os.chmod(self.root, 0o755)
+        copy = shutil.copy(SCRIPT, self.root / "devbind")
+        user: dict[str, Any] = {"user": "nobody"} if os.geteuid() == 0 else {}
+        done = subprocess.run([python, "-B", copy, "check", names[0]], text=True,
+                              capture_output=True, check=False, cwd="/", **user)
+        self.assertEqual(done.returncode, PERMISSION, done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

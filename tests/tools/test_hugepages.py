@@ -1,0 +1,377 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""hugepages: the real program on a fake tree of two nodes, then on the real kernel where we may.
+
+HUGEPAGES names the program, FAKE_HUGETLB the library that makes the fake tree's kernel stingy.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+from typing import Any
+
+PROGRAM = os.environ.get("HUGEPAGES", "hugepages")
+SHIM = os.environ.get("FAKE_HUGETLB", "")
+DONE, FAILED, USAGE, NOT_FOUND, IN_USE, PERMISSION, SHORT = range(7)
+
+SIZES = "sys/kernel/mm/hugepages"
+NODES = "sys/devices/system/node"
+MB2, GB1 = "hugepages-2048kB", "hugepages-1048576kB"
+
+
+def run(*words: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([PROGRAM, *words], capture_output=True, text=True, check=False, **more)
+
+
+class Case(unittest.TestCase):
+    """A machine with nodes 0 and 1, 8 GiB, pages of 2 MiB and 1 GiB, none reserved."""
+
+    def setUp(self) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix="hugepages-"))
+        self.addCleanup(shutil.rmtree, self.root)
+        for node in (0, 1):
+            for size in (MB2, GB1):
+                self.node(node, size, 0, 0, 0)
+            self.file(f"{NODES}/node{node}/compact", "")
+            self.file(f"{NODES}/node{node}/meminfo", f"Node {node} MemTotal:  4194304 kB\n")
+        for size in (MB2, GB1):
+            self.file(f"{SIZES}/{size}/resv_hugepages", "0\n")
+            self.file(f"{SIZES}/{size}/nr_overcommit_hugepages", "0\n")
+        self.file("proc/meminfo", "MemTotal:        8388608 kB\nHugepagesize:       2048 kB\n")
+        self.file("proc/self/mounts", "none / ext4 rw 0 0\n")
+        self.saved = self.root / "saved"
+
+    def file(self, path: str, text: str) -> None:
+        full = self.root / path
+        full.parent.mkdir(parents=True, exist_ok=True)
+        full.write_text(text)
+
+    def counter(self, node: int, size: str, name: str) -> Path:
+        return self.root / f"{NODES}/node{node}/hugepages/{size}/{name}"
+
+    def node(self, node: int, size: str, total: int, free: int, surplus: int) -> None:
+        for name, value in (("nr", total), ("free", free), ("surplus", surplus)):
+            self.file(f"{NODES}/node{node}/hugepages/{size}/{name}_hugepages", f"{value}\n")
+
+    def pages(self, size: str = MB2) -> tuple[int, int]:
+        """Total on node 0 and 1."""
+        first, second = (int(self.counter(node, size, "nr_hugepages").read_text())
+                         for node in (0, 1))
+        return first, second
+
+    def expect(self, code: int, *words: str, says: str = "", **more: Any) -> str:
+        done = run(words[0], "--root", str(self.root), *words[1:], **more)
+        text = done.stdout + done.stderr
+        self.assertEqual(done.returncode, code, text)
+        self.assertIn(says, text)
+        return text
+
+    def stingy(self, *words: str, code: int, says: str = "") -> str:
+        """With a kernel that obeys the files `limit` and `floor`."""
+        if not SHIM:
+            self.skipTest("FAKE_HUGETLB is not set")
+        env = {**os.environ, "LD_PRELOAD": SHIM, "ASAN_OPTIONS": "verify_asan_link_order=0"}
+        return self.expect(code, *words, says=says, env=env)
+
+
+class Usage(Case):
+    def test_wrong_words_are_usage(self) -> None:
+        for words in (("reserve",), ("reserve", "1G", "2G"), ("info", "x"), ("clear", "1"),
+                      ("restore",), ("info", "--size", "2M"), ("reserve", "--json", "2M"),
+                      ("reserve", "--nosuch", "2M")):
+            with self.subTest(words=words):
+                self.expect(USAGE, *words, says="usage:")
+        self.assertEqual(run("nosuch").returncode, USAGE)
+        self.assertEqual(run().returncode, USAGE)
+
+    def test_amount_must_be_whole_pages(self) -> None:
+        for amount in ("3M", "64", "-2M", "2Mi", "2MB", "010M", "0x2M", "", "M", "2 M", "1.5G",
+                       "99999999999G", "2M,4M"):
+            with self.subTest(amount=amount):
+                self.expect(USAGE, "reserve", "--", amount, says="is not an amount of whole 2M")
+        for count in ("2M", "-1", "1e3", "99999999999999999999", "08"):
+            with self.subTest(count=count):
+                self.expect(USAGE, "reserve", "--pages", "--", count, says="is not an amount")
+        self.assertEqual(self.pages(), (0, 0))
+
+    def test_malformed_map_is_usage(self) -> None:
+        for text in ("0:2M,", ":2M", "0:", "0:2M,0:4M", "a:2M", "-1:2M", "0:2M;1:2M", "00:2M",
+                     "99999999999:2M"):
+            with self.subTest(map=text):
+                self.expect(USAGE, "reserve", "--", text)
+        self.expect(USAGE, "reserve", "--node", "0", "0:2M", says="together")
+        self.assertEqual(self.pages(), (0, 0))
+
+    def test_no_such_node_is_not_found(self) -> None:
+        self.expect(NOT_FOUND, "reserve", "0:2M,5:2M", says="name one of these: 0 1")
+        self.expect(NOT_FOUND, "reserve", "--node", "5", "2M", says="node 5")
+        self.expect(NOT_FOUND, "clear", "--node", "5", says="node 5")
+        self.assertEqual(self.pages(), (0, 0))
+
+    def test_no_such_size_is_not_found(self) -> None:
+        self.expect(NOT_FOUND, "reserve", "--size", "4M", "4M", says="name one of these: 2M 1G")
+        for size in ("0", "x", "2MB"):
+            self.expect(USAGE, "reserve", "--size", size, "2M")
+
+    def test_help_is_no_error(self) -> None:
+        for words in (("--help",), ("reserve", "--help")):
+            done = run(*words)
+            self.assertEqual((done.returncode, done.stderr), (DONE, ""))
+            self.assertIn("exit status:", done.stdout)
+
+
+class Reserve(Case):
+    def test_map(self) -> None:
+        self.expect(DONE, "reserve", "0:4M,1:1G", says="node 1: 0 -> 512 pages of 2M (1G)")
+        self.assertEqual(self.pages(), (2, 512))
+
+    def test_map_of_counts(self) -> None:
+        self.expect(DONE, "reserve", "--pages", "--size", "1G", "1:3")
+        self.assertEqual((self.pages(GB1), self.pages()), ((0, 3), (0, 0)))
+
+    def test_one_node(self) -> None:
+        self.expect(DONE, "reserve", "--node", "1", "8M")
+        self.assertEqual(self.pages(), (0, 4))
+
+    def test_amount_without_a_node_is_the_sum_and_not_each(self) -> None:
+        self.expect(DONE, "reserve", "10M")
+        self.assertEqual(self.pages(), (3, 2))
+
+    def test_missing_pages_go_where_there_are_fewest(self) -> None:
+        self.node(0, MB2, 10, 10, 0)
+        self.expect(DONE, "reserve", "--pages", "16")
+        self.assertEqual(self.pages(), (10, 6))
+
+    def test_small_node_gets_no_more_than_it_can_hold(self) -> None:
+        self.file(f"{NODES}/node0/meminfo", "Node 0 MemTotal:  4096 kB\n")
+        self.expect(DONE, "reserve", "--pages", "10")
+        self.assertEqual(self.pages(), (2, 8))
+
+    def test_at_least_never_shrinks(self) -> None:
+        self.node(0, MB2, 10, 10, 0)
+        for words in (("2M",), ("0:2M",), ("--node", "0", "0")):
+            self.expect(DONE, "reserve", *words)
+            self.assertEqual(self.pages(), (10, 0))
+
+    def test_shrink_when_said(self) -> None:
+        self.node(0, MB2, 10, 10, 0)
+        self.node(1, MB2, 4, 4, 0)
+        self.expect(DONE, "reserve", "--shrink", "0:4M")
+        self.assertEqual(self.pages(), (2, 4))
+        self.expect(DONE, "reserve", "--shrink", "--pages", "3")
+        self.assertEqual(sum(self.pages()), 3)
+
+    def test_shrink_below_the_pages_in_use_is_refused(self) -> None:
+        self.node(0, MB2, 10, 4, 0)
+        self.expect(IN_USE, "reserve", "--shrink", "0:4M,1:4M", says="6 pages are in use")
+        self.expect(IN_USE, "reserve", "--shrink", "--pages", "2")
+        self.assertEqual(self.pages(), (10, 0))
+
+    def test_shrink_of_the_sum_spares_the_pages_in_use(self) -> None:
+        self.node(0, MB2, 10, 0, 0)
+        self.node(1, MB2, 10, 10, 0)
+        self.expect(DONE, "reserve", "--shrink", "--pages", "12")
+        self.assertEqual(self.pages(), (10, 2))
+
+    def test_surplus_pages_do_not_count_as_had(self) -> None:
+        self.node(0, MB2, 4, 0, 4)
+        self.expect(DONE, "reserve", "--dry-run", "0:4M", says="echo 2 >")
+
+    def test_more_than_the_memory_is_short_before_any_try(self) -> None:
+        for words in (("9G",), ("--pages", "9223372036854775807"), ("0:2M,1:5G",),
+                      ("--node", "1", "4098M")):
+            self.expect(SHORT, "reserve", *words, says="are more than all its memory")
+        self.assertEqual(self.pages(), (0, 0))
+        self.expect(DONE, "reserve", "--dry-run", "8G")
+
+    def test_dry_run_prints_and_does_nothing(self) -> None:
+        text = self.expect(DONE, "reserve", "--dry-run", "--save", str(self.saved), "0:4M")
+        self.assertEqual(text, f"echo 2 > /{NODES}/node0/hugepages/{MB2}/nr_hugepages\n")
+        self.assertEqual(self.pages(), (0, 0))
+        self.assertFalse(self.saved.exists())
+
+    def test_kernel_without_numa(self) -> None:
+        shutil.rmtree(self.root / NODES)
+        for name in ("nr", "free", "surplus"):
+            self.file(f"{SIZES}/{MB2}/{name}_hugepages", "0\n")
+        self.expect(DONE, "reserve", "4M")
+        self.assertEqual((self.root / SIZES / MB2 / "nr_hugepages").read_text(), "2")
+
+    def test_another_run_at_the_same_time_is_waited_for(self) -> None:
+        fd = os.open(self.root / SIZES, os.O_RDONLY)
+        self.addCleanup(os.close, fd)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        self.expect(FAILED, "reserve", "2M", says="wait for the other hugepages")
+
+
+class Shortfall(Case):
+    def limit(self, node: int, pages: int, name: str = "limit") -> None:
+        self.counter(node, MB2, name).write_text(f"{pages}\n")
+
+    def test_says_how_many_and_where_and_puts_all_back(self) -> None:
+        self.node(0, MB2, 1, 1, 0)
+        self.limit(1, 3)
+        text = self.stingy("reserve", "0:8M,1:8M", code=SHORT,
+                           says="node 1: got 3 of 4 pages of 2M")
+        self.assertIn("node 0: got all 4 pages", text)
+        self.assertIn("put back", text)
+        self.assertIn("what to do:", text)
+        self.assertEqual(self.pages(), (1, 0))
+
+    def test_the_short_node_and_no_other_was_compacted(self) -> None:
+        self.limit(0, 3)
+        self.stingy("reserve", "0:8M,1:2M", code=SHORT)
+        self.assertEqual([(self.root / NODES / f"node{node}/compact").read_text()
+                          for node in (0, 1)], ["1", ""])
+
+    def test_saved_numbers_go_when_nothing_changed(self) -> None:
+        self.limit(0, 3)
+        self.stingy("reserve", "--save", str(self.saved), "0:8M", code=SHORT)
+        self.assertFalse(self.saved.exists())
+
+    def test_roll_back_that_fails_is_told_and_the_numbers_kept(self) -> None:
+        self.limit(1, 0)
+        self.limit(0, 2, "floor")
+        self.stingy("reserve", "--save", str(self.saved), "0:8M,1:8M", code=FAILED,
+                    says="could NOT all be put back")
+        self.assertTrue(self.saved.exists())
+
+    def test_pages_that_stay_after_clear(self) -> None:
+        self.node(0, MB2, 4, 4, 0)
+        self.limit(0, 1, "floor")
+        self.stingy("clear", "--node", "0", code=SHORT, says="got 1 of 0 pages")
+        self.assertEqual(self.pages(), (4, 0))
+
+
+class SaveAndRestore(Case):
+    def test_back_to_what_there_was(self) -> None:
+        self.node(0, MB2, 3, 3, 0)
+        self.expect(DONE, "reserve", "--save", str(self.saved), "0:20M,1:4M")
+        self.assertEqual(self.pages(), (10, 2))
+        self.node(0, MB2, 10, 10, 0)  # as the kernel would: the new pages are free ones
+        self.node(1, MB2, 2, 2, 0)
+        self.expect(DONE, "restore", str(self.saved))
+        self.assertEqual(self.pages(), (3, 0))
+
+    def test_restore_grows_too(self) -> None:
+        self.node(1, MB2, 3, 3, 0)
+        self.expect(DONE, "clear", "--save", str(self.saved))
+        self.expect(DONE, "restore", str(self.saved))
+        self.assertEqual(self.pages(), (0, 3))
+
+    def test_older_save_is_not_written_over(self) -> None:
+        self.expect(DONE, "reserve", "--save", str(self.saved), "2M")
+        before = self.saved.read_text()
+        self.expect(FAILED, "reserve", "--save", str(self.saved), "20M", says="File exists")
+        self.assertEqual((self.saved.read_text(), sum(self.pages())), (before, 1))
+
+    def test_foreign_file_is_usage(self) -> None:
+        for text in ("", "# only a remark\n", "0 2048\n", "0 2048 1 1\n", "a 2048 1\n",
+                     "0 2048 -1\n", "9999 2048 1\n", "0 18446744073709551615 1\n", "\0\n"):
+            with self.subTest(text=text):
+                self.saved.write_text(text)
+                self.expect(USAGE, "restore", str(self.saved), says="not a file that hugepages")
+        self.expect(FAILED, "restore", str(self.root / "absent"), says="No such file")
+
+    def test_node_that_is_gone_is_not_found(self) -> None:
+        self.saved.write_text("0 2048 5\n7 2048 5\n")
+        self.expect(NOT_FOUND, "restore", str(self.saved))
+        self.assertEqual(self.pages(), (0, 0))
+
+
+class Clear(Case):
+    def setUp(self) -> None:
+        super().setUp()
+        for node in (0, 1):
+            self.node(node, MB2, 4, 4, 0)
+            self.node(node, GB1, 1, 1, 0)
+
+    def test_all_nodes_of_one_size(self) -> None:
+        self.expect(DONE, "clear")
+        self.assertEqual((self.pages(), self.pages(GB1)), ((0, 0), (1, 1)))
+
+    def test_one_node(self) -> None:
+        self.expect(DONE, "clear", "--size", "1G", "--node", "1")
+        self.assertEqual((self.pages(), self.pages(GB1)), ((4, 4), (1, 0)))
+
+    def test_pages_in_use_are_refused(self) -> None:
+        self.node(1, MB2, 4, 3, 0)
+        self.expect(IN_USE, "clear", says="node 1: 1 pages are in use")
+        self.assertEqual(self.pages(), (4, 4))
+
+
+class Info(Case):
+    def setUp(self) -> None:
+        super().setUp()
+        self.node(1, MB2, 6, 2, 1)
+        self.file(f"{SIZES}/{MB2}/resv_hugepages", "2\n")
+        self.file("proc/self/mounts", "none /dev/huge hugetlbfs rw,pagesize=2M 0 0\n"
+                  'none /a\\040"b hugetlbfs rw,pagesize=1024M 0 0\n')
+
+    def test_json(self) -> None:
+        info = json.loads(self.expect(DONE, "info", "--json"))
+        first = info["sizes"][0]
+        self.assertEqual([size["size"] for size in info["sizes"]], [2 << 20, 1 << 30])
+        self.assertEqual(
+            {key: first[key] for key in ("total", "free", "surplus", "reserved", "overcommit")},
+            {"total": 6, "free": 2, "surplus": 1, "reserved": 2, "overcommit": 0})
+        self.assertEqual(first["nodes"][1], {"node": 1, "total": 6, "free": 2, "surplus": 1})
+        self.assertEqual(info["mounts"], [{"path": "/dev/huge", "size": 2 << 20},
+                                          {"path": '/a "b', "size": 1 << 30}])
+
+    def test_table(self) -> None:
+        lines = [line.split() for line in self.expect(DONE, "info").splitlines()]
+        self.assertIn(["2M", "1", "6", "2", "1", "-", "12M"], lines)
+        self.assertIn(["2M", "all", "6", "2", "1", "2", "12M"], lines)
+        self.assertIn(["mounted", "2M", "on", "/dev/huge"], lines)
+
+    def test_no_hugetlb_in_the_kernel(self) -> None:
+        shutil.rmtree(self.root / "sys/kernel/mm/hugepages")
+        self.expect(FAILED, "info", says="has this kernel hugetlb?")
+
+    def test_counter_that_is_no_number(self) -> None:
+        self.counter(0, MB2, "free_hugepages").write_text("many\n")
+        self.expect(FAILED, "info", says="Invalid argument")
+
+
+class RealKernel(unittest.TestCase):
+    """A few pages more than there are, and back."""
+
+    def setUp(self) -> None:
+        if os.geteuid() != 0 or not os.access(f"/{SIZES}/{MB2}/nr_hugepages", os.W_OK):
+            self.skipTest("needs root and a writable /sys")
+        self.dir = Path(tempfile.mkdtemp(prefix="hugepages-"))
+        self.addCleanup(shutil.rmtree, self.dir)
+
+    def total(self) -> int:
+        return int(Path(f"/{SIZES}/{MB2}/nr_hugepages").read_text())
+
+    def test_reserve_and_restore(self) -> None:
+        before, saved = self.total(), self.dir / "saved"
+        done = run("reserve", "--size", "2M", "--pages", "--save", str(saved), str(before + 3))
+        if done.returncode == SHORT:
+            self.skipTest(f"no three free hugepages here: {done.stderr}")
+        self.assertEqual(done.returncode, DONE, done.stderr)
+        try:
+            self.assertEqual(self.total(), before + 3)
+        finally:
+            back = run("restore", str(saved))
+        self.assertEqual((back.returncode, self.total()), (DONE, before), back.stderr)
+
+    def test_plain_user_is_not_permitted(self) -> None:
+        program = shutil.copy(PROGRAM, self.dir)  # where nobody can reach it
+        os.chmod(self.dir, 0o755)
+        done = subprocess.run([program, "reserve", "--pages", str(self.total() + 1)], text=True,
+                              capture_output=True, check=False, user="nobody", cwd="/")
+        self.assertEqual(done.returncode, PERMISSION, done.stderr)
+        self.assertIn("run as root", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
