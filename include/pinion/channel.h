@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef PINION_CHANNEL_H
+#define PINION_CHANNEL_H
+
+/*
+ * A channel: two one-way rings between two members of a pool. What travels are descriptors of
+ * 16 bytes; with each, the buffer it names changes hands.
+ *
+ *     producer                                  device process
+ *     --------                                  --------------
+ *     pinion_buffer_alloc()
+ *     (fills the buffer)
+ *     pinion_channel_send()  --- request --->   pinion_channel_recv()   the buffer is its own now
+ *     pinion_channel_wait()                     (DMA at pinion_buffer_bus())
+ *     pinion_channel_recv()  <- completion ---  pinion_channel_send()
+ *     pinion_buffer_free()
+ *
+ * Nothing received is believed: each slot is read once into a private copy, and id, length, owner
+ * and generation are checked there. A peer that lies gets its own channel closed (-EPROTO) and
+ * harms nobody else.
+ *
+ * Threads: of one end, one thread sends and one receives (they may differ). wait() belongs to
+ * the receiving thread. Nothing here blocks except wait(), and that is bounded by its time limit.
+ *
+ * Death: no call waits for the peer to move. A receiver drains what the dead had published and
+ * then gets -EPIPE; a sender gets -EPIPE, and pinion_channel_reclaim() frees what the dead had
+ * not taken. Who notices: in the keeper the rendezvous, from the peer's pidfd; in a session
+ * pinion_channel_wait(), within 100 ms. A program that only polls recv() calls wait() now and then.
+ */
+
+#include <stdint.h>
+
+#include <pinion/buffer.h>
+#include <pinion/cache.h>
+#include <pinion/pool.h>
+
+struct pinion_channel;
+
+/* What travels. @len: bytes of the buffer that matter, at most its size. @tag: the sender's. */
+struct pinion_desc {
+	struct pinion_buffer buffer;
+	uint32_t len;
+	uint32_t tag;
+};
+
+_Static_assert(sizeof(struct pinion_desc) == 16, "four descriptors to a cache line");
+
+#define PINION_RING_SLOTS_MIN 4u
+#define PINION_RING_SLOTS_MAX (1u << 20)
+
+/*
+ * pinion_ring_create() - the memory of one direction: a sealed file with an empty ring.
+ * @slots: a power of two within the bounds above. The caller closes @fd once both ends are open.
+ * -EINVAL  @slots
+ */
+int pinion_ring_create(uint32_t slots, int *fd);
+
+/*
+ * pinion_channel_open() - one end: send on @tx, receive on @rx, with member @peer.
+ * The files are mapped, not kept. The other end swaps tx and rx and names us.
+ * -EPROTO  a file is not a ring of this layout
+ * -EINVAL  the pool has no member @peer
+ */
+int pinion_channel_open(struct pinion_pool *pool, int tx, int rx, uint32_t peer,
+			struct pinion_channel **channel);
+
+/*
+ * Orderly end: tells the peer (which drains what was sent to it and then gets -EPIPE), wakes it,
+ * and unmaps. What the peer had sent and we did not take goes back to it, see
+ * pinion_channel_reclaim(). What we sent and the peer has not taken is still the peer's to take; if
+ * it dies without, those buffers stay held by this member until this member is recovered itself.
+ * pre: the peer has not closed or died, or pinion_channel_reclaim() was called.
+ */
+int pinion_channel_close(struct pinion_channel *channel);
+
+uint32_t pinion_channel_peer(const struct pinion_channel *channel);
+
+/*
+ * pinion_channel_send() - publish up to @nr descriptors; returns how many, at least 1.
+ *
+ * The buffers of those are the peer's from now on; the rest remain the caller's.
+ * pre: @nr is at least 1, and none of the buffers was sent already: the owner word changes only
+ * when the peer takes it, so that a second send is noticed by the peer alone, which ends the
+ * channel.
+ *
+ * -EAGAIN  the ring is full: receive completions meanwhile, and try again
+ * -EPIPE   the peer closed or died
+ * -EPROTO  the peer gave credit for what it did not take, or that cannot be: its channel is closed
+ * -EINVAL  the first descriptor names a buffer that the caller does not hold, or a length beyond
+ *          its size; nothing was sent (a bad one further on ends the batch before it)
+ */
+int pinion_channel_send(struct pinion_channel *channel, const struct pinion_desc *desc,
+			uint32_t nr);
+
+/*
+ * pinion_channel_recv() - take up to @nr descriptors; returns how many, at least 1.
+ *
+ * Each was checked, and its buffer is the caller's (with a new generation: use the handle
+ * received, not one kept from before).
+ *
+ * -EAGAIN  nothing there
+ * -EPIPE   nothing there, and the peer closed or died: nothing will come
+ * -EPROTO  the peer sent something that it may not: an id out of range, a length beyond the
+ *          buffer, a buffer that it does not hold. The channel is closed for good.
+ */
+int pinion_channel_recv(struct pinion_channel *channel, struct pinion_desc *desc, uint32_t nr);
+
+/*
+ * pinion_channel_reject() - the peer broke a rule of the program's own protocol: end its channel
+ * as if it had lied to the library. The peer gets -EPIPE, wakes, and keeps its membership; our
+ * calls give -EPROTO from now on. Threads: the receiving one.
+ */
+void pinion_channel_reject(struct pinion_channel *channel);
+
+/*
+ * pinion_channel_wait() - until something can be received, or @timeout_ns (monotonic) is over.
+ *
+ * Spins a little, then sleeps on a futex in the ring. 0 does not promise a descriptor: recv says.
+ *
+ * -ETIMEDOUT  nothing came
+ * -EINTR      a signal handler ran
+ */
+int pinion_channel_wait(struct pinion_channel *channel, uint64_t timeout_ns);
+
+/*
+ * pinion_channel_reclaim() - take back what was sent and never taken, and free it through
+ * @cache; returns how many buffers. Threads: the sending one.
+ *
+ * -EBUSY  the peer neither closed nor died: it may still take them
+ * -EAGAIN, -ENOMEM  some could not be freed (see pinion_buffer_free()): call again
+ *
+ * For the keeper, about a peer that is dead (its pidfd says so):
+ *
+ * pinion_channel_sever(): mark the peer gone, so that send gives -EPIPE and recv drains what was
+ * published and then gives -EPIPE.
+ *
+ * pinion_channel_published(): the handles of every slot that the peer ever wrote and that may
+ * still be untaken, as pinion_pool_recover() wants them; returns their number (at most the
+ * ring's slots; @buffer has room for pinion_channel_slots() of them).
+ */
+int pinion_channel_reclaim(struct pinion_channel *channel, struct pinion_cache *cache);
+void pinion_channel_sever(struct pinion_channel *channel);
+uint32_t pinion_channel_slots(const struct pinion_channel *channel);
+uint32_t pinion_channel_published(const struct pinion_channel *channel,
+				  struct pinion_buffer *buffer);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef PINION_PINION_H
+#define PINION_PINION_H
+
+/*
+ * The whole library API. Each header tells its own story; read them in this order.
+ * The drop-in headers (mmio.h, pci.h, vfioctl.h, uio.h, hostmem.h) stand alone and are not here.
+ */
+
+#include <pinion/error.h>
+#include <pinion/buffer.h>
+#include <pinion/pool.h>
+#include <pinion/cache.h>
+#include <pinion/domain.h>
+#include <pinion/channel.h>
+#include <pinion/rendezvous.h>
+#include <pinion/session.h>
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef PINION_RENDEZVOUS_H
+#define PINION_RENDEZVOUS_H
+
+/*
+ * A rendezvous: the socket on which a pool's maker lets other processes in, and by which it
+ * learns that one of them died.
+ *
+ *     keeper (made the pool)                     another process
+ *     ----------------------                     ---------------
+ *     pinion_rendezvous_open("/run/x.sock")
+ *     poll(pinion_rendezvous_fd())               pinion_session_open("/run/x.sock")
+ *     pinion_rendezvous_next()  JOINED           ...
+ *        serve event.channel
+ *     pinion_rendezvous_next()  LEFT             exits, or is killed
+ *        recv from event.channel until -EPIPE (or -EPROTO, if it lied)
+ *     pinion_rendezvous_bury()
+ *
+ * The socket is SOCK_SEQPACKET and carries fixed-size, versioned messages; files go by SCM_RIGHTS.
+ * Each process that joins becomes a member and gets the pool's files and one channel to the
+ * keeper. Data never goes through the socket.
+ *
+ * Death is what a pidfd says: SO_PEERPIDFD where the kernel has it (6.5), else pidfd_open() of
+ * the peer's pid, confirmed by a second message with the kernel's own credentials, so that a
+ * re-used pid is not taken for the peer. A closed socket alone is an orderly leave only when the
+ * process said so; an inherited socket does not keep the dead alive.
+ *
+ * Threads: one at a time. Nothing here blocks: a peer that stalls in the middle of joining holds
+ * up nobody, and the first pinion_rendezvous_next() after two seconds drops it. (One that has the
+ * pool mapped by then keeps its member slot until it dies; a process gets one such slot.)
+ */
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <pinion/cache.h>
+#include <pinion/channel.h>
+#include <pinion/pool.h>
+
+struct pinion_rendezvous;
+
+struct pinion_rendezvous_config {
+	uint32_t slots;   /* descriptors in each ring of a channel; 0: 1024 */
+	unsigned mode;    /* permissions of the socket; 0: 0600 */
+	uint32_t backlog; /* peers in the middle of joining, at most; 0: 16 */
+};
+
+enum pinion_event_kind {
+	PINION_EVENT_JOINED = 1,
+	PINION_EVENT_LEFT = 2,
+};
+
+struct pinion_event {
+	enum pinion_event_kind kind;
+	uint32_t member;
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+	int killed;                     /* LEFT: it died without saying goodbye */
+	struct pinion_channel *channel; /* belongs to the rendezvous */
+};
+
+/*
+ * Makes the socket and, beside it, PATH.lock, which it holds locked for as long as it listens.
+ *
+ * -EADDRINUSE  another keeper listens there, or PATH is no socket: use another path. (A socket
+ *              that a killed keeper left is replaced.)
+ */
+int pinion_rendezvous_open(struct pinion_pool *pool, const char *path,
+			   const struct pinion_rendezvous_config *config,
+			   struct pinion_rendezvous **rendezvous);
+/*
+ * Fork: a child of the keeper inherits the lock and the socket; while it lives, nobody else can
+ * keep a pool at that path. Children that outlive their keeper close what they inherited.
+ */
+
+/* Members keep what they have, but their channels are closed; nobody new gets in. Removes the
+ * files. What was sent to them and not taken stays theirs to take, see pinion_channel_close(). */
+int pinion_rendezvous_close(struct pinion_rendezvous *rendezvous);
+
+/* For poll or epoll: readable when pinion_rendezvous_next() has work. */
+int pinion_rendezvous_fd(const struct pinion_rendezvous *rendezvous);
+
+/*
+ * 1: @event is filled. 0: nothing for now. Bounded work per call.
+ * -EMFILE, -ENFILE, -ENOMEM  a connection waits that this process cannot accept: close files, or
+ *          serve those who are there for a while; others are still noticed
+ */
+int pinion_rendezvous_next(struct pinion_rendezvous *rendezvous, struct pinion_event *event);
+
+/*
+ * pinion_rendezvous_bury() - the last act about a member that left.
+ *
+ * pre: its channel was drained (recv gave -EPIPE or -EPROTO), and nothing of its is in flight to a
+ * device. Frees what was sent to it and not taken, recovers what it held, closes the channel and
+ * releases the member's slot. @cache: the caller's, for what comes back to it.
+ *
+ * -EINVAL  that member has not left
+ * others: see pinion_channel_reclaim() and pinion_pool_recover(): call again, nothing is lost
+ */
+int pinion_rendezvous_bury(struct pinion_rendezvous *rendezvous, uint32_t member,
+			   struct pinion_cache *cache, struct pinion_recovery *report);
+
+#endif

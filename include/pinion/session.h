@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef PINION_SESSION_H
+#define PINION_SESSION_H
+
+/*
+ * A session: this process's membership in a pool that another process keeps.
+ *
+ *     pinion_session_open("/run/nvme.sock", &session);
+ *     pool = pinion_session_pool(session);
+ *     channel = pinion_session_channel(session);
+ *       ... pinion_cache_open(), pinion_buffer_alloc(), pinion_channel_send() ...
+ *     pinion_session_close(session);
+ *
+ * No privilege is needed beyond the permission to connect to the socket.
+ *
+ * Threads: open and close are for one. Fork: the child is not a member; it opens its own. (It may
+ * close its copy of the parent's: that unmaps, and says nothing to the keeper.)
+ * Death: a process killed with a session open loses nothing for the others; see rendezvous.h. When
+ * the keeper dies, pinion_channel_wait() notices, and send and recv give -EPIPE.
+ */
+
+#include <pinion/channel.h>
+#include <pinion/pool.h>
+
+struct pinion_session;
+
+/*
+ * -ENOENT, -ECONNREFUSED  nobody keeps a pool there
+ * -EACCES     the socket's mode forbids it
+ * -EPROTO     the keeper is of another release, or not a keeper
+ * -EAGAIN     the pool's member slots are all taken, or too many are joining at the moment
+ * -EBUSY      this process began to join before and did not finish: that slot goes when it ends
+ * -ETIMEDOUT  the keeper did not accept or not answer, two seconds each
+ */
+int pinion_session_open(const char *path, struct pinion_session **session);
+
+/*
+ * Says goodbye and lets go of everything. Close caches first; buffers still held are freed by
+ * the keeper, and counted there.
+ */
+int pinion_session_close(struct pinion_session *session);
+
+struct pinion_pool *pinion_session_pool(const struct pinion_session *session);
+struct pinion_channel *pinion_session_channel(const struct pinion_session *session);
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef IPC_MESSAGE_H
+#define IPC_MESSAGE_H
+
+/*
+ * What keeper and newcomer say to each other over the rendezvous socket (SOCK_SEQPACKET, so a
+ * message arrives whole or not at all).
+ *
+ *     newcomer                       keeper
+ *     HELLO            ---->         who is it: pidfd, credentials
+ *                      <----         WELCOME + files       (or REFUSED with -errno in value)
+ *     CONFIRM, cookie  ---->         the kernel's credentials on it show that the pid is still
+ *                                    the process that the pidfd names: joined
+ *       ...
+ *     BYE              ---->         left, in good order
+ *
+ * All messages have one size; a wrong size, magic or version ends the conversation.
+ */
+
+#include <assert.h>
+#include <stdint.h>
+
+#include <pinion/pool.h>
+
+#define MESSAGE_MAGIC 0x70696e6fu /* "onip" in memory */
+#define MESSAGE_VERSION 1
+
+enum message_kind {
+	MESSAGE_HELLO = 1,
+	MESSAGE_WELCOME = 2,
+	MESSAGE_CONFIRM = 3,
+	MESSAGE_BYE = 4,
+	MESSAGE_REFUSED = 5,
+};
+
+struct message {
+	uint32_t magic;
+	uint16_t version;
+	uint16_t kind;
+	uint64_t cookie;      /* WELCOME, CONFIRM: random, the same in both */
+	int32_t value;        /* REFUSED: -errno */
+	uint32_t member;      /* WELCOME: the newcomer's number */
+	uint32_t keeper;      /* WELCOME: the keeper's number */
+	uint32_t nr_segments; /* WELCOME: files: control, segments, ring to keeper, from it */
+};
+
+static_assert(sizeof(struct message) == 32, "one size for all");
+
+/* Control area, segments, two rings. The kernel allows 253 files in a message (unix(7)). */
+#define MESSAGE_FILES_MAX (PINION_SEGMENT_MAX + 3)
+
+/* 0, -EAGAIN, or what sendmsg says. Never blocks and never raises SIGPIPE. */
+int message_send(int fd, const struct message *message, const int *files, unsigned nr_files);
+
+/* Who sent it, as the kernel says (SO_PASSCRED must be on to get it). */
+struct message_sender {
+	int32_t pid; /* 0: not told */
+};
+
+/*
+ * One message that is well formed. Received files are O_CLOEXEC and the caller's.
+ * @nr_files: room in @files on entry, number on return; surplus ones are closed.
+ * -EAGAIN nothing there; -EPIPE the other end is closed; -EPROTO not a message of ours.
+ */
+int message_recv(int fd, struct message *message, int *files, unsigned *nr_files,
+		 struct message_sender *sender);
+
+/* Closes @nr files. */
+void message_close_files(const int *files, unsigned nr);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "peer.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* include/uapi/asm-generic/socket.h, from Linux 6.5. */
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+
+/* The kernel's own pidfd of the process that connected, where it has it. Elsewhere one is opened
+ * by pid, and the caller must see a message from that pid afterwards before it believes it. */
+static int open_pidfd(int socket, pid_t pid)
+{
+	int pidfd;
+	socklen_t len = sizeof(pidfd);
+
+	if (!getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len))
+		return pidfd;
+	if (errno != ENOPROTOOPT)
+		return -errno;
+	pidfd = pidfd_open(pid, 0);
+	return pidfd < 0 ? -errno : pidfd;
+}
+
+int peer_identify(int socket, struct peer_identity *identity)
+{
+	struct ucred credentials;
+	socklen_t len = sizeof(credentials);
+	int pidfd;
+
+	if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &len))
+		return -errno;
+	pidfd = open_pidfd(socket, credentials.pid);
+	if (pidfd < 0)
+		return pidfd;
+	*identity = (struct peer_identity){
+		.pid = credentials.pid,
+		.uid = credentials.uid,
+		.gid = credentials.gid,
+		.pidfd = pidfd,
+	};
+	return 0;
+}
+
+/* A pidfd is readable once its process has ended; a stopped one has not, a zombie has. */
+static bool alive(int pidfd)
+{
+	struct pollfd want = {.fd = pidfd, .events = POLLIN};
+
+	return poll(&want, 1, 0) == 0;
+}
+
+bool peer_is_sender(const struct peer_identity *identity, pid_t sender)
+{
+	bool gone;
+	int now;
+
+	if (sender != identity->pid)
+		return false;
+	if (alive(identity->pidfd))
+		return true;
+	now = pidfd_open(sender, 0);
+	if (now < 0)
+		return errno == ESRCH;
+	gone = !alive(now);
+	(void)close(now);
+	return gone;
+}

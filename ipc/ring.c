@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "ring.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <pinion/hostmem.h>
+
+#include "fail.h"
+
+static size_t ring_len(uint32_t slots)
+{
+	size_t len = sizeof(struct ring_shared) + slots * sizeof(struct ring_slot);
+
+	return (len + 4095) & ~(size_t)4095;
+}
+
+static bool slots_valid(uint32_t slots)
+{
+	return slots >= PINION_RING_SLOTS_MIN && slots <= PINION_RING_SLOTS_MAX &&
+	       !(slots & (slots - 1));
+}
+
+int pinion_ring_create(uint32_t slots, int *fd)
+{
+	KEEP_ERRNO;
+	struct pinion_hostmem memory;
+	struct ring_shared *shared;
+	int err;
+
+	if (!slots_valid(slots))
+		return pinion_fail(-EINVAL, "a ring has a power of two of slots from %u to %u, not "
+				   "%u", PINION_RING_SLOTS_MIN, PINION_RING_SLOTS_MAX, slots);
+	err = pinion_hostmem_create("pinion-ring", ring_len(slots), 4096, &memory);
+	if (err)
+		return pinion_fail(err, "cannot make a ring of %u slots: %s", slots,
+				   strerror(-err));
+	/* All of it now: a touch later must not meet a full machine. */
+	err = pinion_hostmem_populate(&memory, 0, memory.len);
+	if (!err)
+		err = pinion_hostmem_seal(&memory, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+	if (err) {
+		(void)pinion_hostmem_destroy(&memory);
+		return pinion_fail(err, "no memory for a ring of %u slots", slots);
+	}
+	shared = memory.addr;
+	shared->magic = RING_MAGIC;
+	shared->version = RING_VERSION;
+	shared->slots = slots;
+	(void)munmap(memory.addr, memory.len);
+	*fd = memory.fd;
+	return 0;
+}
+
+int ring_map(int fd, struct ring *ring)
+{
+	struct stat status;
+	struct ring_shared *shared;
+	uint32_t slots;
+	int seals;
+
+	if (fstat(fd, &status))
+		return pinion_fail(-errno, "ring: %s", strerror(errno));
+	if (status.st_size < (off_t)ring_len(PINION_RING_SLOTS_MIN) ||
+	    status.st_size > (off_t)ring_len(PINION_RING_SLOTS_MAX))
+		return pinion_fail(-EPROTO, "a file of %jd bytes is not a ring",
+				   (intmax_t)status.st_size);
+	/* Mapped only if it cannot be shortened: an access behind its end would be a SIGBUS. */
+	if (pinion_hostmem_seals(fd, &seals) || !(seals & F_SEAL_SHRINK))
+		return pinion_fail(-EPROTO, "this file is not a ring: it is not sealed");
+	shared = mmap(NULL, (size_t)status.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (shared == MAP_FAILED)
+		return pinion_fail(-errno, "cannot map a ring: %s", strerror(errno));
+	/* The file's size decides; the header only has to agree with it. */
+	slots = shared->slots;
+	if (shared->magic != RING_MAGIC || shared->version != RING_VERSION ||
+	    !slots_valid(slots) || ring_len(slots) != (size_t)status.st_size) {
+		(void)munmap(shared, (size_t)status.st_size);
+		return pinion_fail(-EPROTO, "this file is not a ring of this layout");
+	}
+	*ring = (struct ring){
+		.shared = shared,
+		.len = (size_t)status.st_size,
+		.slots = slots,
+		.shift = (uint32_t)__builtin_ctz(slots),
+	};
+	return 0;
+}
+
+void ring_unmap(struct ring *ring)
+{
+	if (ring->shared)
+		(void)munmap(ring->shared, ring->len);
+	ring->shared = NULL;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "pin.h"
+
+#include <errno.h>
+#include <liburing.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fail.h"
+
+/* The kernel takes at most 1 GiB in one registered buffer (io_uring_register(2)). */
+#define PIECE (UINT64_C(1) << 30)
+
+struct pins {
+	struct io_uring ring;
+};
+
+static size_t pieces(const struct pinion_pool *pool)
+{
+	size_t nr = 0;
+
+	for (uint32_t i = 0; i < pool->geometry.nr_segments; i++)
+		nr += (pool->segment[i].len + PIECE - 1) / PIECE;
+	return nr;
+}
+
+static struct iovec *cut(const struct pinion_pool *pool, size_t nr)
+{
+	struct iovec *iov = calloc(nr, sizeof(*iov));
+	size_t n = 0;
+
+	if (!iov)
+		return NULL;
+	for (uint32_t i = 0; i < pool->geometry.nr_segments; i++) {
+		for (uint64_t off = 0; off < pool->segment[i].len; off += PIECE) {
+			uint64_t left = pool->segment[i].len - off;
+
+			iov[n].iov_base = (char *)pool->memory[i].addr + off;
+			iov[n++].iov_len = left < PIECE ? left : PIECE;
+		}
+	}
+	return iov;
+}
+
+static int pin(struct pins *pins, const struct pinion_pool *pool)
+{
+	size_t nr = pieces(pool);
+	struct iovec *iov = cut(pool, nr);
+	int err;
+
+	if (!iov)
+		return pinion_fail(-ENOMEM, "no memory to pin %zu pieces", nr);
+	err = io_uring_register_buffers(&pins->ring, iov, (unsigned)nr);
+	free(iov);
+	if (err)
+		return pinion_fail(err, "cannot pin the pool's pages: %s (memlock is counted for "
+				   "processes without CAP_IPC_LOCK: ulimit -l)", strerror(-err));
+	return 0;
+}
+
+int pins_create(const struct pinion_pool *pool, struct pins **out)
+{
+	struct pins *pins = calloc(1, sizeof(*pins));
+	int err;
+
+	if (!pins)
+		return pinion_fail(-ENOMEM, "no memory for pins");
+	err = io_uring_queue_init(1, &pins->ring, 0);
+	if (err) {
+		free(pins);
+		if (err == -ENOMEM || err == -EMFILE || err == -ENFILE)
+			return pinion_fail(err, "cannot pin pages: io_uring says %s (memlock is "
+					   "counted for processes without CAP_IPC_LOCK: ulimit -l)",
+					   strerror(-err));
+		return pinion_fail(-ENOTSUP, "cannot pin pages without VFIO: io_uring says %s "
+				   "(see: sysctl kernel.io_uring_disabled)", strerror(-err));
+	}
+	err = pin(pins, pool);
+	if (err) {
+		pins_destroy(pins);
+		return err;
+	}
+	*out = pins;
+	return 0;
+}
+
+void pins_destroy(struct pins *pins)
+{
+	if (!pins)
+		return;
+	/* Unpinned here and now: the exit alone leaves it to a worker of the kernel, and whoever
+	 * counts hugepages right afterwards would miss some. Without buffers it is a harmless
+	 * -ENXIO. */
+	(void)io_uring_unregister_buffers(&pins->ring);
+	io_uring_queue_exit(&pins->ring);
+	free(pins);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef POOL_PIN_H
+#define POOL_PIN_H
+
+/*
+ * Pinned pages without VFIO.
+ *
+ * mlock() keeps pages in memory but lets the kernel move them (compaction, soft-offlining, node
+ * balancing), and a device that was told the old physical address writes elsewhere. What pins
+ * for good without a device driver is io_uring's buffer registration: the pages carry a long-term
+ * pin (FOLL_LONGTERM) until the ring's fd is closed, which also happens when the process dies.
+ */
+
+#include "pool.h"
+
+struct pins;
+
+/*
+ * -ENOTSUP  io_uring is disabled here
+ * -ENOMEM   RLIMIT_MEMLOCK, for processes without CAP_IPC_LOCK
+ */
+int pins_create(const struct pinion_pool *pool, struct pins **pins);
+void pins_destroy(struct pins *pins);
+
+#endif

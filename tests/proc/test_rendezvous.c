@@ -1,0 +1,1156 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Joining and leaving, in good order and not, between real processes. */
+
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "message.h"
+#include "proc_support.h"
+
+#define SOON 5000 /* ms: for what must happen; a loaded machine is slow */
+
+/* Members. */
+
+/* Sends nr buffers to the keeper, gets them back, and holds @keep of them at the end. */
+static int bounce(struct pinion_session *session, uint32_t nr, uint32_t keep)
+{
+	const struct pinion_cache_config any = {BUFFER, PINION_NODE_ANY};
+	struct pinion_channel *channel = pinion_session_channel(session);
+	struct pinion_cache *cache;
+	struct pinion_buffer held;
+
+	if (pinion_cache_open(pinion_session_pool(session), &any, &cache))
+		return 10;
+	for (uint32_t i = 0; i < nr; i++) {
+		struct pinion_desc desc = {.len = i % BUFFER, .tag = i};
+
+		if (pinion_buffer_alloc(cache, &desc.buffer))
+			return 11;
+		memset(pinion_buffer_addr(pinion_session_pool(session), desc.buffer), (int)i,
+		       BUFFER);
+		if (pinion_channel_send(channel, &desc, 1) != 1)
+			return 12;
+		while (pinion_channel_recv(channel, &desc, 1) == -EAGAIN)
+			if (pinion_channel_wait(channel, UINT64_C(5000000000)))
+				return 13;
+		if (desc.tag != i || pinion_buffer_free(cache, desc.buffer))
+			return 14;
+	}
+	for (uint32_t i = 0; i < keep; i++)
+		if (pinion_buffer_alloc(cache, &held))
+			return 15;
+	return pinion_cache_close(cache) ? 16 : 0;
+}
+
+/* Joins, works, leaves in good order. */
+static int visit(const char *path, void *arg)
+{
+	struct pinion_session *session;
+	int err;
+
+	if (arg != NULL && become_nobody())
+		return 1;
+	if (pinion_session_open(path, &session)) {
+		fprintf(stderr, "# %s\n", pinion_error_text());
+		return 2;
+	}
+	err = bounce(session, 200, 3);
+	return err ? err : pinion_session_close(session);
+}
+
+/* Joins and stays until it is killed. */
+static int stay(const char *path, void *arg)
+{
+	struct pinion_session *session;
+
+	(void)arg;
+	if (pinion_session_open(path, &session) || bounce(session, 20, 7))
+		return 1;
+	for (;;)
+		pause();
+}
+
+/* Joins and exits without a word. */
+static int slink_off(const char *path, void *arg)
+{
+	struct pinion_session *session;
+
+	(void)arg;
+	return pinion_session_open(path, &session) ? 1 : bounce(session, 20, 5);
+}
+
+/* Raw conversation, for peers that do not keep to it. */
+
+static int dial(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return -1;
+	strcpy(address.sun_path, path);
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address))) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static struct message message_of(enum message_kind kind)
+{
+	return (struct message){
+		.magic = MESSAGE_MAGIC, .version = MESSAGE_VERSION, .kind = (uint16_t)kind};
+}
+
+/* HELLO, and what comes back; its files are closed unseen. 0 or -errno. */
+static int say_hello(int fd, struct message *answer)
+{
+	const struct message hello = message_of(MESSAGE_HELLO);
+	struct pollfd want = {fd, POLLIN, 0};
+	struct message_sender sender;
+	unsigned nr_files = 0;
+
+	if (send(fd, &hello, sizeof(hello), MSG_NOSIGNAL) != (ssize_t)sizeof(hello))
+		return -errno;
+	if (poll(&want, 1, 2 * SOON) != 1)
+		return -ETIMEDOUT;
+	return message_recv(fd, answer, NULL, &nr_files, &sender);
+}
+
+/* The keeper hung up: a read ends, within @ms. */
+static int is_hung_up(int fd, int ms)
+{
+	struct pollfd want = {fd, POLLIN, 0};
+	char byte;
+
+	return poll(&want, 1, ms) == 1 && recv(fd, &byte, 1, MSG_DONTWAIT) <= 0;
+}
+
+/* Joins that go well. */
+
+static void expect_visit(struct keeper *keeper, pid_t pid, uid_t uid)
+{
+	struct pinion_event event = keeper_expect(keeper, PINION_EVENT_JOINED, SOON);
+
+	assert_int_equal(event.pid, pid);
+	assert_int_equal(event.uid, uid);
+	assert_int_equal(event.gid, uid);
+	assert_non_null(event.channel);
+	event = keeper_expect(keeper, PINION_EVENT_LEFT, SOON);
+	assert_int_equal(event.pid, pid);
+	assert_int_equal(event.killed, 0);
+	assert_int_equal(keeper_bury(keeper, &event).returned, 3);
+	assert_int_equal(member_end(pid), 0);
+}
+
+static void a_member_joins_works_and_leaves(void **state)
+{
+	struct keeper keeper;
+
+	(void)state;
+	keeper_open(&keeper);
+	for (int i = 0; i < 3 * KEEPER_MEMBERS; i++)
+		expect_visit(&keeper, member_start(&keeper, visit, NULL), 0);
+	assert_int_equal(keeper.echoed, 3 * KEEPER_MEMBERS * 200);
+	keeper_close_whole(&keeper);
+}
+
+static void nobody_can_join_where_the_mode_lets_it(void **state)
+{
+	struct keeper keeper;
+	int as_nobody = 1;
+
+	(void)state;
+	keeper_open(&keeper);
+	expect_visit(&keeper, member_start(&keeper, visit, &as_nobody), SUPPORT_NOBODY);
+	keeper_close_whole(&keeper);
+}
+
+static int visit_forbidden(const char *path, void *arg)
+{
+	struct pinion_session *session = NULL;
+
+	(void)arg;
+	if (become_nobody() || pinion_session_open(path, &session) != -EACCES || session != NULL)
+		return 1;
+	return strstr(pinion_error_text(), path) == NULL;
+}
+
+static void the_sockets_mode_keeps_others_out(void **state)
+{
+	const struct pinion_pool_config config = pool_config(64, BUFFER);
+	struct keeper keeper;
+	struct stat status;
+
+	(void)state;
+	keeper_open_with(&keeper, &config, NULL);
+	assert_int_equal(stat(keeper.path, &status), 0);
+	assert_int_equal(status.st_mode & 0777, 0600);
+	assert_int_equal(member_end(member_start(&keeper, visit_forbidden, NULL)), 0);
+	keeper_close_whole(&keeper);
+}
+
+static void three_members_at_once_do_not_get_in_each_others_way(void **state)
+{
+	struct keeper keeper;
+	pid_t pid[3];
+	int left = 0;
+
+	(void)state;
+	keeper_open(&keeper);
+	for (int i = 0; i < 3; i++)
+		pid[i] = member_start(&keeper, visit, i ? &keeper : NULL);
+	while (left < 3) {
+		struct pinion_event event;
+
+		assert_int_equal(keeper_next(&keeper, &event, SOON), 1);
+		if (event.kind == PINION_EVENT_LEFT) {
+			assert_int_equal(event.killed, 0);
+			assert_int_equal(keeper_bury(&keeper, &event).returned, 3);
+			left++;
+		}
+	}
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(member_end(pid[i]), 0);
+	assert_int_equal(keeper.echoed, 600);
+	keeper_close_whole(&keeper);
+}
+
+/* Deaths. */
+
+static void a_killed_member_is_known_within_a_second_and_loses_nothing(void **state)
+{
+	struct keeper keeper;
+	struct pinion_event event;
+	pid_t pid;
+
+	(void)state;
+	keeper_open(&keeper);
+	pid = member_start(&keeper, stay, NULL);
+	keeper_expect(&keeper, PINION_EVENT_JOINED, SOON);
+	keeper_expect_none(&keeper, 100);
+	kill(pid, SIGKILL);
+	event = keeper_expect(&keeper, PINION_EVENT_LEFT, 1000);
+	assert_int_equal(event.pid, pid);
+	assert_int_equal(event.killed, 1);
+	assert_int_equal(keeper_bury(&keeper, &event).returned, 7);
+	assert_int_equal(member_end(pid), 128 + SIGKILL);
+	keeper_close_whole(&keeper);
+}
+
+static void an_exit_without_goodbye_counts_as_killed(void **state)
+{
+	struct keeper keeper;
+	struct pinion_event event;
+	pid_t pid;
+
+	(void)state;
+	keeper_open(&keeper);
+	pid = member_start(&keeper, slink_off, NULL);
+	keeper_expect(&keeper, PINION_EVENT_JOINED, SOON);
+	event = keeper_expect(&keeper, PINION_EVENT_LEFT, SOON);
+	assert_int_equal(event.killed, 1);
+	assert_int_equal(keeper_bury(&keeper, &event).returned, 5);
+	assert_int_equal(member_end(pid), 0);
+	keeper_close_whole(&keeper);
+}
+
+/* Its child has the socket, the pool and the rings; and outlives it by far. */
+static int stay_with_a_child(const char *path, void *arg)
+{
+	struct pinion_session *session;
+	pid_t pid;
+
+	if (pinion_session_open(path, &session) || bounce(session, 20, 7))
+		return 1;
+	pid = fork();
+	if (pid > 0)
+		*(_Atomic pid_t *)arg = pid;
+	alarm(60);
+	for (;;)
+		pause();
+}
+
+static void an_inherited_socket_does_not_keep_the_dead_alive(void **state)
+{
+	_Atomic pid_t *child = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+				    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct keeper keeper;
+	struct pinion_event event;
+	pid_t pid;
+
+	(void)state;
+	keeper_open(&keeper);
+	pid = member_start(&keeper, stay_with_a_child, (void *)child);
+	keeper_expect(&keeper, PINION_EVENT_JOINED, SOON);
+	keeper_expect_none(&keeper, 200);
+	assert_true(*child > 0);
+	kill(pid, SIGKILL);
+	event = keeper_expect(&keeper, PINION_EVENT_LEFT, 1000);
+	assert_int_equal(event.killed, 1);
+	assert_int_equal(keeper_bury(&keeper, &event).returned, 7);
+	assert_int_equal(member_end(pid), 128 + SIGKILL);
+	kill(*child, SIGKILL);
+	munmap((void *)child, 4096);
+	keeper_close_whole(&keeper);
+}
+
+/* A child of the keeper has copies of all descriptors, so that closing them is not the end of
+ * the files behind; what the keeper forgot must not come back as an event. */
+static void a_child_of_the_keeper_does_not_bring_the_buried_back(void **state)
+{
+	struct keeper keeper;
+	struct pinion_event event;
+	pid_t pid, child;
+
+	(void)state;
+	keeper_open(&keeper);
+	pid = member_start(&keeper, stay, NULL);
+	keeper_expect(&keeper, PINION_EVENT_JOINED, SOON);
+	child = fork();
+	if (child == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+	kill(pid, SIGKILL);
+	event = keeper_expect(&keeper, PINION_EVENT_LEFT, SOON);
+	keeper_bury(&keeper, &event);
+	assert_int_equal(member_end(pid), 128 + SIGKILL);
+	keeper_expect_none(&keeper, 300);
+	expect_visit(&keeper, member_start(&keeper, visit, NULL), 0);
+	kill(child, SIGKILL);
+	assert_int_equal(member_end(child), 128 + SIGKILL);
+	keeper_close_whole(&keeper);
+}
+
+static void a_stopped_member_is_not_dead(void **state)
+{
+	struct keeper keeper;
+	struct pinion_event event;
+	pid_t pid;
+
+	(void)state;
+	keeper_open(&keeper);
+	pid = member_start(&keeper, stay, NULL);
+	keeper_expect(&keeper, PINION_EVENT_JOINED, SOON);
+	keeper_expect_none(&keeper, 100);
+	kill(pid, SIGSTOP);
+	keeper_expect_none(&keeper, 3000);
+	kill(pid, SIGCONT);
+	kill(pid, SIGKILL);
+	event = keeper_expect(&keeper, PINION_EVENT_LEFT, 1000);
+	keeper_bury(&keeper, &event);
+	assert_int_equal(member_end(pid), 128 + SIGKILL);
+	keeper_close_whole(&keeper);
+}
+
+static void who_has_not_left_cannot_be_buried(void **state)
+{
+	struct keeper keeper;
+	struct pinion_event event;
+	pid_t pid;
+
+	(void)state;
+	keeper_open(&keeper);
+	pid = member_start(&keeper, stay, NULL);
+	event = keeper_expect(&keeper, PINION_EVENT_JOINED, SOON);
+	for (uint32_t i = 0; i < 20; i++)
+		assert_int_equal(pinion_rendezvous_bury(keeper.rendezvous, i, keeper.cache, NULL),
+				 -EINVAL);
+	assert_sentence("has not left");
+	kill(pid, SIGKILL);
+	event = keeper_expect(&keeper, PINION_EVENT_LEFT, 1000);
+	keeper_bury(&keeper, &event);
+	assert_int_equal(pinion_rendezvous_bury(keeper.rendezvous, event.member, keeper.cache,
+						NULL),
+			 -EINVAL);
+	assert_int_equal(member_end(pid), 128 + SIGKILL);
+	keeper_close_whole(&keeper);
+}
+
+/* Joiners that stall. */
+
+static int connect_and_say_nothing(const char *path, void *arg)
+{
+	const int fd = dial(path);
+
+	(void)arg;
+	if (fd < 0)
+		return 1;
+	return is_hung_up(fd, 2 * SOON) ? 0 : 2;
+}
+
+static int hello_and_nothing_more(const char *path, void *arg)
+{
+	struct message welcome;
+	const int fd = dial(path);
+
+	(void)arg;
+	if (fd < 0 || say_hello(fd, &welcome) || welcome.kind != MESSAGE_WELCOME)
+		return 1;
+	return is_hung_up(fd, 2 * SOON) ? 0 : 2;
+}
+
+static void stalled_joiners_are_dropped_and_others_join_meanwhile(void **state)
+{
+	struct keeper keeper;
+	const int fds = support_fd_count();
+	pid_t pid[4];
+
+	(void)state;
+	keeper_open(&keeper);
+	for (int i = 0; i < 4; i++)
+		pid[i] = member_start(&keeper,
+				      i % 2 ? hello_and_nothing_more : connect_and_say_nothing,
+				      NULL);
+	keeper_expect_none(&keeper, 100);
+	expect_visit(&keeper, member_start(&keeper, visit, NULL), 0);
+	keeper_expect_none(&keeper, 2500);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(member_end(pid[i]), 0);
+	keeper_expect_none(&keeper, 100);
+	keeper_close_whole(&keeper);
+	assert_int_equal(support_fd_count(), fds);
+}
+
+/* A joiner that is too late was turned away: it must find out, not wait for ever. */
+static int confirm_late(const char *path, void *arg)
+{
+	struct message welcome, confirm = message_of(MESSAGE_CONFIRM);
+	struct message_sender sender;
+	int files[MESSAGE_FILES_MAX];
+	unsigned nr_files = MESSAGE_FILES_MAX;
+	const struct message hello = message_of(MESSAGE_HELLO);
+	struct pinion_pool_fds fds = {.nr_segments = 1};
+	struct pinion_channel *channel;
+	struct pinion_pool *pool;
+	struct pinion_desc desc;
+	const int fd = dial(path);
+	struct pollfd want = {fd, POLLIN, 0};
+
+	(void)arg;
+	if (fd < 0 || send(fd, &hello, sizeof(hello), 0) < 0 || poll(&want, 1, SOON) != 1 ||
+	    message_recv(fd, &welcome, files, &nr_files, &sender) || nr_files != 4)
+		return 1;
+	fds.control = files[0];
+	fds.segment[0] = files[1];
+	if (pinion_pool_attach(&fds, welcome.member, &pool) ||
+	    pinion_channel_open(pool, files[2], files[3], welcome.keeper, &channel))
+		return 2;
+	sleep(3);
+	confirm.cookie = welcome.cookie;
+	(void)send(fd, &confirm, sizeof(confirm), MSG_NOSIGNAL);
+	if (pinion_channel_wait(channel, UINT64_C(5000000000)))
+		return 3;
+	return pinion_channel_recv(channel, &desc, 1) == -EPIPE ? 0 : 4;
+}
+
+static void a_joiner_that_confirms_too_late_finds_its_channel_closed(void **state)
+{
+	struct keeper keeper;
+	pid_t pid;
+
+	(void)state;
+	keeper_open(&keeper);
+	pid = member_start(&keeper, confirm_late, NULL);
+	keeper_expect_none(&keeper, 4000);
+	assert_int_equal(member_end(pid), 0);
+	keeper_expect_none(&keeper, 100);
+	keeper_close_whole(&keeper);
+}
+
+/* Too many that stall: the next is told to come again, and hears it. */
+static int expect_eagain(const char *path, void *arg)
+{
+	struct pinion_session *session = NULL;
+
+	(void)arg;
+	if (pinion_session_open(path, &session) != -EAGAIN || session != NULL) {
+		fprintf(stderr, "# %s\n", pinion_error_text());
+		return 1;
+	}
+	return pinion_error_text()[0] == '\0';
+}
+
+static void a_full_backlog_is_eagain_at_the_joiner(void **state)
+{
+	const struct pinion_rendezvous_config narrow = {.slots = 16, .mode = 0666, .backlog = 2};
+	struct pinion_pool_config config = pool_config(64, BUFFER);
+	struct keeper keeper;
+	pid_t pid[2];
+
+	(void)state;
+	keeper_open_with(&keeper, &config, &narrow);
+	for (int i = 0; i < 2; i++)
+		pid[i] = member_start(&keeper, connect_and_say_nothing, NULL);
+	keeper_expect_none(&keeper, 200);
+	for (int i = 0; i < 20; i++) {
+		const pid_t late = member_start(&keeper, expect_eagain, NULL);
+
+		keeper_expect_none(&keeper, 30);
+		assert_int_equal(member_end(late), 0);
+	}
+	keeper_expect_none(&keeper, 2500);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(member_end(pid[i]), 0);
+	keeper_close_whole(&keeper);
+}
+
+static void exhausted_member_slots_are_eagain_at_the_joiner(void **state)
+{
+	const struct pinion_rendezvous_config any = {.slots = 16, .mode = 0666};
+	struct pinion_pool_config config = pool_config(512, BUFFER);
+	struct pinion_event event;
+	struct keeper keeper;
+	pid_t pid[3], late;
+
+	(void)state;
+	config.nr_members = 4;
+	keeper_open_with(&keeper, &config, &any);
+	for (int i = 0; i < 3; i++) {
+		pid[i] = member_start(&keeper, stay, NULL);
+		keeper_expect(&keeper, PINION_EVENT_JOINED, SOON);
+	}
+	late = member_start(&keeper, expect_eagain, NULL);
+	keeper_expect_none(&keeper, 200);
+	assert_int_equal(member_end(late), 0);
+	for (int i = 0; i < 3; i++) {
+		kill(pid[i], SIGKILL);
+		event = keeper_expect(&keeper, PINION_EVENT_LEFT, SOON);
+		keeper_bury(&keeper, &event);
+		assert_int_equal(member_end(pid[i]), 128 + SIGKILL);
+	}
+	expect_visit(&keeper, member_start(&keeper, visit, NULL), 0);
+	keeper_close_whole(&keeper);
+}
+
+/* Messages that are none. */
+
+struct garbage {
+	const void *bytes;
+	size_t len;
+	int nr_files;
+	int after_hello;
+};
+
+static int send_garbage(int fd, const struct garbage *garbage)
+{
+	union {
+		char room[CMSG_SPACE(253 * sizeof(int))];
+		struct cmsghdr align;
+	} ancillary = {0};
+	struct iovec iov = {(void *)(uintptr_t)garbage->bytes, garbage->len};
+	struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1};
+	int files[253];
+
+	if (garbage->nr_files) {
+		const size_t size = sizeof(int) * (size_t)garbage->nr_files;
+		struct cmsghdr *control;
+
+		for (int i = 0; i < garbage->nr_files; i++)
+			files[i] = 0;
+		header.msg_control = ancillary.room;
+		header.msg_controllen = CMSG_SPACE(size);
+		control = CMSG_FIRSTHDR(&header);
+		control->cmsg_level = SOL_SOCKET;
+		control->cmsg_type = SCM_RIGHTS;
+		control->cmsg_len = CMSG_LEN(size);
+		memcpy(CMSG_DATA(control), files, size);
+	}
+	return sendmsg(fd, &header, MSG_NOSIGNAL) < 0;
+}
+
+static int talk_garbage(const char *path, void *arg)
+{
+	const struct garbage *garbage = arg;
+	struct message welcome;
+	const int fd = dial(path);
+
+	if (fd < 0)
+		return 1;
+	if (garbage->after_hello && say_hello(fd, &welcome))
+		return 2;
+	if (send_garbage(fd, garbage))
+		return 3;
+	return is_hung_up(fd, SOON) ? 0 : 4;
+}
+
+/* One conversation, after which the keeper has as many descriptors as before. */
+static void hangs_up_on(struct keeper *keeper, struct garbage garbage)
+{
+	const int fds = support_fd_count();
+	pid_t pid;
+
+	for (garbage.after_hello = 0; garbage.after_hello < 2; garbage.after_hello++) {
+		pid = member_start(keeper, talk_garbage, &garbage);
+		keeper_expect_none(keeper, 60);
+		assert_int_equal(member_end(pid), 0);
+		keeper_expect_none(keeper, 10);
+		assert_int_equal(support_fd_count(), fds);
+	}
+}
+
+static void garbage_ends_the_conversation_and_leaks_nothing(void **state)
+{
+	const struct message good[2] = {message_of(MESSAGE_HELLO), message_of(MESSAGE_HELLO)};
+	const size_t lengths[] = {8, 31, 33, 64};
+	struct message wrong[6];
+	char bytes[4096];
+	struct keeper keeper;
+
+	(void)state;
+	keeper_open(&keeper);
+	memset(bytes, 0xaa, sizeof(bytes));
+	for (int i = 0; i < 6; i++)
+		wrong[i] = message_of(MESSAGE_HELLO);
+	wrong[0].magic++;
+	wrong[1].version++;
+	wrong[2].kind = 0;
+	wrong[3].kind = MESSAGE_WELCOME;
+	wrong[4].kind = MESSAGE_BYE;
+	wrong[5].kind = UINT16_MAX;
+	for (int i = 0; i < 6; i++)
+		hangs_up_on(&keeper, (struct garbage){&wrong[i], sizeof(wrong[i]), 0, 0});
+	/* Too short and too long, though right in every byte that is there. */
+	for (int i = 0; i < 4; i++)
+		hangs_up_on(&keeper, (struct garbage){good, lengths[i], 0, 0});
+	hangs_up_on(&keeper, (struct garbage){bytes, 0, 0, 0});
+	hangs_up_on(&keeper, (struct garbage){bytes, 1, 0, 0});
+	hangs_up_on(&keeper, (struct garbage){bytes, 31, 0, 0});
+	hangs_up_on(&keeper, (struct garbage){bytes, 33, 0, 0});
+	hangs_up_on(&keeper, (struct garbage){bytes, sizeof(bytes), 0, 0});
+	hangs_up_on(&keeper, (struct garbage){bytes, 32, 1, 0});
+	hangs_up_on(&keeper, (struct garbage){bytes, 32, 253, 0});
+	hangs_up_on(&keeper, (struct garbage){bytes, 4096, 253, 0});
+	expect_visit(&keeper, member_start(&keeper, visit, NULL), 0);
+	keeper_close_whole(&keeper);
+}
+
+/* A good HELLO may bring files; the keeper wants none and keeps none. */
+static int hello_with_files(const char *path, void *arg)
+{
+	const struct message hello = message_of(MESSAGE_HELLO);
+	const struct garbage garbage = {&hello, sizeof(hello), 253, 0};
+	const int fd = dial(path);
+
+	(void)arg;
+	if (fd < 0 || send_garbage(fd, &garbage))
+		return 1;
+	return poll(&(struct pollfd){fd, POLLIN, 0}, 1, SOON) == 1 ? 0 : 2;
+}
+
+static void files_that_nobody_asked_for_are_closed(void **state)
+{
+	struct keeper keeper;
+	int fds;
+
+	(void)state;
+	keeper_open(&keeper);
+	fds = support_fd_count();
+	for (int i = 0; i < 10; i++) {
+		const pid_t pid = member_start(&keeper, hello_with_files, NULL);
+
+		keeper_expect_none(&keeper, 60);
+		assert_int_equal(member_end(pid), 0);
+		keeper_expect_none(&keeper, 20);
+		assert_int_equal(support_fd_count(), fds);
+	}
+	keeper_close_whole(&keeper);
+}
+
+static int confirm_wrongly(const char *path, void *arg)
+{
+	struct message welcome, confirm = message_of(MESSAGE_CONFIRM);
+	const int fd = dial(path);
+
+	if (fd < 0 || say_hello(fd, &welcome))
+		return 1;
+	confirm.cookie = welcome.cookie ^ 1;
+	if (arg != NULL) {
+		/* The right cookie, from the wrong process. */
+		const pid_t child = fork();
+		int status;
+
+		confirm.cookie ^= 1;
+		if (child == 0)
+			_exit(send(fd, &confirm, sizeof(confirm), 0) < 0);
+		waitpid(child, &status, 0);
+	} else if (send(fd, &confirm, sizeof(confirm), 0) < 0) {
+		return 2;
+	}
+	return is_hung_up(fd, SOON) ? 0 : 3;
+}
+
+static void a_wrong_cookie_or_another_process_is_turned_away(void **state)
+{
+	struct keeper keeper;
+
+	(void)state;
+	keeper_open(&keeper);
+	for (int i = 0; i < 2; i++) {
+		const pid_t pid = member_start(&keeper, confirm_wrongly, i ? &keeper : NULL);
+
+		keeper_expect_none(&keeper, 300);
+		assert_int_equal(member_end(pid), 0);
+	}
+	keeper_expect_none(&keeper, 100);
+	keeper_close_whole(&keeper);
+}
+
+/* A member that sends rubbish instead of BYE is not heard any more, but it is alive. */
+static int join_and_talk_garbage(const char *path, void *arg)
+{
+	struct pinion_session *session;
+
+	(void)arg;
+	if (pinion_session_open(path, &session))
+		return 1;
+	/* The socket is the lowest descriptor: the first that this process opened. */
+	if (send(3, "rubbish", 7, MSG_NOSIGNAL) != 7)
+		return 2;
+	usleep(200000);
+	return bounce(session, 10, 4);
+}
+
+static void rubbish_from_a_member_is_neither_goodbye_nor_death(void **state)
+{
+	struct keeper keeper;
+	struct pinion_event event;
+	pid_t pid;
+
+	(void)state;
+	keeper_open(&keeper);
+	pid = member_start(&keeper, join_and_talk_garbage, NULL);
+	keeper_expect(&keeper, PINION_EVENT_JOINED, SOON);
+	keeper_expect_none(&keeper, 100);
+	event = keeper_expect(&keeper, PINION_EVENT_LEFT, SOON);
+	assert_int_equal(event.killed, 1);
+	assert_int_equal(keeper_bury(&keeper, &event).returned, 4);
+	assert_int_equal(member_end(pid), 0);
+	keeper_close_whole(&keeper);
+}
+
+/* Connect and go, as fast as it can; meanwhile others join. */
+static int churn(const char *path, void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < 2000; i++) {
+		const int fd = dial(path);
+
+		if (fd >= 0)
+			close(fd);
+	}
+	return 0;
+}
+
+static void a_flood_of_connections_holds_nobody_up(void **state)
+{
+	struct keeper keeper;
+	pid_t pid;
+	int fds;
+
+	(void)state;
+	keeper_open(&keeper);
+	fds = support_fd_count();
+	pid = member_start(&keeper, churn, NULL);
+	while (waitpid(pid, NULL, WNOHANG) == 0)
+		keeper_expect_none(&keeper, 1);
+	keeper_expect_none(&keeper, 50);
+	assert_int_equal(support_fd_count(), fds);
+	expect_visit(&keeper, member_start(&keeper, visit, NULL), 0);
+	keeper_close_whole(&keeper);
+}
+
+/* Sockets and their files. */
+
+static void a_stale_socket_file_is_replaced(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct pinion_rendezvous *rendezvous = NULL;
+	struct pinion_pool *pool = pool_make(64);
+	char dir[SUPPORT_PATH_LEN];
+	const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	(void)state;
+	support_dir_create(dir);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%.90s/keeper", dir);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	close(fd);
+	assert_int_equal(pinion_rendezvous_open(pool, address.sun_path, NULL, &rendezvous), 0);
+	assert_int_equal(pinion_rendezvous_close(rendezvous), 0);
+	assert_int_equal(access(address.sun_path, F_OK), -1);
+	support_dir_destroy(dir);
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
+static void a_second_keeper_is_eaddrinuse_and_the_first_goes_on(void **state)
+{
+	struct pinion_rendezvous *second = NULL;
+	struct keeper keeper;
+
+	(void)state;
+	keeper_open(&keeper);
+	for (int i = 0; i < 3; i++) {
+		errno = 4711;
+		assert_int_equal(pinion_rendezvous_open(keeper.pool, keeper.path, NULL, &second),
+				 -EADDRINUSE);
+		assert_int_equal(errno, 4711);
+		assert_null(second);
+		assert_sentence("another keeper");
+		keeper_expect_none(&keeper, 10);
+	}
+	expect_visit(&keeper, member_start(&keeper, visit, NULL), 0);
+	keeper_close_whole(&keeper);
+}
+
+/* Whatever is there and is no socket stays there. */
+static void a_path_that_cannot_be_is_an_error_with_the_path_in_it(void **state)
+{
+	struct pinion_rendezvous *rendezvous = NULL;
+	struct pinion_session *session = NULL;
+	struct pinion_pool *pool = pool_make(64);
+	char dir[SUPPORT_PATH_LEN], longer[200];
+	const char *path;
+
+	(void)state;
+	memset(longer, 'x', sizeof(longer) - 1);
+	longer[sizeof(longer) - 1] = '\0';
+	assert_int_equal(pinion_rendezvous_open(pool, longer, NULL, &rendezvous), -ENAMETOOLONG);
+	assert_sentence("at most 107 bytes");
+	assert_int_equal(pinion_session_open(longer, &session), -ENAMETOOLONG);
+	assert_sentence("at most 107 bytes");
+	support_dir_create(dir);
+	assert_int_equal(pinion_rendezvous_open(pool, dir, NULL, &rendezvous), -EADDRINUSE);
+	assert_sentence(dir);
+	support_write_text(dir, "precious", "data");
+	path = support_path(dir, "precious");
+	assert_int_equal(pinion_rendezvous_open(pool, path, NULL, &rendezvous), -EADDRINUSE);
+	assert_int_equal(access(path, F_OK), 0);
+	path = support_path(dir, "no/such/place");
+	assert_int_equal(pinion_rendezvous_open(pool, path, NULL, &rendezvous), -ENOENT);
+	assert_sentence("no/such/place");
+	assert_true(pinion_rendezvous_open(pool, "", NULL, &rendezvous) < 0);
+	assert_null(rendezvous);
+	support_dir_destroy(dir);
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
+static void a_session_with_nobody_is_an_error_that_says_so(void **state)
+{
+	struct pinion_session *session = NULL;
+	char dir[SUPPORT_PATH_LEN];
+	const char *path;
+
+	(void)state;
+	support_dir_create(dir);
+	path = support_path(dir, "keeper");
+	errno = 4711;
+	assert_int_equal(pinion_session_open(path, &session), -ENOENT);
+	assert_sentence("keeper running");
+	assert_sentence(path);
+	assert_int_equal(errno, 4711);
+	support_write_text(dir, "keeper", "");
+	assert_int_equal(pinion_session_open(support_path(dir, "keeper"), &session),
+			 -ECONNREFUSED);
+	assert_null(session);
+	support_dir_destroy(dir);
+}
+
+/* A keeper that is stopped, or no keeper at all: the newcomer gives up after two seconds, with
+ * room in the queue of connections and without. */
+static void a_keeper_that_does_not_answer_is_etimedout(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	struct pinion_session *session = NULL;
+	char dir[SUPPORT_PATH_LEN];
+	int waiting[2];
+
+	(void)state;
+	support_dir_create(dir);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%.90s/keeper", dir);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	for (int round = 0; round < 2; round++) {
+		uint64_t took = test_now_ns();
+
+		alarm(20); /* a hang is a failure, not a hung test */
+		assert_int_equal(pinion_session_open(address.sun_path, &session), -ETIMEDOUT);
+		alarm(0);
+		took = test_now_ns() - took;
+		assert_in_range(took, UINT64_C(1900000000), UINT64_C(6000000000));
+		assert_sentence("the keeper d");
+		waiting[round] = round ? -1 : dial(address.sun_path);
+	}
+	close(waiting[0]);
+	close(fd);
+	support_dir_destroy(dir);
+}
+
+/* A "keeper" that answers nonsense, with and without files. */
+static void answer(int listener, const struct garbage *garbage)
+{
+	const int fd = accept(listener, NULL, NULL);
+	char hello[64];
+
+	if (fd < 0 || recv(fd, hello, sizeof(hello), 0) < 0)
+		_exit(1);
+	(void)send_garbage(fd, garbage);
+	close(fd);
+}
+
+static void a_keeper_that_talks_nonsense_is_eproto_and_leaks_nothing(void **state)
+{
+	struct message welcome = message_of(MESSAGE_WELCOME), odd = message_of(MESSAGE_BYE);
+	struct message many = welcome, some = welcome;
+	const struct garbage answers[] = {
+		{"", 0, 0, 0},
+		{"rubbish", 7, 0, 0},
+		{&welcome, sizeof(welcome), 0, 0},
+		{&odd, sizeof(odd), 3, 0},
+		{&many, sizeof(many), 100, 0},
+		{&some, sizeof(some), 3, 0},
+		{&some, sizeof(some), 253, 0},
+	};
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	const int fds = support_fd_count();
+	struct pinion_session *session = NULL;
+	char dir[SUPPORT_PATH_LEN];
+
+	(void)state;
+	many.nr_segments = UINT32_MAX - 2; /* + 3 files wraps to 0 */
+	some.nr_segments = 1;
+	support_dir_create(dir);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%.90s/keeper", dir);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+		const pid_t pid = fork();
+
+		if (pid == 0) {
+			answer(fd, &answers[i]);
+			_exit(0);
+		}
+		assert_true(pinion_session_open(address.sun_path, &session) < 0);
+		assert_true(pinion_error_text()[0] != '\0');
+		assert_null(session);
+		assert_int_equal(member_end(pid), 0);
+		assert_int_equal(support_fd_count(), fds);
+	}
+	close(fd);
+	support_dir_destroy(dir);
+}
+
+/* The keeper closes: members are told, and free what they hold all the same. */
+static int outlive_the_keeper(const char *path, void *arg)
+{
+	const struct pinion_cache_config any = {BUFFER, PINION_NODE_ANY};
+	struct pinion_session *session;
+	struct pinion_channel *channel;
+	struct pinion_cache *cache;
+	struct pinion_desc desc = {.len = 0};
+
+	(void)arg;
+	if (pinion_session_open(path, &session) || bounce(session, 5, 0))
+		return 1;
+	channel = pinion_session_channel(session);
+	if (pinion_channel_wait(channel, UINT64_C(10000000000)))
+		return 2;
+	if (pinion_channel_recv(channel, &desc, 1) != -EPIPE ||
+	    pinion_cache_open(pinion_session_pool(session), &any, &cache) ||
+	    pinion_buffer_alloc(cache, &desc.buffer) ||
+	    pinion_channel_send(channel, &desc, 1) != -EPIPE ||
+	    pinion_buffer_free(cache, desc.buffer) || pinion_cache_close(cache))
+		return 3;
+	return pinion_session_close(session);
+}
+
+static void members_outlive_the_rendezvous(void **state)
+{
+	struct keeper keeper;
+	pid_t pid;
+
+	(void)state;
+	keeper_open(&keeper);
+	pid = member_start(&keeper, outlive_the_keeper, NULL);
+	keeper_expect(&keeper, PINION_EVENT_JOINED, SOON);
+	keeper_expect_none(&keeper, 100);
+	assert_int_equal(pinion_rendezvous_close(keeper.rendezvous), 0);
+	assert_int_equal(member_end(pid), 0);
+	assert_pool_whole(keeper.pool);
+	assert_int_equal(pinion_cache_close(keeper.cache), 0);
+	assert_int_equal(pinion_pool_destroy(keeper.pool), 0);
+	support_dir_destroy(keeper.dir);
+}
+
+/* The other way round: the keeper is the child, and dies. */
+struct doomed {
+	char path[SUPPORT_PATH_LEN];
+	_Atomic int listening;
+};
+
+static int keep_until_killed(struct doomed *doomed)
+{
+	struct pinion_pool_config config = pool_config(512, BUFFER);
+	struct pinion_rendezvous *rendezvous;
+	struct pinion_event event;
+	struct pinion_pool *pool;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (pinion_pool_create(&config, &pool) ||
+	    pinion_rendezvous_open(pool, doomed->path, NULL, &rendezvous))
+		return 1;
+	doomed->listening = 1;
+	for (;;)
+		if (pinion_rendezvous_next(rendezvous, &event) < 0)
+			return 2;
+}
+
+static void members_learn_of_the_keepers_death_and_go_on(void **state)
+{
+	struct doomed *doomed = mmap(NULL, sizeof(*doomed), PROT_READ | PROT_WRITE,
+				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct pinion_session *session;
+	struct pinion_cache *cache;
+	struct pinion_desc desc = {.len = 0};
+	char dir[SUPPORT_PATH_LEN];
+	uint64_t died;
+	pid_t pid;
+
+	(void)state;
+	support_dir_create(dir);
+	snprintf(doomed->path, sizeof(doomed->path), "%.900s/keeper", dir);
+	pid = fork();
+	if (pid == 0)
+		_exit(keep_until_killed(doomed));
+	while (!doomed->listening)
+		usleep(1000);
+	assert_int_equal(pinion_session_open(doomed->path, &session), 0);
+	cache = cache_make(pinion_session_pool(session), BUFFER);
+	take(cache, &desc.buffer, 1);
+	assert_int_equal(pinion_channel_send(pinion_session_channel(session), &desc, 1), 1);
+	kill(pid, SIGKILL);
+	died = test_now_ns();
+	assert_int_equal(pinion_channel_wait(pinion_session_channel(session),
+					     UINT64_C(10000000000)), 0);
+	assert_in_range(test_now_ns() - died, 0, 1000000000);
+	assert_int_equal(pinion_channel_recv(pinion_session_channel(session), &desc, 1), -EPIPE);
+	assert_int_equal(pinion_channel_reclaim(pinion_session_channel(session), cache), 1);
+	take(cache, &desc.buffer, 1);
+	give(cache, &desc.buffer, 1);
+	assert_int_equal(pinion_cache_close(cache), 0);
+	assert_pool_whole(pinion_session_pool(session));
+	assert_int_equal(pinion_session_close(session), 0);
+	assert_int_equal(member_end(pid), 128 + SIGKILL);
+	munmap(doomed, sizeof(*doomed));
+	support_dir_destroy(dir);
+}
+
+/* Whatever a forked copy of the member does with its copy, the member goes on. */
+static int fork_and_close_there(const char *path, void *arg)
+{
+	struct pinion_session *session;
+	int err, status = 0;
+	pid_t pid;
+
+	(void)arg;
+	if (pinion_session_open(path, &session))
+		return 1;
+	pid = fork();
+	if (pid == 0)
+		_exit(pinion_session_close(session));
+	waitpid(pid, &status, 0);
+	if (status)
+		return 2;
+	err = bounce(session, 50, 3);
+	return err ? err : pinion_session_close(session);
+}
+
+static void a_childs_goodbye_is_not_the_members(void **state)
+{
+	struct keeper keeper;
+
+	(void)state;
+	keeper_open(&keeper);
+	expect_visit(&keeper, member_start(&keeper, fork_and_close_there, NULL), 0);
+	assert_int_equal(keeper.echoed, 50);
+	keeper_close_whole(&keeper);
+}
+
+/* Descriptors run out in the keeper: the joiner is refused, and nobody's slot is lost by it. */
+static void a_keeper_without_descriptors_recovers_when_it_has_some(void **state)
+{
+	const struct pinion_rendezvous_config any = {.slots = 16, .mode = 0666};
+	struct pinion_pool_config config = pool_config(512, BUFFER);
+	struct rlimit before, tight;
+	struct keeper keeper;
+	pid_t pid;
+
+	(void)state;
+	config.nr_members = 2; /* one slot for all who come */
+	keeper_open_with(&keeper, &config, &any);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	tight = before;
+	for (int spare = 0; spare < 5; spare++) {
+		/* The descriptors that a joiner costs run out one by one. */
+		tight.rlim_cur = (rlim_t)(support_fd_count() + spare);
+		pid = member_start(&keeper, hello_and_nothing_more, NULL);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+		for (int i = 0; i < 50; i++) {
+			struct pinion_event event;
+			const int got = pinion_rendezvous_next(keeper.rendezvous, &event);
+
+			assert_true(got == 0 || got == -EMFILE);
+			usleep(1000);
+		}
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+		kill(pid, SIGKILL);
+		member_end(pid);
+		keeper_expect_none(&keeper, 50);
+	}
+	expect_visit(&keeper, member_start(&keeper, visit, NULL), 0);
+	keeper_close_whole(&keeper);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		pool_test(a_member_joins_works_and_leaves),
+		pool_test(nobody_can_join_where_the_mode_lets_it),
+		pool_test(the_sockets_mode_keeps_others_out),
+		pool_test(three_members_at_once_do_not_get_in_each_others_way),
+		pool_test(a_killed_member_is_known_within_a_second_and_loses_nothing),
+		pool_test(an_exit_without_goodbye_counts_as_killed),
+		pool_test(an_inherited_socket_does_not_keep_the_dead_alive),
+		pool_test(a_child_of_the_keeper_does_not_bring_the_buried_back),
+		pool_test(a_stopped_member_is_not_dead),
+		pool_test(who_has_not_left_cannot_be_buried),
+		pool_test(stalled_joiners_are_dropped_and_others_join_meanwhile),
+		pool_test(a_joiner_that_confirms_too_late_finds_its_channel_closed),
+		pool_test(a_full_backlog_is_eagain_at_the_joiner),
+		pool_test(exhausted_member_slots_are_eagain_at_the_joiner),
+		pool_test(garbage_ends_the_conversation_and_leaks_nothing),
+		pool_test(files_that_nobody_asked_for_are_closed),
+		pool_test(a_wrong_cookie_or_another_process_is_turned_away),
+		pool_test(rubbish_from_a_member_is_neither_goodbye_nor_death),
+		pool_test(a_flood_of_connections_holds_nobody_up),
+		pool_test(a_stale_socket_file_is_replaced),
+		pool_test(a_second_keeper_is_eaddrinuse_and_the_first_goes_on),
+		pool_test(a_path_that_cannot_be_is_an_error_with_the_path_in_it),
+		pool_test(a_session_with_nobody_is_an_error_that_says_so),
+		pool_test(a_keeper_that_does_not_answer_is_etimedout),
+		pool_test(a_keeper_that_talks_nonsense_is_eproto_and_leaks_nothing),
+		pool_test(members_outlive_the_rendezvous),
+		pool_test(members_learn_of_the_keepers_death_and_go_on),
+		pool_test(a_childs_goodbye_is_not_the_members),
+		pool_test(a_keeper_without_descriptors_recovers_when_it_has_some),
+	};
+
+	if (getuid() != 0)
+		return support_skip("becoming another user is for root");
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
