@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Pools on two nodes and the domains of a real device: with the IOMMU translating, and by
+ * physical address. Which of the two is the driver named in argv[2]. See hw_support.h.
+ */
+
+#include <sched.h>
+#include <sys/resource.h>
+
+#include <pinion/pci.h>
+#include <pinion/pinion.h>
+#include <pinion/vfioctl.h>
+
+#include "hw_support.h"
+
+#define NODE_PAGES 8
+
+static struct pinion_pci_bdf bdf;
+static bool by_vfio;
+static int c = -1, g = -1, d = -1;
+static void *regs;
+static size_t regs_len;
+
+/* Two zones, one on each node, of 64 KiB buffers. */
+static struct pinion_pool_config two_nodes(void)
+{
+	struct pinion_pool_config config = {
+		.nr_segments = 2,
+		.segment = {
+			{.len = 4 << 20, .buffer_size = 65536, .page_size = HW_HUGE, .node = 0},
+			{.len = 6 << 20, .buffer_size = 65536, .page_size = HW_HUGE, .node = 1},
+		},
+	};
+
+	return config;
+}
+
+static struct pinion_pool *make_pool(void)
+{
+	struct pinion_pool_config config = two_nodes();
+	struct pinion_pool *pool = NULL;
+	int err = pinion_pool_create(&config, &pool);
+
+	if (err)
+		print_message("# %s\n", pinion_error_text());
+	assert_int_equal(err, 0);
+	return pool;
+}
+
+static struct pinion_cache *open_cache(struct pinion_pool *pool, int node)
+{
+	struct pinion_cache_config want = {.buffer_size = 65536, .node = node};
+	struct pinion_cache *cache = NULL;
+
+	assert_int_equal(pinion_cache_open(pool, &want, &cache), 0);
+	assert_int_equal(cache->node, node);
+	return cache;
+}
+
+static int make_domain(struct pinion_pool *pool, struct pinion_domain **domain)
+{
+	return by_vfio ? pinion_domain_create_vfio(pool, c, domain)
+		       : pinion_domain_create_phys(pool, domain);
+}
+
+static int node_reserve(int node, long nr)
+{
+	char path[128], text[32];
+
+	snprintf(path, sizeof(path),
+		 "/sys/devices/system/node/node%d/hugepages/hugepages-2048kB/nr_hugepages", node);
+	snprintf(text, sizeof(text), "%ld\n", nr);
+	return hw_put(path, text);
+}
+
+static int open_vfio(void)
+{
+	unsigned group;
+
+	if (pinion_pci_iommu_group(&bdf, &group) || pinion_vfio_container_open(&c) ||
+	    pinion_vfio_group_open(group, c, &g) || pinion_vfio_device_open(g, hw_bdf, &d) ||
+	    pinion_vfio_bus_master_set(d, true))
+		return -1;
+	return pinion_vfio_region_map(d, 0, &regs, &regs_len);
+}
+
+static int open_device(void **state)
+{
+	struct pinion_pci_bar bar;
+
+	(void)state;
+	if (node_reserve(0, NODE_PAGES) || node_reserve(1, NODE_PAGES))
+		return -1;
+	if (by_vfio)
+		return open_vfio();
+	if (pinion_pci_bar_map(&bdf, 0, &bar))
+		return -1;
+	regs = bar.addr;
+	return pinion_pci_bus_master_set(&bdf, true);
+}
+
+/* The kernel waits in unbind for as long as the device is open through vfio. */
+static int close_device(void **state)
+{
+	if (by_vfio && (pinion_vfio_region_unmap(regs, regs_len) || pinion_vfio_device_close(d) ||
+			pinion_vfio_group_close(g) || pinion_vfio_container_close(c)))
+		return -1;
+	return hw_give_back(state);
+}
+
+static void every_page_is_on_the_node_that_was_asked_for(void **state)
+{
+	struct pinion_pool *pool = make_pool();
+
+	(void)state;
+	for (int node = 0; node < 2; node++) {
+		struct pinion_cache *cache = open_cache(pool, node);
+		struct pinion_buffer buffer = {0};
+		int found = -1;
+
+		while (!pinion_buffer_alloc(cache, &buffer)) {
+			uintptr_t at = (uintptr_t)pinion_buffer_addr(pool, buffer) & ~(HW_HUGE - 1);
+
+			assert_int_equal(pinion_hostmem_node((void *)at, HW_HUGE, &found, 1), 0);
+			assert_int_equal(found, node);
+		}
+		pinion_cache_close(cache);
+	}
+	pinion_pool_destroy(pool);
+}
+
+static void too_few_pages_on_one_node_says_which(void **state)
+{
+	struct pinion_pool_config config = two_nodes();
+	struct pinion_pool *pool = NULL;
+
+	(void)state;
+	/* Together there are enough, on node 1 there are not. */
+	config.segment[1].len = (NODE_PAGES + 1) * HW_HUGE;
+	assert_int_equal(pinion_pool_create(&config, &pool), -ENOMEM);
+	assert_non_null(strstr(pinion_error_text(), "node 1 has 8 free"));
+	assert_non_null(strstr(pinion_error_text(), "hugepages reserve"));
+	assert_null(pool);
+}
+
+/*
+ * The library's mbind() is this one. A kernel that takes the policy and then does not follow it
+ * (as for pages that move in between) is what the verification is for.
+ */
+static bool mbind_is_ignored;
+
+long mbind(void *addr, unsigned long len, int mode, const unsigned long *mask,
+	   unsigned long max_node, unsigned flags);
+long mbind(void *addr, unsigned long len, int mode, const unsigned long *mask,
+	   unsigned long max_node, unsigned flags)
+{
+	if (mbind_is_ignored)
+		return 0;
+	return syscall(SYS_mbind, addr, len, mode, mask, max_node, flags);
+}
+
+static void a_page_that_lands_on_another_node_is_exdev(void **state)
+{
+	struct pinion_pool_config config = two_nodes();
+	struct pinion_pool *pool = NULL;
+	cpu_set_t here, was;
+
+	(void)state;
+	/* Without a policy pages come from the node that touches them: node 0, by its processor. */
+	CPU_ZERO(&here);
+	CPU_SET(0, &here);
+	assert_int_equal(sched_getaffinity(0, sizeof(was), &was), 0);
+	assert_int_equal(sched_setaffinity(0, sizeof(here), &here), 0);
+	mbind_is_ignored = true;
+	assert_int_equal(pinion_pool_create(&config, &pool), -EXDEV);
+	mbind_is_ignored = false;
+	assert_int_equal(sched_setaffinity(0, sizeof(was), &was), 0);
+	assert_non_null(strstr(pinion_error_text(), "segment 1: page 0 of 3 landed on node 0, "
+						    "node 1 was asked for"));
+	assert_null(pool);
+}
+
+static void a_pool_that_failed_holds_no_page(void **state)
+{
+	struct pinion_pool *pool;
+
+	too_few_pages_on_one_node_says_which(state);
+	pool = make_pool();
+	pinion_pool_destroy(pool);
+}
+
+/* Identify through the device into a buffer of ours: the address is the device's word for it. */
+static void the_device_writes_where_the_table_says(void **state)
+{
+	struct pinion_pool *pool = make_pool();
+	struct pinion_domain *domain = NULL;
+	uint64_t vendor = 0;
+
+	(void)state;
+	assert_int_equal(pinion_pci_attr_u64(&bdf, "vendor", &vendor), 0);
+	assert_int_equal(make_domain(pool, &domain), 0);
+	for (int node = 0; node < 2; node++) {
+		struct pinion_cache *cache = open_cache(pool, node);
+		struct pinion_buffer buffer = {0};
+
+		assert_int_equal(pinion_buffer_alloc(cache, &buffer), 0);
+		hw_identify(regs, pinion_buffer_addr(pool, buffer),
+			    pinion_buffer_bus(domain, buffer, 0), (uint16_t)vendor);
+		assert_int_equal(pinion_buffer_free(cache, buffer), 0);
+		pinion_cache_close(cache);
+	}
+	assert_int_equal(pinion_domain_destroy(domain), 0);
+	pinion_pool_destroy(pool);
+}
+
+static void iovas_stay_inside_the_ranges(void **state)
+{
+	struct pinion_pool *pool = make_pool();
+	struct pinion_domain *domain = NULL;
+	struct pinion_vfio_iommu iommu = {0};
+
+	(void)state;
+	assert_int_equal(pinion_vfio_iommu_info(c, &iommu), 0);
+	assert_int_equal(pinion_domain_create_vfio(pool, c, &domain), 0);
+	for (int node = 0; node < 2; node++) {
+		struct pinion_cache *cache = open_cache(pool, node);
+		struct pinion_buffer buffer = {0};
+
+		while (!pinion_buffer_alloc(cache, &buffer)) {
+			uint64_t at = pinion_buffer_iova(domain, buffer, 0).addr;
+			bool inside = false;
+
+			assert_true(at != 0);
+			for (uint32_t i = 0; i < iommu.nr_ranges; i++)
+				inside |= at >= iommu.range[i].start &&
+					  at + 65535 <= iommu.range[i].last;
+			assert_true(inside);
+		}
+		pinion_cache_close(cache);
+	}
+	assert_int_equal(pinion_domain_destroy(domain), 0);
+	pinion_pool_destroy(pool);
+}
+
+/* Lowest and highest byte that a domain gives to the buffers of a pool. */
+static void span(struct pinion_pool *pool, const struct pinion_domain *domain, uint64_t *lowest,
+		 uint64_t *highest)
+{
+	*lowest = UINT64_MAX;
+	*highest = 0;
+	for (int node = 0; node < 2; node++) {
+		struct pinion_cache *cache = open_cache(pool, node);
+		struct pinion_buffer buffer = {0};
+
+		while (!pinion_buffer_alloc(cache, &buffer)) {
+			uint64_t at = pinion_buffer_iova(domain, buffer, 0).addr;
+
+			*lowest = at < *lowest ? at : *lowest;
+			*highest = at + 65535 > *highest ? at + 65535 : *highest;
+		}
+		pinion_cache_close(cache);
+	}
+}
+
+static void two_pools_in_one_container_do_not_overlap(void **state)
+{
+	struct pinion_pool_config config = two_nodes();
+	struct pinion_domain *first = NULL, *second = NULL;
+	struct pinion_pool *one = make_pool(), *two = NULL;
+	uint64_t low[2], high[2];
+
+	(void)state;
+	config.segment[0].len = config.segment[1].len = HW_HUGE;
+	assert_int_equal(pinion_pool_create(&config, &two), 0);
+	assert_int_equal(pinion_domain_create_vfio(one, c, &first), 0);
+	assert_int_equal(pinion_domain_create_vfio(two, c, &second), 0);
+	span(one, first, &low[0], &high[0]);
+	span(two, second, &low[1], &high[1]);
+	assert_int_equal(high[0] - low[0] + 1, 10 << 20);
+	assert_int_equal(high[1] - low[1] + 1, 4 << 20);
+	assert_true(low[1] > high[0] || high[1] < low[0]);
+	assert_int_equal(pinion_domain_destroy(second), 0);
+	assert_int_equal(pinion_domain_destroy(first), 0);
+	pinion_pool_destroy(two);
+	pinion_pool_destroy(one);
+}
+
+/* A map that fails half-way must leave nothing mapped: the whole pool fits again afterwards. */
+static void memlock_too_small_is_enomem_with_the_limit(void **state)
+{
+	struct pinion_pool *pool = make_pool();
+	struct pinion_domain *domain = NULL;
+	struct rlimit was, little = {5 << 20, 5 << 20};
+
+	(void)state;
+	getrlimit(RLIMIT_MEMLOCK, &was);
+	little.rlim_max = was.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &little), 0);
+	/* Root with CAP_IPC_LOCK is not limited: give up that capability for a moment. */
+	assert_int_equal(seteuid(SUPPORT_NOBODY), 0);
+	assert_int_equal(pinion_domain_create_vfio(pool, c, &domain), -ENOMEM);
+	assert_int_equal(seteuid(0), 0);
+	assert_non_null(strstr(pinion_error_text(), "RLIMIT_MEMLOCK is 5120 KiB"));
+	assert_null(domain);
+	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &was), 0);
+	assert_int_equal(pinion_domain_create_vfio(pool, c, &domain), 0);
+	assert_int_equal(pinion_domain_destroy(domain), 0);
+	pinion_pool_destroy(pool);
+}
+
+static void a_container_without_group_is_an_error(void **state)
+{
+	struct pinion_pool *pool = make_pool();
+	struct pinion_domain *domain = NULL;
+	int other = -1;
+
+	(void)state;
+	assert_int_equal(pinion_vfio_container_open(&other), 0);
+	assert_true(pinion_domain_create_vfio(pool, other, &domain) < 0);
+	assert_non_null(strstr(pinion_error_text(), "group"));
+	assert_int_equal(pinion_vfio_container_close(other), 0);
+	pinion_pool_destroy(pool);
+}
+
+/* memlock is out of the way, so that it is the hidden page frame numbers that stop it. */
+static int unprivileged(void *arg)
+{
+	const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
+	struct pinion_domain *domain = NULL;
+
+	if (setrlimit(RLIMIT_MEMLOCK, &none))
+		return 3;
+
+	if (setgid(SUPPORT_NOBODY) || setuid(SUPPORT_NOBODY))
+		return 2;
+	if (pinion_domain_create_phys(arg, &domain) == -EPERM)
+		return 0;
+	fprintf(stderr, "# %s\n", pinion_error_text());
+	return 1;
+}
+
+static void without_privilege_there_is_no_physical_address(void **state)
+{
+	struct pinion_pool *pool = make_pool();
+
+	(void)state;
+	assert_int_equal(support_child(unprivileged, pool), 0);
+	pinion_pool_destroy(pool);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest vfio[] = {
+		support_test(every_page_is_on_the_node_that_was_asked_for),
+		support_test(too_few_pages_on_one_node_says_which),
+		support_test(a_page_that_lands_on_another_node_is_exdev),
+		support_test(a_pool_that_failed_holds_no_page),
+		support_test(the_device_writes_where_the_table_says),
+		support_test(iovas_stay_inside_the_ranges),
+		support_test(two_pools_in_one_container_do_not_overlap),
+		support_test(memlock_too_small_is_enomem_with_the_limit),
+		support_test(a_container_without_group_is_an_error),
+	};
+	const struct CMUnitTest phys[] = {
+		support_test(the_device_writes_where_the_table_says),
+		support_test(without_privilege_there_is_no_physical_address),
+	};
+	int status;
+
+	if (argc < 3) {
+		fprintf(stderr, "usage: hw_domain BDF vfio-pci|uio_pci_generic\n");
+		return 2;
+	}
+	by_vfio = !strcmp(argv[2], "vfio-pci");
+	if (hw_begin(argc, argv, argv[2], &status) < 0)
+		return status;
+	if (pinion_pci_bdf_parse(hw_bdf, &bdf))
+		return hw_bail_out("not a device address");
+	if (by_vfio)
+		return cmocka_run_group_tests(vfio, open_device, close_device);
+	return cmocka_run_group_tests(phys, open_device, close_device);
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* uio.h, pci.h and hostmem.h with an NVMe drive and no IOMMU. See hw_support.h. */
+
+#include <pinion/pci.h>
+#include <pinion/uio.h>
+
+#include "hw_support.h"
+
+static struct pinion_pci_bdf bdf;
+static struct pinion_uio uio;
+
+static int open_uio(void **state)
+{
+	return support_fds_before(state) != 0 ? -1 : pinion_uio_open(hw_bdf, &uio);
+}
+
+static int close_uio(void **state)
+{
+	const int err = pinion_uio_close(&uio);
+
+	return err < 0 ? err : support_fds_after(state);
+}
+
+static bool is_master(void)
+{
+	uint16_t command = 0;
+
+	assert_int_equal(pinion_pci_config_read16(&bdf, PCI_COMMAND, &command), 0);
+	return (command & PCI_COMMAND_MASTER) != 0;
+}
+
+static void bar_0_is_an_nvme_controller(void **state)
+{
+	struct pinion_pci_bar bar = { NULL, 0 };
+	void *regs = NULL;
+	size_t len = 0;
+
+	(void)state;
+	assert_int_equal(pinion_uio_bar_map(&uio, 0, &regs, &len), 0);
+	hw_check_nvme(regs);
+	/* The same registers, mapped by the other header. */
+	assert_int_equal(pinion_pci_bar_map(&bdf, 0, &bar), 0);
+	assert_int_equal(bar.len, len);
+	hw_check_nvme(bar.addr);
+	assert_int_equal(pinion_pci_bar_unmap(&bar), 0);
+	assert_int_equal(pinion_uio_bar_unmap(regs, len), 0);
+	assert_int_equal(pinion_uio_bar_map(&uio, 5, &regs, &len), -ENOENT);
+}
+
+static void bus_master_goes_on_and_off(void **state)
+{
+	(void)state;
+	assert_int_equal(pinion_uio_bus_master_set(&uio, true), 0);
+	assert_true(is_master());
+	assert_int_equal(pinion_uio_bus_master_set(&uio, false), 0);
+	assert_false(is_master());
+}
+
+static void the_device_reaches_memory_by_physical_address(void **state)
+{
+	struct pinion_hostmem mem = hw_memory(1);
+	uint64_t phys = 0;
+	uint16_t vendor = 0;
+	void *regs = NULL;
+	size_t len = 0;
+	int pagemap = -1;
+
+	(void)state;
+	assert_int_equal(pinion_pci_config_read16(&bdf, PCI_VENDOR_ID, &vendor), 0);
+	assert_int_equal(pinion_hostmem_pagemap_open(&pagemap), 0);
+	assert_int_equal(pinion_hostmem_phys(pagemap, mem.addr, HW_HUGE, &phys, 1), 0);
+	close(pagemap);
+	assert_int_equal(pinion_uio_bar_map(&uio, 0, &regs, &len), 0);
+	hw_disable_nvme(regs);
+	assert_int_equal(pinion_uio_bus_master_set(&uio, true), 0);
+	hw_identify(regs, mem.addr, phys, vendor);
+	assert_int_equal(pinion_uio_bus_master_set(&uio, false), 0);
+	assert_int_equal(pinion_uio_bar_unmap(regs, len), 0);
+	assert_int_equal(pinion_hostmem_destroy(&mem), 0);
+}
+
+static void a_wait_without_interrupt_times_out(void **state)
+{
+	uint16_t command = 0;
+	uint32_t count = 7;
+
+	(void)state;
+	assert_int_equal(pinion_uio_irq_enable(&uio), 0);
+	assert_int_equal(pinion_pci_config_read16(&bdf, PCI_COMMAND, &command), 0);
+	assert_int_equal(command & PCI_COMMAND_INTX_DISABLE, 0);
+	assert_int_equal(pinion_uio_irq_wait(&uio, 20 * HW_MS, &count), -ETIMEDOUT);
+	assert_int_equal(count, 7);
+}
+
+static int drive_and_wait(void *ready)
+{
+	struct pinion_uio own = { 0 };
+
+	if (pinion_uio_open(hw_bdf, &own) < 0 || pinion_uio_bus_master_set(&own, true) < 0 ||
+	    write(*(int *)ready, "x", 1) != 1)
+		return 1;
+	pause();
+	return 2;
+}
+
+static void a_killed_driver_masters_nothing(void **state)
+{
+	int status = 0, ready[2];
+	char byte;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(drive_and_wait(&ready[1]));
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	assert_true(is_master());
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(WTERMSIG(status), SIGKILL);
+	assert_false(is_master());
+}
+
+static void close_turns_bus_master_off(void **state)
+{
+	struct pinion_uio own = { 0 };
+
+	(void)state;
+	assert_int_equal(pinion_uio_open(hw_bdf, &own), 0);
+	assert_int_equal(pinion_uio_bus_master_set(&own, true), 0);
+	assert_int_equal(pinion_uio_close(&own), 0);
+	assert_false(is_master());
+}
+
+/* The kernel's driver turns mastering on some time after it was bound. */
+static bool becomes_master(void)
+{
+	int ms;
+
+	for (ms = 0; ms < 30000 && !is_master(); ms += 10)
+		usleep(10000);
+	return is_master();
+}
+
+/* The kernel's driver has the device while we still hold /dev/uioN: hands off. */
+static void a_rebound_device_is_left_alone(void **state)
+{
+	struct pinion_uio own = { 0 };
+
+	(void)state;
+	assert_int_equal(pinion_uio_open(hw_bdf, &own), 0);
+	assert_int_equal(hw_bind("\n"), 0);
+	assert_string_equal(hw_driver(), "nvme");
+	assert_true(becomes_master());
+	assert_int_equal(pinion_uio_bus_master_set(&own, false), -ENODEV);
+	assert_int_equal(pinion_uio_close(&own), -ENODEV);
+	assert_true(is_master());
+	assert_int_equal(pinion_uio_open(hw_bdf, &own), -ENOENT);
+}
+
+#define device_test(f) cmocka_unit_test_setup_teardown(f, open_uio, close_uio)
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		device_test(bar_0_is_an_nvme_controller),
+		device_test(bus_master_goes_on_and_off),
+		device_test(the_device_reaches_memory_by_physical_address),
+		device_test(a_wait_without_interrupt_times_out),
+		support_test(a_killed_driver_masters_nothing),
+		support_test(close_turns_bus_master_off),
+		support_test(a_rebound_device_is_left_alone),
+	};
+	int status = 0;
+
+	if (hw_begin(argc, argv, "uio_pci_generic", &status) < 0)
+		return status;
+	if (pinion_pci_bdf_parse(hw_bdf, &bdf) < 0) {
+		hw_give_back(NULL);
+		return hw_bail_out("not the name of a device");
+	}
+	return cmocka_run_group_tests(tests, NULL, hw_give_back);
+}
