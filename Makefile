@@ -2,14 +2,18 @@
 # A thin front: every target calls meson or a script.
 #
 #   make           build (in build/)
+#   make demo      the main job, in a virtual machine; on this machine's drive: make demo BDF=0000:41:00.0
 #   make check     install what is missing, build, run every test
 #   make install   headers, library, tools, man pages (DESTDIR=, PREFIX= as usual)
 
-.PHONY: all build check install clean
+.PHONY: all build demo check install clean
 all: build
 
 build:
 	@scripts/build
+
+demo:
+	@scripts/demo $(if $(BDF),--bdf '$(BDF)') $(if $(filter 1,$(FORCE)),--force)
 
 check:
 	@scripts/check
