@@ -4,9 +4,10 @@
 #   make           build (in build/)
 #   make demo      the main job, in a virtual machine; on this machine's drive: make demo BDF=0000:41:00.0
 #   make check     install what is missing, build, run every test
+#   make bench     measure; some only: make bench ONLY=ring_1,rtt_poll
 #   make install   headers, library, tools, man pages (DESTDIR=, PREFIX= as usual)
 
-.PHONY: all build demo check install clean
+.PHONY: all build demo check bench install clean
 all: build
 
 build:
@@ -17,6 +18,9 @@ demo:
 
 check:
 	@scripts/check
+
+bench:
+	@scripts/bench $(if $(ONLY),--only '$(ONLY)')
 
 install: build
 	@meson install -C build --no-rebuild $(if $(DESTDIR),--destdir '$(DESTDIR)')

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * ring_1 and ring_32, written once for every implementation.
+ *
+ * Not a header in the usual sense: a program defines a link and then includes this, so that
+ * each implementation is inlined into the same loops. (ping.h is such a one too.)
+ *
+ *     typedef ... item;                          16 bytes
+ *     item_make(item *, i, turn)                 the i-th item as the sender has it in @turn
+ *     item_tag(const item *)                     the i that it was made with
+ *     link_create(b, slots, nr)                  before the fork: memory for nr items under way
+ *     link_open(link, leads)                     in each process, after the fork
+ *     link_send(link, const item *, nr)          how many were sent; 0: full
+ *     link_recv(link, item *, nr)                how many came; 0: none there
+ *
+ * The stream. Items are held by one side at a time, as buffers are. In even turns the leader
+ * sends all it has, LAPS times round the ring, while the follower receives; in odd turns they
+ * come back. So each turn is a one-way stream, and a block's time divided by the items moved is
+ * the cost of moving one item one way. A turn is long (32,768 items) beside its start and end
+ * (under a microsecond). Items are not stored between turns: what would be stored is known, so
+ * the loops add almost nothing to what they measure.
+ */
+
+#include "pair.h"
+
+#define LAPS 2u
+#define BURST_MAX 32u
+
+/* Sends items 0 to nr - 1 in bursts. */
+static void stream_send(struct link *link, uint32_t nr, uint32_t burst, uint32_t turn)
+{
+	item out[BURST_MAX];
+
+	for (uint32_t i = 0; i < nr; i += burst) {
+		uint32_t sent = 0;
+
+		for (uint32_t k = 0; k < burst; k++)
+			item_make(&out[k], i + k, turn);
+		while (sent < burst)
+			sent += link_send(link, out + sent, burst - sent);
+	}
+}
+
+/* Receives nr items; false: stopped before the first. Each tag arrives once, in order. */
+static bool stream_recv(struct link *link, uint32_t nr, uint32_t burst)
+{
+	item in[BURST_MAX];
+	uint32_t wrong = 0;
+
+	for (uint32_t i = 0; i < nr;) {
+		uint32_t got = link_recv(link, in, burst);
+
+		for (uint32_t k = 0; k < got; k++)
+			wrong |= item_tag(&in[k]) ^ (i + k);
+		i += got;
+		if (!got && !i && pair_stopped())
+			return false;
+	}
+	if (wrong)
+		bench_die("items were lost or changed on their way");
+	return true;
+}
+
+/* What both processes have to know of a run. */
+struct flow {
+	struct link *link;
+	uint32_t nr, burst;
+};
+
+static void stream_lead(struct bench *b, void *arg)
+{
+	const struct flow *flow = (const struct flow *)arg;
+
+	link_open(flow->link, true);
+	for (uint32_t turn = 0; bench_more(b); turn += 2) {
+		uint64_t start = bench_now_ns();
+
+		stream_send(flow->link, flow->nr, flow->burst, turn);
+		(void)stream_recv(flow->link, flow->nr, flow->burst);
+		bench_sample(b, (double)(bench_now_ns() - start) / (2.0 * flow->nr));
+	}
+}
+
+static void stream_follow(void *arg)
+{
+	const struct flow *flow = (const struct flow *)arg;
+
+	link_open(flow->link, false);
+	for (uint32_t turn = 1; stream_recv(flow->link, flow->nr, flow->burst); turn += 2)
+		stream_send(flow->link, flow->nr, flow->burst, turn);
+}
+
+/* @slots to the ring; the burst is the case's argument. */
+static void stream_run(struct bench *b, uint32_t slots)
+{
+	struct flow flow = {link_create(b, slots, LAPS * slots), LAPS * slots, b->is->arg};
+
+	pair_run(b, stream_lead, stream_follow, &flow);
+}
+
+/* Slots of 16 bytes: 4,096 lines and 1,024 lines. */
+#define SLOTS_4096_LINES 16384u
+#define SLOTS_1024_LINES 4096u
+
+static void stream_4096(struct bench *b)
+{
+	stream_run(b, SLOTS_4096_LINES);
+}
