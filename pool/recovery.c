@@ -283,11 +283,11 @@ static int check(const struct pinion_pool *pool, uint32_t member)
 	return 0;
 }
 
-int pinion_pool_recover(struct pinion_pool *pool, uint32_t member,
-			const struct pinion_buffer *transit, uint32_t nr_transit,
-			struct pinion_recovery *report)
+/* @member is dead from here on; the run is about all of D, or about it @alone. */
+static int recover(struct pinion_pool *pool, uint32_t member, bool alone,
+		   const struct pinion_buffer *transit, uint32_t nr_transit,
+		   struct pinion_recovery *report)
 {
-	KEEP_ERRNO;
 	struct work work;
 	int err = check(pool, member);
 
@@ -296,7 +296,7 @@ int pinion_pool_recover(struct pinion_pool *pool, uint32_t member,
 	if (err)
 		return err;
 	atomic_store_explicit(&pool->members[member].state, MEMBER_DEAD, memory_order_relaxed);
-	mark_dead(&work, -1);
+	mark_dead(&work, alone ? (int64_t)member : -1);
 	err = work_run(&work);
 	if (report)
 		*report = work.report;
@@ -304,23 +304,21 @@ int pinion_pool_recover(struct pinion_pool *pool, uint32_t member,
 	return err;
 }
 
+int pinion_pool_recover(struct pinion_pool *pool, uint32_t member,
+			const struct pinion_buffer *transit, uint32_t nr_transit,
+			struct pinion_recovery *report)
+{
+	KEEP_ERRNO;
+
+	return recover(pool, member, false, transit, nr_transit, report);
+}
+
 /* Only @member's own words are freed here: others of D can still have some in transit. */
 int pinion_pool_release(struct pinion_pool *pool, uint32_t member, struct pinion_recovery *report)
 {
 	KEEP_ERRNO;
-	struct work work;
-	int err = check(pool, member);
+	int err = recover(pool, member, true, NULL, 0, report);
 
-	if (!err)
-		err = work_open(&work, pool, NULL, 0);
-	if (err)
-		return err;
-	atomic_store_explicit(&pool->members[member].state, MEMBER_DEAD, memory_order_relaxed);
-	mark_dead(&work, member);
-	err = work_run(&work);
-	if (report)
-		*report = work.report;
-	work_close(&work);
 	if (!err)
 		atomic_store_explicit(&pool->members[member].state, MEMBER_FREE,
 				      memory_order_release);
