@@ -9,6 +9,7 @@
 #include "fail.h"
 #include "pool.h"
 #include "ring.h"
+#include "slot.h"
 
 /* How often an empty ring is looked at before the receiver arms the bell: a few microseconds,
  * less than what a sleep and a wake-up cost. */
@@ -19,6 +20,7 @@
 
 struct pinion_channel {
 	struct ring tx, rx;
+	struct pinion_pool *pool;
 	const struct pinion_view *view;
 	uint32_t self, peer;       /* holder bits */
 	uint32_t peer_member;
@@ -76,6 +78,7 @@ int pinion_channel_open(struct pinion_pool *pool, int tx, int rx, uint32_t peer,
 	channel = calloc(1, sizeof(*channel));
 	if (!channel)
 		return pinion_fail(-ENOMEM, "no memory for a channel");
+	channel->pool = pool;
 	channel->view = pinion_pool_view(pool);
 	channel->self = channel->view->self;
 	channel->peer = pinion_owner_held(peer);
@@ -170,7 +173,7 @@ static bool sendable(const struct pinion_channel *channel, const struct pinion_d
 	if (atomic_load_explicit(&view->owner[id], memory_order_relaxed) !=
 	    pinion_owner_word(desc->buffer, channel->self))
 		return false;
-	return desc->len <= UINT64_C(1) << pinion_view_segment_of(view, id)->shift;
+	return desc->len <= pinion_view_segment_of(view, id)->size;
 }
 
 /*
@@ -225,23 +228,29 @@ int pinion_channel_send(struct pinion_channel *channel, const struct pinion_desc
 	return (int)sent;
 }
 
-/* The copy in @desc is what is checked and what the caller gets; the slot is not read again. */
-static bool take(struct pinion_channel *channel, struct pinion_desc *desc)
+/* The copy in @desc is what is checked and what the caller gets; the slot is not read again.
+ * -EINVAL: the peer lies; else it is we who cannot take it now. */
+static int take(struct pinion_channel *channel, struct pinion_desc *desc)
 {
 	const struct pinion_view *view = channel->view;
 	uint32_t id = pinion_buffer_id(desc->buffer);
 
-	if (!pinion_view_has(view, id))
-		return false;
-	if (desc->len > UINT64_C(1) << pinion_view_segment_of(view, id)->shift)
-		return false;
+	/* A segment that was added a moment ago may be unknown here as yet. */
+	if (__builtin_expect(!pinion_view_has(view, id), 0)) {
+		int err = slot_meet(channel->pool, id);
+
+		if (err)
+			return err;
+	}
+	if (desc->len > pinion_view_segment_of(view, id)->size)
+		return -EINVAL;
 	if (atomic_load_explicit(&view->owner[id], memory_order_relaxed) !=
 	    pinion_owner_word(desc->buffer, channel->peer))
-		return false;
+		return -EINVAL;
 	desc->buffer = pinion_buffer_next(desc->buffer);
 	atomic_store_explicit(&view->owner[id], pinion_owner_word(desc->buffer, channel->self),
 			      memory_order_relaxed);
-	return true;
+	return 0;
 }
 
 /* Nothing there: for now, or for good? */
@@ -258,17 +267,16 @@ static int why_empty(struct pinion_channel *channel)
 int pinion_channel_recv(struct pinion_channel *channel, struct pinion_desc *desc, uint32_t nr)
 {
 	uint32_t got = 0;
-	bool lied = false;
+	int err = 0;
 
 	if (is_set(&channel->broken)) {
 		close_rx(channel);
 		return -EPROTO;
 	}
 	while (got < nr && ring_peek(&channel->rx, &desc[got])) {
-		if (!take(channel, &desc[got])) {
-			lied = true;
+		err = take(channel, &desc[got]);
+		if (err)
 			break;
-		}
 		channel->rx.at++;
 		got++;
 	}
@@ -278,8 +286,10 @@ int pinion_channel_recv(struct pinion_channel *channel, struct pinion_desc *desc
 	/* What came before the lie is good: the lie itself is met again by the next call. */
 	if (got)
 		return (int)got;
-	if (!lied)
+	if (!err)
 		return why_empty(channel);
+	if (err != -EINVAL)
+		return err;
 	pinion_channel_reject(channel);
 	return -EPROTO;
 }

@@ -2,6 +2,7 @@
 #include "message.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -88,11 +89,17 @@ int message_recv(int fd, struct message *message, int *files, unsigned *nr_files
 	union ancillary ancillary;
 	struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = ancillary.room,
 				.msg_controllen = sizeof(ancillary.room)};
+	bool reset = false;
 	ssize_t got;
 
-	do
+	/* Who hangs up before it has read what we sent resets the connection. That is told first,
+	 * and once; what it said before comes after (unix(7) does not say so, the kernel does). */
+	for (;;) {
 		got = recvmsg(fd, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	while (got < 0 && errno == EINTR);
+		if (got >= 0 || (errno != EINTR && (errno != ECONNRESET || reset)))
+			break;
+		reset = reset || errno == ECONNRESET;
+	}
 	if (got < 0) {
 		*nr_files = 0;
 		return -errno;

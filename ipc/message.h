@@ -12,7 +12,10 @@
  *     CONFIRM, cookie  ---->         the kernel's credentials on it show that the pid is still
  *                                    the process that the pidfd names: joined
  *       ...
- *     BYE              ---->         left, in good order
+ *                      <----         SEGMENT + file, for each one that the pool grows by; read
+ *                                    when the member first meets it
+ *     BYE              ---->         left, in good order; before CONFIRM: it could not open the
+ *                                    files, and has let go of them
  *
  * All messages have one size; a wrong size, magic or version ends the conversation.
  */
@@ -23,7 +26,7 @@
 #include <pinion/pool.h>
 
 #define MESSAGE_MAGIC 0x70696e6fu /* "onip" in memory */
-#define MESSAGE_VERSION 1
+#define MESSAGE_VERSION 2
 
 enum message_kind {
 	MESSAGE_HELLO = 1,
@@ -31,6 +34,7 @@ enum message_kind {
 	MESSAGE_CONFIRM = 3,
 	MESSAGE_BYE = 4,
 	MESSAGE_REFUSED = 5,
+	MESSAGE_SEGMENT = 6,
 };
 
 struct message {
@@ -41,10 +45,13 @@ struct message {
 	int32_t value;        /* REFUSED: -errno */
 	uint32_t member;      /* WELCOME: the newcomer's number */
 	uint32_t keeper;      /* WELCOME: the keeper's number */
-	uint32_t nr_segments; /* WELCOME: files: control, segments, ring to keeper, from it */
+	uint32_t slot;        /* SEGMENT: whose file it is */
+	uint64_t segments;    /* WELCOME: a bit for each slot whose file comes along. Files:
+	                       * control, segments by slot, ring to keeper, ring from it */
 };
 
-static_assert(sizeof(struct message) == 32, "one size for all");
+static_assert(sizeof(struct message) == 40, "one size for all");
+static_assert(PINION_SEGMENT_MAX <= 64, "a bit for each slot");
 
 /* Control area, segments, two rings. The kernel allows 253 files in a message (unix(7)). */
 #define MESSAGE_FILES_MAX (PINION_SEGMENT_MAX + 3)

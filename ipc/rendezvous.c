@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <bsd/sys/queue.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -31,7 +32,7 @@
  *     WELCOMED  -> SHUNNED          the same; but it may have the pool mapped, so that its slot
  *                                   cannot be given to anyone before it is dead
  *     JOINED    -> LEFT             BYE, or the pidfd
- *     SHUNNED   -> (gone)           the pidfd
+ *     SHUNNED   -> (gone)           the pidfd; or BYE when it was WELCOMED: it let go of the pool
  *     LEFT      -> (gone)           pinion_rendezvous_bury()
  */
 enum peer_state { ARRIVED, WELCOMED, JOINED, SHUNNED, LEFT };
@@ -43,6 +44,7 @@ struct peer {
 	int socket;
 	uint32_t member;
 	uint64_t cookie, deadline_ns;
+	uint64_t owed; /* bit by slot: a new segment's file that its socket had no room for */
 	struct pinion_channel *channel;
 };
 
@@ -51,7 +53,9 @@ struct pinion_rendezvous {
 	struct pinion_rendezvous_config config;
 	struct listener listener;
 	int epoll;
-	uint32_t nr_joining; /* ARRIVED or WELCOMED */
+	struct courier courier; /* hears of new segments */
+	uint32_t nr_joining;    /* ARRIVED or WELCOMED */
+	bool owes;              /* some peer is owed something */
 	LIST_HEAD(, peer) peers;
 };
 
@@ -190,24 +194,89 @@ static int make_channel(struct pinion_rendezvous *rendezvous, struct peer *peer,
 	return err;
 }
 
+/* The pool's files as a message has them: those that are there, by slot. */
+static unsigned list_files(const struct pinion_pool *pool, const int rings[2],
+			   int files[MESSAGE_FILES_MAX], uint64_t *segments)
+{
+	struct pinion_pool_fds fds;
+	unsigned nr = 1;
+
+	pinion_pool_export(pool, &fds);
+	*segments = 0;
+	files[0] = fds.control;
+	for (uint32_t i = 0; i < fds.nr_segments; i++) {
+		if (fds.segment[i] < 0)
+			continue;
+		*segments |= UINT64_C(1) << i;
+		files[nr++] = fds.segment[i];
+	}
+	files[nr++] = rings[0];
+	files[nr++] = rings[1];
+	return nr;
+}
+
 static int send_welcome(struct pinion_rendezvous *rendezvous, struct peer *peer,
 			const int rings[2])
 {
 	struct message welcome = {.magic = MESSAGE_MAGIC, .version = MESSAGE_VERSION,
 				  .kind = MESSAGE_WELCOME, .member = peer->member,
 				  .keeper = pinion_pool_member(rendezvous->pool)};
-	struct pinion_pool_fds fds;
 	int files[MESSAGE_FILES_MAX];
+	unsigned nr;
 
 	if (getrandom(&peer->cookie, sizeof(peer->cookie), 0) != sizeof(peer->cookie))
 		return -EIO;
-	pinion_pool_export(rendezvous->pool, &fds);
 	welcome.cookie = peer->cookie;
-	welcome.nr_segments = fds.nr_segments;
-	files[0] = fds.control;
-	memcpy(&files[1], fds.segment, fds.nr_segments * sizeof(int));
-	memcpy(&files[1 + fds.nr_segments], rings, 2 * sizeof(int));
-	return message_send(peer->socket, &welcome, files, fds.nr_segments + 3);
+	nr = list_files(rendezvous->pool, rings, files, &welcome.segments);
+	return message_send(peer->socket, &welcome, files, nr);
+}
+
+/* One file to one peer, or a note that it is owed. */
+static void send_segment(struct pinion_rendezvous *rendezvous, struct peer *peer, uint32_t slot,
+			 int fd)
+{
+	const struct message message = {.magic = MESSAGE_MAGIC, .version = MESSAGE_VERSION,
+					.kind = MESSAGE_SEGMENT, .slot = slot};
+	uint64_t bit = UINT64_C(1) << slot;
+
+	if (peer->socket < 0 || (peer->state != WELCOMED && peer->state != JOINED))
+		return;
+	peer->owed &= ~bit;
+	if (message_send(peer->socket, &message, &fd, 1)) {
+		peer->owed |= bit;
+		rendezvous->owes = true;
+	}
+}
+
+/* A new segment: everyone gets its file before anyone can meet an id in it. */
+static void announce(struct courier *courier, uint32_t slot, int fd)
+{
+	struct pinion_rendezvous *rendezvous =
+		(void *)((char *)courier - offsetof(struct pinion_rendezvous, courier));
+	struct peer *peer;
+
+	LIST_FOREACH(peer, &rendezvous->peers, link)
+		send_segment(rendezvous, peer, slot, fd);
+}
+
+/* Who did not read for a long time may do so by now. Segments that went are owed no more. */
+static void pay(struct pinion_rendezvous *rendezvous)
+{
+	struct pinion_pool_fds fds;
+	struct peer *peer;
+
+	if (!rendezvous->owes)
+		return;
+	rendezvous->owes = false;
+	pinion_pool_export(rendezvous->pool, &fds);
+	LIST_FOREACH(peer, &rendezvous->peers, link)
+		for (uint32_t i = 0; peer->owed && i < fds.nr_segments; i++) {
+			if (!(peer->owed >> i & 1))
+				continue;
+			peer->owed &= ~(UINT64_C(1) << i);
+			if (fds.segment[i] >= 0)
+				send_segment(rendezvous, peer, i, fds.segment[i]);
+		}
 }
 
 /* A process that was welcomed and did not join has a slot until it dies: one is enough. */
@@ -287,6 +356,16 @@ static int leave(struct pinion_rendezvous *rendezvous, struct peer *peer, bool k
 	return 1;
 }
 
+/* A slot that was never joined, of a process that is gone or let go of it. It costs a pass over the
+ * owner words, so that one is enough for a call of next(). If it fails the pidfd, readable in the
+ * end, leads here again. */
+static int release_shunned(struct pinion_rendezvous *rendezvous, struct peer *peer)
+{
+	if (!pinion_pool_release(rendezvous->pool, peer->member, NULL))
+		forget(rendezvous, peer);
+	return -EAGAIN;
+}
+
 /* The socket's end is not the process's: its pidfd will tell. Nothing more is heard, though. */
 static void hang_up(struct pinion_rendezvous *rendezvous, struct peer *peer)
 {
@@ -296,6 +375,7 @@ static void hang_up(struct pinion_rendezvous *rendezvous, struct peer *peer)
 		turn_away(rendezvous, peer);
 }
 
+/* 1: @event is filled. -EAGAIN: enough for one call of next(), and the peer may be forgotten. */
 static int hear(struct pinion_rendezvous *rendezvous, struct peer *peer,
 		struct pinion_event *event)
 {
@@ -316,6 +396,12 @@ static int hear(struct pinion_rendezvous *rendezvous, struct peer *peer,
 	}
 	if (!err && peer->state == WELCOMED && message.kind == MESSAGE_CONFIRM)
 		return confirm(rendezvous, peer, &message, &sender, event);
+	/* It could not open what it was sent, and has none of it. */
+	if (!err && peer->state == WELCOMED && message.kind == MESSAGE_BYE &&
+	    peer_is_sender(&peer->identity, sender.pid)) {
+		turn_away(rendezvous, peer);
+		return release_shunned(rendezvous, peer);
+	}
 	/* Not from a child that inherited the socket: the member itself would live on. */
 	if (!err && peer->state == JOINED && message.kind == MESSAGE_BYE &&
 	    peer_is_sender(&peer->identity, sender.pid))
@@ -324,26 +410,20 @@ static int hear(struct pinion_rendezvous *rendezvous, struct peer *peer,
 	return 0;
 }
 
-/* A slot that was never joined, of a process that is gone. It costs a pass over the owner words,
- * so that one is enough for a call of next(). If it fails the pidfd stays readable: tried again. */
-static int release_shunned(struct pinion_rendezvous *rendezvous, struct peer *peer)
-{
-	if (!pinion_pool_release(rendezvous->pool, peer->member, NULL))
-		forget(rendezvous, peer);
-	return -EAGAIN;
-}
-
 static int died(struct pinion_rendezvous *rendezvous, struct peer *peer,
 		struct pinion_event *event)
 {
+	int heard;
+
 	switch (peer->state) {
 	case ARRIVED:
 		turn_away(rendezvous, peer);
 		return 0;
 	case WELCOMED:
 		/* It may have confirmed, sent and gone: then it did join. */
-		if (hear(rendezvous, peer, event))
-			return 1;
+		heard = hear(rendezvous, peer, event);
+		if (heard)
+			return heard;
 		if (peer->state == WELCOMED)
 			turn_away(rendezvous, peer);
 		return release_shunned(rendezvous, peer);
@@ -388,6 +468,7 @@ int pinion_rendezvous_next(struct pinion_rendezvous *rendezvous, struct pinion_e
 		return happened;
 	/* Only after all that came was heard: it may be we who were slow. */
 	turn_away_the_slow(rendezvous);
+	pay(rendezvous);
 	return 0;
 }
 
@@ -452,6 +533,8 @@ int pinion_rendezvous_open(struct pinion_pool *pool, const char *path,
 		(void)pinion_fail(err, "%s: cannot watch the socket: %s", path, strerror(-err));
 		goto close_listener;
 	}
+	rendezvous->courier.announce = announce;
+	LIST_INSERT_HEAD(&pool->couriers, &rendezvous->courier, link);
 	*out = rendezvous;
 	return 0;
 
@@ -469,6 +552,7 @@ int pinion_rendezvous_close(struct pinion_rendezvous *rendezvous)
 	KEEP_ERRNO;
 	struct peer *peer, *next;
 
+	LIST_REMOVE(&rendezvous->courier, link);
 	listener_close(&rendezvous->listener);
 	LIST_FOREACH_SAFE(peer, &rendezvous->peers, link, next)
 		forget(rendezvous, peer);

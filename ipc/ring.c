@@ -44,7 +44,8 @@ int pinion_ring_create(uint32_t slots, int *fd)
 		err = pinion_hostmem_seal(&memory, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
 	if (err) {
 		(void)pinion_hostmem_destroy(&memory);
-		return pinion_fail(err, "no memory for a ring of %u slots", slots);
+		return pinion_fail(err, "cannot populate and seal a ring of %u slots: %s", slots,
+				   strerror(-err));
 	}
 	shared = memory.addr;
 	shared->magic = RING_MAGIC;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,6 +15,7 @@
 #include "fail.h"
 #include "message.h"
 #include "peer.h"
+#include "pool.h"
 
 /* How long a keeper may take to accept, and then to answer. */
 #define PATIENCE_MS 2000
@@ -24,6 +26,7 @@ struct pinion_session {
 	struct peer_identity keeper;
 	struct pinion_pool *pool;
 	struct pinion_channel *channel;
+	int came[PINION_SEGMENT_MAX]; /* by slot: files of segments not yet asked for; -1: none */
 };
 
 static int connect_to(const char *path, int *fd)
@@ -40,10 +43,12 @@ static int connect_to(const char *path, int *fd)
 	if (*fd < 0)
 		return pinion_fail(-errno, "no socket: %s", strerror(errno));
 	/* A keeper that does not accept would block connect() without end. */
-	if (!setsockopt(*fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) &&
-	    !connect(*fd, (struct sockaddr *)&address, sizeof(address)))
+	if (setsockopt(*fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)))
+		err = pinion_fail(-errno, "cannot limit the time of a connection: %s",
+				  strerror(errno));
+	else if (!connect(*fd, (struct sockaddr *)&address, sizeof(address)))
 		return 0;
-	if (errno == EAGAIN)
+	else if (errno == EAGAIN)
 		err = pinion_fail(-ETIMEDOUT, "%s: the keeper does not accept connections", path);
 	else
 		err = pinion_fail(-errno, "%s: %s (is a keeper running there?)", path,
@@ -68,26 +73,12 @@ static int wait_readable(int fd)
 	return -ETIMEDOUT;
 }
 
-/* A keeper that refuses and hangs up before it read our HELLO resets the connection; what it
- * said comes after that. */
-static int hear(int fd, struct message *answer, int *files, unsigned *nr_files)
-{
-	struct message_sender ignored;
-	int err;
-
-	*nr_files = MESSAGE_FILES_MAX;
-	err = message_recv(fd, answer, files, nr_files, &ignored);
-	if (err != -ECONNRESET)
-		return err;
-	*nr_files = MESSAGE_FILES_MAX;
-	return message_recv(fd, answer, files, nr_files, &ignored);
-}
-
 /* HELLO, and the WELCOME that answers it. */
 static int greet(int fd, struct message *welcome, int *files, unsigned *nr_files)
 {
 	const struct message hello = {
 		.magic = MESSAGE_MAGIC, .version = MESSAGE_VERSION, .kind = MESSAGE_HELLO};
+	struct message_sender ignored;
 	int err = message_send(fd, &hello, NULL, 0);
 
 	/* It may have refused and hung up already: then it said why. */
@@ -95,13 +86,16 @@ static int greet(int fd, struct message *welcome, int *files, unsigned *nr_files
 		err = wait_readable(fd);
 	if (err == -ETIMEDOUT)
 		return pinion_fail(err, "the keeper did not answer within %d ms", PATIENCE_MS);
+	*nr_files = MESSAGE_FILES_MAX;
 	if (!err)
-		err = hear(fd, welcome, files, nr_files);
-	if (err)
+		err = message_recv(fd, welcome, files, nr_files, &ignored);
+	if (err == -EPIPE || err == -ECONNRESET || err == -EPROTO)
 		return pinion_fail(-EPROTO, "the keeper hung up, or does not speak this protocol: "
 				   "is it of another release?");
-	if (welcome->kind == MESSAGE_WELCOME && welcome->nr_segments &&
-	    welcome->nr_segments <= PINION_SEGMENT_MAX && *nr_files == welcome->nr_segments + 3)
+	if (err)
+		return pinion_fail(err, "cannot talk to the keeper: %s", strerror(-err));
+	if (welcome->kind == MESSAGE_WELCOME &&
+	    *nr_files == (unsigned)__builtin_popcountll(welcome->segments) + 3)
 		return 0;
 	message_close_files(files, *nr_files);
 	if (welcome->kind == MESSAGE_REFUSED && welcome->value < 0 && welcome->value >= -4095)
@@ -110,12 +104,61 @@ static int greet(int fd, struct message *welcome, int *files, unsigned *nr_files
 	return pinion_fail(-EPROTO, "the keeper's answer makes no sense");
 }
 
+/* One file that the keeper sent since the last look; -EAGAIN when there are no more. Of two for one
+ * slot the later counts: the segment of the first is gone. */
+static int take_segment(struct pinion_session *session)
+{
+	struct message_sender ignored;
+	struct message message;
+	unsigned nr = 1;
+	int file, err = message_recv(session->socket, &message, &file, &nr, &ignored);
+
+	if (err)
+		return err;
+	if (message.kind != MESSAGE_SEGMENT || message.slot >= PINION_SEGMENT_MAX || nr != 1) {
+		message_close_files(&file, nr);
+		return -EPROTO;
+	}
+	if (session->came[message.slot] >= 0)
+		(void)close(session->came[message.slot]);
+	session->came[message.slot] = file;
+	return 0;
+}
+
+/* Files read in one call: more than a keeper has reason to send between two. */
+#define FILES_PER_CALL (2 * PINION_SEGMENT_MAX)
+
+/* Will the same call give more some other time? Not after a hang-up, nor in a child. */
+static bool may_come(int err)
+{
+	return err != -EPIPE && err != -ECONNRESET && err != -EPROTO;
+}
+
+/* The pool met a segment that it has no file of. */
+static int fetch(void *context, uint32_t slot, int *fd)
+{
+	struct pinion_session *session = context;
+	int err = 0;
+
+	if (session->pid != getpid())
+		return -EAGAIN;
+	for (int i = 0; !err && i < FILES_PER_CALL; i++)
+		err = take_segment(session);
+	*fd = session->came[slot];
+	session->came[slot] = -1;
+	if (*fd >= 0)
+		return 0;
+	return err && may_come(err) ? err : -EAGAIN;
+}
+
 static int open_pool(struct pinion_session *session, const struct message *welcome,
 		     const int *files)
 {
-	struct pinion_pool_fds fds = {.nr_segments = welcome->nr_segments, .control = files[0]};
+	struct pinion_pool_fds fds = {.nr_segments = PINION_SEGMENT_MAX, .control = files[0]};
+	unsigned next = 1;
 
-	memcpy(fds.segment, &files[1], welcome->nr_segments * sizeof(int));
+	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
+		fds.segment[i] = welcome->segments >> i & 1 ? files[next++] : -1;
 	return pinion_pool_attach(&fds, welcome->member, &session->pool);
 }
 
@@ -123,16 +166,18 @@ static int open_pool(struct pinion_session *session, const struct message *welco
 static int open_all(struct pinion_session *session, const struct message *welcome,
 		    const int *files)
 {
-	uint32_t nr = welcome->nr_segments;
+	const int *rings = &files[1 + __builtin_popcountll(welcome->segments)];
 	int err = open_pool(session, welcome, files);
 
 	if (err) {
-		message_close_files(files, nr + 3);
+		message_close_files(files, (unsigned)(rings - files) + 2);
 		return err;
 	}
-	err = pinion_channel_open(session->pool, files[nr + 1], files[nr + 2], welcome->keeper,
+	session->pool->fetch = fetch;
+	session->pool->fetch_context = session;
+	err = pinion_channel_open(session->pool, rings[0], rings[1], welcome->keeper,
 				  &session->channel);
-	message_close_files(&files[nr + 1], 2);
+	message_close_files(rings, 2);
 	if (!err)
 		channel_watch(session->channel, session->keeper.pidfd);
 	return err;
@@ -149,12 +194,34 @@ static int confirm(int fd, uint64_t cookie)
 	return 0;
 }
 
-static void discard(struct pinion_session *session)
+/* Unmaps: after BYE the keeper gives the member number to somebody else. */
+static void let_go(struct pinion_session *session)
 {
 	if (session->channel)
 		(void)pinion_channel_close(session->channel);
 	if (session->pool)
 		(void)pinion_pool_detach(session->pool);
+	session->channel = NULL;
+	session->pool = NULL;
+	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++) {
+		if (session->came[i] >= 0)
+			(void)close(session->came[i]);
+		session->came[i] = -1;
+	}
+}
+
+/* pre: nothing of the pool is mapped here any more. */
+static int say_bye(const struct pinion_session *session)
+{
+	const struct message bye = {
+		.magic = MESSAGE_MAGIC, .version = MESSAGE_VERSION, .kind = MESSAGE_BYE};
+
+	return message_send(session->socket, &bye, NULL, 0);
+}
+
+static void discard(struct pinion_session *session)
+{
+	let_go(session);
 	if (session->keeper.pidfd >= 0)
 		(void)close(session->keeper.pidfd);
 	if (session->socket >= 0)
@@ -196,8 +263,16 @@ int pinion_session_open(const char *path, struct pinion_session **out)
 		return pinion_fail(-ENOMEM, "no memory for a session");
 	session->pid = getpid();
 	session->keeper.pidfd = -1;
+	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
+		session->came[i] = -1;
 	err = join(session, path);
 	if (err) {
+		/* The keeper may have admitted us already: without a word it could not know that
+		 * the slot is free before this process ends. Whether that word arrives changes
+		 * nothing for the caller. */
+		let_go(session);
+		if (session->socket >= 0)
+			(void)say_bye(session);
 		discard(session);
 		return err;
 	}
@@ -208,8 +283,7 @@ int pinion_session_open(const char *path, struct pinion_session **out)
 int pinion_session_close(struct pinion_session *session)
 {
 	KEEP_ERRNO;
-	const struct message bye = {
-		.magic = MESSAGE_MAGIC, .version = MESSAGE_VERSION, .kind = MESSAGE_BYE};
+	int err;
 
 	if (session->pid != getpid()) {
 		channel_abandon(session->channel);
@@ -217,14 +291,15 @@ int pinion_session_close(struct pinion_session *session)
 		discard(session);
 		return 0;
 	}
-	/* Unmapped first: after BYE the keeper gives the member number to somebody else. */
-	(void)pinion_channel_close(session->channel);
-	(void)pinion_pool_detach(session->pool);
-	session->channel = NULL;
-	session->pool = NULL;
-	(void)message_send(session->socket, &bye, NULL, 0);
+	let_go(session);
+	err = say_bye(session);
 	discard(session);
-	return 0;
+	/* One that is gone itself need not be told. */
+	if (!err || err == -EPIPE || err == -ECONNRESET)
+		return 0;
+	return pinion_fail(err, "cannot tell the keeper that this process leaves: %s (it keeps the "
+			   "slot, and what this process held, until the process ends)",
+			   strerror(-err));
 }
 
 struct pinion_pool *pinion_session_pool(const struct pinion_session *session)

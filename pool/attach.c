@@ -1,55 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "attach.h"
+
 #include <errno.h>
-#include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "fail.h"
-#include "pool.h"
+#include "member.h"
+#include "slot.h"
+#include "steady.h"
 
 /*
  * Joining a pool made elsewhere. The files come from another process: what they say is copied
  * once and held against what the kernel says of them before it is used as a size or an index.
  */
 
-/* A file that its sender can still shorten would be a SIGBUS whenever the sender likes. */
-static bool cannot_shrink(int fd)
-{
-	int seals;
-
-	return !pinion_hostmem_seals(fd, &seals) && (seals & F_SEAL_SHRINK);
-}
-
-static bool same_kind(const struct control_segment *a, const struct control_segment *b)
-{
-	return a->buffer_shift == b->buffer_shift && a->page_shift == b->page_shift &&
-	       a->node == b->node;
-}
-
-static int check_segment(const struct pinion_pool *pool, uint32_t index)
-{
-	const struct control_segment *segment = &pool->segment[index];
-
-	if (segment->buffer_shift < 6 || segment->buffer_shift > segment->page_shift ||
-	    segment->page_shift < 12 || segment->page_shift > 40)
-		return -EINVAL;
-	if (!segment->nr || segment->nr > 1u << pool->geometry.segment_shift)
-		return -EINVAL;
-	if (segment->len != (uint64_t)segment->nr << segment->buffer_shift)
-		return -EINVAL;
-	if (segment->zone > index)
-		return -EINVAL;
-	/* A zone is of one kind: a cache's buffer_size and node hold for all of it. */
-	for (uint32_t i = 0; i < index; i++)
-		if (pool->segment[i].zone == segment->zone &&
-		    !same_kind(&pool->segment[i], segment))
-			return -EINVAL;
-	return 0;
-}
-
 /* One read of the header, then only the copy is looked at. */
-static int copy_header(struct pinion_pool *pool, uint32_t nr_segments)
+static int copy_header(struct pinion_pool *pool)
 {
 	struct control header;
 
@@ -62,62 +30,85 @@ static int copy_header(struct pinion_pool *pool, uint32_t nr_segments)
 				   (uintmax_t)header.stamp, (uintmax_t)CONTROL_STAMP);
 	pool->id = header.pool;
 	pool->geometry = header.geometry;
-	memcpy(pool->segment, header.segment, sizeof(pool->segment));
-	if (control_geometry_check(&pool->geometry) || pool->geometry.nr_segments != nr_segments)
-		return pinion_fail(-EINVAL, "the control area's geometry is not one of a pool of "
-				   "%u segments", nr_segments);
+	if (control_geometry_check(&pool->geometry))
+		return pinion_fail(-EINVAL, "the control area's geometry is not one of a pool");
 	layout_compute(&pool->geometry, &pool->layout);
-	if (pool->layout.len != pool->control.len)
+	if (pool->layout.len > pool->control.len)
 		return pinion_fail(-EINVAL, "the control area has %zu bytes, its geometry wants "
 				   "%zu", pool->control.len, pool->layout.len);
 	return 0;
 }
 
-static int map_control(struct pinion_pool *pool, const struct pinion_pool_fds *fds)
+int attach_control(struct pinion_pool *pool, int fd, size_t len, size_t page_size)
 {
-	struct stat status;
 	int err;
 
-	if (fstat(fds->control, &status))
-		return pinion_fail(-errno, "control area: %s", strerror(errno));
-	if (status.st_size < (off_t)sizeof(struct control))
+	if (len < sizeof(struct control))
 		return pinion_fail(-EPROTO, "this file is too short for a control area");
-	if (!cannot_shrink(fds->control))
-		return pinion_fail(-EINVAL, "the control area is not sealed against shrinking");
-	err = pinion_hostmem_attach(fds->control, (size_t)status.st_size, 4096, &pool->control);
+	err = steady_file(fd);
+	if (err == -EINVAL)
+		return pinion_fail(err, "the control area is not sealed against shrinking");
+	if (err)
+		return pinion_fail(err, "cannot tell if the control area is sealed: %s",
+				   strerror(-err));
+	err = pinion_hostmem_attach(fd, len, page_size, &pool->control);
 	if (err)
 		return pinion_fail(err, "cannot map the control area: %s", strerror(-err));
-	return copy_header(pool, fds->nr_segments);
+	err = copy_header(pool);
+	if (err) {
+		pool->control.fd = -1; /* stays the caller's */
+		(void)pinion_hostmem_destroy(&pool->control);
+	}
+	return err;
 }
 
-/* Files of one shape could come in the wrong order: the control area knows them by inode. */
-static bool is_segment(const struct control_segment *segment, int fd)
+static int map_control(struct pinion_pool *pool, int fd)
 {
 	struct stat status;
+	size_t page_size;
+	int err;
 
-	return !fstat(fd, &status) && status.st_ino == segment->inode && cannot_shrink(fd);
+	if (fstat(fd, &status))
+		return pinion_fail(-errno, "control area: %s", strerror(errno));
+	err = pinion_hostmem_page_size(fd, &page_size);
+	if (err == -ENOTSUP)
+		return pinion_fail(-EPROTO, "this file is not the control area of a pool");
+	if (err)
+		return pinion_fail(err, "control area: %s", strerror(-err));
+	return attach_control(pool, fd, (size_t)status.st_size, page_size);
+}
+
+/* A slot that changes while we look is looked at again when it has changed: its epoch is newer
+ * than what we acknowledge. Its file, like that of a segment that went since, is not mapped. */
+static int map_segment(struct pinion_pool *pool, uint32_t slot, int fd)
+{
+	int err = slot_copy(pool, slot);
+
+	if (err == -EAGAIN)
+		return 0;
+	if (err || fd < 0 || !pool_has_segment(pool, slot))
+		return err;
+	return slot_map(pool, slot, fd);
 }
 
 static int map_segments(struct pinion_pool *pool, const struct pinion_pool_fds *fds)
 {
-	for (uint32_t i = 0; i < fds->nr_segments; i++) {
-		const struct control_segment *segment = &pool->segment[i];
-		int err = check_segment(pool, i);
+	uint64_t epoch = atomic_load_explicit(&pool->shared->epoch, memory_order_acquire); /* A5 */
+	int err = 0;
 
-		if (err)
-			return pinion_fail(err, "segment %u: the control area describes none that "
-					   "can be", i);
-		if (!is_segment(segment, fds->segment[i]))
-			return pinion_fail(-EINVAL, "segment %u: the file is not the one that the "
-					   "pool was made with, or not sealed", i);
-		err = pinion_hostmem_attach(fds->segment[i], segment->len,
-					    (size_t)1 << segment->page_shift, &pool->memory[i]);
-		if (err)
-			return pinion_fail(err, "segment %u: cannot map %ju bytes in pages of %zu: "
-					   "%s", i, (uintmax_t)segment->len,
-					   (size_t)1 << segment->page_shift, strerror(-err));
-	}
-	return 0;
+	for (uint32_t i = 0; !err && i < pool->geometry.nr_segments; i++)
+		err = map_segment(pool, i, i < fds->nr_segments ? fds->segment[i] : -1);
+	if (!err)
+		slot_acknowledge(pool, epoch);
+	return err;
+}
+
+/* All of @fds is the pool's now; what it has no use for goes. */
+static void close_unused(const struct pinion_pool *pool, const struct pinion_pool_fds *fds)
+{
+	for (uint32_t i = 0; i < fds->nr_segments; i++)
+		if (!pool->memory[i].addr && fds->segment[i] >= 0)
+			(void)close(fds->segment[i]);
 }
 
 static int check_member(const struct pinion_pool *pool, uint32_t member)
@@ -140,6 +131,21 @@ static void discard_keeping_files(struct pinion_pool *pool)
 	pool_discard(pool);
 }
 
+static int attach(struct pinion_pool *pool, const struct pinion_pool_fds *fds, uint32_t member)
+{
+	int err = map_control(pool, fds->control);
+
+	if (!err)
+		err = check_member(pool, member);
+	if (err)
+		return err;
+	pool_open_view(pool, member);
+	err = map_segments(pool, fds);
+	if (!err)
+		member_note(pool);
+	return err;
+}
+
 int pinion_pool_attach(const struct pinion_pool_fds *fds, uint32_t member,
 		       struct pinion_pool **out)
 {
@@ -150,19 +156,15 @@ int pinion_pool_attach(const struct pinion_pool_fds *fds, uint32_t member,
 	if (!fds->nr_segments || fds->nr_segments > PINION_SEGMENT_MAX)
 		return pinion_fail(-EINVAL, "a pool has 1 to %d segments, not %u",
 				   PINION_SEGMENT_MAX, fds->nr_segments);
-	pool = calloc(1, sizeof(*pool));
+	pool = pool_new();
 	if (!pool)
 		return pinion_fail(-ENOMEM, "no memory for a pool's private part");
-	err = map_control(pool, fds);
-	if (!err)
-		err = map_segments(pool, fds);
-	if (!err)
-		err = check_member(pool, member);
+	err = attach(pool, fds, member);
 	if (err) {
 		discard_keeping_files(pool);
 		return err;
 	}
-	pool_open_view(pool, member);
+	close_unused(pool, fds);
 	*out = pool;
 	return 0;
 }

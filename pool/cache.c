@@ -1,259 +1,401 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "cache.h"
+
 #include <errno.h>
-#include <numa.h>
-#include <sched.h>
 #include <stdlib.h>
 
-#include <pinion/cache.h>
-
-#include "depot.h"
+#include "debug.h"
 #include "fail.h"
+#include "slot.h"
 
-/* A cache and its two magazines. Buffers of other zones that are freed through it go to further
- * racks behind, made when first needed. */
-struct rack {
-	struct pinion_cache cache; /* first: the caller's handle */
-	struct pinion_pool *pool;
-	struct pinion_magazine *spare;
-	struct pinion_magazine magazine[2];
-	struct rack *next;
-};
-
-static struct rack *rack_of(struct pinion_cache *cache)
+static struct cache *cache_of(struct pinion_cache *pub)
 {
-	return (struct rack *)(void *)cache;
+	return (struct cache *)(void *)pub;
 }
 
-static void swap(struct rack *rack)
+static bool is_debugged(const struct cache *cache)
 {
-	struct pinion_magazine *was = rack->cache.loaded;
-
-	rack->cache.loaded = rack->spare;
-	rack->spare = was;
+	return cache->pool->geometry.flags & PINION_POOL_DEBUG;
 }
 
-static const struct control_segment *first_of_zone(const struct pinion_pool *pool, uint32_t zone)
+/* The inline paths find neither a buffer nor room: each call comes here. */
+static void hide(struct pinion_cache *pub)
 {
-	uint32_t i = 0;
-
-	while (pool->segment[i].zone != zone)
-		i++;
-	return &pool->segment[i];
+	pub->top = pub->bottom = pub->end = NULL;
+	pub->nr = 0;
 }
 
-/* Magazines of a zone that caches hold. */
-static uint32_t held_in(const struct pinion_pool *pool, uint32_t zone)
+/* What the inline paths did to the loaded magazine is said there. First act of each call here. */
+static void settle(struct cache *cache)
 {
-	uint32_t held = 0;
+	if (cache->active && cache->pub.bottom)
+		cache->active->loaded->nr = (uint32_t)(cache->pub.top - cache->pub.bottom);
+}
 
-	for (uint32_t s = 0; s < pool->geometry.nr_segments; s++) {
-		uint32_t first = pool_magazine_first(pool, s), nr = pool_magazine_nr(pool, s);
+/* The inline paths get the active rack as it is now: last act. With debugging they get none. */
+static void show(struct cache *cache)
+{
+	const struct rack *rack = cache->active;
+	struct pinion_cache *pub = &cache->pub;
 
-		if (pool->segment[s].zone != zone)
-			continue;
-		for (uint32_t m = first; m < first + nr; m++)
-			if (pinion_owner_holder(atomic_load_explicit(
-				    &pool->magazine[m], memory_order_relaxed)) < MAGAZINE_DEPOT)
-				held++;
+	if (!rack || is_debugged(cache)) {
+		hide(pub);
+		return;
 	}
-	return held;
+	pub->bottom = rack->loaded->buffer;
+	pub->top = pub->bottom + rack->loaded->nr;
+	pub->end = pub->bottom + rack->loaded->size;
+	pub->first = rack->range.base;
+	pub->nr = rack->range.nr_ids;
+	pub->freed = (UINT64_C(1) << PINION_ID_BITS) + rack->loaded->holder - pub->self;
 }
 
-/* A magazine with room. None empty: then some are partly filled, by the count of magazines. */
-static int claim_room(struct pinion_pool *pool, uint32_t zone, struct pinion_magazine *magazine)
+static void drop(struct cache *cache, uint32_t slot)
 {
-	uint32_t self = pool->view.self;
-	int err = depot_claim_empty(pool, zone, self, magazine);
+	struct rack *rack = cache->rack[slot];
 
-	if (err)
-		err = depot_claim_full(pool, zone, self, PINION_MAGAZINE_SIZE - 1, magazine);
-	return err ? -EAGAIN : 0;
+	if (!rack)
+		return;
+	if (cache->active == rack)
+		cache->active = NULL;
+	cache->rack[slot] = NULL;
+	rack_destroy(cache->pool, rack);
 }
 
-/* Two with room from the start: a free then never lacks a place. */
-static int take_magazines(struct rack *rack, uint32_t zone)
+static void drop_all(struct cache *cache)
 {
-	int err = claim_room(rack->pool, zone, &rack->magazine[0]);
+	for (uint32_t s = 0; s < PINION_SEGMENT_MAX; s++)
+		drop(cache, s);
+}
 
-	if (err)
-		return err;
-	err = claim_room(rack->pool, zone, &rack->magazine[1]);
-	if (err)
-		depot_deposit(rack->pool, &rack->magazine[0]);
+/* Racks of segments that go or went are given up, and the order is made anew. */
+static void follow(struct cache *cache)
+{
+	struct pinion_pool *pool = cache->pool;
+
+	(void)slot_sync(pool);
+	pool_lock(pool);
+	cache->changes = atomic_load_explicit(&pool->changes, memory_order_relaxed);
+	for (uint32_t s = 0; s < PINION_SEGMENT_MAX; s++)
+		if (slot_state_of(pool->state[s]) != SLOT_LIVE)
+			drop(cache, s);
+	rank_segments(pool, &cache->wish, &cache->order);
+	pool_unlock(pool);
+}
+
+static void follow_changes(struct cache *cache)
+{
+	if (slot_changed(cache->pool) ||
+	    cache->changes != atomic_load_explicit(&cache->pool->changes, memory_order_relaxed))
+		follow(cache);
+}
+
+/* pre: the pool is locked. */
+static int new_rack(struct cache *cache, uint32_t slot)
+{
+	struct pinion_pool *pool = cache->pool;
+
+	if (cache->changes != atomic_load_explicit(&pool->changes, memory_order_relaxed))
+		return -ESTALE;
+	return pool_has_segment(pool, slot) ? rack_create(pool, slot, &cache->rack[slot]) : -EINVAL;
+}
+
+/*
+ * The rack of a slot that has a segment, made when first asked for. -ESTALE: another thread of this
+ * process saw a change since this cache followed, so that the slot may have another segment than
+ * the order was made for; follow and ask again. (While there is a rack its segment cannot go.)
+ */
+static int rack_of(struct cache *cache, uint32_t slot, struct rack **rack)
+{
+	int err = 0;
+
+	if (!cache->rack[slot]) {
+		pool_lock(cache->pool);
+		err = new_rack(cache, slot);
+		pool_unlock(cache->pool);
+	}
+	*rack = cache->rack[slot];
 	return err;
 }
 
-static int too_many(const struct pinion_pool *pool, int err)
+static bool has_stock(const struct cache *cache)
 {
-	return pinion_fail(err, "%u caches are open in this zone already: make the pool with a "
-			   "larger nr_caches", pool->geometry.nr_caches);
+	return cache->active && cache->active->loaded->nr;
 }
 
-static int rack_create(struct pinion_pool *pool, uint32_t zone, struct rack **out)
+/* Some rack with a buffer in loaded becomes the active one. -ESTALE at once; else what counts is
+ * whether the member may have more, or there is none: a segment that goes between our look and here
+ * has none, whatever the error is then. */
+static int refill(struct cache *cache)
 {
-	const struct control_segment *segment = first_of_zone(pool, zone);
-	struct rack *rack = calloc(1, sizeof(*rack));
+	uint32_t nr = cache->order.nr, begin = 0;
+	int worst = -ENOMEM;
+
+	if (cache->wish.flags & PINION_CACHE_INTERLEAVE && nr)
+		begin = cache->turn++ % nr;
+	for (uint32_t i = 0; i < nr; i++) {
+		struct rack *rack;
+		int err = rack_of(cache, cache->order.slot[(begin + i) % nr], &rack);
+
+		if (!err)
+			err = rack_refill(cache->pool, rack);
+		if (!err) {
+			cache->active = rack;
+			return 0;
+		}
+		if (err == -ESTALE)
+			return err;
+		if (err == -EDQUOT)
+			worst = err;
+	}
+	return worst;
+}
+
+/* pre: settled, and a buffer is there. */
+static void pop(struct cache *cache, struct pinion_buffer *buffer)
+{
+	struct rack *rack = cache->active;
+
+	*buffer = rack->loaded->buffer[--rack->loaded->nr];
+	/* Relaxed, as in pinion_buffer_alloc(). */
+	atomic_store_explicit(&cache->pub.owner[pinion_buffer_id(*buffer)],
+			      pinion_owner_word(*buffer, cache->pub.self), memory_order_relaxed);
+	cache->pub.node = rack->node;
+	cache->pub.buffer_size = rack->buffer_size;
+	if (is_debugged(cache))
+		debug_alloc(cache->pool, *buffer);
+}
+
+int pinion_cache_alloc(struct pinion_cache *pub, struct pinion_buffer *buffer)
+{
+	KEEP_ERRNO;
+	struct cache *cache = cache_of(pub);
 	int err;
 
-	if (!rack)
-		return pinion_fail(-ENOMEM, "no memory for a cache");
-	rack->pool = pool;
-	err = take_magazines(rack, zone);
-	if (err) {
-		free(rack);
-		return too_many(pool, err);
-	}
-	rack->spare = &rack->magazine[1];
-	rack->cache = (struct pinion_cache){
-		.loaded = &rack->magazine[0],
-		.view = &pool->view,
-		.owner = pool->view.owner,
-		.nr_ids = pool->view.nr_ids,
-		.self = pool->view.self,
-		.zone = zone,
-		.node = segment->node,
-		.buffer_size = (size_t)1 << segment->buffer_shift,
-	};
-	*out = rack;
+	if (cache->orphan)
+		return -ECHILD;
+	settle(cache);
+	do {
+		follow_changes(cache);
+		err = has_stock(cache) ? 0 : refill(cache);
+	} while (err == -ESTALE);
+	if (!err)
+		pop(cache, buffer);
+	show(cache);
+	return err;
+}
+
+static bool is_served_by(const struct cache *cache, uint32_t slot)
+{
+	for (uint32_t i = 0; i < cache->order.nr; i++)
+		if (cache->order.slot[i] == slot)
+			return true;
+	return false;
+}
+
+/*
+ * The inline paths go on where the last free was, or else a thread that only frees would come here
+ * each time. Not where alloc may not take from; nor to another node or size than is told to be the
+ * last buffer's.
+ */
+static void prefer(struct cache *cache, struct rack *rack)
+{
+	if (rack->node == cache->pub.node && rack->buffer_size == cache->pub.buffer_size &&
+	    is_served_by(cache, rack->slot))
+		cache->active = rack;
+}
+
+/* pre: settled, and this member holds @buffer. */
+static int push(struct cache *cache, struct pinion_buffer buffer)
+{
+	uint32_t id = pinion_buffer_id(buffer), slot = id >> cache->pool->view.segment_shift;
+	struct pinion_buffer next = pinion_buffer_next(buffer);
+	struct rack *rack;
+	int err = rack_of(cache, slot, &rack);
+
+	/* The word may be scribbled: an id behind the segment's last would be given out again. */
+	if (!err && id - rack->range.base >= rack->range.nr_ids)
+		err = -EINVAL;
+	if (!err)
+		err = rack_make_room(cache->pool, rack);
+	if (err)
+		return err;
+	if (is_debugged(cache))
+		debug_free(cache->pool, buffer);
+	atomic_store_explicit(&cache->pub.owner[id],
+			      pinion_owner_word(next, rack->loaded->holder), memory_order_relaxed);
+	rack->loaded->buffer[rack->loaded->nr++] = next;
+	if (rack->retiring)
+		drop(cache, slot);
+	else
+		prefer(cache, rack);
 	return 0;
 }
 
-/* Smaller is better: first the distance of the node, then what a larger buffer would waste. */
-static int rank(const struct control_segment *segment, const struct pinion_cache_config *config,
-		int here)
+static bool is_held(const struct cache *cache, struct pinion_buffer buffer)
 {
-	int distance = 255; /* farther than any node (numa(3)): on several, or not known */
+	uint32_t id = pinion_buffer_id(buffer);
 
-	if ((size_t)1 << segment->buffer_shift < config->buffer_size)
-		return -1;
-	if (config->node != PINION_NODE_ANY && segment->node != config->node)
-		return -1;
-	if (config->node == PINION_NODE_ANY && segment->node >= 0 && here >= 0)
-		distance = numa_distance(here, segment->node);
-	return segment->buffer_shift + (distance << 8);
+	return id < cache->pool->view.nr_ids &&
+	       atomic_load_explicit(&cache->pub.owner[id], memory_order_relaxed) ==
+		       pinion_owner_word(buffer, cache->pub.self);
 }
 
-static int choose_zone(const struct pinion_pool *pool, const struct pinion_cache_config *config)
+int pinion_cache_free(struct pinion_cache *pub, struct pinion_buffer buffer)
 {
-	int here = numa_available() < 0 ? -1 : numa_node_of_cpu(sched_getcpu());
-	int best = -1, zone = -1;
+	KEEP_ERRNO;
+	struct cache *cache = cache_of(pub);
+	int err;
 
-	for (uint32_t i = 0; i < pool->geometry.nr_segments; i++) {
-		int this = rank(&pool->segment[i], config, here);
+	if (cache->orphan)
+		return -ECHILD;
+	if (!is_held(cache, buffer))
+		return -EINVAL;
+	settle(cache);
+	do {
+		follow_changes(cache);
+		err = push(cache, buffer);
+	} while (err == -ESTALE);
+	show(cache);
+	return err;
+}
 
-		if (this >= 0 && (best < 0 || this < best)) {
-			best = this;
-			zone = pool->segment[i].zone;
+/* One of the nr_caches tickets: who has one finds magazines for its racks in every segment. */
+static int take_ticket(struct pinion_pool *pool, uint32_t *ticket)
+{
+	for (uint32_t i = 0; i < pool->geometry.nr_caches; i++) {
+		uint32_t nobody = 0;
+
+		if (atomic_load_explicit(&pool->cache[i], memory_order_relaxed))
+			continue;
+		if (atomic_compare_exchange_strong_explicit(&pool->cache[i], &nobody,
+							    pool->view.self, memory_order_acquire,
+							    memory_order_relaxed)) { /* A7 */
+			*ticket = i;
+			return 0;
 		}
 	}
-	return zone;
+	return pinion_fail(-EAGAIN, "%u caches of the pool are open already: make it with a larger "
+			   "nr_caches", pool->geometry.nr_caches);
+}
+
+static void give_ticket(struct pinion_pool *pool, uint32_t ticket)
+{
+	atomic_store_explicit(&pool->cache[ticket], 0, memory_order_release); /* R7 */
+}
+
+static int nothing_serves(const struct rank_wish *wish)
+{
+	return pinion_fail(-ENOENT, "the pool has no buffers of %zu bytes or more on node %d "
+			   "(-1: any)", wish->buffer_size, wish->node);
+}
+
+static struct cache *new_cache(struct pinion_pool *pool, const struct rank_wish *wish)
+{
+	struct cache *cache = calloc(1, sizeof(*cache));
+
+	if (!cache)
+		return NULL;
+	cache->pool = pool;
+	cache->wish = *wish;
+	cache->pub = (struct pinion_cache){.owner = pool->view.owner, .self = pool->view.self};
+	return cache;
+}
+
+/* Where the first buffer would come from. */
+static void foretell(struct cache *cache)
+{
+	const struct control_segment *segment = &cache->pool->segment[cache->order.slot[0]];
+
+	cache->pub.node = segment->node;
+	cache->pub.buffer_size = (size_t)1 << segment->buffer_shift;
+}
+
+static int join(struct cache *cache)
+{
+	struct pinion_pool *pool = cache->pool;
+	int err;
+
+	follow(cache);
+	if (!cache->order.nr)
+		return nothing_serves(&cache->wish);
+	err = take_ticket(pool, &cache->ticket);
+	if (err)
+		return err;
+	pool_lock(pool);
+	foretell(cache);
+	LIST_INSERT_HEAD(&pool->caches, cache, link);
+	pool_unlock(pool);
+	return 0;
 }
 
 int pinion_cache_open(struct pinion_pool *pool, const struct pinion_cache_config *config,
-		      struct pinion_cache **cache)
+		      struct pinion_cache **out)
 {
 	KEEP_ERRNO;
-	int err, zone = choose_zone(pool, config);
-	struct rack *rack;
-
-	if (zone < 0)
-		return pinion_fail(-ENOENT, "the pool has no buffers of %zu bytes or more on node "
-				   "%d (-1: any)", config->buffer_size, config->node);
-	err = rack_create(pool, (uint32_t)zone, &rack);
-	if (err)
-		return err;
-	/* Claimed first and counted then, so that of several that open at once too many may be
-	 * refused, but never too few. (A third magazine, held for the moment of an exchange, is
-	 * counted too: it has a place of its own in layout_magazines(), and here can only refuse.)
-	 * The racks behind a cache are not limited: a member must be able to free what it holds. */
-	if (held_in(pool, (uint32_t)zone) > 2 * pool->geometry.nr_caches) {
-		(void)pinion_cache_close(&rack->cache);
-		return too_many(pool, -EAGAIN);
-	}
-	*cache = &rack->cache;
-	return 0;
-}
-
-int pinion_cache_close(struct pinion_cache *cache)
-{
-	struct rack *rack = rack_of(cache);
-
-	while (rack) {
-		struct rack *next = rack->next;
-
-		depot_deposit(rack->pool, &rack->magazine[0]);
-		depot_deposit(rack->pool, &rack->magazine[1]);
-		free(rack);
-		rack = next;
-	}
-	return 0;
-}
-
-int pinion_cache_refill(struct pinion_cache *cache)
-{
-	struct rack *rack = rack_of(cache);
-	struct pinion_magazine full;
+	struct rank_wish wish;
+	struct cache *cache;
 	int err;
 
-	if (rack->spare->nr) {
-		swap(rack);
-		return 0;
-	}
-	err = depot_claim_full(rack->pool, cache->zone, cache->self, PINION_MAGAZINE_SIZE,
-			       &full);
+	if (atomic_load_explicit(&pool->forked, memory_order_relaxed))
+		return pinion_fail(-ECHILD, "this process inherited the pool by fork(): it needs a "
+				   "member number of its own, see pinion_pool_become()");
+	err = rank_understand(config, &wish);
 	if (err)
 		return err;
-	/* No word names the loaded one any more: each of its buffers was popped and said HELD. */
-	depot_deposit(rack->pool, cache->loaded);
-	*cache->loaded = full;
-	return full.nr ? 0 : -ENOMEM;
-}
-
-/* Room for one more. The new magazine is claimed before the full one goes: two at all times. */
-static int make_room(struct rack *rack)
-{
-	struct pinion_magazine room;
-
-	if (rack->spare->nr == PINION_MAGAZINE_SIZE) {
-		int err = claim_room(rack->pool, rack->cache.zone, &room);
-
-		if (err)
-			return err;
-		depot_deposit(rack->pool, rack->spare);
-		*rack->spare = room;
+	cache = new_cache(pool, &wish);
+	if (!cache)
+		return pinion_fail(-ENOMEM, "no memory for a cache");
+	err = join(cache);
+	if (err) {
+		free(cache);
+		return err;
 	}
-	swap(rack);
+	*out = &cache->pub;
 	return 0;
 }
 
-static int rack_for(struct rack *rack, uint32_t zone, struct rack **found)
+/* An orphan's magazines are its parent's. */
+static void leave(struct cache *cache)
 {
-	int err;
-
-	while (rack->cache.zone != zone && rack->next)
-		rack = rack->next;
-	if (rack->cache.zone != zone) {
-		err = rack_create(rack->pool, zone, &rack->next);
-		if (err)
-			return err;
-		rack = rack->next;
+	if (cache->orphan) {
+		for (uint32_t s = 0; s < PINION_SEGMENT_MAX; s++)
+			rack_forget(cache->rack[s]);
+		return;
 	}
-	*found = rack;
+	drop_all(cache);
+	give_ticket(cache->pool, cache->ticket);
+}
+
+int pinion_cache_close(struct pinion_cache *pub)
+{
+	struct cache *cache = cache_of(pub);
+
+	pool_lock(cache->pool);
+	LIST_REMOVE(cache, link);
+	pool_unlock(cache->pool);
+	settle(cache);
+	leave(cache);
+	free(cache);
 	return 0;
 }
 
-/* pre: the caller checked that this member holds @buffer. */
-int pinion_cache_free(struct pinion_cache *cache, struct pinion_buffer buffer)
+int pinion_cache_flush(struct pinion_cache *pub)
 {
 	KEEP_ERRNO;
-	const struct pinion_view_segment *segment =
-		pinion_view_segment_of(cache->view, pinion_buffer_id(buffer));
-	struct rack *rack;
-	int err = rack_for(rack_of(cache), segment->zone, &rack);
+	struct cache *cache = cache_of(pub);
 
-	if (!err && rack->cache.loaded->nr == PINION_MAGAZINE_SIZE)
-		err = make_room(rack);
-	if (err)
-		return err;
-	return pinion_buffer_free(&rack->cache, buffer);
+	if (cache->orphan)
+		return -ECHILD;
+	settle(cache);
+	drop_all(cache);
+	follow_changes(cache);
+	show(cache);
+	return 0;
+}
+
+void cache_orphan(struct cache *cache)
+{
+	cache->orphan = true;
+	hide(&cache->pub);
 }

@@ -26,86 +26,61 @@ void depot_unhint(struct pinion_pool *pool, uint32_t index, bool full)
 
 /* What a caller is after. */
 struct wish {
-	uint32_t zone;
+	const struct depot_range *range;
 	uint32_t from;   /* MAGAZINE_DEPOT or MAGAZINE_EMPTY */
 	uint32_t most;   /* buffers in it */
 	uint32_t holder; /* whose it will be */
 };
 
-/* What it got. */
-struct catch {
-	uint32_t index, nr;
-};
-
-/* A1. Fails when the word is not (or no longer) as wished. The hint goes after the word has
- * come: nobody else can move the magazine on and set it anew in between. */
+/* A1. Fails when the word is not (or no longer) as wished; @word is what it was. The hint goes
+ * after the word has come: nobody else can move the magazine on and set it anew in between. */
 static bool claim_word(struct pinion_pool *pool, const struct wish *wish, uint32_t index,
-		       struct catch *got)
+		       uint64_t *word)
 {
-	uint64_t word = atomic_load_explicit(&pool->magazine[index], memory_order_relaxed);
-	uint32_t nr = magazine_word_nr(word);
-
-	if (pinion_owner_holder(word) != wish->from || nr > wish->most)
+	*word = atomic_load_explicit(&pool->magazine[index], memory_order_relaxed);
+	if (pinion_owner_holder(*word) != wish->from || magazine_word_nr(*word) > wish->most)
 		return false;
-	if (!atomic_compare_exchange_strong_explicit(
-		    &pool->magazine[index], &word, magazine_word(wish->holder, nr),
-		    memory_order_acquire, memory_order_relaxed))
+	if (!atomic_compare_exchange_strong_explicit(&pool->magazine[index], word,
+						     magazine_word(wish->holder, 0, 0),
+						     memory_order_acquire, memory_order_relaxed))
 		return false;
 	depot_unhint(pool, index, wish->from == MAGAZINE_DEPOT);
-	*got = (struct catch){index, nr};
 	return true;
 }
 
-/* The first magazine of one segment that can be had. */
-static bool claim_in(struct pinion_pool *pool, const struct wish *wish, uint32_t segment,
-		     struct catch *got)
+/* The first magazine of the range that can be had. */
+static bool claim(struct pinion_pool *pool, const struct wish *wish, uint32_t *index,
+		  uint64_t *word)
 {
 	_Atomic uint64_t *bitmap = wish->from == MAGAZINE_DEPOT ? pool->depot : pool->empty;
-	uint32_t first = pool_magazine_first(pool, segment);
-	uint32_t end = first + pool_magazine_nr(pool, segment);
+	uint32_t end = wish->range->first + wish->range->nr;
 
-	for (uint32_t base = first; base < end; base += 64) {
+	for (uint32_t base = wish->range->first; base < end; base += 64) {
 		uint64_t bits = atomic_load_explicit(&bitmap[base / 64], memory_order_relaxed);
 
 		/* Each bit is tried once, so that a busy depot cannot hold us here. */
 		for (; bits; bits &= bits - 1) {
-			uint32_t at = base + (uint32_t)__builtin_ctzll(bits);
-
+			*index = base + (uint32_t)__builtin_ctzll(bits);
 			/* A scribbled hint may name a magazine that this segment lacks. */
-			if (at < end && claim_word(pool, wish, at, got))
+			if (*index < end && claim_word(pool, wish, *index, word))
 				return true;
 		}
 	}
 	return false;
 }
 
-static bool claim(struct pinion_pool *pool, const struct wish *wish, struct catch *got)
-{
-	for (uint32_t i = 0; i < pool->geometry.nr_segments; i++)
-		if (pool->segment[i].zone == wish->zone && claim_in(pool, wish, i, got))
-			return true;
-	return false;
-}
-
-/* Is @id a buffer of the zone that this magazine serves? */
-static bool belongs(const struct pinion_pool *pool, uint32_t index, uint32_t id)
-{
-	return pinion_view_has(&pool->view, id) &&
-	       pinion_view_segment_of(&pool->view, id)->zone ==
-		       pool->segment[index / pool->layout.stride].zone;
-}
-
 /* An id counts if its word agrees that it lies in this magazine: the contents alone do not. */
-static void copy_contents(struct pinion_pool *pool, uint32_t index, uint32_t nr,
-			  struct pinion_magazine *magazine)
+static void copy_contents(struct pinion_pool *pool, const struct depot_range *range,
+			  uint32_t index, uint32_t nr, struct pinion_magazine *magazine)
 {
+	const _Atomic uint32_t *content = pool_content(pool, index);
+
 	magazine->nr = 0;
 	for (uint32_t i = 0; i < nr; i++) {
-		uint32_t id = atomic_load_explicit(&pool->content[index].id[i],
-						   memory_order_relaxed);
+		uint32_t id = atomic_load_explicit(&content[i], memory_order_relaxed);
 		uint64_t word;
 
-		if (!belongs(pool, index, id))
+		if (id - range->base >= range->nr_ids)
 			continue;
 		word = atomic_load_explicit(&pool->view.owner[id], memory_order_relaxed);
 		if (pinion_owner_holder(word) == magazine->holder)
@@ -113,42 +88,104 @@ static void copy_contents(struct pinion_pool *pool, uint32_t index, uint32_t nr,
 	}
 }
 
-int depot_claim_full(struct pinion_pool *pool, uint32_t zone, uint32_t holder, uint32_t most,
-		     struct pinion_magazine *magazine)
+int depot_claim_full(struct pinion_pool *pool, const struct depot_range *range, uint32_t holder,
+		     uint32_t most, struct pinion_magazine *magazine, uint32_t *filler)
 {
-	const struct wish wish = {zone, MAGAZINE_DEPOT, most, holder};
-	struct catch got;
+	const struct wish wish = {range, MAGAZINE_DEPOT, most, holder};
+	uint32_t index, nr;
+	uint64_t word;
 
-	if (!claim(pool, &wish, &got))
+	if (!claim(pool, &wish, &index, &word))
 		return -ENOMEM;
-	magazine->holder = pinion_owner_magazine(got.index);
-	copy_contents(pool, got.index, got.nr, magazine);
+	nr = magazine_word_nr(word);
+	if (nr > pool->geometry.magazine_size)
+		nr = pool->geometry.magazine_size;
+	magazine->holder = pinion_owner_magazine(index);
+	copy_contents(pool, range, index, nr, magazine);
+	if (filler)
+		*filler = magazine_word_filler(word);
 	return 0;
 }
 
-int depot_claim_empty(struct pinion_pool *pool, uint32_t zone, uint32_t holder,
+int depot_claim_empty(struct pinion_pool *pool, const struct depot_range *range, uint32_t holder,
 		      struct pinion_magazine *magazine)
 {
-	const struct wish wish = {zone, MAGAZINE_EMPTY, 0, holder};
-	struct catch got;
+	const struct wish wish = {range, MAGAZINE_EMPTY, 0, holder};
+	uint32_t index;
+	uint64_t word;
 
-	if (!claim(pool, &wish, &got))
+	if (!claim(pool, &wish, &index, &word))
 		return -ENOSPC;
-	magazine->holder = pinion_owner_magazine(got.index);
+	magazine->holder = pinion_owner_magazine(index);
 	magazine->nr = 0;
 	return 0;
 }
 
-void depot_deposit(struct pinion_pool *pool, struct pinion_magazine *magazine)
+static void write_contents(struct pinion_pool *pool, const struct pinion_magazine *magazine)
 {
-	uint32_t index = index_of(magazine), nr = magazine->nr;
-	uint32_t to = nr ? MAGAZINE_DEPOT : MAGAZINE_EMPTY;
+	_Atomic uint32_t *content = pool_content(pool, index_of(magazine));
 
-	for (uint32_t i = 0; i < nr; i++)
-		atomic_store_explicit(&pool->content[index].id[i],
-				      pinion_buffer_id(magazine->buffer[i]), memory_order_relaxed);
-	/* R1. A store would do, since nobody else may move a magazine of ours. */
-	atomic_store_explicit(&pool->magazine[index], magazine_word(to, nr), memory_order_release);
-	depot_hint(pool, index, nr != 0);
+	for (uint32_t i = 0; i < magazine->nr; i++)
+		atomic_store_explicit(&content[i], pinion_buffer_id(magazine->buffer[i]),
+				      memory_order_relaxed);
+}
+
+/* R1. A store suffices, since nobody else may move a magazine of ours. */
+static void write_word(struct pinion_pool *pool, const struct pinion_magazine *magazine,
+		       uint32_t filler)
+{
+	const uint32_t to = magazine->nr ? MAGAZINE_DEPOT : MAGAZINE_EMPTY;
+
+	atomic_store_explicit(&pool->magazine[index_of(magazine)],
+			      magazine_word(to, magazine->nr, magazine->nr ? filler : 0),
+			      memory_order_release);
+}
+
+void depot_deposit(struct pinion_pool *pool, struct pinion_magazine *magazine, uint32_t filler)
+{
+#ifdef PINION_PLANTED_BUG
+	/* The wrong order, for tests/crash alone, which shows that it would notice. */
+	write_word(pool, magazine, filler);
+	write_contents(pool, magazine);
+#else
+	write_contents(pool, magazine);
+	write_word(pool, magazine, filler);
+#endif
+	depot_hint(pool, index_of(magazine), magazine->nr != 0);
 	magazine->nr = 0;
+}
+
+/* The same magazine, number and filler, in other hands. */
+static uint64_t handed_over(uint64_t word, uint32_t holder)
+{
+	return (word & ~PINION_HOLDER_MASK) | holder;
+}
+
+/* By the words, not by the hints: a magazine left behind could be allocated from. */
+void depot_seize(struct pinion_pool *pool, const struct depot_range *range)
+{
+	for (uint32_t m = range->first; m < range->first + range->nr; m++) {
+		uint64_t word = atomic_load_explicit(&pool->magazine[m], memory_order_relaxed);
+
+		if (pinion_owner_holder(word) == MAGAZINE_DEPOT &&
+		    atomic_compare_exchange_strong_explicit(
+			    &pool->magazine[m], &word, handed_over(word, MAGAZINE_SERVICE),
+			    memory_order_acquire, memory_order_relaxed)) /* A1 */
+			depot_unhint(pool, m, true);
+	}
+}
+
+/* Contents and owner words are as they were deposited: the word alone goes back. One without a
+ * number was not seized: a killed recovery left it, for the next one to see to. */
+void depot_restore(struct pinion_pool *pool, const struct depot_range *range)
+{
+	for (uint32_t m = range->first; m < range->first + range->nr; m++) {
+		uint64_t word = atomic_load_explicit(&pool->magazine[m], memory_order_relaxed);
+
+		if (pinion_owner_holder(word) != MAGAZINE_SERVICE || !magazine_word_nr(word))
+			continue;
+		atomic_store_explicit(&pool->magazine[m], handed_over(word, MAGAZINE_DEPOT),
+				      memory_order_release); /* R1 */
+		depot_hint(pool, m, true);
+	}
 }

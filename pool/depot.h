@@ -10,7 +10,7 @@
  * a process killed in between leaves a hint too many (which costs others a glance), or one too few
  * (which recovery sets again).
  *
- *     R1  deposit: CAS me -> DEPOT, release        carries the contents and the owner words
+ *     R1  deposit: store me -> DEPOT, release      carries the contents and the owner words
  *     A1  claim:   CAS DEPOT/EMPTY -> me, acquire  sees both
  *
  * Hints are relaxed, since nothing is read through them.
@@ -22,20 +22,55 @@
 
 #include "pool.h"
 
+/* A magazine as its holder sees it: private copies; nr of them are valid. */
+struct pinion_magazine {
+	uint32_t nr;
+	uint32_t size;   /* room */
+	uint32_t holder; /* pinion_owner_magazine() of its index */
+	struct pinion_buffer buffer[];
+};
+
+/* The magazines of one segment: what a caller knows of its slot, a copy of its own. */
+struct depot_range {
+	uint32_t first, nr; /* magazines */
+	uint32_t base;      /* its first id */
+	uint32_t nr_ids;
+};
+
+/* pre: the pool is locked or one's own, and the slot has a segment. */
+static inline struct depot_range depot_range(const struct pinion_pool *pool, uint32_t slot)
+{
+	return (struct depot_range){
+		.first = pool_magazine_first(pool, slot),
+		.nr = pool_magazine_nr(pool, slot),
+		.base = slot << pool->geometry.segment_shift,
+		.nr_ids = pool->segment[slot].nr,
+	};
+}
+
 /*
- * Takes a magazine of @zone with buffers in it, at most @most, for @holder (this member, or
- * MAGAZINE_SERVICE) and fills the private @magazine.
+ * Takes a magazine of @range with buffers in it, at most @most, for @holder (this member, or
+ * MAGAZINE_SERVICE) and fills the private @magazine, which has room for magazine_size buffers.
+ * @filler: who put them in (0: not known), if wanted.
  * -ENOMEM  none there
  */
-int depot_claim_full(struct pinion_pool *pool, uint32_t zone, uint32_t holder, uint32_t most,
-		     struct pinion_magazine *magazine);
+int depot_claim_full(struct pinion_pool *pool, const struct depot_range *range, uint32_t holder,
+		     uint32_t most, struct pinion_magazine *magazine, uint32_t *filler);
 
 /* Takes an empty one. -ENOSPC  none there. */
-int depot_claim_empty(struct pinion_pool *pool, uint32_t zone, uint32_t holder,
+int depot_claim_empty(struct pinion_pool *pool, const struct depot_range *range, uint32_t holder,
 		      struct pinion_magazine *magazine);
 
-/* Gives a magazine back, with what is in it or empty. @magazine may be used for another. */
-void depot_deposit(struct pinion_pool *pool, struct pinion_magazine *magazine);
+/* Gives a magazine back, with what is in it or empty. @filler: the holder that alone has seen what
+ * these buffers hold, or 0. @magazine may be used for another. */
+void depot_deposit(struct pinion_pool *pool, struct pinion_magazine *magazine, uint32_t filler);
+
+/* Takes every magazine of the depot that has buffers in it, for the keeper: nobody can allocate
+ * them any more, nor find room in them. */
+void depot_seize(struct pinion_pool *pool, const struct depot_range *range);
+
+/* Gives back what was seized. */
+void depot_restore(struct pinion_pool *pool, const struct depot_range *range);
 
 /* For recovery, which sets straight what a killed process left: @full or empty. */
 void depot_hint(struct pinion_pool *pool, uint32_t index, bool full);

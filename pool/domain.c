@@ -1,227 +1,323 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "domain.h"
 
+#include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fail.h"
-#include "pin.h"
+#include "slot.h"
 
 /*
- * The part of a domain that is alike for all kinds: its table, written once by the maker, sealed,
- * and read by everybody through private copies of what a look-up needs.
+ * The life of a domain. Its maker compares, at the start and at each update, the segments that
+ * this process has with those that the domain has; sets of segments are bit masks of slots.
  */
 
-static size_t table_len(size_t nr_pages)
+static_assert(PINION_SEGMENT_MAX == 64, "a set of segments is one word");
+
+static uint64_t bit(uint32_t index)
 {
-	return (sizeof(struct table) + nr_pages * sizeof(uint64_t) + 4095) & ~(size_t)4095;
+	return UINT64_C(1) << index;
 }
 
-int domain_create(const struct pinion_pool *pool, enum pinion_domain_kind kind, size_t nr_pages,
-		  struct domain **out)
+/* The segment's place may soon be another's, whose addresses are known after an update at the
+ * earliest. What is mapped or pinned stays so until then: the device may not be told yet. */
+static int forget(struct watcher *watcher, uint32_t slot, uint64_t inode)
+{
+	struct domain *domain =
+		(void *)((char *)watcher - offsetof(struct domain, watcher));
+	int err;
+
+	if (!domain_has(domain, slot) || domain->segment[slot].inode == inode)
+		return 0;
+	err = view_unlock(domain);
+	if (err)
+		return err;
+	view_remove(domain, slot);
+	view_lock(domain);
+	return 0;
+}
+
+int domain_create(const struct pinion_pool *pool, enum pinion_domain_kind kind,
+		  const struct domain_ops *ops, struct domain **out)
 {
 	struct domain *domain = calloc(1, sizeof(*domain));
 	int err;
 
 	if (!domain)
 		return pinion_fail(-ENOMEM, "no memory for a domain");
-	domain->table.fd = -1;
-	err = pinion_hostmem_create("pinion-table", table_len(nr_pages), 4096, &domain->table);
-	if (!err)
-		err = pinion_hostmem_populate(&domain->table, 0, domain->table.len);
+	domain->pool = (struct pinion_pool *)(uintptr_t)pool;
+	domain->watcher.forget = forget;
+	domain->ops = ops;
+	domain->table.fd = domain->pagemap = -1;
+	err = view_create(domain, kind);
 	if (err) {
-		domain_discard(domain);
-		return pinion_fail(err, "no memory for an address table of %zu bytes",
-				   table_len(nr_pages));
+		free(domain);
+		return err;
 	}
-	domain->pool = pool;
-	domain->container = -1;
-	*domain_table(domain) = (struct table){
-		.magic = TABLE_MAGIC,
-		.version = TABLE_VERSION,
-		.kind = kind,
-		.pool = pool->id,
-		.nr_pages = nr_pages,
-	};
+	pool_lock(pool);
+	LIST_INSERT_HEAD(&domain->pool->watchers, &domain->watcher, link);
+	pool_unlock(pool);
 	*out = domain;
 	return 0;
 }
 
-/* The private copies, biased like the pool's own (see pool.c), from a table already checked. */
-static void open_segments(struct domain *domain)
-{
-	const struct pinion_pool *pool = domain->pool;
-	const struct table *table = domain_table(domain);
-
-	domain->pub.kind = table->kind == PINION_DOMAIN_PHYS ? PINION_DOMAIN_PHYS
-							     : PINION_DOMAIN_IOVA;
-	domain->pub.segment_shift = pool->geometry.segment_shift;
-	for (uint32_t i = 0; i < pool->geometry.nr_segments; i++) {
-		struct pinion_domain_segment *to = &domain->pub.segment[i];
-		uint64_t first = (uint64_t)i << pool->geometry.segment_shift;
-
-		to->shift = pool->segment[i].buffer_shift;
-		to->page_shift = pool->segment[i].page_shift;
-		to->first = first << to->shift;
-		if (domain->pub.kind == PINION_DOMAIN_PHYS)
-			to->page = domain_pages(domain) + table->start[i];
-		else
-			to->base = table->start[i] - to->first;
-	}
-}
-
-static int seal_for_good(struct pinion_hostmem *table, int read_only)
-{
-	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
-	void *addr;
-	int err;
-
-	/* The kernel refuses F_SEAL_WRITE as long as anything maps the file for writing. */
-	(void)munmap(table->addr, table->len);
-	table->addr = NULL;
-	err = pinion_hostmem_seal(table, seals);
-	if (err)
-		return pinion_fail(err, "cannot seal the address table: %s", strerror(-err));
-	addr = mmap(NULL, table->len, PROT_READ, MAP_SHARED, read_only, 0);
-	if (addr == MAP_FAILED)
-		return pinion_fail(-errno, "cannot map the address table: %s", strerror(errno));
-	table->addr = addr;
-	return 0;
-}
-
-/* Nobody can change it from here on, not even this process; others get an fd that can only be
- * read (a shared mapping of a sealed file wants that before Linux 6.7). */
-static int make_read_only(struct domain *domain)
-{
-	char path[32];
-	int fd, err;
-
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", domain->table.fd);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return pinion_fail(-errno, "cannot open the address table for reading: %s",
-				   strerror(errno));
-	err = seal_for_good(&domain->table, fd);
-	(void)close(err ? fd : domain->table.fd);
-	if (!err)
-		domain->table.fd = fd;
-	return err;
-}
-
-int domain_finish(struct domain *domain)
-{
-	int err = make_read_only(domain);
-
-	if (!err)
-		open_segments(domain);
-	return err;
-}
-
+/* An attach that fails has not taken the fd over yet: -1. */
 void domain_discard(struct domain *domain)
 {
+	pool_lock(domain->pool);
+	LIST_REMOVE(&domain->watcher, link);
+	pool_unlock(domain->pool);
+	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++) {
+		free(domain->segment[i].page);
+		free(domain->segment[i].page_before);
+	}
 	if (domain->table.addr)
 		(void)munmap(domain->table.addr, domain->table.len);
 	if (domain->table.fd >= 0)
 		(void)close(domain->table.fd);
+	index_destroy(domain);
+	view_destroy(domain);
 	free(domain);
+}
+
+/* Undoes add_segment(). The slot keeps its last page[] for look-ups that began before. */
+static int remove_segment(struct domain *domain, uint32_t index)
+{
+	struct domain_segment *segment = &domain->segment[index];
+	int err = domain->ops->remove(domain, index);
+	uint64_t *page = segment->page;
+
+	free(segment->page_before);
+	*segment = (struct domain_segment){.page_before = page};
+	return err;
+}
+
+/* The first error of all; the rest is removed all the same. */
+static int remove_set(struct domain *domain, uint64_t set)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++) {
+		int this = set & bit(i) ? remove_segment(domain, i) : 0;
+
+		err = err ? err : this;
+	}
+	return err;
+}
+
+static int add_segment(struct domain *domain, uint32_t index)
+{
+	const struct control_segment *from = &domain->pool->segment[index];
+	struct domain_segment *to = &domain->segment[index];
+	int err;
+
+	to->len = from->len;
+	to->nr = from->nr;
+	to->shift = from->stride_shift;
+	to->page_shift = from->page_shift;
+	err = view_reserve(domain, index);
+	if (!err)
+		err = domain->ops->add(domain, index);
+	if (!err)
+		to->inode = from->inode;
+	return err;
+}
+
+/* All or none. */
+static int add_set(struct domain *domain, uint64_t set)
+{
+	int err = set ? domain->ops->begin(domain, (uint32_t)__builtin_popcountll(set)) : 0;
+	uint64_t done = 0;
+
+	for (uint32_t i = 0; !err && i < PINION_SEGMENT_MAX; i++) {
+		if (!(set & bit(i)))
+			continue;
+		err = add_segment(domain, i);
+		done |= err ? 0 : bit(i);
+	}
+	if (set)
+		domain->ops->end(domain);
+	if (err)
+		(void)remove_set(domain, done);
+	return err;
+}
+
+/* From here on look-ups know @set, and others can have the table of it. */
+static void commit(struct domain *domain, uint64_t set, uint64_t generation,
+		   const struct pinion_hostmem *table)
+{
+	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
+		if (set & bit(i))
+			view_add(domain, i);
+	index_publish(domain);
+	atomic_store_explicit(&domain->head->generation, generation, memory_order_relaxed);
+	if (domain->table.addr) {
+		(void)munmap(domain->table.addr, domain->table.len);
+		(void)close(domain->table.fd);
+	}
+	domain->table = *table;
+	domain->table_is_old = false;
+}
+
+/* pre: the view is unlocked. */
+static int add_and_publish(struct domain *domain, uint64_t set)
+{
+	uint64_t generation = pinion_domain_generation(domain_pub(domain)) + 1;
+	struct pinion_hostmem table;
+	int err = add_set(domain, set);
+
+	if (err)
+		return err;
+	err = index_prepare(domain);
+	if (!err)
+		err = table_create(domain, generation, &table);
+	if (err) {
+		(void)remove_set(domain, set);
+		return err;
+	}
+	commit(domain, set, generation, &table);
+	return 0;
+}
+
+/* What is gone goes first: its addresses are refused from now on, whatever fails later. */
+static int drop(struct domain *domain, uint64_t set)
+{
+	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
+		if (set & bit(i))
+			view_remove(domain, i);
+	domain->table_is_old |= set != 0;
+	return remove_set(domain, set);
+}
+
+static int follow(struct domain *domain)
+{
+	uint64_t gone = 0, new = 0;
+	int err, dropped;
+
+	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++) {
+		uint64_t inode = domain_pool_inode(domain->pool, i);
+
+		if (inode == domain->segment[i].inode)
+			continue;
+		gone |= domain_has(domain, i) ? bit(i) : 0;
+		new |= inode ? bit(i) : 0;
+	}
+	if (!gone && !new && !domain->table_is_old)
+		return 0;
+	err = view_unlock(domain);
+	if (err)
+		return err;
+	dropped = drop(domain, gone);
+	err = add_and_publish(domain, new);
+	view_lock(domain);
+	if (err || dropped)
+		return err ? err : dropped;
+	return 1;
+}
+
+/* The pool's picture is brought up to date, and then stands still. */
+static int follow_pool(struct domain *domain)
+{
+	int err;
+
+	(void)slot_sync(domain->pool);
+	pool_lock(domain->pool);
+	err = follow(domain);
+	pool_unlock(domain->pool);
+	return err;
+}
+
+int domain_start(struct domain *domain, struct pinion_domain **out)
+{
+	int err = follow_pool(domain);
+
+	if (err < 0) {
+		domain_discard(domain);
+		return err;
+	}
+	*out = domain_pub(domain);
+	return 0;
+}
+
+int pinion_domain_update(struct pinion_domain *pub)
+{
+	KEEP_ERRNO;
+	struct domain *domain = domain_of(pub);
+
+	if (!domain->ops)
+		return pinion_fail(-EINVAL, "this domain was attached: attach the table that its "
+				   "maker has made since");
+	return follow_pool(domain);
 }
 
 int pinion_domain_destroy(struct pinion_domain *pub)
 {
 	KEEP_ERRNO;
-	struct domain *domain = (struct domain *)(void *)pub;
-	int err = 0;
+	struct domain *domain = domain_of(pub);
+	uint64_t all = 0;
+	int err;
 
-	if (domain->container >= 0)
-		err = domain_unmap_vfio(domain, domain->pool->geometry.nr_segments);
-	pins_destroy(domain->pins);
+	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
+		all |= domain_has(domain, i) ? bit(i) : 0;
+	err = remove_set(domain, all);
 	domain_discard(domain);
 	return err;
 }
 
 int pinion_domain_fd(const struct pinion_domain *pub)
 {
-	return ((const struct domain *)(const void *)pub)->table.fd;
+	return domain_of(pub)->table.fd;
 }
 
-/* pre: the file is sealed against writing. */
-static int check_table(const struct pinion_pool *pool, const struct pinion_hostmem *file)
+/* pre: domain->table is mapped. */
+static int open_table(struct domain *domain)
 {
-	struct table table;
-	size_t next = 0;
+	int err = table_read(domain);
 
-	memcpy(&table, file->addr, sizeof(table));
-	if (table.magic != TABLE_MAGIC || table.version != TABLE_VERSION || table.pool != pool->id)
-		return pinion_fail(-EPROTO, "this file is not an address table of this pool");
-	if (table.kind != PINION_DOMAIN_IOVA && table.kind != PINION_DOMAIN_PHYS)
-		return pinion_fail(-EPROTO, "an address table of unknown kind %u", table.kind);
-	if (table.nr_pages != (table.kind == PINION_DOMAIN_PHYS ? pool_nr_pages(pool) : 0) ||
-	    file->len != table_len(table.nr_pages))
-		return pinion_fail(-EPROTO, "an address table of another size");
-	if (table.kind == PINION_DOMAIN_IOVA)
-		return 0;
-	for (uint32_t i = 0; i < pool->geometry.nr_segments; i++) {
-		if (table.start[i] != next)
-			return pinion_fail(-EPROTO, "an address table of another order");
-		next += pool->segment[i].len >> pool->segment[i].page_shift;
-	}
-	return 0;
-}
-
-static int map_table(int fd, struct pinion_hostmem *file)
-{
-	struct stat status;
-	int seals;
-
-	if (fstat(fd, &status))
-		return -errno;
-	if (status.st_size < (off_t)sizeof(struct table))
-		return -EPROTO;
-	/* Written once and never again: only then what is checked here may be read in place
-	 * later. (F_SEAL_FUTURE_WRITE would not do: older mappings go on writing.) */
-	if (pinion_hostmem_seals(fd, &seals) || !(seals & F_SEAL_SHRINK) ||
-	    !(seals & F_SEAL_WRITE))
-		return -EPROTO;
-	file->len = (size_t)status.st_size;
-	file->page_size = 4096;
-	file->addr = mmap(NULL, file->len, PROT_READ, MAP_SHARED, fd, 0);
-	if (file->addr == MAP_FAILED) {
-		file->addr = NULL;
-		return -errno;
-	}
-	file->fd = fd;
+	for (uint32_t i = 0; !err && i < PINION_SEGMENT_MAX; i++)
+		if (domain_has(domain, i))
+			err = view_reserve(domain, i);
+	if (!err)
+		err = index_prepare(domain);
+	if (err)
+		return err;
+	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
+		if (domain_has(domain, i))
+			view_add(domain, i);
+	index_publish(domain);
+	atomic_store_explicit(&domain->head->generation, table_generation(&domain->table),
+			      memory_order_relaxed);
+	view_lock(domain);
 	return 0;
 }
 
 int pinion_domain_attach(const struct pinion_pool *pool, int fd, struct pinion_domain **out)
 {
 	KEEP_ERRNO;
-	struct domain *domain = calloc(1, sizeof(*domain));
-	int err;
+	struct pinion_hostmem table;
+	struct domain *domain;
+	int err = table_attach(pool, fd, &table);
 
-	if (!domain)
-		return pinion_fail(-ENOMEM, "no memory for a domain");
-	domain->pool = pool;
-	domain->container = -1;
-	domain->table.fd = -1;
-	err = map_table(fd, &domain->table);
 	if (err)
-		err = pinion_fail(err, "cannot map an address table: %s", strerror(-err));
-	else
-		err = check_table(pool, &domain->table);
+		return err;
+	err = domain_create(pool, table_kind(&table), NULL, &domain);
 	if (err) {
-		domain->table.fd = -1; /* stays the caller's */
+		(void)munmap(table.addr, table.len);
+		return err;
+	}
+	domain->table = table;
+	pool_lock(pool);
+	err = open_table(domain);
+	pool_unlock(pool);
+	if (err) {
 		domain_discard(domain);
 		return err;
 	}
-	open_segments(domain);
-	*out = &domain->pub;
+	domain->table.fd = fd; /* until now the caller's */
+	*out = domain_pub(domain);
 	return 0;
 }
 
@@ -229,6 +325,6 @@ int pinion_domain_detach(struct pinion_domain *pub)
 {
 	KEEP_ERRNO;
 
-	domain_discard((struct domain *)(void *)pub);
+	domain_discard(domain_of(pub));
 	return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,96 +13,160 @@
  * addresses read afterwards: the other way round they could move in between.
  */
 
-static int check_pages(const struct pinion_pool *pool)
-{
-	for (uint32_t i = 0; i < pool->geometry.nr_segments; i++)
-		if (pool->segment[i].page_shift == 12)
-			return pinion_fail(-ENOTSUP, "segment %u has pages of 4 KiB: DMA by "
-					   "physical address wants hugepages", i);
-	return 0;
-}
-
 static int hidden(void)
 {
 	return pinion_fail(-EPERM, "the kernel hides physical addresses from this process: it "
 			   "needs CAP_SYS_ADMIN (page frame number 0 is no address)");
 }
 
-/* Asked before pinning: who lacks this as well as memlock is to be told what matters. Whatever
- * else is wrong is found out later. */
-static int check_privilege(const struct pinion_pool *pool)
+static int check_pages(const struct pinion_pool *pool)
 {
-	const struct pinion_hostmem *memory = &pool->memory[0];
-	uint64_t phys;
-	int pagemap, err = pinion_hostmem_pagemap_open(&pagemap);
-
-	if (err)
-		return err == -EACCES ? hidden() : 0;
-	/* In a process that attached, this page is in no page table yet. */
-	err = pinion_hostmem_populate(memory, 0, memory->page_size);
-	if (!err)
-		err = pinion_hostmem_phys(pagemap, memory->addr, memory->page_size, &phys, 1);
-	(void)close(pagemap);
-	return err == -EPERM ? hidden() : 0;
-}
-
-static int read_segment(struct domain *domain, int pagemap, uint32_t index, uint64_t *next)
-{
-	const struct pinion_hostmem *memory = &domain->pool->memory[index];
-	size_t nr = memory->len / memory->page_size;
-	int err = pinion_hostmem_phys(pagemap, memory->addr, memory->page_size,
-				      domain_pages(domain) + *next, nr);
-
-	if (err == -EPERM)
-		return hidden();
-	if (err)
-		return pinion_fail(err, "segment %u: cannot read its physical addresses: %s", index,
-				   strerror(-err));
-	domain_table(domain)->start[index] = *next;
-	*next += nr;
+	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
+		if (domain_pool_inode(pool, i) && pool->segment[i].page_shift == 12)
+			return pinion_fail(-ENOTSUP, "segment %u has pages of 4 KiB: DMA by "
+					   "physical address wants hugepages", i);
 	return 0;
 }
 
-static int read_addresses(struct domain *domain)
+/* In a process that attached, a page may be in no page table yet. */
+static int read_page(int pagemap, const struct pinion_hostmem *memory, size_t page, uint64_t *phys)
 {
-	uint64_t next = 0;
-	int pagemap = -1, err = pinion_hostmem_pagemap_open(&pagemap);
+	size_t off = page * memory->page_size;
+	const char *addr = (const char *)memory->addr + off;
+	int err = pinion_hostmem_phys(pagemap, addr, memory->page_size, phys, 1);
+
+	if (err != -EFAULT)
+		return err;
+	err = pinion_hostmem_populate(memory, off, memory->page_size);
+	return err ? err : pinion_hostmem_phys(pagemap, addr, memory->page_size, phys, 1);
+}
+
+static int open_pagemap(int *pagemap)
+{
+	int err = pinion_hostmem_pagemap_open(pagemap);
 
 	/* A process that changed its uid may not even open its own. */
 	if (err == -EACCES)
 		return hidden();
+	return err ? pinion_fail(err, "cannot open /proc/self/pagemap: %s", strerror(-err)) : 0;
+}
+
+/* Privilege is asked for before pinning: who lacks it as well as memlock is to be told what
+ * matters. Whatever else is wrong with that page is found out later. */
+static int begin(struct domain *domain, uint32_t nr)
+{
+	uint64_t phys;
+	uint32_t i = 0;
+	int err = check_pages(domain->pool);
+
+	(void)nr;
+	if (!err)
+		err = open_pagemap(&domain->pagemap);
 	if (err)
-		return pinion_fail(err, "cannot open /proc/self/pagemap: %s", strerror(-err));
-	for (uint32_t i = 0; !err && i < domain->pool->geometry.nr_segments; i++)
-		err = read_segment(domain, pagemap, i, &next);
-	(void)close(pagemap);
-	return err;
+		return err;
+	while (!domain_pool_inode(domain->pool, i))
+		i++;
+	err = read_page(domain->pagemap, &domain->pool->memory[i], 0, &phys);
+	return err == -EPERM ? hidden() : 0;
+}
+
+static void end(struct domain *domain)
+{
+	if (domain->pagemap >= 0)
+		(void)close(domain->pagemap);
+	domain->pagemap = -1;
+}
+
+static int read_pages(const struct domain *domain, uint32_t index, uint64_t *page)
+{
+	const struct pinion_hostmem *memory = &domain->pool->memory[index];
+	int err = pinion_hostmem_phys(domain->pagemap, memory->addr, memory->page_size, page,
+				      memory->len / memory->page_size);
+
+	if (err == -EPERM)
+		return hidden();
+	return err ? pinion_fail(err, "segment %u: cannot read its physical addresses: %s", index,
+				 strerror(-err)) : 0;
+}
+
+static int add(struct domain *domain, uint32_t index)
+{
+	struct domain_segment *segment = &domain->segment[index];
+	uint64_t *page = calloc(domain_segment_pages(segment), sizeof(*page));
+	struct pins *pins = NULL;
+	int err;
+
+	if (!page)
+		return pinion_fail(-ENOMEM, "no memory for %zu page addresses",
+				   domain_segment_pages(segment));
+	err = pins_create(&domain->pool->memory[index], index, &pins);
+	if (!err)
+		err = read_pages(domain, index, page);
+	if (err) {
+		pins_destroy(pins);
+		free(page);
+		return err;
+	}
+	segment->pins = pins;
+	segment->page = page;
+	return 0;
+}
+
+/* The array of pages stays: see page_before. */
+static int drop_pins(struct domain *domain, uint32_t index)
+{
+	pins_destroy(domain->segment[index].pins);
+	return 0;
 }
 
 int pinion_domain_create_phys(struct pinion_pool *pool, struct pinion_domain **out)
 {
 	KEEP_ERRNO;
+	static const struct domain_ops ops = {begin, add, drop_pins, end};
 	struct domain *domain;
-	struct pins *pins = NULL;
-	int err = check_pages(pool);
+	int err = domain_create(pool, PINION_DOMAIN_PHYS, &ops, &domain);
 
-	if (!err)
-		err = check_privilege(pool);
-	if (!err)
-		err = domain_create(pool, PINION_DOMAIN_PHYS, pool_nr_pages(pool), &domain);
+	return err ? err : domain_start(domain, out);
+}
+
+static int audit_page(const struct domain *domain, int pagemap, struct pinion_domain_move *move)
+{
+	int err = read_page(pagemap, &domain->pool->memory[move->segment], move->page, &move->is);
+
+	move->was = domain->segment[move->segment].page[move->page];
+	if (!err && move->is == move->was)
+		return 0;
+	if (err == -EPERM)
+		return hidden();
+	if (err)
+		move->is = 0;
+	return pinion_fail(-ESTALE, "segment %u: page %ju was at physical address %#jx and is now "
+			   "at %#jx (0: nowhere): stop the device", move->segment,
+			   (uintmax_t)move->page, (uintmax_t)move->was, (uintmax_t)move->is);
+}
+
+/* Leaves the page that moved in @move, when one did. */
+static int audit_segment(const struct domain *domain, int pagemap, uint32_t index,
+			 struct pinion_domain_move *move)
+{
+	size_t nr = domain_segment_pages(&domain->segment[index]);
+	int err = 0;
+
+	move->segment = index;
+	for (size_t page = 0; !err && page < nr; page++) {
+		move->page = page;
+		err = audit_page(domain, pagemap, move);
+	}
+	return err;
+}
+
+int domain_audit_phys(const struct domain *domain, uint32_t index, struct pinion_domain_move *move)
+{
+	int pagemap, err = open_pagemap(&pagemap);
+
 	if (err)
 		return err;
-	err = pins_create(pool, &pins);
-	domain->pins = pins;
-	if (!err)
-		err = read_addresses(domain);
-	if (!err)
-		err = domain_finish(domain);
-	if (err) {
-		pins_destroy(pins);
-		domain_discard(domain);
-		return err;
-	}
-	*out = &domain->pub;
-	return 0;
+	err = audit_segment(domain, pagemap, index, move);
+	(void)close(pagemap);
+	return err;
 }

@@ -4,8 +4,6 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include <pinion/vfioctl.h>
-
 #include "domain.h"
 #include "fail.h"
 
@@ -32,7 +30,8 @@ static bool place(const struct pinion_vfio_iommu *iommu, uint64_t len, uint64_t 
 		uint64_t at = align_up(*iova > range->start ? *iova : range->start, align);
 
 		/* at < start: align_up() went past the end of 64 bits. */
-		if (at >= range->start && at <= range->last && range->last - at >= len - 1) {
+		if (at >= range->start && at >= *iova && at <= range->last &&
+		    range->last - at >= len - 1) {
 			*iova = at;
 			return true;
 		}
@@ -51,89 +50,188 @@ static int no_memlock(uint32_t index, uint64_t len)
 			   index, (uintmax_t)(len >> 20), (uintmax_t)(limit.rlim_cur >> 10));
 }
 
-/* Maps one segment at the next place; another pool may have some (EEXIST): go on behind it. */
-static int map_segment(struct domain *domain, const struct pinion_vfio_iommu *iommu,
-		       uint32_t index, uint64_t *iova)
+/* One call for a whole segment. -EEXIST is for the caller to judge and leaves no sentence. */
+static int map_at(struct domain *domain, uint32_t index, uint64_t iova)
 {
 	const struct pinion_hostmem *memory = &domain->pool->memory[index];
+	int err = pinion_vfio_dma_map(domain->config.container, memory->addr, iova, memory->len);
 
-	while (place(iommu, memory->len, memory->page_size, iova)) {
-		int err = pinion_vfio_dma_map(domain->container, memory->addr, *iova, memory->len);
-
-		if (!err) {
-			domain_table(domain)->start[index] = *iova;
-			*iova += memory->len;
-			return 0;
-		}
-		if (err == -ENOMEM)
-			return no_memlock(index, memory->len);
-		if (err == -ENOSPC)
-			return pinion_fail(err, "segment %u: the container has no map entries left "
-					   "(module parameter vfio_iommu_type1.dma_entry_limit)",
-					   index);
-		if (err != -EEXIST)
-			return pinion_fail(err, "segment %u: cannot map %zu bytes at IOVA %#jx: %s",
-					   index, memory->len, (uintmax_t)*iova, strerror(-err));
-		*iova += memory->page_size;
-	}
-	return pinion_fail(-ENOSPC, "segment %u: no range of the IOMMU has room for %zu bytes",
-			   index, memory->len);
-}
-
-int domain_unmap_vfio(const struct domain *domain, uint32_t nr)
-{
-	int err = 0;
-
-	for (uint32_t i = 0; i < nr; i++) {
-		int this = pinion_vfio_dma_unmap(domain->container, domain_table(domain)->start[i],
-						 domain->pool->memory[i].len);
-
-		if (this)
-			err = pinion_fail(this, "segment %u: cannot unmap it from the IOMMU: %s", i,
-					  strerror(-this));
-	}
+	if (err == -ENOMEM)
+		return no_memlock(index, memory->len);
+	if (err == -ENOSPC)
+		return pinion_fail(err, "segment %u: the container has no map entries left (module "
+				   "parameter vfio_iommu_type1.dma_entry_limit)", index);
+	if (err && err != -EEXIST)
+		return pinion_fail(err, "segment %u: cannot map %zu bytes at IOVA %#jx: %s", index,
+				   memory->len, (uintmax_t)iova, strerror(-err));
+	if (!err)
+		domain->segment[index].iova = iova;
 	return err;
 }
 
-static int map_all(struct domain *domain)
+/* At the next place from @iova on; another pool may have some (EEXIST): go on behind it. */
+static int map_from(struct domain *domain, uint32_t index, uint64_t iova)
 {
-	struct pinion_vfio_iommu iommu = {0};
-	uint64_t iova = LOWEST;
-	int err = pinion_vfio_iommu_info(domain->container, &iommu);
+	const struct domain_segment *segment = &domain->segment[index];
+	uint8_t shift = segment->shift > segment->page_shift ? segment->shift : segment->page_shift;
+	uint64_t align = UINT64_C(1) << shift;
+
+	while (place(&domain->iommu, segment->len, align, &iova)) {
+		int err = map_at(domain, index, iova);
+
+		if (!err)
+			domain->next = iova + segment->len;
+		if (err != -EEXIST)
+			return err;
+		iova += align;
+	}
+	return pinion_fail(-ENOSPC, "segment %u: no range of the IOMMU has room for %ju bytes",
+			   index, (uintmax_t)segment->len);
+}
+
+/* Addresses of segments that are gone come last: who still has an old table then more likely
+ * meets a fault of the IOMMU than another segment. */
+static int map_linear(struct domain *domain, uint32_t index)
+{
+	uint64_t base = domain->config.base > LOWEST ? domain->config.base : LOWEST;
+	int err = -ENOSPC;
+
+	if (domain->next > base)
+		err = map_from(domain, index, domain->next);
+	return err == -ENOSPC ? map_from(domain, index, base) : err;
+}
+
+/* The IOMMU's answer in words: which hole between its ranges is in the way of [va, last]. */
+static int out_of_range(const struct domain *domain, uint32_t index, uint64_t va, uint64_t last)
+{
+	uint64_t hole = 0; /* where the one before the next range begins */
+
+	for (uint32_t i = 0; i < domain->iommu.nr_ranges; i++) {
+		const struct pinion_vfio_range *range = &domain->iommu.range[i];
+
+		if (va < range->start && last >= hole)
+			return pinion_fail(-ERANGE, "segment %u lies at %#jx to %#jx in this "
+					   "process, and of the IOMMU's addresses %#jx to %#jx are "
+					   "reserved: use the linear policy", index, (uintmax_t)va,
+					   (uintmax_t)last, (uintmax_t)hole,
+					   (uintmax_t)(range->start - 1));
+		hole = range->last + 1;
+	}
+	return pinion_fail(-ERANGE, "segment %u lies at %#jx to %#jx in this process, and the "
+			   "IOMMU's addresses end at %#jx: use the linear policy", index,
+			   (uintmax_t)va, (uintmax_t)last, (uintmax_t)(hole - 1));
+}
+
+static int map_identity(struct domain *domain, uint32_t index)
+{
+	uint64_t va = (uintptr_t)domain->pool->memory[index].addr;
+	uint64_t last = va + (domain->segment[index].len - 1);
+	bool inside = false;
+	int err;
+
+	for (uint32_t i = 0; i < domain->iommu.nr_ranges; i++)
+		inside |= va >= domain->iommu.range[i].start && last <= domain->iommu.range[i].last;
+	if (!inside)
+		return out_of_range(domain, index, va, last);
+	err = map_at(domain, index, va);
+	if (err == -EEXIST)
+		return pinion_fail(err, "segment %u: something in %#jx to %#jx is mapped in this "
+				   "container already: use the linear policy", index, (uintmax_t)va,
+				   (uintmax_t)last);
+	return err;
+}
+
+static int add(struct domain *domain, uint32_t index)
+{
+	return domain->config.policy == PINION_IOVA_IDENTITY ? map_identity(domain, index)
+							     : map_linear(domain, index);
+}
+
+static int unmap(struct domain *domain, uint32_t index)
+{
+	const struct domain_segment *segment = &domain->segment[index];
+	int err = pinion_vfio_dma_unmap(domain->config.container, segment->iova, segment->len);
+
+	return err ? pinion_fail(err, "segment %u: cannot unmap it from the IOMMU: %s", index,
+				 strerror(-err)) : 0;
+}
+
+/* Entries are looked at first: a pool that does not fit is not mapped half. 0 entries may also
+ * mean that the kernel does not say; then mapping tells. */
+static int begin(struct domain *domain, uint32_t nr)
+{
+	int err = pinion_vfio_iommu_info(domain->config.container, &domain->iommu);
 
 	if (err)
 		return pinion_fail(err, "the container does not tell its IOVA ranges: %s (has a "
 				   "group been added to it?)", strerror(-err));
-	for (uint32_t i = 0; i < domain->pool->geometry.nr_segments; i++) {
-		err = map_segment(domain, &iommu, i, &iova);
-		if (err) {
-			(void)domain_unmap_vfio(domain, i);
-			return err;
-		}
-	}
+	if (domain->iommu.dma_avail && domain->iommu.dma_avail < nr)
+		return pinion_fail(-ENOSPC, "the container has %u map entries left and %u segments "
+				   "need one each (module parameter "
+				   "vfio_iommu_type1.dma_entry_limit)",
+				   domain->iommu.dma_avail, nr);
 	return 0;
+}
+
+static void end(struct domain *domain)
+{
+	(void)domain;
+}
+
+int pinion_domain_create_iova(struct pinion_pool *pool, const struct pinion_domain_config *config,
+			      struct pinion_domain **out)
+{
+	KEEP_ERRNO;
+	static const struct domain_ops ops = {begin, add, unmap, end};
+	struct domain *domain;
+	int err;
+
+	if (config->policy != PINION_IOVA_LINEAR && config->policy != PINION_IOVA_IDENTITY)
+		return pinion_fail(-EINVAL, "policy %d for I/O virtual addresses is none",
+				   (int)config->policy);
+	err = domain_create(pool, PINION_DOMAIN_IOVA, &ops, &domain);
+	if (err)
+		return err;
+	domain->config = *config;
+	return domain_start(domain, out);
 }
 
 int pinion_domain_create_vfio(struct pinion_pool *pool, int container, struct pinion_domain **out)
 {
-	KEEP_ERRNO;
-	struct domain *domain;
-	int err = domain_create(pool, PINION_DOMAIN_IOVA, 0, &domain);
+	struct pinion_domain_config config = {.container = container};
 
-	if (err)
-		return err;
-	domain->container = container;
-	err = map_all(domain);
-	if (err) {
-		domain_discard(domain);
-		return err;
-	}
-	err = domain_finish(domain);
-	if (err) {
-		(void)domain_unmap_vfio(domain, pool->geometry.nr_segments);
-		domain_discard(domain);
-		return err;
-	}
-	*out = &domain->pub;
-	return 0;
+	return pinion_domain_create_iova(pool, &config, out);
+}
+
+/*
+ * The kernel lists no mappings, but it refuses to map where one is: asked for one page at the
+ * segment's address, it must say EEXIST. If it maps it, nothing was there, and nothing will be.
+ */
+static int probe(const struct domain *domain, uint32_t index)
+{
+	const struct domain_segment *segment = &domain->segment[index];
+	const struct pinion_hostmem *memory = &domain->pool->memory[index];
+	int container = domain->config.container;
+	int err = pinion_vfio_dma_map(container, memory->addr, segment->iova, memory->page_size);
+
+	if (err == -EEXIST)
+		return 0;
+	if (!err)
+		(void)pinion_vfio_dma_unmap(container, segment->iova, memory->page_size);
+	return -ESTALE;
+}
+
+int domain_audit_vfio(const struct domain *domain, uint32_t index, struct pinion_domain_move *move)
+{
+	const struct domain_segment *segment = &domain->segment[index];
+
+	/* Who attached has no container to ask. */
+	if (!domain->ops || !probe(domain, index))
+		return 0;
+	move->segment = index;
+	move->page = 0;
+	move->was = segment->iova;
+	move->is = 0;
+	return pinion_fail(-ESTALE, "segment %u: nothing is mapped at IOVA %#jx any more: stop the "
+			   "device", index, (uintmax_t)segment->iova);
 }

@@ -8,17 +8,16 @@ static size_t align_page(size_t len)
 	return (len + 4095) & ~(size_t)4095;
 }
 
-static uint32_t magazines_for(uint32_t nr)
+uint32_t layout_magazines(const struct control_geometry *geometry, uint32_t nr)
 {
-	return (nr + PINION_MAGAZINE_SIZE - 1) / PINION_MAGAZINE_SIZE;
+	return (nr + geometry->magazine_size - 1) / geometry->magazine_size +
+	       3 * geometry->nr_caches + 1;
 }
 
 /* What any segment may need, see layout_magazines(). */
 static uint32_t stride_of(const struct control_geometry *geometry)
 {
-	uint32_t most = magazines_for(1u << geometry->segment_shift) + 3 * geometry->nr_caches + 1;
-
-	return (most + 63) & ~63u;
+	return (layout_magazines(geometry, 1u << geometry->segment_shift) + 63) & ~63u;
 }
 
 int control_geometry_check(const struct control_geometry *geometry)
@@ -27,7 +26,12 @@ int control_geometry_check(const struct control_geometry *geometry)
 		return -EINVAL;
 	if (!geometry->nr_members || geometry->nr_members > PINION_MEMBER_MAX)
 		return -EINVAL;
-	if (!geometry->nr_caches || geometry->nr_caches > 65536)
+	if (!geometry->nr_caches || geometry->nr_caches > PINION_CACHE_MAX)
+		return -EINVAL;
+	if (geometry->magazine_size < PINION_MAGAZINE_MIN ||
+	    geometry->magazine_size > PINION_MAGAZINE_MAX)
+		return -EINVAL;
+	if (geometry->flags & ~PINION_POOL_FLAGS)
 		return -EINVAL;
 	if (geometry->segment_shift > PINION_ID_BITS)
 		return -EINVAL;
@@ -51,22 +55,12 @@ void layout_compute(const struct control_geometry *geometry, struct layout *layo
 	bitmap = align_page(magazines / 8);
 
 	layout->member = 4096;
-	layout->owner = align_page(layout->member +
-				   geometry->nr_members * sizeof(struct control_member));
+	layout->seen = layout->member + geometry->nr_members * sizeof(struct control_member);
+	layout->cache = layout->seen + geometry->nr_members * sizeof(uint64_t);
+	layout->owner = align_page(layout->cache + geometry->nr_caches * sizeof(uint32_t));
 	layout->magazine = align_page(layout->owner + (segments << geometry->segment_shift) * 8);
 	layout->depot = align_page(layout->magazine + magazines * 8);
 	layout->empty = layout->depot + bitmap;
 	layout->content = layout->empty + bitmap;
-	layout->len = align_page(layout->content + magazines * sizeof(struct control_content));
-}
-
-uint32_t layout_magazines(const struct control_geometry *geometry,
-			  const struct control_segment *segment, uint32_t index)
-{
-	uint32_t nr = magazines_for(segment[index].nr);
-
-	for (uint32_t i = 0; i < index; i++)
-		if (segment[i].zone == segment[index].zone)
-			return nr;
-	return nr + 3 * geometry->nr_caches + 1;
+	layout->len = align_page(layout->content + magazines * layout_content(geometry));
 }

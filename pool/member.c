@@ -1,24 +1,51 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "member.h"
+
 #include <errno.h>
+#include <unistd.h>
 
 #include "fail.h"
-#include "pool.h"
+#include "process.h"
 
 /*
  * Member slots: life and the keeper's side of them. recovery.c moves LIVE to DEAD to FREE.
  */
 
+void member_set(struct pinion_pool *pool, uint32_t member, pid_t pid)
+{
+	struct control_member *slot = &pool->members[member];
+
+	atomic_store_explicit(&slot->pid, (int32_t)pid, memory_order_relaxed);
+	atomic_store_explicit(&slot->started, process_started(pid), memory_order_relaxed);
+	atomic_store_explicit(&slot->quota, 0, memory_order_relaxed);
+	/* It maps nothing yet, so nothing that is GONE. */
+	atomic_store_explicit(&pool->seen[member],
+			      atomic_load_explicit(&pool->epoch, memory_order_relaxed),
+			      memory_order_relaxed);
+	/* The member reads its state when it attaches, told its number by us: relaxed would do;
+	 * release keeps the rest before state for onlookers. */
+	atomic_store_explicit(&slot->state, MEMBER_LIVE, memory_order_release);
+}
+
+void member_note(struct pinion_pool *pool)
+{
+	struct control_member *slot = &pool->members[pool->member];
+
+	if (atomic_load_explicit(&slot->pid, memory_order_relaxed))
+		return;
+	atomic_store_explicit(&slot->started, process_started(getpid()), memory_order_relaxed);
+	atomic_store_explicit(&slot->pid, (int32_t)getpid(), memory_order_relaxed);
+}
+
 int pinion_pool_admit(struct pinion_pool *pool, pid_t pid, uint32_t *member)
 {
-	for (uint32_t i = 0; i < pool->geometry.nr_members; i++) {
-		struct control_member *slot = &pool->members[i];
+	KEEP_ERRNO;
 
-		if (atomic_load_explicit(&slot->state, memory_order_relaxed) != MEMBER_FREE)
+	for (uint32_t i = 0; i < pool->geometry.nr_members; i++) {
+		if (atomic_load_explicit(&pool->members[i].state, memory_order_relaxed) !=
+		    MEMBER_FREE)
 			continue;
-		atomic_store_explicit(&slot->pid, (int32_t)pid, memory_order_relaxed);
-		/* The member reads its state when it attaches, told its number by us: relaxed
-		 * would do; release keeps pid before state for onlookers. */
-		atomic_store_explicit(&slot->state, MEMBER_LIVE, memory_order_release);
+		member_set(pool, i, pid);
 		*member = i;
 		return 0;
 	}

@@ -9,56 +9,36 @@
 #include "fail.h"
 
 /* The kernel takes at most 1 GiB in one registered buffer (io_uring_register(2)). */
-#define PIECE (UINT64_C(1) << 30)
+#define PIECE ((size_t)1 << 30)
 
 struct pins {
 	struct io_uring ring;
 };
 
-static size_t pieces(const struct pinion_pool *pool)
+static int pin(struct pins *pins, const struct pinion_hostmem *memory, uint32_t segment)
 {
-	size_t nr = 0;
-
-	for (uint32_t i = 0; i < pool->geometry.nr_segments; i++)
-		nr += (pool->segment[i].len + PIECE - 1) / PIECE;
-	return nr;
-}
-
-static struct iovec *cut(const struct pinion_pool *pool, size_t nr)
-{
+	size_t nr = (memory->len + PIECE - 1) / PIECE;
 	struct iovec *iov = calloc(nr, sizeof(*iov));
-	size_t n = 0;
-
-	if (!iov)
-		return NULL;
-	for (uint32_t i = 0; i < pool->geometry.nr_segments; i++) {
-		for (uint64_t off = 0; off < pool->segment[i].len; off += PIECE) {
-			uint64_t left = pool->segment[i].len - off;
-
-			iov[n].iov_base = (char *)pool->memory[i].addr + off;
-			iov[n++].iov_len = left < PIECE ? left : PIECE;
-		}
-	}
-	return iov;
-}
-
-static int pin(struct pins *pins, const struct pinion_pool *pool)
-{
-	size_t nr = pieces(pool);
-	struct iovec *iov = cut(pool, nr);
 	int err;
 
 	if (!iov)
 		return pinion_fail(-ENOMEM, "no memory to pin %zu pieces", nr);
+	for (size_t i = 0; i < nr; i++) {
+		size_t left = memory->len - i * PIECE;
+
+		iov[i].iov_base = (char *)memory->addr + i * PIECE;
+		iov[i].iov_len = left < PIECE ? left : PIECE;
+	}
 	err = io_uring_register_buffers(&pins->ring, iov, (unsigned)nr);
 	free(iov);
 	if (err)
-		return pinion_fail(err, "cannot pin the pool's pages: %s (memlock is counted for "
-				   "processes without CAP_IPC_LOCK: ulimit -l)", strerror(-err));
+		return pinion_fail(err, "segment %u: cannot pin its pages: %s (memlock is counted "
+				   "for processes without CAP_IPC_LOCK: ulimit -l)", segment,
+				   strerror(-err));
 	return 0;
 }
 
-int pins_create(const struct pinion_pool *pool, struct pins **out)
+int pins_create(const struct pinion_hostmem *memory, uint32_t segment, struct pins **out)
 {
 	struct pins *pins = calloc(1, sizeof(*pins));
 	int err;
@@ -75,7 +55,7 @@ int pins_create(const struct pinion_pool *pool, struct pins **out)
 		return pinion_fail(-ENOTSUP, "cannot pin pages without VFIO: io_uring says %s "
 				   "(see: sysctl kernel.io_uring_disabled)", strerror(-err));
 	}
-	err = pin(pins, pool);
+	err = pin(pins, memory, segment);
 	if (err) {
 		pins_destroy(pins);
 		return err;

@@ -2,22 +2,31 @@
 #include "pool.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "fail.h"
+#include "fork.h"
+#include "named.h"
 
-/* Addresses are biased so that the id itself is the offset: one shift and one add. */
-static void open_segment(struct pinion_pool *pool, uint32_t index)
+struct pinion_pool *pool_new(void)
 {
-	const struct control_segment *from = &pool->segment[index];
-	struct pinion_view_segment *to = &pool->view.segment[index];
-	uint64_t first = (uint64_t)index << pool->geometry.segment_shift;
+	struct pinion_pool *pool = calloc(1, sizeof(*pool));
 
-	to->shift = from->buffer_shift;
-	to->zone = from->zone;
-	to->nr = from->nr;
-	to->base = (uintptr_t)pool->memory[index].addr - (uintptr_t)(first << to->shift);
-	if (from->zone >= pool->nr_zones)
-		pool->nr_zones = from->zone + 1u;
+	if (!pool)
+		return NULL;
+	pool->control.fd = -1;
+	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
+		pool->memory[i].fd = -1;
+	(void)pthread_mutex_init(&pool->lock, NULL); /* without attributes it does not fail */
+	LIST_INIT(&pool->caches);
+	LIST_INIT(&pool->couriers);
+	LIST_INIT(&pool->watchers);
+	if (fork_watch(pool)) {
+		(void)pthread_mutex_destroy(&pool->lock);
+		free(pool);
+		return NULL;
+	}
+	return pool;
 }
 
 void pool_open_view(struct pinion_pool *pool, uint32_t member)
@@ -26,7 +35,10 @@ void pool_open_view(struct pinion_pool *pool, uint32_t member)
 	const struct layout *layout = &pool->layout;
 
 	pool->member = member;
+	pool->shared = (void *)control;
 	pool->members = (void *)(control + layout->member);
+	pool->seen = (void *)(control + layout->seen);
+	pool->cache = (void *)(control + layout->cache);
 	pool->magazine = (void *)(control + layout->magazine);
 	pool->depot = (void *)(control + layout->depot);
 	pool->empty = (void *)(control + layout->empty);
@@ -36,19 +48,22 @@ void pool_open_view(struct pinion_pool *pool, uint32_t member)
 	pool->view.segment_shift = pool->geometry.segment_shift;
 	pool->view.nr_ids = pool->geometry.nr_segments << pool->geometry.segment_shift;
 	pool->view.self = pinion_owner_held(member);
-	for (uint32_t i = 0; i < pool->geometry.nr_segments; i++)
-		open_segment(pool, i);
 }
 
 void pool_discard(struct pinion_pool *pool)
 {
 	if (!pool)
 		return;
+	fork_unwatch(pool);
 	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
 		if (pool->memory[i].addr)
 			(void)pinion_hostmem_destroy(&pool->memory[i]);
+		else if (pool->memory[i].fd >= 0)
+			(void)close(pool->memory[i].fd);
 	if (pool->control.addr)
 		(void)pinion_hostmem_destroy(&pool->control);
+	named_close(pool->named);
+	(void)pthread_mutex_destroy(&pool->lock);
 	free(pool);
 }
 
@@ -77,6 +92,8 @@ void pinion_pool_export(const struct pinion_pool *pool, struct pinion_pool_fds *
 {
 	fds->nr_segments = pool->geometry.nr_segments;
 	fds->control = pool->control.fd;
+	pool_lock(pool); /* another thread may just be mapping one */
 	for (uint32_t i = 0; i < fds->nr_segments; i++)
-		fds->segment[i] = pool->memory[i].fd;
+		fds->segment[i] = pool->memory[i].addr ? pool->memory[i].fd : -1;
+	pool_unlock(pool);
 }

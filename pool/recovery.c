@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "debug.h"
 #include "depot.h"
 #include "fail.h"
 #include "pool.h"
@@ -25,20 +26,30 @@
  *
  * Living members go on meanwhile: they write neither words held by the dead (but for a consumer
  * that takes what is in transit: hence the CAS) nor magazines held by the dead.
+ *
+ * Two passes over the owner words: a survey counts what there is to do, so that all private memory
+ * is had before anything is changed; the second does it, and is left out when there is nothing.
  */
 
-/* Working tables, private to one run. Both arrays are by magazine index; only the pages of
- * magazines that matter are ever touched. */
+/* Of one segment slot: the magazines of D and SERVICE, as images first .. first + nr - 1. */
+struct lot {
+	uint32_t first, nr;
+	uint32_t held;   /* words of the dead, those in transit included */
+	uint32_t target; /* of the images: the one that step 1 fills */
+};
+
+/* Working tables, private to one run. An image is what will be in a magazine. */
 struct work {
 	struct pinion_pool *pool;
+	uint8_t *dead;     /* by member: this run is about it */
 	uint64_t *handles; /* in transit, sorted */
 	uint32_t nr_handles;
-	struct pinion_magazine *image; /* what will be in it */
-	bool *ours;                    /* held by D or SERVICE: image is valid */
-	uint32_t nr_magazines;
-	uint8_t *dead; /* by member: this run is about it */
-	uint32_t target[PINION_SEGMENT_MAX]; /* by zone: the image that step 1 fills */
-	uint32_t seen[PINION_SEGMENT_MAX];   /* by zone: magazines below have no room */
+	uint32_t *image_of; /* by magazine: 1 + its image; 0: not ours. Only pages of those that
+	                     * matter are ever touched */
+	uint32_t nr_images;
+	char *images;                   /* nr_images of them, and the next */
+	struct pinion_magazine *refuge; /* takes what the images of a slot have no room for */
+	struct lot lot[PINION_SEGMENT_MAX];
 	struct pinion_recovery report;
 };
 
@@ -55,16 +66,6 @@ static bool in_transit(const struct work *work, struct pinion_buffer buffer)
 					   sizeof(*work->handles), compare);
 }
 
-static uint8_t zone_of_magazine(const struct work *work, uint32_t magazine)
-{
-	return work->pool->segment[magazine / work->pool->layout.stride].zone;
-}
-
-static uint8_t zone_of_id(const struct work *work, uint32_t id)
-{
-	return work->pool->segment[id >> work->pool->geometry.segment_shift].zone;
-}
-
 /* Is @holder a member that this run is about? */
 static bool is_dead(const struct work *work, uint32_t holder)
 {
@@ -72,109 +73,146 @@ static bool is_dead(const struct work *work, uint32_t holder)
 	return holder && holder <= work->pool->geometry.nr_members && work->dead[holder - 1];
 }
 
-static void each_magazine(struct work *work, void (*visit)(struct work *, uint32_t magazine))
+static uint32_t nr_magazines(const struct work *work)
 {
-	for (uint32_t s = 0; s < work->pool->geometry.nr_segments; s++) {
-		uint32_t first = pool_magazine_first(work->pool, s);
-		uint32_t nr = pool_magazine_nr(work->pool, s);
-
-		for (uint32_t m = first; m < first + nr; m++)
-			visit(work, m);
-	}
+	return work->pool->geometry.nr_segments * work->pool->layout.stride;
 }
 
-static int each_id(struct work *work, int (*visit)(struct work *, uint32_t id, uint64_t word))
+/* 1 + the image of the magazine that @holder names, or 0. The word may be scribbled: a magazine
+ * of another segment is none. */
+static uint32_t image_named(const struct work *work, uint32_t slot, uint32_t holder)
 {
-	const struct pinion_pool *pool = work->pool;
-	int err = 0;
+	uint32_t m = holder & PINION_HOLDER_INDEX_MASK;
 
-	for (uint32_t s = 0; !err && s < pool->geometry.nr_segments; s++) {
-		uint32_t base = s << pool->geometry.segment_shift;
-
-		for (uint32_t i = 0; !err && i < pool->segment[s].nr; i++)
-			err = visit(work, base + i,
-				    atomic_load_explicit(&pool->view.owner[base + i],
-							 memory_order_relaxed));
-	}
-	return err;
+	if (!(holder & PINION_HOLDER_MAGAZINE) || m / work->pool->layout.stride != slot ||
+	    m >= nr_magazines(work))
+		return 0;
+	return work->image_of[m];
 }
 
-static void claim_image(struct work *work, uint32_t magazine)
+static uint64_t load_word(const struct work *work, uint32_t id)
 {
-	uint64_t word = atomic_load_explicit(&work->pool->magazine[magazine],
-					     memory_order_relaxed);
-	uint32_t holder = pinion_owner_holder(word);
+	return atomic_load_explicit(&work->pool->view.owner[id], memory_order_relaxed);
+}
+
+/* --- survey */
+
+static void survey_magazine(struct work *work, struct lot *lot, uint32_t m)
+{
+	uint32_t holder = pinion_owner_holder(
+		atomic_load_explicit(&work->pool->magazine[m], memory_order_relaxed));
 
 	/* A killed process may have cleared the hint; step 1 may need this very magazine. */
 	if (holder == MAGAZINE_DEPOT || holder == MAGAZINE_EMPTY)
-		depot_hint(work->pool, magazine, holder == MAGAZINE_DEPOT);
-	if (holder != MAGAZINE_SERVICE && !is_dead(work, holder))
-		return;
-	work->ours[magazine] = true;
-	work->image[magazine].holder = pinion_owner_magazine(magazine);
-	work->report.magazines++;
+		depot_hint(work->pool, m, holder == MAGAZINE_DEPOT);
+	if (holder == MAGAZINE_SERVICE || is_dead(work, holder)) {
+		lot->nr++;
+		work->image_of[m] = ++work->nr_images;
+	}
+}
+
+static void survey_magazines(struct work *work, uint32_t slot)
+{
+	uint32_t first = pool_magazine_first(work->pool, slot);
+	uint32_t end = first + pool_magazine_nr(work->pool, slot);
+
+	work->lot[slot].first = work->nr_images;
+	for (uint32_t m = first; m < end; m++)
+		survey_magazine(work, &work->lot[slot], m);
+}
+
+static void survey_words(struct work *work, uint32_t slot)
+{
+	uint32_t first = slot << work->pool->geometry.segment_shift;
+	uint32_t end = first + work->pool->segment[slot].nr;
+
+	for (uint32_t id = first; id < end; id++)
+		work->lot[slot].held += is_dead(work, pinion_owner_holder(load_word(work, id)));
+}
+
+static void survey(struct work *work)
+{
+	for (uint32_t s = 0; s < work->pool->geometry.nr_segments; s++) {
+		survey_magazines(work, s);
+		survey_words(work, s);
+	}
+	work->report.magazines = work->nr_images;
+}
+
+/* --- step 1 and what leads to it */
+
+static size_t image_len(const struct pinion_pool *pool)
+{
+	return sizeof(struct pinion_magazine) +
+	       pool->geometry.magazine_size * sizeof(struct pinion_buffer);
+}
+
+static struct pinion_magazine *image(const struct work *work, uint32_t index)
+{
+	return (void *)(work->images + index * image_len(work->pool));
+}
+
+/* A magazine claimed for this run alone goes as soon as it is full: no word is to name it that it
+ * does not hold. */
+static void leave_refuge(struct work *work)
+{
+	if (work->refuge->holder)
+		depot_deposit(work->pool, work->refuge, 0);
+	work->refuge->holder = 0;
+}
+
+/* An empty or a partly filled magazine of the depot becomes SERVICE's. One always is there: each
+ * segment has one more than buffers and caches can use. */
+static int enter_refuge(struct work *work, uint32_t slot)
+{
+	const struct depot_range range = depot_range(work->pool, slot);
+	uint32_t most = work->pool->geometry.magazine_size - 1;
+	int err;
+
+	leave_refuge(work);
+	err = depot_claim_empty(work->pool, &range, MAGAZINE_SERVICE, work->refuge);
+	if (err)
+		err = depot_claim_full(work->pool, &range, MAGAZINE_SERVICE, most, work->refuge,
+				       NULL);
+	if (err)
+		return pinion_fail(-ENOSPC, "segment %u: no magazine is free for recovery", slot);
+	return 0;
+}
+
+/* Where the next one goes: the images of the slot, each looked at once, then the refuge. */
+static int find_room(struct work *work, uint32_t slot, struct pinion_magazine **room)
+{
+	struct lot *lot = &work->lot[slot];
+
+	for (; lot->target < lot->nr; lot->target++) {
+		*room = image(work, lot->first + lot->target);
+		if ((*room)->nr < (*room)->size)
+			return 0;
+	}
+	*room = work->refuge;
+	if (work->refuge->holder && work->refuge->nr < work->refuge->size)
+		return 0;
+	return enter_refuge(work, slot);
 }
 
 /* A word that names one of our magazines belongs into its image. */
-static int gather(struct work *work, uint32_t id, uint64_t word)
+static void gather(struct work *work, uint32_t slot, uint32_t id, uint64_t word)
 {
-	uint32_t holder = pinion_owner_holder(word), m = holder & PINION_HOLDER_INDEX_MASK;
-	struct pinion_magazine *image;
+	uint32_t named = image_named(work, slot, pinion_owner_holder(word));
+	struct pinion_magazine *into;
 
-	/* The word may be scribbled: index, zone and room are checked. */
-	if (!(holder & PINION_HOLDER_MAGAZINE) || m >= work->nr_magazines || !work->ours[m])
-		return 0;
-	image = &work->image[m];
-	if (zone_of_id(work, id) == zone_of_magazine(work, m) && image->nr < PINION_MAGAZINE_SIZE)
-		image->buffer[image->nr++] = pinion_owner_buffer(word, id);
-	return 0;
-}
-
-static bool has_room(const struct work *work, uint32_t magazine, uint8_t zone)
-{
-	return work->ours[magazine] && work->image[magazine].nr < PINION_MAGAZINE_SIZE &&
-	       zone_of_magazine(work, magazine) == zone;
-}
-
-/* A partly filled or an empty magazine of the depot becomes SERVICE's. One always is there:
- * each zone has one more than buffers and caches can use. */
-static int claim_for_service(struct work *work, uint8_t zone)
-{
-	struct pinion_magazine got;
-	uint32_t index;
-	int err = depot_claim_full(work->pool, zone, MAGAZINE_SERVICE, PINION_MAGAZINE_SIZE - 1,
-				   &got);
-
-	if (err)
-		err = depot_claim_empty(work->pool, zone, MAGAZINE_SERVICE, &got);
-	if (err)
-		return pinion_fail(-ENOSPC, "no magazine of zone %u is free for recovery", zone);
-	index = got.holder & PINION_HOLDER_INDEX_MASK;
-	work->ours[index] = true;
-	work->image[index] = got;
-	work->target[zone] = index;
-	return 0;
-}
-
-/* target[zone] := a magazine of ours with room. Each is looked at once in a run. */
-static int place(struct work *work, uint8_t zone)
-{
-	if (has_room(work, work->target[zone], zone))
-		return 0;
-	while (work->seen[zone] < work->nr_magazines) {
-		work->target[zone] = work->seen[zone]++;
-		if (has_room(work, work->target[zone], zone))
-			return 0;
-	}
-	return claim_for_service(work, zone);
+	if (!named)
+		return;
+	into = image(work, named - 1);
+	if (into->nr < into->size)
+		into->buffer[into->nr++] = pinion_owner_buffer(word, id);
 }
 
 /* Step 1 for one word. */
-static int reclaim(struct work *work, uint32_t id, uint64_t word)
+static int reclaim(struct work *work, uint32_t slot, uint32_t id, uint64_t word)
 {
 	struct pinion_buffer buffer = pinion_owner_buffer(word, id);
-	struct pinion_magazine *image;
-	uint8_t zone = zone_of_id(work, id);
+	struct pinion_magazine *room;
 	int err;
 
 	if (!is_dead(work, pinion_owner_holder(word)))
@@ -183,42 +221,99 @@ static int reclaim(struct work *work, uint32_t id, uint64_t word)
 		work->report.transit++;
 		return 0;
 	}
-	err = place(work, zone);
+	err = find_room(work, slot, &room);
 	if (err)
 		return err;
-	image = &work->image[work->target[zone]];
+	if (work->pool->geometry.flags & PINION_POOL_DEBUG)
+		debug_poison(work->pool, buffer);
 	buffer = pinion_buffer_next(buffer);
-	if (atomic_compare_exchange_strong_explicit(&work->pool->view.owner[id], &word,
-						    pinion_owner_word(buffer, image->holder),
-						    memory_order_relaxed, memory_order_relaxed)) {
-		image->buffer[image->nr++] = buffer;
+	if (atomic_compare_exchange_strong_explicit(
+		    &work->pool->view.owner[id], &word, pinion_owner_word(buffer, room->holder),
+		    memory_order_relaxed, memory_order_relaxed)) {
+		room->buffer[room->nr++] = buffer;
 		work->report.returned++;
 	}
 	return 0;
 }
 
-/* Step 2 for one magazine. Contents first, the word with release: as any deposit. While it is
- * ours nobody else sets its hints: what a killed process left of them goes. */
-static void release(struct work *work, uint32_t magazine)
+/* All of one slot: first what lies in our magazines already, then what the dead held. */
+static int move_words(struct work *work, uint32_t slot)
 {
-	if (!work->ours[magazine])
-		return;
-	depot_unhint(work->pool, magazine, true);
-	depot_unhint(work->pool, magazine, false);
-	depot_deposit(work->pool, &work->image[magazine]);
+	uint32_t first = slot << work->pool->geometry.segment_shift;
+	uint32_t end = first + work->pool->segment[slot].nr;
+	int err = 0;
+
+	for (uint32_t id = first; work->lot[slot].nr && id < end; id++)
+		gather(work, slot, id, load_word(work, id));
+	for (uint32_t id = first; !err && work->lot[slot].held && id < end; id++)
+		err = reclaim(work, slot, id, load_word(work, id));
+	leave_refuge(work);
+	return err;
+}
+
+/* --- step 2 */
+
+/* Contents first, the word with release: as any deposit. While it is ours nobody else sets its
+ * hints: what a killed process left of them goes. */
+static void release_image(struct work *work, struct pinion_magazine *magazine)
+{
+	uint32_t m = magazine->holder & PINION_HOLDER_INDEX_MASK;
+
+	depot_unhint(work->pool, m, true);
+	depot_unhint(work->pool, m, false);
+	depot_deposit(work->pool, magazine, 0);
+}
+
+/* The dead's magazines of segments that are gone hold nothing, but keep the slot from being used
+ * again. */
+static void release_gone(struct work *work, uint32_t slot)
+{
+	uint32_t first = pool_magazine_first(work->pool, slot);
+
+	for (uint32_t m = first; m < first + work->pool->layout.stride; m++)
+		if (is_dead(work, pinion_owner_holder(atomic_load_explicit(
+					  &work->pool->magazine[m], memory_order_relaxed))))
+			atomic_store_explicit(&work->pool->magazine[m],
+					      magazine_word(MAGAZINE_EMPTY, 0, 0),
+					      memory_order_release);
+}
+
+static void release_slot(struct work *work, uint32_t slot)
+{
+	const struct lot *lot = &work->lot[slot];
+
+	if (slot_state_of(work->pool->state[slot]) == SLOT_GONE)
+		release_gone(work, slot);
+	for (uint32_t i = 0; i < lot->nr; i++)
+		release_image(work, image(work, lot->first + i));
+}
+
+/* Last: who takes a ticket counts on the magazines behind it. */
+static void release_tickets(struct work *work)
+{
+	for (uint32_t i = 0; i < work->pool->geometry.nr_caches; i++)
+		if (is_dead(work, atomic_load_explicit(&work->pool->cache[i],
+						       memory_order_relaxed)))
+			atomic_store_explicit(&work->pool->cache[i], 0,
+					      memory_order_release); /* R7 */
 }
 
 static int work_run(struct work *work)
 {
-	int err;
+	uint32_t nr = work->pool->geometry.nr_segments;
+	int err = 0;
 
-	each_magazine(work, claim_image);
-	(void)each_id(work, gather);
-	err = each_id(work, reclaim);
+	for (uint32_t s = 0; !err && s < nr; s++)
+		err = move_words(work, s);
 	/* Also after a failure: what was placed so far is named by its words already. */
-	each_magazine(work, release);
+	for (uint32_t s = 0; s < nr; s++)
+		release_slot(work, s);
+	if (!err)
+		release_tickets(work);
 	return err;
 }
+
+/* --- life of the tables */
 
 /* A sorted copy of the caller's handles. */
 static uint64_t *sorted(const struct pinion_buffer *transit, uint32_t nr)
@@ -233,44 +328,68 @@ static uint64_t *sorted(const struct pinion_buffer *transit, uint32_t nr)
 	return copy;
 }
 
-/* D, copied once: the members marked dead; or @only one of them. */
-static void mark_dead(struct work *work, int64_t only)
+/* D, copied once: the members marked dead, and @member; or @member @alone. */
+static void mark_dead(struct work *work, uint32_t member, bool alone)
 {
 	const struct pinion_pool *pool = work->pool;
 
 	for (uint32_t i = 0; i < pool->geometry.nr_members; i++)
-		work->dead[i] = only < 0 ? atomic_load_explicit(&pool->members[i].state,
-								memory_order_relaxed) == MEMBER_DEAD
-					 : i == (uint32_t)only;
+		work->dead[i] =
+			i == member ||
+			(!alone && atomic_load_explicit(&pool->members[i].state,
+							memory_order_relaxed) == MEMBER_DEAD);
 }
 
 static void work_close(struct work *work)
 {
 	free(work->dead);
-	free(work->ours);
-	free(work->image);
 	free(work->handles);
+	free(work->image_of);
+	free(work->images);
 }
 
-/* All memory first: a run that begins does not fail for want of it. */
+static int no_memory(const struct work *work)
+{
+	return pinion_fail(-ENOMEM, "no memory to recover %u magazines", nr_magazines(work));
+}
+
 static int work_open(struct work *work, struct pinion_pool *pool,
 		     const struct pinion_buffer *transit, uint32_t nr_transit)
 {
-	uint32_t nr = pool->geometry.nr_segments * pool->layout.stride;
-
 	*work = (struct work){
 		.pool = pool,
 		.handles = sorted(transit, nr_transit),
 		.nr_handles = nr_transit,
-		.nr_magazines = nr,
-		.image = calloc(nr, sizeof(*work->image)),
-		.ours = calloc(nr, sizeof(*work->ours)),
 		.dead = calloc(pool->geometry.nr_members, sizeof(*work->dead)),
 	};
-	if (work->handles && work->image && work->ours && work->dead)
+	work->image_of = calloc(nr_magazines(work), sizeof(*work->image_of));
+	if (work->handles && work->image_of && work->dead)
 		return 0;
-	work_close(work);
-	return pinion_fail(-ENOMEM, "no memory to recover %u magazines", nr);
+	return no_memory(work);
+}
+
+static void name_images(const struct work *work, uint32_t slot)
+{
+	uint32_t first = pool_magazine_first(work->pool, slot);
+
+	for (uint32_t m = first; m < first + work->pool->layout.stride; m++)
+		if (work->image_of[m])
+			image(work, work->image_of[m] - 1)->holder = pinion_owner_magazine(m);
+}
+
+/* Empty images, each named after its magazine, and the refuge. */
+static int open_images(struct work *work)
+{
+	work->images = calloc(work->nr_images + 1ul, image_len(work->pool));
+	if (!work->images)
+		return no_memory(work);
+	for (uint32_t i = 0; i <= work->nr_images; i++)
+		image(work, i)->size = work->pool->geometry.magazine_size;
+	for (uint32_t s = 0; s < work->pool->geometry.nr_segments; s++)
+		if (work->lot[s].nr)
+			name_images(work, s);
+	work->refuge = image(work, work->nr_images);
+	return 0;
 }
 
 static int check(const struct pinion_pool *pool, uint32_t member)
@@ -283,21 +402,33 @@ static int check(const struct pinion_pool *pool, uint32_t member)
 	return 0;
 }
 
+/* All memory is had before anything is changed: a run that begins does not fail for want of it. */
+static int work_do(struct work *work, uint32_t member, bool alone)
+{
+	int err;
+
+	mark_dead(work, member, alone);
+	survey(work);
+	err = open_images(work);
+	if (err)
+		return err;
+	atomic_store_explicit(&work->pool->members[member].state, MEMBER_DEAD,
+			      memory_order_relaxed);
+	return work_run(work);
+}
+
 /* @member is dead from here on; the run is about all of D, or about it @alone. */
 static int recover(struct pinion_pool *pool, uint32_t member, bool alone,
 		   const struct pinion_buffer *transit, uint32_t nr_transit,
 		   struct pinion_recovery *report)
 {
-	struct work work;
+	struct work work = {0};
 	int err = check(pool, member);
 
 	if (!err)
 		err = work_open(&work, pool, transit, nr_transit);
-	if (err)
-		return err;
-	atomic_store_explicit(&pool->members[member].state, MEMBER_DEAD, memory_order_relaxed);
-	mark_dead(&work, alone ? (int64_t)member : -1);
-	err = work_run(&work);
+	if (!err)
+		err = work_do(&work, member, alone);
 	if (report)
 		*report = work.report;
 	work_close(&work);
@@ -313,14 +444,40 @@ int pinion_pool_recover(struct pinion_pool *pool, uint32_t member,
 	return recover(pool, member, false, transit, nr_transit, report);
 }
 
+/* If it fails somebody else has claimed the magazine meanwhile. */
+static void forget_filler_of(struct pinion_pool *pool, uint32_t m, uint32_t filler)
+{
+	uint64_t word = atomic_load_explicit(&pool->magazine[m], memory_order_relaxed);
+
+	if (pinion_owner_holder(word) == MAGAZINE_DEPOT && magazine_word_filler(word) == filler)
+		(void)atomic_compare_exchange_strong_explicit(
+			&pool->magazine[m], &word,
+			magazine_word(MAGAZINE_DEPOT, magazine_word_nr(word), 0),
+			memory_order_release, memory_order_relaxed);
+}
+
+/* The number will be somebody else's, who has not seen what is in these buffers. Slots without a
+ * segment are not looked at: a look would fill the hole that they are. */
+static void forget_filler(struct pinion_pool *pool, uint32_t member)
+{
+	for (uint32_t s = 0; s < pool->geometry.nr_segments; s++) {
+		uint32_t first = pool_magazine_first(pool, s), nr = pool_magazine_nr(pool, s);
+
+		for (uint32_t m = first; m < first + nr; m++)
+			forget_filler_of(pool, m, pinion_owner_held(member));
+	}
+}
+
 /* Only @member's own words are freed here: others of D can still have some in transit. */
 int pinion_pool_release(struct pinion_pool *pool, uint32_t member, struct pinion_recovery *report)
 {
 	KEEP_ERRNO;
 	int err = recover(pool, member, true, NULL, 0, report);
 
-	if (!err)
-		atomic_store_explicit(&pool->members[member].state, MEMBER_FREE,
-				      memory_order_release);
-	return err;
+	if (err)
+		return err;
+	if (pool->geometry.flags & PINION_POOL_SCRUB)
+		forget_filler(pool, member);
+	atomic_store_explicit(&pool->members[member].state, MEMBER_FREE, memory_order_release);
+	return 0;
 }

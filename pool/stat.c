@@ -2,50 +2,72 @@
 #include <errno.h>
 #include <string.h>
 
-#include "pool.h"
+#include "fail.h"
+#include "slot.h"
 
 /*
  * What a pool holds, counted from the owner words: no counter exists that could be wrong.
  */
 
-static uint64_t word_of(const struct pinion_pool *pool, uint32_t segment, uint32_t i)
+static uint32_t holder_of(const struct pinion_pool *pool, uint32_t slot, uint32_t i)
 {
-	uint32_t id = (segment << pool->geometry.segment_shift) + i;
+	uint32_t id = (slot << pool->geometry.segment_shift) + i;
 
-	return atomic_load_explicit(&pool->view.owner[id], memory_order_relaxed);
+	return pinion_owner_holder(
+		atomic_load_explicit(&pool->view.owner[id], memory_order_relaxed));
+}
+
+/* Segments that came or went since the last look count, or not, from here on. */
+static void look(const struct pinion_pool *pool)
+{
+	(void)slot_sync((struct pinion_pool *)(uintptr_t)pool);
+	pool_lock(pool);
 }
 
 uint32_t pinion_pool_zones(const struct pinion_pool *pool)
 {
-	return pool->nr_zones;
+	uint32_t nr = 0;
+
+	look(pool);
+	for (uint32_t s = 0; s < pool->geometry.nr_segments; s++)
+		if (pool_has_segment(pool, s) && pool->segment[s].zone >= nr)
+			nr = pool->segment[s].zone + 1u;
+	pool_unlock(pool);
+	return nr;
 }
 
-static void count(const struct pinion_pool *pool, uint32_t segment, struct pinion_zone_stat *stat)
+static uint32_t count_free(const struct pinion_pool *pool, uint32_t slot)
 {
-	for (uint32_t i = 0; i < pool->segment[segment].nr; i++) {
-		if (pinion_owner_holder(word_of(pool, segment, i)) & PINION_HOLDER_MAGAZINE)
-			stat->free++;
-		else
-			stat->held++;
-	}
-	stat->total += pool->segment[segment].nr;
+	uint32_t nr = 0;
+
+	for (uint32_t i = 0; i < pool->segment[slot].nr; i++)
+		nr += (holder_of(pool, slot, i) & PINION_HOLDER_MAGAZINE) != 0;
+	return nr;
+}
+
+static void add(const struct pinion_pool *pool, uint32_t slot, struct pinion_zone_stat *stat)
+{
+	const struct control_segment *segment = &pool->segment[slot];
+	uint32_t nr_free = count_free(pool, slot);
+
+	stat->buffer_size = (size_t)1 << segment->buffer_shift;
+	stat->page_size = (size_t)1 << segment->page_shift;
+	stat->node = segment->node;
+	stat->total += segment->nr;
+	stat->free += nr_free;
+	stat->held += segment->nr - nr_free;
 }
 
 int pinion_pool_stat(const struct pinion_pool *pool, uint32_t zone, struct pinion_zone_stat *stat)
 {
-	if (zone >= pool->nr_zones)
+	if (zone >= pinion_pool_zones(pool))
 		return -EINVAL;
 	memset(stat, 0, sizeof(*stat));
-	for (uint32_t s = 0; s < pool->geometry.nr_segments; s++) {
-		const struct control_segment *segment = &pool->segment[s];
-
-		if (segment->zone != zone)
-			continue;
-		stat->buffer_size = (size_t)1 << segment->buffer_shift;
-		stat->page_size = (size_t)1 << segment->page_shift;
-		stat->node = segment->node;
-		count(pool, s, stat);
-	}
+	look(pool);
+	for (uint32_t s = 0; s < pool->geometry.nr_segments; s++)
+		if (pool_has_segment(pool, s) && pool->segment[s].zone == zone)
+			add(pool, s, stat);
+	pool_unlock(pool);
 	return 0;
 }
 
@@ -53,9 +75,45 @@ uint32_t pinion_pool_held(const struct pinion_pool *pool, uint32_t member)
 {
 	uint32_t held = 0;
 
+	look(pool);
 	for (uint32_t s = 0; s < pool->geometry.nr_segments; s++)
 		for (uint32_t i = 0; i < pool->segment[s].nr; i++)
-			if (pinion_owner_holder(word_of(pool, s, i)) == pinion_owner_held(member))
-				held++;
+			held += holder_of(pool, s, i) == pinion_owner_held(member);
+	pool_unlock(pool);
 	return held;
+}
+
+uint32_t pinion_pool_slots(const struct pinion_pool *pool)
+{
+	return pool->geometry.nr_segments;
+}
+
+static void describe(const struct pinion_pool *pool, uint32_t slot,
+		     struct pinion_segment_stat *stat)
+{
+	const struct control_segment *segment = &pool->segment[slot];
+
+	*stat = (struct pinion_segment_stat){
+		.len = segment->len,
+		.buffer_size = (size_t)1 << segment->buffer_shift,
+		.page_size = (size_t)1 << segment->page_shift,
+		.node = segment->node,
+		.nr = segment->nr,
+		.free = count_free(pool, slot),
+		.retiring = slot_state_of(pool->state[slot]) == SLOT_RETIRING,
+	};
+}
+
+int pinion_pool_segment(struct pinion_pool *pool, uint32_t slot, struct pinion_segment_stat *stat)
+{
+	KEEP_ERRNO;
+	int err = 0;
+
+	look(pool);
+	if (slot < pool->geometry.nr_segments && pool_has_segment(pool, slot))
+		describe(pool, slot, stat);
+	else
+		err = pinion_fail(-ENOENT, "the pool has no segment %u", slot);
+	pool_unlock(pool);
+	return err;
 }

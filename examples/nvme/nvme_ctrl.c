@@ -175,7 +175,8 @@ static void stop(struct nvme_ctrl *ctrl)
 	nvme_memory_destroy(&ctrl->memory);
 }
 
-int nvme_ctrl_open(struct nvme_transport *transport, uint32_t nr_queues, struct nvme_ctrl *ctrl)
+int nvme_ctrl_open(struct nvme_transport *transport, uint32_t nr_queues, size_t page_size,
+		   struct nvme_ctrl *ctrl)
 {
 	/* One page more, for Identify. */
 	uint32_t nr_pages = (nr_queues + 1) * NVME_QUEUE_PAGES + 1;
@@ -188,7 +189,7 @@ int nvme_ctrl_open(struct nvme_transport *transport, uint32_t nr_queues, struct 
 	if (!err)
 		err = disable(ctrl);
 	if (!err)
-		err = nvme_memory_create(transport, nr_pages, &ctrl->memory);
+		err = nvme_memory_create(transport, page_size, nr_pages, &ctrl->memory);
 	if (err)
 		return err;
 	err = start(ctrl, nr_queues);

@@ -55,10 +55,12 @@ struct nvme_io {
 
 /*
  * nvme_ctrl_open() - @nr_queues is what is wanted; ctrl->nr_queues what the drive gave.
+ * Queues and lists lie in pages of @page_size bytes of the kernel's.
  * The transport stays the caller's. With an irq_fd in it, completions raise an interrupt.
  * Every failure has said its sentence, and leaves the controller disabled.
  */
-int nvme_ctrl_open(struct nvme_transport *transport, uint32_t nr_queues, struct nvme_ctrl *ctrl);
+int nvme_ctrl_open(struct nvme_transport *transport, uint32_t nr_queues, size_t page_size,
+		   struct nvme_ctrl *ctrl);
 /* pre: nothing is in flight that matters. */
 void nvme_ctrl_close(struct nvme_ctrl *ctrl);
 

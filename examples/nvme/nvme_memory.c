@@ -7,21 +7,18 @@
 
 #include "nvme_fail.h"
 
-#define HUGEPAGE_SIZE (2u << 20)
-
-static int create_pool(int node, uint32_t nr_pages, struct pinion_pool **pool)
+static int create_pool(int node, size_t page_size, uint32_t nr_pages, struct pinion_pool **pool)
 {
-	const uint32_t in_hugepage = HUGEPAGE_SIZE / NVME_PAGE_SIZE;
-	const size_t nr_hugepages = (nr_pages + in_hugepage - 1) / in_hugepage;
+	const size_t len = (size_t)nr_pages * NVME_PAGE_SIZE;
 	const struct pinion_pool_config config = {
 		.name = "nvme-queues",
 		.nr_members = 1,
 		.nr_caches = 1,
 		.nr_segments = 1,
 		.segment[0] = {
-			.len = nr_hugepages * HUGEPAGE_SIZE,
+			.len = (len + page_size - 1) & ~(page_size - 1),
 			.buffer_size = NVME_PAGE_SIZE,
-			.page_size = HUGEPAGE_SIZE,
+			.page_size = page_size,
 			.node = node,
 		},
 	};
@@ -29,14 +26,14 @@ static int create_pool(int node, uint32_t nr_pages, struct pinion_pool **pool)
 	return pinion_pool_create(&config, pool);
 }
 
-int nvme_memory_create(const struct nvme_transport *transport, uint32_t nr_pages,
-		       struct nvme_memory *memory)
+int nvme_memory_create(const struct nvme_transport *transport, size_t page_size,
+		       uint32_t nr_pages, struct nvme_memory *memory)
 {
 	const struct pinion_cache_config config = {
 		.buffer_size = NVME_PAGE_SIZE,
 		.node = PINION_NODE_ANY,
 	};
-	int err = create_pool(transport->node, nr_pages, &memory->pool);
+	int err = create_pool(transport->node, page_size, nr_pages, &memory->pool);
 
 	if (err)
 		return nvme_fail(err, "memory for the queues: %s", pinion_error_text());

@@ -36,9 +36,10 @@ struct nvme_page {
 	uint64_t bus;
 };
 
-/* A pool with room for @nr_pages, on the drive's node, and mapped for the drive. */
-int nvme_memory_create(const struct nvme_transport *transport, uint32_t nr_pages,
-		       struct nvme_memory *memory);
+/* A pool with room for @nr_pages of the drive's, in pages of @page_size bytes of the kernel's, on
+ * the drive's node, and mapped for the drive. */
+int nvme_memory_create(const struct nvme_transport *transport, size_t page_size,
+		       uint32_t nr_pages, struct nvme_memory *memory);
 /* pre: the drive is quiet, and every page was freed. */
 void nvme_memory_destroy(struct nvme_memory *memory);
 

@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #include <pinion/buffer.h>
-#include <pinion/domain.h>
+#include <pinion/prp.h>
 
 #include "nvme_spec.h"
 
@@ -39,8 +39,8 @@ struct nvme_prp_list {
  * nvme_prp_build() - describe @len bytes from byte @off of @buffer.
  *
  * pre: off + len is within the buffer.
- * -EINVAL  no bytes at all, a start that is not on a multiple of 4, or more pages than one list
- *          names; @prp and the list are as they were
+ * -EINVAL  no bytes at all, a start that is not on a multiple of 4, a buffer that the domain does
+ *          not know, or more pages than one list names; @prp and the list are as they were
  */
 int nvme_prp_build(const struct pinion_domain *domain, struct pinion_buffer buffer, uint32_t off,
 		   uint32_t len, const struct nvme_prp_list *list, uint64_t prp[2]);

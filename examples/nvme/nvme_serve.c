@@ -24,7 +24,7 @@
 
 #include "nvme_fail.h"
 
-#define HUGEPAGE_SIZE (UINT64_C(2) << 20)
+#define BUFFER_MAX (UINT64_C(2) << 20)
 
 static const char usage_text[] =
 	"usage: nvme-serve --bdf BDF --socket PATH [OPTION]...\n"
@@ -37,7 +37,9 @@ static const char usage_text[] =
 	"  --socket PATH       where producers connect\n"
 	"  --mode OCTAL        who may connect: permissions of the socket (0600)\n"
 	"  --buffer-size SIZE  of each buffer, a power of two from 4K to 2M (64K)\n"
-	"  --buffers N         how many, at least: whole hugepages are filled (256)\n"
+	"  --buffers N         how many, at least: whole pages are filled (256)\n"
+	"  --page-size SIZE    pages to take, for buffers and for queues: 2m, 1g, or, on machines\n"
+	"                      without hugepages but with an IOMMU, 4k (2m)\n"
 	"  --node auto|N       NUMA node of the buffers (auto: the drive's)\n"
 	"  --queues N          I/O queue pairs to ask the drive for, 1 to 16 (1)\n"
 	"  --irq poll|msix     how completions are noticed (poll)\n"
@@ -64,9 +66,18 @@ static uint64_t buffer_size(const char *text)
 {
 	uint64_t size;
 
-	if (expand_number(text, &size) || size < NVME_PAGE_SIZE || size > HUGEPAGE_SIZE ||
+	if (expand_number(text, &size) || size < NVME_PAGE_SIZE || size > BUFFER_MAX ||
 	    size & (size - 1))
 		errx(2, "--buffer-size %s: not a power of two from 4K to 2M", text);
+	return size;
+}
+
+static uint64_t page_size(const char *text)
+{
+	uint64_t size;
+
+	if (expand_number(text, &size) || (size != 4 << 10 && size != 2 << 20 && size != 1 << 30))
+		errx(2, "--page-size %s: 4k, 2m or 1g", text);
 	return size;
 }
 
@@ -95,7 +106,8 @@ static void set_node(struct serve_config *config, const char *text)
 }
 
 enum option_code {
-	BDF = 1, SOCKET, MODE, BUFFER_SIZE, BUFFERS, NODE, QUEUES, IRQ, READY, IDLE, HELP,
+	BDF = 1, SOCKET, MODE, BUFFER_SIZE, BUFFERS, PAGE_SIZE, NODE, QUEUES, IRQ, READY, IDLE,
+	HELP,
 };
 
 static const struct option options[] = {
@@ -104,6 +116,7 @@ static const struct option options[] = {
 	{"mode", required_argument, NULL, MODE},
 	{"buffer-size", required_argument, NULL, BUFFER_SIZE},
 	{"buffers", required_argument, NULL, BUFFERS},
+	{"page-size", required_argument, NULL, PAGE_SIZE},
 	{"node", required_argument, NULL, NODE},
 	{"queues", required_argument, NULL, QUEUES},
 	{"irq", required_argument, NULL, IRQ},
@@ -121,6 +134,7 @@ static void set_option(struct serve_config *config, int code)
 	case MODE: config->mode = octal(optarg); break;
 	case BUFFER_SIZE: config->buffer_size = buffer_size(optarg); break;
 	case BUFFERS: config->nr_buffers = number("buffers", optarg, 1, 1u << 20); break;
+	case PAGE_SIZE: config->page_size = page_size(optarg); break;
 	case NODE: set_node(config, optarg); break;
 	case QUEUES:
 		config->nr_queues = number("queues", optarg, 1, NVME_CTRL_QUEUES_MAX);
@@ -140,6 +154,7 @@ static void parse(int argc, char **argv, struct serve_config *config)
 	*config = (struct serve_config){
 		.mode = 0600,
 		.buffer_size = 64 << 10,
+		.page_size = 2 << 20,
 		.nr_buffers = 256,
 		.nr_queues = 1,
 		.ready_fd = -1,
@@ -161,9 +176,9 @@ static int create_pool(struct serve *serve)
 		.name = "nvme-buffers",
 		.nr_segments = 1,
 		.segment[0] = {
-			.len = (len + HUGEPAGE_SIZE - 1) & ~(HUGEPAGE_SIZE - 1),
+			.len = (len + config->page_size - 1) & ~(config->page_size - 1),
 			.buffer_size = config->buffer_size,
-			.page_size = HUGEPAGE_SIZE,
+			.page_size = config->page_size,
 			.node = config->node_given ? config->node : serve->transport.node,
 		},
 	};
@@ -247,7 +262,8 @@ static int run_drive(struct serve *serve)
 	err = open_cache(serve);
 	if (err)
 		goto destroy_domain;
-	err = nvme_ctrl_open(&serve->transport, serve->config->nr_queues, &serve->ctrl);
+	err = nvme_ctrl_open(&serve->transport, serve->config->nr_queues, serve->config->page_size,
+			     &serve->ctrl);
 	if (err)
 		goto close_cache;
 	err = open_rendezvous(serve);

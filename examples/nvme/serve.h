@@ -85,6 +85,7 @@ struct serve_config {
 	const char *bdf, *socket;
 	unsigned mode;        /* of the socket */
 	uint64_t buffer_size; /* bytes */
+	uint64_t page_size;   /* of the kernel, in bytes; for buffers and queues alike */
 	uint32_t nr_buffers, nr_queues;
 	bool node_given;
 	int node;

@@ -39,8 +39,8 @@
  * lap of a ring's slot, which makes handle and slot the same word. 28 bits of id are 1 TiB of
  * 4 KiB buffers. A generation wraps after 34 G changes of hands of one buffer, an hour at ten
  * million a second; a handle would have to be kept unused for exactly that long to be taken for
- * a present one. Words carry the same 35 bits (more could not be told apart by any slot), so
- * that a word can be computed from a handle without a load.
+ * a present one. An owner word has the generation at the same place and the holder where the
+ * handle has its id, so that one becomes the other by one addition and one subtraction.
  */
 
 #include <stdint.h>
@@ -56,7 +56,8 @@ struct pinion_buffer {
 
 _Static_assert(sizeof(struct pinion_buffer) == 8, "a handle is one word of a ring slot");
 
-/* Holder of a word: 24 bits, the kind above a 23-bit index. 0 is no holder. */
+/* Holder of a word: its low 24 bits, the kind above a 23-bit index. 0 is no holder. Bits 24 to 27
+ * of a word are clear. */
 #define PINION_HOLDER_BITS 24
 #define PINION_HOLDER_MASK ((UINT64_C(1) << PINION_HOLDER_BITS) - 1)
 #define PINION_HOLDER_INDEX_MASK ((1u << 23) - 1)
@@ -82,21 +83,22 @@ static inline struct pinion_buffer pinion_buffer_make(uint32_t id, uint64_t gene
 	return buffer;
 }
 
-/* The handle of the next hold. A carry out of the 35 bits would reach the lap's: masked. After
- * the last generation comes 1, not 0: a handle of zeroes names no buffer, id 0 included. */
+/* The handle of the next hold. A carry out of the 35 bits would reach the lap's: after the last
+ * generation comes 1, not 0, so that a handle of zeroes names no buffer, id 0 included. */
 static inline struct pinion_buffer pinion_buffer_next(struct pinion_buffer buffer)
 {
-	struct pinion_buffer next = {(buffer.bits + (UINT64_C(1) << PINION_ID_BITS)) &
-				     ~(UINT64_C(1) << 63)};
+	struct pinion_buffer next = {buffer.bits + (UINT64_C(1) << PINION_ID_BITS)};
 
-	next.bits += (uint64_t)(next.bits <= PINION_ID_MAX) << PINION_ID_BITS;
+	if (__builtin_expect(next.bits >> 63 != 0, 0))
+		next = pinion_buffer_make(pinion_buffer_id(buffer), 1);
 	return next;
 }
 
-/* The word that says: @holder (HELD member, or MAG magazine) has @buffer at its generation. */
+/* The word that says: @holder (HELD member, or MAG magazine) has @buffer at its generation.
+ * pre: bit 63 of the handle is clear, as in every handle of ours. */
 static inline uint64_t pinion_owner_word(struct pinion_buffer buffer, uint32_t holder)
 {
-	return pinion_buffer_generation(buffer) << PINION_HOLDER_BITS | holder;
+	return buffer.bits - pinion_buffer_id(buffer) + holder;
 }
 
 /* Holders. Members start at 1, so that a word of zeroes (an id that never was) has none. */
@@ -118,7 +120,7 @@ static inline uint32_t pinion_owner_holder(uint64_t word)
 /* The handle under which the holder named in @word knows buffer @id. */
 static inline struct pinion_buffer pinion_owner_buffer(uint64_t word, uint32_t id)
 {
-	return pinion_buffer_make(id, word >> PINION_HOLDER_BITS);
+	return pinion_buffer_make(id, word >> PINION_ID_BITS);
 }
 
 #endif

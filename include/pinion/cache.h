@@ -3,7 +3,7 @@
 #define PINION_CACHE_H
 
 /*
- * A cache: how one thread allocates and frees buffers of one zone.
+ * A cache: how one thread allocates and frees buffers.
  *
  *     struct pinion_cache_config want = { .buffer_size = 65536, .node = 1 };
  *     pinion_cache_open(pool, &want, &cache);
@@ -12,13 +12,31 @@
  *     pinion_buffer_free(cache, buffer);
  *     pinion_cache_close(cache);
  *
- * A cache holds two magazines (Bonwick and Adams, "Magazines and Vmem", USENIX 2001), stacks of
- * up to PINION_MAGAZINE_SIZE free buffers that no other thread touches. Full and empty magazines
- * are exchanged with the depot in shared memory by one compare-and-swap on the magazine's word.
- * Between exchanges alloc and free are a pop or a push and one plain store of the owner word.
+ * A cache holds, for each segment that it has to do with, two magazines (Bonwick and Adams,
+ * "Magazines and Vmem", USENIX 2001): stacks of up to magazine_size free buffers that no other
+ * thread touches. Full and empty magazines are exchanged with the depot in shared memory by one
+ * compare-and-swap on the magazine's word. Between exchanges alloc and free are a pop or a push
+ * and one plain store of the owner word.
+ *
+ * Where buffers come from. All have the smallest size of the pool's that is not below buffer_size
+ * (with a node given: of that node's).
+ *
+ *     node N                        from that NUMA node
+ *     device "0000:41:00.0"         from the node nearest to the PCI device that has such buffers:
+ *                                   the device's own, if it has
+ *     neither                       from the one nearest to the CPU that opens the cache
+ *     PINION_CACHE_INTERLEAVE       from all nodes in turn, a magazine at a time
+ *     PINION_CACHE_PREFERRED        as above as long as there are any; then from the next nearest
+ *                                   node, and then larger ones
+ *
+ * What was got is told: cache->node and cache->buffer_size are those of the last buffer allocated,
+ * pinion_buffer_node() and pinion_buffer_size() those of any.
  *
  * Threads: a cache is for one thread at a time. Buffers may be freed through any cache of the
- * member that holds them, whatever their zone.
+ * member that holds them, wherever they lie.
+ *
+ * Progress: no call waits for another process or thread of another process. An exchange with the
+ * depot tries each magazine of a segment at most once.
  *
  * Death: the stacks are copies. Words of buffers inside name their magazine, and the magazine's
  * word names the member: recovery rebuilds both from those.
@@ -31,66 +49,78 @@
 #include <pinion/buffer.h>
 #include <pinion/pool.h>
 
-#define PINION_MAGAZINE_SIZE 64
+#define PINION_CACHE_PREFERRED 1u
+#define PINION_CACHE_INTERLEAVE 2u
 
 struct pinion_cache_config {
-	size_t buffer_size; /* bytes; the smallest zone size that is not smaller is taken */
-	int node;           /* NUMA node, or PINION_NODE_ANY: the nearest to the calling CPU */
-};
-
-/* A magazine as its holder sees it: private copies; nr of them are valid. */
-struct pinion_magazine {
-	uint32_t nr;
-	uint32_t holder; /* pinion_owner_magazine() of its index */
-	struct pinion_buffer buffer[PINION_MAGAZINE_SIZE];
-};
-
-/* Public for the inline paths below; read, do not write. */
-struct pinion_cache {
-	struct pinion_magazine *loaded;
-	const struct pinion_view *view;
-	_Atomic uint64_t *owner;
-	uint32_t nr_ids;
-	uint32_t self; /* holder bits of this member */
-	uint32_t zone;
-	int node;      /* what was got: the node of the zone */
-	size_t buffer_size;
+	size_t buffer_size; /* bytes */
+	int node;           /* NUMA node, or PINION_NODE_ANY */
+	const char *device; /* PCI address as sysfs writes it, or NULL; node is PINION_NODE_ANY
+	                     * then. One that the kernel knows no node of counts as not given */
+	uint32_t flags;     /* PINION_CACHE_* */
 };
 
 /*
- * -ENOENT  no zone with buffers that large, or none on that node
- * -EAGAIN  nr_caches caches are open in that zone already: make the pool with more, or close some
+ * Public for the inline paths below; read node and buffer_size, write nothing.
+ *
+ * The loaded magazine's stack is reached through fixed offsets of this struct, not a pointer
+ * to it: what an alloc loads and the free before it stored then needs no wait (processors rename
+ * memory by base register and offset; 3.25 ns a pair became 2.84).
+ */
+struct pinion_cache {
+	struct pinion_buffer *top;    /* of the stack: where the next free goes */
+	struct pinion_buffer *bottom; /* as far down as alloc goes */
+	struct pinion_buffer *end;    /* as far up as free goes */
+	_Atomic uint64_t *owner;
+	uint64_t freed; /* makes {g, HELD us} {g + 1, MAG loaded}, when added */
+	uint32_t first; /* ids from here on ... */
+	uint32_t nr;    /* ... and so many, are free's to push there */
+	uint32_t self;  /* holder bits of this member */
+	int node;       /* of the last buffer allocated; at first, where it would be */
+	size_t buffer_size; /* of that one */
+};
+
+/*
+ * -ENOENT  no segment with buffers that large, or none on that node
+ * -EAGAIN  nr_caches caches are open already: make the pool with more, or close some
+ * -EINVAL  node and device are both given, device is no PCI address, or a flag is unknown
+ * -ENODEV  no such device
  * -ENOMEM  no memory for the cache's private part
+ * -ECHILD  this process inherited the pool by fork(): see pinion_pool_become()
  */
 int pinion_cache_open(struct pinion_pool *pool, const struct pinion_cache_config *config,
 		      struct pinion_cache **cache);
-/* Gives both magazines back to the depot. Buffers still held stay held by the member. */
+/* Gives all magazines back to the depot. Buffers still held stay held by the member. */
 int pinion_cache_close(struct pinion_cache *cache);
 
+/* Gives what lies in the cache back to the depot, for others to have. The cache stays open.
+ * -ECHILD  this process inherited the cache by fork() */
+int pinion_cache_flush(struct pinion_cache *cache);
+
 /* The slow halves of the calls below: exchange magazines with the depot. */
-int pinion_cache_refill(struct pinion_cache *cache);
+int pinion_cache_alloc(struct pinion_cache *cache, struct pinion_buffer *buffer);
 int pinion_cache_free(struct pinion_cache *cache, struct pinion_buffer buffer);
 
 /*
- * pinion_buffer_alloc() - take a free buffer; no system call, no wait.
+ * pinion_buffer_alloc() - take a free buffer; no system call, no wait. (A system call is made once
+ * after a segment came or went, to map or unmap it.)
  *
- * -ENOMEM  the zone has none left (some may lie in other threads' magazines)
+ * -ENOMEM  none left where this cache may take from (some may lie in other threads' magazines)
+ * -EDQUOT  this member has as much as pinion_pool_quota() allows it
+ * -ECHILD  this process inherited the cache by fork()
  */
 static inline int pinion_buffer_alloc(struct pinion_cache *cache, struct pinion_buffer *buffer)
 {
-	struct pinion_magazine *magazine = cache->loaded;
+	struct pinion_buffer *top = cache->top, got;
 
-	if (__builtin_expect(!magazine->nr, 0)) {
-		int err = pinion_cache_refill(cache);
-
-		if (err)
-			return err;
-		magazine = cache->loaded;
-	}
-	*buffer = magazine->buffer[--magazine->nr];
+	if (__builtin_expect(top == cache->bottom, 0))
+		return pinion_cache_alloc(cache, buffer);
+	got = *--top;
+	cache->top = top;
 	/* Relaxed: nobody reads this word for us until a slot or a deposit is released. */
-	atomic_store_explicit(&cache->owner[pinion_buffer_id(*buffer)],
-			      pinion_owner_word(*buffer, cache->self), memory_order_relaxed);
+	atomic_store_explicit(&cache->owner[pinion_buffer_id(got)],
+			      pinion_owner_word(got, cache->self), memory_order_relaxed);
+	*buffer = got;
 	return 0;
 }
 
@@ -103,27 +133,41 @@ static inline int pinion_buffer_alloc(struct pinion_cache *cache, struct pinion_
  *
  * -EINVAL  this member does not hold it under that handle: freed already, sent and taken, never
  *          its own. Nothing is changed.
- * -EAGAIN, -ENOMEM  a buffer of another zone than the cache's needs a cache in that zone behind
- *          the scenes, and none could be opened: the buffer is still held
+ * -ENOMEM  the first free into a segment needs some private memory, and there was none: the buffer
+ *          is still held
+ * -ECHILD  this process inherited the cache by fork(): nothing is changed
  */
 static inline int pinion_buffer_free(struct pinion_cache *cache, struct pinion_buffer buffer)
 {
-	struct pinion_magazine *magazine = cache->loaded;
+	struct pinion_buffer next = {buffer.bits + (UINT64_C(1) << PINION_ID_BITS)};
 	uint32_t id = pinion_buffer_id(buffer);
-	struct pinion_buffer next = pinion_buffer_next(buffer);
+	struct pinion_buffer *top = cache->top;
+	uint64_t word = pinion_owner_word(buffer, cache->self);
 
-	if (__builtin_expect(id >= cache->nr_ids, 0))
-		return -EINVAL;
-	if (__builtin_expect(atomic_load_explicit(&cache->owner[id], memory_order_relaxed) !=
-				     pinion_owner_word(buffer, cache->self), 0))
-		return -EINVAL;
-	if (__builtin_expect(magazine->nr == PINION_MAGAZINE_SIZE ||
-			     pinion_view_segment_of(cache->view, id)->zone != cache->zone, 0))
+	/* Another segment's, no room, or the last generation, after which comes the first. */
+	if (__builtin_expect(id - cache->first >= cache->nr || top == cache->end ||
+				     next.bits >> 63 != 0, 0))
 		return pinion_cache_free(cache, buffer);
-	atomic_store_explicit(&cache->owner[id], pinion_owner_word(next, magazine->holder),
-			      memory_order_relaxed);
-	magazine->buffer[magazine->nr++] = next;
+	if (__builtin_expect(atomic_load_explicit(&cache->owner[id], memory_order_relaxed) != word,
+			     0))
+		return -EINVAL;
+	atomic_store_explicit(&cache->owner[id], word + cache->freed, memory_order_relaxed);
+	*top = next;
+	cache->top = top + 1;
 	return 0;
 }
+
+/*
+ * The same for many at once, which costs less for each.
+ *
+ * pinion_buffer_alloc_bulk() returns how many it got: fewer than @nr when there are no more, or the
+ * error of pinion_buffer_alloc() when there is none at all.
+ * pinion_buffer_free_bulk() returns how many it freed, from the first on: fewer than @nr when one
+ * cannot be, or that one's error when it is the first.
+ * 1 <= nr <= INT_MAX.
+ */
+int pinion_buffer_alloc_bulk(struct pinion_cache *cache, struct pinion_buffer *buffer, uint32_t nr);
+int pinion_buffer_free_bulk(struct pinion_cache *cache, const struct pinion_buffer *buffer,
+			    uint32_t nr);
 
 #endif

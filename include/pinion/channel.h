@@ -98,10 +98,12 @@ int pinion_channel_send(struct pinion_channel *channel, const struct pinion_desc
  * Each was checked, and its buffer is the caller's (with a new generation: use the handle
  * received, not one kept from before).
  *
- * -EAGAIN  nothing there
+ * -EAGAIN  nothing there; or the first is in a segment whose file has not come yet: it stays there
  * -EPIPE   nothing there, and the peer closed or died: nothing will come
  * -EPROTO  the peer sent something that it may not: an id out of range, a length beyond the
  *          buffer, a buffer that it does not hold. The channel is closed for good.
+ * -ENOMEM, ...  the first is in a segment added a moment ago, which this process could not map:
+ *          it stays there, try again
  */
 int pinion_channel_recv(struct pinion_channel *channel, struct pinion_desc *desc, uint32_t nr);
 

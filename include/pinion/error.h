@@ -12,8 +12,8 @@
  *     if ((err = pinion_pool_create(&config, &pool)))
  *             errx(1, "%s", pinion_error_text());
  *
- * The sentence belongs to the calling thread and stands until its next failing call. send and recv
- * never touch it, alloc and free only where they have to open a cache in another zone.
+ * The sentence belongs to the calling thread and stands until its next failing call. send never
+ * touches it, and alloc, free and recv only where they meet a segment that they cannot map.
  */
 
 /* The sentence of this thread's last failing set-up call; "" before the first. Never NULL. */

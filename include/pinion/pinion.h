@@ -10,8 +10,11 @@
 #include <pinion/error.h>
 #include <pinion/buffer.h>
 #include <pinion/pool.h>
+#include <pinion/named.h>
 #include <pinion/cache.h>
 #include <pinion/domain.h>
+#include <pinion/sg.h>
+#include <pinion/prp.h>
 #include <pinion/channel.h>
 #include <pinion/rendezvous.h>
 #include <pinion/session.h>

@@ -7,8 +7,8 @@
  *
  * A pool is one trust domain. It consists of segments (each a sealed hugepage file on one NUMA
  * node, cut into buffers of one size) and one control area, a sealed file with the owner words,
- * the magazines and the members. Buffers of one size, in pages of one size, on one node form a
- * zone, whatever the number of its segments.
+ * the magazines and the members. Segments come and go while the pool is in use. Buffers of one
+ * size, in pages of one size, on one node form a zone, whatever the number of its segments.
  *
  *     the process that makes it               a process that joins
  *     -------------------------               --------------------
@@ -16,23 +16,28 @@
  *     pinion_pool_admit()      ------------->  by pinion_session_open(), by fork, by SCM_RIGHTS)
  *     pinion_pool_export()                    pinion_pool_attach()
  *       ...                                     pinion_cache_open(), pinion_buffer_alloc(), ...
+ *     pinion_pool_grow()       ------------->  pinion_pool_extend()   (a session does it by itself)
+ *     pinion_pool_retire()
  *     pinion_pool_recover()    <- it died ->
  *     pinion_pool_release()                   pinion_pool_detach()
  *     pinion_pool_destroy()
  *
  * Threads: create, attach, detach and destroy are for one thread; the rest of this header may be
- * called from any thread, except that admit, recover and release are for one thread of one
- * process, the keeper, at a time. Allocation goes through a cache (cache.h), one for each thread.
+ * called from any thread, except that admit, grow, retire, recover and release are for one thread
+ * of one process, the keeper, at a time. Allocation goes through a cache (cache.h), one for each
+ * thread.
  *
  * Processes: a handle (buffer.h) means the same buffer in all of them; addresses differ. The
- * child of a fork is another process: it must attach as a member of its own, and may not use
- * its parent's caches and channels.
+ * child of a fork() is another process, and no member: its parent's caches refuse to work in it
+ * (-ECHILD), and the mappings it inherited are its own as soon as it calls pinion_pool_become()
+ * with a member number that the keeper admitted it under. (A bare clone(2) is not noticed.)
  *
  * Death: a killed member loses nothing. Whatever it held stays HELD by it in the owner words
  * until the keeper, told of the death by a pidfd, calls pinion_pool_recover(). A killed keeper
  * does not stop the members: data paths never need it.
  *
- * Trust: members of one pool trust each other with allocation (they share writable owner words)
+ * Trust: members of one pool trust each other with allocation (they share writable owner words, and
+ * one that scribbles on the slots of segments can make other members unmap some; never the keeper)
  * and with the memory itself: the seals keep anyone from shortening a file, but a member could
  * punch holes into it (madvise(2), MADV_REMOVE). The seal against that, F_SEAL_FUTURE_WRITE, would
  * shut out whoever joins later. Those that do not trust each other so far, get a pool each.
@@ -40,6 +45,7 @@
  * Order of the end: caches, channels, domains and rendezvous of a pool before the pool.
  */
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -50,22 +56,54 @@ struct pinion_pool;
 
 #define PINION_SEGMENT_MAX 64
 #define PINION_MEMBER_MAX 4096
+#define PINION_CACHE_MAX 65536
 #define PINION_NODE_ANY (-1)
 
 /* One segment as asked for. All sizes in bytes. */
 struct pinion_segment_config {
-	size_t len;         /* a multiple of page_size */
-	size_t buffer_size; /* a power of two, 64 to page_size */
+	size_t len;         /* a multiple of page_size and of buffer_size */
+	size_t buffer_size; /* a power of two, 64 to 2^30: up to a page none straddles one; above,
+	                     * a run of whole pages */
 	size_t page_size;   /* 2 MiB, 1 GiB, ... as the kernel has; 4096 only when really meant */
 	int node;           /* NUMA node, or PINION_NODE_ANY: wherever the kernel puts it */
 };
 
+/* Zero what a buffer holds before a member gets it that is not the one who freed it. Costs the
+ * time of writing each such buffer once. Without it a member sees what the last one left. */
+#define PINION_POOL_SCRUB 1u
+/* For finding bugs: freed buffers are filled with a pattern, and behind each one lies a red zone as
+ * large as itself, so that a segment has half as many. Writing to a freed buffer, or over the end
+ * of one, ends the process that finds it (abort(3)) with a line that names buffer and offset. */
+#define PINION_POOL_DEBUG 2u
+#define PINION_POOL_FLAGS (PINION_POOL_SCRUB | PINION_POOL_DEBUG)
+
+#define PINION_MAGAZINE_MIN 8
+#define PINION_MAGAZINE_MAX 512
+
 struct pinion_pool_config {
-	const char *name;    /* seen in /proc/PID/maps as memfd:NAME; NULL: "pinion" */
-	uint32_t nr_members; /* 1 to PINION_MEMBER_MAX, the maker included; 0: 64 */
-	uint32_t nr_caches;  /* caches open at once in a zone, in all processes; 0: 128 */
+	const char *name;       /* seen in /proc/PID/maps as memfd:NAME; NULL: "pinion" */
+	const char *path;       /* a new directory on a hugetlbfs mount: a pool that outlives its
+	                         * processes, see named.h; NULL: sealed memfds */
+	mode_t mode;            /* of files there: 0 or 0600 for the user alone, 0660 for its
+	                         * group as well */
+	uint32_t flags;         /* PINION_POOL_SCRUB, PINION_POOL_DEBUG */
+	uint32_t nr_members;    /* 1 to PINION_MEMBER_MAX, the maker included; 0: 64 */
+	uint32_t nr_caches;     /* caches open at once, in all processes; 0: one for each 16,384
+	                         * buffers, from 16 to 256 */
+	uint32_t magazine_size; /* buffers in a magazine (cache.h), PINION_MAGAZINE_MIN to _MAX; a
+	                         * cache keeps up to two of each segment from others; 0: a 16th of
+	                         * the largest segment's, from 16 to 128 */
+	uint32_t max_segments;  /* with those that grow may add; 0: as many as there is room for,
+	                         * or, with path, one more than nr_segments (each takes pages).
+	                         * No later segment can have more buffers than the largest of
+	                         * these (rounded up to a power of two) */
 	uint32_t nr_segments;
 	struct pinion_segment_config segment[PINION_SEGMENT_MAX];
+
+	/* Bytes populated so far. Called by the creating thread while pages are populated, at most
+	 * twenty times a second, and once at the end. It must return. NULL: not told. */
+	void (*progress)(void *context, uint64_t done, uint64_t total);
+	void *progress_context;
 };
 
 /*
@@ -79,6 +117,8 @@ struct pinion_pool_config {
  * -ENOMEM  not enough free hugepages (system-wide or on that node): reserve them
  * -ENODEV  no such NUMA node
  * -EXDEV   a page landed on another node, or has another size: nothing is kept
+ * -EAGAIN  no thread can be started to populate with
+ * of a named pool also -EEXIST (adopt or unlink what is there), -EBUSY (somebody was faster)
  */
 int pinion_pool_create(const struct pinion_pool_config *config, struct pinion_pool **pool);
 
@@ -87,15 +127,17 @@ int pinion_pool_destroy(struct pinion_pool *pool);
 
 /* The files of a pool, for SCM_RIGHTS or fork. They belong to the pool: pass, do not close. */
 struct pinion_pool_fds {
-	uint32_t nr_segments;
+	uint32_t nr_segments; /* slots looked at below; at most PINION_SEGMENT_MAX */
 	int control;
-	int segment[PINION_SEGMENT_MAX];
+	int segment[PINION_SEGMENT_MAX]; /* by slot; -1: no segment there */
 };
 
 void pinion_pool_export(const struct pinion_pool *pool, struct pinion_pool_fds *fds);
 
 /*
  * pinion_pool_attach() - map a pool made elsewhere, as @member.
+ *
+ * Segments that are not among @fds are left out until pinion_pool_extend().
  *
  * On success the pool owns @fds; on failure they remain the caller's.
  *
@@ -111,10 +153,86 @@ int pinion_pool_detach(struct pinion_pool *pool);
 uint32_t pinion_pool_member(const struct pinion_pool *pool);
 
 /*
- * Members. The keeper admits a process before it passes the files to it.
+ * pinion_pool_become() - in the child of a fork: be @member, over the mappings inherited.
+ *
+ * The caches of the parent stay unusable here: close them (that gives nothing back) and open own
+ * ones. Channels of the parent must not be touched.
+ *
+ * -EINVAL  @member was not admitted, or this is not the child of a process that had the pool
+ */
+int pinion_pool_become(struct pinion_pool *pool, uint32_t member);
+
+/*
+ * Segments that come and go.
+ *
+ * pinion_pool_grow() - add a segment to a pool in use, and tell its slot.
+ *
+ * Nobody is waited for. A member notices when its cache next looks into the depot, or when it
+ * meets an id that it does not know, and maps the segment then, if it has its file by that time:
+ * a session (session.h) is sent it before anyone can meet an id in it; others pass it themselves
+ * (pinion_pool_export() has it) and call pinion_pool_extend(). A member that lacks the file goes
+ * on with what it has.
+ *
+ * Errors as of pinion_pool_create(), and
+ * -EPERM   this process neither made nor adopted the pool
+ * -EINVAL  it has more buffers than the pool has ids for in a segment (max_segments)
+ * -ENOSPC  no slot is free: all are in use, or some member has not yet noticed that a segment
+ *          went (it does at its next look into the depot)
+ */
+int pinion_pool_grow(struct pinion_pool *pool, const struct pinion_segment_config *config,
+		     uint32_t *slot);
+
+/* Gives this process the file of a segment that was added. On success the pool owns @fd.
+ * -EINVAL  no segment in that slot, another file than the one the keeper made, or not sealed
+ * -EBADF   @fd is no descriptor
+ * -EEXIST  this process has it already */
+int pinion_pool_extend(struct pinion_pool *pool, uint32_t slot, int fd);
+
+/*
+ * pinion_pool_retire() - take a segment out of a pool in use, once it is empty.
+ *
+ * From the first call on nothing more is allocated from it; buffers still held are freed as usual.
+ * When all are free its pages are given back to the system, whoever still has it mapped. (Pages
+ * that a device domain pins are given back when the domain lets go: pinion_domain_update().)
+ *
+ * -EBUSY   buffers of it are still held, or lie in caches; the sentence says how many. Ask again
+ *          later: caches give them up at their next exchange with the depot, or by
+ *          pinion_cache_flush().
+ * -EPERM   this process neither made nor adopted the pool
+ * -EINVAL  no segment in that slot
+ */
+int pinion_pool_retire(struct pinion_pool *pool, uint32_t slot);
+
+/* One segment as it is. All sizes in bytes. */
+struct pinion_segment_stat {
+	size_t len, buffer_size, page_size;
+	int node;           /* where every page was found to be; -1: on several */
+	uint32_t nr;        /* buffers */
+	uint32_t free;      /* of them, in magazines: of the depot, of caches, of the keeper */
+	int retiring;       /* 1: see pinion_pool_retire() */
+};
+
+/* The number of slots; some may be without a segment. */
+uint32_t pinion_pool_slots(const struct pinion_pool *pool);
+/* -ENOENT  no segment in that slot */
+int pinion_pool_segment(struct pinion_pool *pool, uint32_t slot, struct pinion_segment_stat *stat);
+
+/*
+ * Members. The keeper admits a process before it passes the files to it. @pid 0: not known as yet
+ * (before a fork, say); the process that attaches or becomes that member writes down its own.
  * -EAGAIN  all nr_members slots are taken, or not yet released
  */
 int pinion_pool_admit(struct pinion_pool *pool, pid_t pid, uint32_t *member);
+
+/*
+ * The keeper limits what @member may have at once, in bytes, over all segments; 0: no limit, as at
+ * the start. What it has is what it holds and what lies in its caches. It is looked at when a cache
+ * draws a magazine from the depot: -EDQUOT to who has that much already, so that each cache may
+ * overshoot by what one magazine holds. Members of a pool trust each other with allocation: this
+ * is a fence for the careless, not a wall.
+ * -EINVAL  @member is not admitted
+ */
+int pinion_pool_quota(struct pinion_pool *pool, uint32_t member, uint64_t bytes);
 
 struct pinion_recovery {
 	uint32_t returned;  /* buffers that were held by the dead and are free again */
@@ -132,12 +250,12 @@ struct pinion_recovery {
  *
  * Afterwards each living consumer drains the rings of the dead; then the keeper calls
  * pinion_pool_release(), which frees what was in transit and never taken, and only then gives
- * the slot to somebody else.
+ * the slot to somebody else. For a member that left in order, or that never had a channel,
+ * pinion_pool_release() alone does both.
  *
  * -EINVAL  @member is not admitted, or is the caller itself
  * -ENOMEM  no memory for working tables: nothing was changed, try again
- * -ENOSPC  more caches are open than nr_caches, so that no magazine is left: close some, and call
- *          again; what came back so far stays back
+ * -ENOSPC  members broke the protocol, so that no magazine is left; what came back stays back
  */
 int pinion_pool_recover(struct pinion_pool *pool, uint32_t member,
 			const struct pinion_buffer *transit, uint32_t nr_transit,
@@ -155,7 +273,8 @@ struct pinion_zone_stat {
 	uint32_t total, free, held;
 };
 
-/* The number of zones. */
+/* One more than the highest number of a zone. A number whose segments all went has a total of 0,
+ * and may be another zone's later. */
 uint32_t pinion_pool_zones(const struct pinion_pool *pool);
 /* -EINVAL  no such zone */
 int pinion_pool_stat(const struct pinion_pool *pool, uint32_t zone, struct pinion_zone_stat *stat);
@@ -163,14 +282,16 @@ int pinion_pool_stat(const struct pinion_pool *pool, uint32_t zone, struct pinio
 uint32_t pinion_pool_held(const struct pinion_pool *pool, uint32_t member);
 
 /*
- * What the inline paths read of a pool: private to this process and constant once attached,
- * never read back from shared memory.
+ * What the inline paths read of a pool: private to this process, never read back from shared
+ * memory. An entry is constant as long as any buffer of its segment can be met.
  */
 struct pinion_view_segment {
-	uintptr_t base; /* address of the buffer with id 0, were it in this segment */
-	uint32_t nr;    /* buffers in it; 0: no such segment */
-	uint8_t shift;  /* log2 of the buffer size */
-	uint8_t zone;
+	uintptr_t base;      /* address of the buffer with id 0, were it in this segment */
+	size_t size;         /* bytes of a buffer */
+	_Atomic uint32_t nr; /* buffers in it; 0: no segment, or not mapped here. Stored last, with
+	                      * release, and loaded first, with acquire */
+	int node;
+	uint8_t shift; /* log2 of the distance from one buffer to the next */
 };
 
 struct pinion_view {
@@ -193,12 +314,14 @@ pinion_view_segment_of(const struct pinion_view *view, uint32_t id)
 	return &view->segment[id >> view->segment_shift];
 }
 
-/* Is there a buffer with this id, or does it lie between or behind the segments? */
+/* Is there a buffer with this id, mapped here? */
 static inline int pinion_view_has(const struct pinion_view *view, uint32_t id)
 {
 	uint32_t in_segment = id & ((1u << view->segment_shift) - 1);
 
-	return id < view->nr_ids && in_segment < pinion_view_segment_of(view, id)->nr;
+	return id < view->nr_ids &&
+	       in_segment < atomic_load_explicit(&pinion_view_segment_of(view, id)->nr,
+						 memory_order_acquire);
 }
 
 /*
@@ -219,7 +342,15 @@ static inline size_t pinion_buffer_size(const struct pinion_pool *pool, struct p
 {
 	const struct pinion_view *view = pinion_pool_view(pool);
 
-	return (size_t)1 << pinion_view_segment_of(view, pinion_buffer_id(buffer))->shift;
+	return pinion_view_segment_of(view, pinion_buffer_id(buffer))->size;
+}
+
+/* The NUMA node of its pages; -1: its segment lies on several. Same precondition. */
+static inline int pinion_buffer_node(const struct pinion_pool *pool, struct pinion_buffer buffer)
+{
+	const struct pinion_view *view = pinion_pool_view(pool);
+
+	return pinion_view_segment_of(view, pinion_buffer_id(buffer))->node;
 }
 
 #endif

@@ -29,14 +29,17 @@ struct pinion_session;
  * -EACCES     the socket's mode forbids it
  * -EPROTO     the keeper is of another release, or not a keeper
  * -EAGAIN     the pool's member slots are all taken, or too many are joining at the moment
- * -EBUSY      this process began to join before and did not finish: that slot goes when it ends
+ * -EBUSY      this process began to join before and the keeper has not heard that it gave up: that
+ *             slot goes when it ends
  * -ETIMEDOUT  the keeper did not accept or not answer, two seconds each
  */
 int pinion_session_open(const char *path, struct pinion_session **session);
 
 /*
  * Says goodbye and lets go of everything. Close caches first; buffers still held are freed by
- * the keeper, and counted there.
+ * the keeper, and counted there. The session is gone whatever is returned.
+ *
+ * -ENOBUFS, -ENOMEM, ...  the keeper could not be told: it keeps the slot until this process ends
  */
 int pinion_session_close(struct pinion_session *session);
 

@@ -15,6 +15,7 @@ struct pinion_pool *bench_pool(const struct bench *b, size_t len, size_t buffer_
 {
 	const struct pinion_pool_config config = {
 		.name = "pinion-bench",
+		.magazine_size = 128, /* a cache keeps two: half of the peer's cache of 512 */
 		.nr_segments = 1,
 		.segment = {{
 			.len = len,
@@ -31,7 +32,8 @@ struct pinion_pool *bench_pool(const struct bench *b, size_t len, size_t buffer_
 
 struct pinion_cache *bench_cache(struct pinion_pool *pool, size_t buffer_size)
 {
-	const struct pinion_cache_config config = {buffer_size, PINION_NODE_ANY};
+	const struct pinion_cache_config config = {
+		.buffer_size = buffer_size, .node = PINION_NODE_ANY};
 	struct pinion_cache *cache;
 
 	bench_check(pinion_cache_open(pool, &config, &cache));

@@ -2,14 +2,15 @@
 /*
  * Members killed at random while they allocate, send, receive and free; the keeper echoes, buries
  * and lets new ones in. PINION_SEED repeats the choices (not the moments), PINION_KILLS sets how
- * many; without it 2,000, or as many as 20 seconds allow.
+ * many; without it 500, or as many as 5 seconds allow. This is about joining and leaving through
+ * the rendezvous; many kills, without it, are the matter of ../soak.
  */
 
 #include "proc_support.h"
 
 #define MEMBERS 4
-#define MOST_KILLS 2000
-#define MOST_NS UINT64_C(20000000000)
+#define MOST_KILLS 500
+#define MOST_NS UINT64_C(5000000000)
 #define BATCH 16
 #define HELD 100
 
@@ -90,7 +91,7 @@ static void work_recv(struct work *work)
 
 static void work_reopen(struct work *work)
 {
-	const struct pinion_cache_config any = {BUFFER, PINION_NODE_ANY};
+	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
 
 	if (work->cache != NULL && pinion_cache_close(work->cache))
 		_exit(24);

@@ -23,6 +23,7 @@
 #include <pinion/error.h>
 #include <pinion/pool.h>
 
+#include "cache.h"
 #include "depot.h"
 #include "layout.h"
 #include "pool.h"
@@ -112,6 +113,7 @@ static inline struct pinion_pool_config pool_config(size_t nr, size_t size)
 		.name = "test",
 		.nr_members = 8,
 		.nr_caches = 8,
+		.magazine_size = 64,
 		.nr_segments = 1,
 	};
 
@@ -146,7 +148,8 @@ static inline struct pinion_pool_fds pool_files(const struct pinion_pool *pool)
 	pinion_pool_export(pool, &fds);
 	fds.control = fcntl(fds.control, F_DUPFD_CLOEXEC, 3);
 	for (uint32_t i = 0; i < fds.nr_segments; i++)
-		fds.segment[i] = fcntl(fds.segment[i], F_DUPFD_CLOEXEC, 3);
+		if (fds.segment[i] >= 0)
+			fds.segment[i] = fcntl(fds.segment[i], F_DUPFD_CLOEXEC, 3);
 	return fds;
 }
 
@@ -154,7 +157,42 @@ static inline void pool_files_close(const struct pinion_pool_fds *fds)
 {
 	close(fds->control);
 	for (uint32_t i = 0; i < fds->nr_segments; i++)
-		close(fds->segment[i]);
+		if (fds->segment[i] >= 0)
+			close(fds->segment[i]);
+}
+
+/* Segments that come while the pool is in use. */
+
+static inline struct pinion_segment_config segment_of(size_t nr, size_t size)
+{
+	return (struct pinion_segment_config){nr * size, size, 4096, PINION_NODE_ANY};
+}
+
+static inline uint32_t grow(struct pinion_pool *pool, size_t nr, size_t size)
+{
+	const struct pinion_segment_config config = segment_of(nr, size);
+	uint32_t slot = UINT32_MAX;
+	const int err = pinion_pool_grow(pool, &config, &slot);
+
+	if (err)
+		print_message("# %s\n", pinion_error_text());
+	assert_int_equal(err, 0);
+	return slot;
+}
+
+/* The file of a segment passed by hand, as SCM_RIGHTS would. */
+static inline int pass(const struct pinion_pool *pool, struct pinion_pool *to, uint32_t slot)
+{
+	struct pinion_pool_fds fds;
+	int fd, err;
+
+	pinion_pool_export(pool, &fds);
+	fd = fcntl(fds.segment[slot], F_DUPFD_CLOEXEC, 3);
+	assert_true(fd >= 0);
+	err = pinion_pool_extend(to, slot, fd);
+	if (err)
+		close(fd);
+	return err;
 }
 
 /* One more member, in this process. */
@@ -171,7 +209,7 @@ static inline struct pinion_pool *pool_join(struct pinion_pool *pool)
 
 static inline struct pinion_cache *cache_make(struct pinion_pool *pool, size_t size)
 {
-	const struct pinion_cache_config config = {size, PINION_NODE_ANY};
+	const struct pinion_cache_config config = {.buffer_size = size, .node = PINION_NODE_ANY};
 	struct pinion_cache *cache = NULL;
 	const int err = pinion_cache_open(pool, &config, &cache);
 
@@ -179,6 +217,13 @@ static inline struct pinion_cache *cache_make(struct pinion_pool *pool, size_t s
 		print_message("# %s\n", pinion_error_text());
 	assert_int_equal(err, 0);
 	return cache;
+}
+
+/* A cache whose process died: its private part goes, what it shares stays as it was. */
+static inline void abandon(struct pinion_cache *cache)
+{
+	cache_orphan((struct cache *)(void *)cache);
+	assert_int_equal(pinion_cache_close(cache), 0);
 }
 
 /* Takes nr buffers, all of which must be there. */
@@ -195,6 +240,61 @@ static inline void give(struct pinion_cache *cache, const struct pinion_buffer *
 {
 	for (uint32_t i = 0; i < nr; i++)
 		assert_int_equal(pinion_buffer_free(cache, buffer[i]), 0);
+}
+
+/* As many as can be had, at most @most. */
+static inline uint32_t take_all(struct pinion_cache *cache, struct pinion_buffer *buffer,
+				uint32_t most)
+{
+	uint32_t nr = 0;
+
+	while (nr < most && pinion_buffer_alloc(cache, &buffer[nr]) == 0)
+		nr++;
+	return nr;
+}
+
+/* ThreadSanitizer does not see that a buffer went from one thread to the next by way of a third
+ * that works on another mapping of the control area: there all threads are of one member. */
+static inline bool test_needs_one_mapping(void)
+{
+#if defined(__SANITIZE_THREAD__)
+	return true;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+	return true;
+#endif
+#endif
+	return false;
+}
+
+/* Memory that a file has, in units of 512 bytes. Others take and give back pages all the time: what
+ * the system has free says nothing. */
+static inline long blocks_of(int fd)
+{
+	struct stat status = {0};
+
+	assert_int_equal(fstat(fd, &status), 0);
+	return (long)status.st_blocks;
+}
+
+static inline uint32_t slot_of(const struct pinion_pool *pool, struct pinion_buffer buffer)
+{
+	return pinion_buffer_id(buffer) >> pool->geometry.segment_shift;
+}
+
+static inline int by_id(const void *a, const void *b)
+{
+	const uint32_t x = pinion_buffer_id(*(const struct pinion_buffer *)a);
+	const uint32_t y = pinion_buffer_id(*(const struct pinion_buffer *)b);
+
+	return (x > y) - (x < y);
+}
+
+static inline void assert_distinct(struct pinion_buffer *buffer, uint32_t nr)
+{
+	qsort(buffer, nr, sizeof(*buffer), by_id);
+	for (uint32_t i = 1; i < nr; i++)
+		assert_int_not_equal(pinion_buffer_id(buffer[i - 1]), pinion_buffer_id(buffer[i]));
 }
 
 static inline uint32_t pool_free(const struct pinion_pool *pool)
@@ -219,13 +319,17 @@ static inline uint32_t pool_total(const struct pinion_pool *pool)
 }
 
 /*
- * The protocol, checked as a whole: what contradicts it, or NULL. pre: nobody moves meanwhile.
+ * The protocol, checked as a whole: what contradicts it, or NULL. pre: nobody moves meanwhile, and
+ * @pool is the keeper's, or has looked at every slot.
  *
- *   - a word MAG(m) names a magazine of its own zone, that lies in the depot with this id inside,
+ *   - a word MAG(m) names a magazine of its own slot, that lies in the depot with this id inside,
  *     exactly once, or that a member has
+ *   - a word HELD(x) names a member that is not free; so does a magazine's
  *   - no word names an EMPTY magazine, and none is left to SERVICE
  *   - every magazine that lies in the depot can be found: its hint is set
- *   - ids between segments have words of 0
+ *   - ids that name no buffer have words of 0, or of a segment that was there before
+ *   - a ticket names a member that is not free, or nobody
+ *   - the depot has no magazine of a segment that is gone
  */
 
 struct pool_audit {
@@ -241,40 +345,52 @@ static inline void audit_that(struct pool_audit *audit, bool holds, const char *
 		audit->problem = problem;
 }
 
-static inline void audit_word(struct pool_audit *audit, uint32_t segment, uint32_t i)
+/* Is @holder (of a word or of a ticket) a member with a life before it or behind it? */
+static inline bool audit_member(const struct pool_audit *audit, uint32_t holder)
+{
+	return holder >= 1 && holder <= audit->pool->geometry.nr_members &&
+	       audit->pool->members[holder - 1].state != MEMBER_FREE;
+}
+
+/* Such an id was in use in a larger segment of the slot at most, and was free when that went. */
+static inline void audit_gap(struct pool_audit *audit, uint64_t word)
+{
+	audit_that(audit, word == 0 || (pinion_owner_holder(word) & PINION_HOLDER_MAGAZINE),
+		   "an id that names no buffer is held");
+}
+
+static inline void audit_word(struct pool_audit *audit, uint32_t slot, uint32_t i)
 {
 	const struct pinion_pool *pool = audit->pool;
-	const uint32_t id = (segment << pool->geometry.segment_shift) + i;
+	const uint32_t id = (slot << pool->geometry.segment_shift) + i;
 	const uint64_t word = pool->view.owner[id];
 	const uint32_t holder = pinion_owner_holder(word);
 	const uint32_t m = holder & PINION_HOLDER_INDEX_MASK;
 
-	if (i >= pool->segment[segment].nr) {
-		audit_that(audit, word == 0, "an id between segments has a word");
+	if (i >= pool->segment[slot].nr) {
+		audit_gap(audit, word);
 	} else if (holder & PINION_HOLDER_MAGAZINE) {
-		const uint32_t of = m / pool->layout.stride;
-
 		audit_that(audit,
-			   of < pool->geometry.nr_segments &&
-				   m % pool->layout.stride < pool_magazine_nr(pool, of) &&
-				   pool->segment[of].zone == pool->segment[segment].zone,
-			   "a word names a magazine that its zone does not have");
+			   m / pool->layout.stride == slot &&
+				   m % pool->layout.stride < pool_magazine_nr(pool, slot),
+			   "a word names a magazine that its segment does not have");
 		if (audit->problem == NULL)
 			audit->named[m]++;
 	} else {
-		audit_that(audit, holder >= 1 && holder <= pool->geometry.nr_members,
-			   "a word names no member");
+		audit_that(audit, audit_member(audit, holder), "a word names no member");
 	}
+	audit_that(audit, !(word >> PINION_HOLDER_BITS & 15), "a word has bits that must be clear");
 }
 
 static inline void audit_contents(struct pool_audit *audit, uint32_t m, uint32_t nr)
 {
 	const struct pinion_pool *pool = audit->pool;
 
-	audit_that(audit, nr >= 1 && nr <= PINION_MAGAZINE_SIZE, "a depot magazine without ids");
+	audit_that(audit, nr >= 1 && nr <= pool->geometry.magazine_size,
+		   "a depot magazine without ids");
 	audit_that(audit, nr == audit->named[m], "a depot magazine holds not what words say");
 	for (uint32_t i = 0; i < nr && audit->problem == NULL; i++) {
-		const uint32_t id = pool->content[m].id[i];
+		const uint32_t id = pool_content(pool, m)[i];
 
 		audit_that(audit, id < pool->view.nr_ids, "a depot magazine holds no id");
 		if (audit->problem != NULL)
@@ -298,17 +414,53 @@ static inline void audit_magazine(struct pool_audit *audit, uint32_t m)
 	const uint32_t holder = pinion_owner_holder(word);
 
 	if (holder == MAGAZINE_DEPOT) {
-		audit_contents(audit, m, (uint32_t)(word >> PINION_HOLDER_BITS));
+		audit_contents(audit, m, magazine_word_nr(word));
 		audit_that(audit, audit_hint(pool->depot, m), "a depot magazine has no hint");
 	} else if (holder == MAGAZINE_EMPTY) {
 		audit_that(audit, audit->named[m] == 0, "a word names an empty magazine");
 		audit_that(audit, audit_hint(pool->empty, m), "an empty magazine has no hint");
 	} else {
-		audit_that(audit, holder >= 1 && holder <= pool->geometry.nr_members,
-			   "a magazine is left to recovery, or to nobody");
-		audit_that(audit, audit->named[m] <= PINION_MAGAZINE_SIZE,
-			   "more words name a magazine than it has room for");
+		audit_that(audit, holder != MAGAZINE_SERVICE, "a magazine is left to the keeper");
+		audit_that(audit, audit_member(audit, holder), "a magazine is nobody's");
 	}
+	audit_that(audit, audit->named[m] <= pool->geometry.magazine_size,
+		   "more words name a magazine than it has room for");
+}
+
+/* Without a segment: what is left of the one before. */
+static inline void audit_absent(struct pool_audit *audit, uint32_t slot)
+{
+	const struct pinion_pool *pool = audit->pool;
+	const uint32_t first = pool_magazine_first(pool, slot);
+
+	if (slot_state_of(pool->state[slot]) == SLOT_ABSENT)
+		return;
+	for (uint32_t m = first; m < first + pool->layout.stride; m++)
+		audit_that(audit, pinion_owner_holder(pool->magazine[m]) != MAGAZINE_DEPOT,
+			   "the depot has a magazine of a segment that is gone");
+}
+
+static inline void audit_slot(struct pool_audit *audit, uint32_t slot)
+{
+	const struct pinion_pool *pool = audit->pool;
+
+	if (!pool_has_segment(pool, slot)) {
+		audit_absent(audit, slot);
+		return;
+	}
+	for (uint32_t i = 0; i < 1u << pool->geometry.segment_shift; i++)
+		audit_word(audit, slot, i);
+	for (uint32_t i = 0; i < pool_magazine_nr(pool, slot); i++)
+		audit_magazine(audit, pool_magazine_first(pool, slot) + i);
+}
+
+static inline void audit_tickets(struct pool_audit *audit)
+{
+	const struct pinion_pool *pool = audit->pool;
+
+	for (uint32_t i = 0; i < pool->geometry.nr_caches; i++)
+		audit_that(audit, pool->cache[i] == 0 || audit_member(audit, pool->cache[i]),
+			   "a ticket is in the hand of no member");
 }
 
 static inline const char *pool_problem(const struct pinion_pool *pool)
@@ -320,11 +472,8 @@ static inline const char *pool_problem(const struct pinion_pool *pool)
 	};
 
 	for (uint32_t s = 0; s < pool->geometry.nr_segments; s++)
-		for (uint32_t i = 0; i < 1u << pool->geometry.segment_shift; i++)
-			audit_word(&audit, s, i);
-	for (uint32_t s = 0; s < pool->geometry.nr_segments; s++)
-		for (uint32_t i = 0; i < pool_magazine_nr(pool, s); i++)
-			audit_magazine(&audit, pool_magazine_first(pool, s) + i);
+		audit_slot(&audit, s);
+	audit_tickets(&audit);
 	free(audit.inside);
 	free(audit.named);
 	return audit.problem;

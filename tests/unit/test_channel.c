@@ -488,7 +488,7 @@ static void published_names_what_may_still_be_untaken(void **state)
 	assert_int_equal(pinion_pool_release(pair.a.pool, 1, &report), 0);
 	assert_int_equal(report.returned, 0);
 	/* Its cache's magazines went with it. */
-	free(pair.b.cache);
+	abandon(pair.b.cache);
 	pair.b.cache = NULL;
 	pair_close_whole(&pair);
 }

@@ -11,78 +11,8 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-#include <pinion/domain.h>
-
-#include "domain.h"
-#include "pool_support.h"
-
-#define HUGE_PAGE ((size_t)2 << 20)
-#define HUGE_FREE "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
-
-/* Two zones, three segments, six pages. */
-static struct pinion_pool *huge_pool(void)
-{
-	struct pinion_pool_config config = pool_config(64, BUFFER);
-
-	config.nr_segments = 3;
-	config.segment[0] = (struct pinion_segment_config){3 * HUGE_PAGE, 65536, HUGE_PAGE, 0};
-	config.segment[1] = (struct pinion_segment_config){HUGE_PAGE, 4096, HUGE_PAGE, 0};
-	config.segment[2] = (struct pinion_segment_config){2 * HUGE_PAGE, HUGE_PAGE, HUGE_PAGE, 0};
-	return pool_make_from(&config);
-}
-
-static struct pinion_domain *domain_make(struct pinion_pool *pool)
-{
-	struct pinion_domain *domain = NULL;
-	const int err = pinion_domain_create_phys(pool, &domain);
-
-	if (err)
-		print_message("# %s\n", pinion_error_text());
-	assert_int_equal(err, 0);
-	return domain;
-}
-
-/* What the kernel says of one byte: frame number times 4096, and the byte's place in it. Read
- * here and not with the library's own call, which is what is being tested. */
-static uint64_t phys_by_kernel(const void *addr)
-{
-	const int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	uint64_t entry = 0;
-
-	assert_int_equal(pread(fd, &entry, 8, (off_t)((uintptr_t)addr / 4096 * 8)), 8);
-	close(fd);
-	assert_true(entry >> 63);
-	return (entry & ((UINT64_C(1) << 55) - 1)) * 4096 + (uintptr_t)addr % 4096;
-}
-
-/* Every buffer of the pool, at a few of its bytes. */
-static void each_byte(const struct pinion_pool *pool,
-		      void (*check)(const struct pinion_pool *, const struct pinion_domain *,
-				    struct pinion_buffer, uint32_t off),
-		      const struct pinion_domain *domain)
-{
-	for (uint32_t s = 0; s < pool->geometry.nr_segments; s++)
-		for (uint32_t i = 0; i < pool->segment[s].nr; i++) {
-			const struct pinion_buffer buffer =
-				pinion_buffer_make((s << pool->geometry.segment_shift) + i, 3);
-			const uint32_t size = (uint32_t)pinion_buffer_size(pool, buffer);
-
-			check(pool, domain, buffer, 0);
-			check(pool, domain, buffer, size / 2 + 1);
-			check(pool, domain, buffer, size - 1);
-		}
-}
-
-static void equals_kernel(const struct pinion_pool *pool, const struct pinion_domain *domain,
-			  struct pinion_buffer buffer, uint32_t off)
-{
-	const char *addr = pinion_buffer_addr(pool, buffer);
-	const uint64_t want = phys_by_kernel(addr + off);
-
-	assert_int_not_equal(want, 0);
-	assert_int_equal(pinion_buffer_phys(domain, buffer, off).addr, want);
-	assert_int_equal(pinion_buffer_bus(domain, buffer, off), want);
-}
+#include "domain_table.h"
+#include "domain_support.h"
 
 static void addresses_are_those_of_the_page_table(void **state)
 {
@@ -90,7 +20,7 @@ static void addresses_are_those_of_the_page_table(void **state)
 	struct pinion_domain *domain = domain_make(pool);
 
 	(void)state;
-	assert_int_equal(domain->kind, PINION_DOMAIN_PHYS);
+	assert_int_equal(pinion_domain_head(domain)->kind, PINION_DOMAIN_PHYS);
 	each_byte(pool, equals_kernel, domain);
 	assert_int_equal(pinion_domain_destroy(domain), 0);
 	assert_int_equal(pinion_pool_destroy(pool), 0);
@@ -322,7 +252,7 @@ static void a_table_of_another_pool_is_eproto(void **state)
 /* A copy of a good table in a file of the test's own, to be spoiled. */
 static int forge(const struct pinion_domain *domain, int seals, void (*spoil)(struct table *))
 {
-	const struct pinion_hostmem *good = &((const struct domain *)(const void *)domain)->table;
+	const struct pinion_hostmem *good = &domain_of(domain)->table;
 	const int fd = memfd_create("forged", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	struct table *copy = malloc(good->len);
 
@@ -362,7 +292,39 @@ static void spoil_pages(struct table *table)
 
 static void spoil_start(struct table *table)
 {
-	table->start[1] = UINT64_MAX;
+	table->segment[1].start = UINT64_MAX;
+}
+
+static void spoil_len(struct table *table)
+{
+	table->segment[0].len = UINT64_MAX - 65535;
+}
+
+static void spoil_shift(struct table *table)
+{
+	table->segment[0].shift = 64;
+}
+
+static void spoil_page(struct table *table)
+{
+	((uint64_t *)(void *)((char *)table + TABLE_PAGES))[2] += 4096;
+}
+
+static void spoil_more(struct table *table)
+{
+	table->segment[63] = table->segment[2];
+}
+
+static void spoil_fewer(struct table *table)
+{
+	table->segment[2].inode = 0;
+}
+
+/* The last segment in the fifth slot instead of the third. */
+static void spoil_slot(struct table *table)
+{
+	table->segment[4] = table->segment[2];
+	table->segment[2].inode = 0;
 }
 
 #define SHUT (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
@@ -370,7 +332,9 @@ static void spoil_start(struct table *table)
 static void a_table_that_is_none_is_eproto(void **state)
 {
 	void (*const spoil[])(struct table *) = {spoil_magic, spoil_version, spoil_kind,
-						 spoil_other_kind, spoil_pages, spoil_start};
+						 spoil_other_kind, spoil_pages, spoil_start,
+						 spoil_len, spoil_shift, spoil_page, spoil_more,
+						 spoil_fewer};
 	struct pinion_pool *pool = huge_pool();
 	struct pinion_domain *domain = domain_make(pool);
 	struct pinion_pool_fds fds;
@@ -387,6 +351,26 @@ static void a_table_that_is_none_is_eproto(void **state)
 	fd = memfd_create("short", MFD_CLOEXEC);
 	table_refused(pool, fd);
 	assert_int_equal(close(fd), 0);
+	assert_int_equal(pinion_domain_destroy(domain), 0);
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
+/* Slots beyond what handles name: a pool of many small buffers has room for few segments. */
+static void a_segment_beyond_all_ids_is_eproto(void **state)
+{
+	struct pinion_pool *pool = huge_pool();
+	struct pinion_domain *domain = domain_make(pool);
+	const uint32_t was = pool->geometry.segment_shift;
+	const int good = forge(domain, SHUT, NULL), bad = forge(domain, SHUT, spoil_slot);
+	struct pinion_domain *copy = NULL;
+
+	(void)state;
+	pool->geometry.segment_shift = PINION_ID_BITS - 2;
+	table_refused(pool, bad);
+	assert_int_equal(close(bad), 0);
+	assert_int_equal(pinion_domain_attach(pool, good, &copy), 0);
+	assert_int_equal(pinion_domain_detach(copy), 0);
+	pool->geometry.segment_shift = was;
 	assert_int_equal(pinion_domain_destroy(domain), 0);
 	assert_int_equal(pinion_pool_destroy(pool), 0);
 }
@@ -424,13 +408,11 @@ int main(void)
 		pool_test(the_table_cannot_be_changed_by_anyone),
 		pool_test(a_table_of_another_pool_is_eproto),
 		pool_test(a_table_that_is_none_is_eproto),
+		pool_test(a_segment_beyond_all_ids_is_eproto),
 		pool_test(a_table_that_can_still_be_written_is_eproto),
 	};
 
-	if (getuid() != 0)
-		return support_skip("physical addresses are for root");
-	if (support_read_long(HUGE_FREE) < 8)
-		return support_skip("eight free hugepages of 2 MiB are needed: echo 8 > "
-				    "/proc/sys/vm/nr_hugepages");
+	if (domain_lack() != NULL)
+		return support_skip(domain_lack());
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

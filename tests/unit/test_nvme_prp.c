@@ -13,24 +13,31 @@ static uint64_t entry[NVME_PRP_LIST_ENTRIES];
 static const struct nvme_prp_list list = {.entry = entry, .bus = LIST_BUS};
 static uint64_t prp[2];
 
-/* One segment, linear from BASE, of buffers of 2^shift bytes: what an IOMMU makes of it. */
-static struct pinion_domain linear(uint8_t shift)
-{
-	struct pinion_domain domain = {.kind = PINION_DOMAIN_IOVA, .segment_shift = PINION_ID_BITS};
+/* A domain made by hand: what the inline look-ups read, for up to 8 buffers. */
+static struct {
+	struct pinion_domain_head head;
+	_Atomic uint64_t bus[8];
+} made;
 
-	domain.segment[0].base = BASE;
-	domain.segment[0].shift = shift;
-	return domain;
+static const struct pinion_domain *domain = (const struct pinion_domain *)(const void *)made.bus;
+
+/* One segment, linear from BASE, of buffers of 2^shift bytes: what an IOMMU makes of it. */
+static void linear(uint8_t shift)
+{
+	made.head.kind = PINION_DOMAIN_IOVA;
+	made.head.segment_shift = PINION_ID_BITS;
+	made.head.linear = UINT32_MAX;
+	for (uint64_t id = 0; id < 8; id++)
+		made.bus[id] = BASE + (id << shift);
 }
 
 static int build(uint8_t shift, uint32_t id, uint32_t off, uint32_t len)
 {
-	struct pinion_domain domain = linear(shift);
-
+	linear(shift);
 	prp[0] = prp[1] = UNTOUCHED;
 	for (size_t i = 0; i < NVME_PRP_LIST_ENTRIES; ++i)
 		entry[i] = UNTOUCHED;
-	return nvme_prp_build(&domain, pinion_buffer_make(id, 1), off, len, &list, prp);
+	return nvme_prp_build(domain, pinion_buffer_make(id, 1), off, len, &list, prp);
 }
 
 static void one_page_needs_prp1_alone(void **state)
@@ -150,18 +157,32 @@ static void a_start_off_a_dword_is_einval(void **state)
 static void physical_pages_need_not_follow_each_other(void **state)
 {
 	const uint64_t page[] = {0x200000, 0x0a00000};
-	struct pinion_domain domain = {.kind = PINION_DOMAIN_PHYS, .segment_shift = PINION_ID_BITS};
-	struct pinion_domain_segment *segment = &domain.segment[0];
 
 	(void)state;
-	segment->page = page;
-	segment->shift = 20;
-	segment->page_shift = 21;
-	/* Buffer 2 of 1 MiB is the first of the second hugepage. */
-	assert_int_equal(nvme_prp_build(&domain, pinion_buffer_make(2, 1), 0, 2 * PAGE, &list, prp),
-			 0);
-	assert_int_equal(prp[0], 0x0a00000);
-	assert_int_equal(prp[1], 0x0a01000);
+	linear(22);
+	made.head.kind = PINION_DOMAIN_PHYS;
+	made.head.segment[0].page = page;
+	made.head.segment[0].shift = 22;
+	made.head.segment[0].page_shift = 21;
+	made.head.linear = (1u << 21) - 1;
+	made.bus[0] = page[0];
+	/* A buffer of two hugepages, from the last 4 KiB of the first. */
+	assert_int_equal(nvme_prp_build(domain, pinion_buffer_make(0, 1), (1u << 21) - PAGE,
+					2 * PAGE, &list, prp), 0);
+	assert_int_equal(prp[0], 0x3ff000);
+	assert_int_equal(prp[1], 0x0a00000);
+}
+
+static void a_buffer_that_the_domain_does_not_know_is_einval(void **state)
+{
+	(void)state;
+	linear(16);
+	made.bus[5] = PINION_BUS_UNKNOWN;
+	prp[0] = prp[1] = UNTOUCHED;
+	assert_int_equal(nvme_prp_build(domain, pinion_buffer_make(5, 1), 0, PAGE, &list, prp),
+			 -EINVAL);
+	assert_int_equal(prp[0], UNTOUCHED);
+	assert_int_equal(prp[1], UNTOUCHED);
 }
 
 int main(void)
@@ -179,6 +200,7 @@ int main(void)
 		support_test(no_bytes_are_einval),
 		support_test(a_start_off_a_dword_is_einval),
 		support_test(physical_pages_need_not_follow_each_other),
+		support_test(a_buffer_that_the_domain_does_not_know_is_einval),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,7 +9,7 @@
 
 #include "pool_support.h"
 
-#define ANY (const struct pinion_cache_config){BUFFER, PINION_NODE_ANY}
+#define ANY (const struct pinion_cache_config){.buffer_size = BUFFER, .node = PINION_NODE_ANY}
 
 /* A pool and a member of it that is going to die. */
 struct scene {
@@ -39,22 +39,6 @@ static void scene_end(struct scene *scene)
 	assert_pool_whole(scene->pool);
 	assert_int_equal(pinion_pool_detach(scene->victim), 0);
 	assert_int_equal(pinion_pool_destroy(scene->pool), 0);
-}
-
-/* A cache whose process is gone: its private part goes, its magazines stay as they were. What
- * free() is to a rack is nobody's business but cache.c's, so the struct is left to a list. */
-static void *abandoned[4096];
-static int nr_abandoned;
-
-static void abandon(struct pinion_cache *cache)
-{
-	abandoned[nr_abandoned++] = cache;
-}
-
-static void abandoned_free(void)
-{
-	while (nr_abandoned)
-		free(abandoned[--nr_abandoned]);
 }
 
 static struct pinion_recovery recover(const struct scene *scene)
@@ -91,7 +75,6 @@ static void held_buffers_and_magazines_come_back(void **state)
 	assert_pool_whole(scene.pool);
 	assert_int_equal(release(&scene).returned, 0);
 	scene_end(&scene);
-	abandoned_free();
 }
 
 static void a_second_recovery_finds_nothing_left(void **state)
@@ -112,7 +95,6 @@ static void a_second_recovery_finds_nothing_left(void **state)
 	}
 	assert_int_equal(release(&scene).returned, 0);
 	scene_end(&scene);
-	abandoned_free();
 }
 
 /* More than fit its own two magazines, and no magazine at all: it only ever received. */
@@ -153,7 +135,6 @@ static void what_is_in_transit_is_left_alone_until_release(void **state)
 	assert_pool_sound(scene.pool);
 	assert_int_equal(release(&scene).returned, 40);
 	scene_end(&scene);
-	abandoned_free();
 }
 
 static void a_slot_is_free_again_only_after_release(void **state)
@@ -209,7 +190,6 @@ static void handles_of_the_dead_are_stale(void **state)
 	give(ours, now, 64);
 	assert_int_equal(pinion_cache_close(ours), 0);
 	scene_end(&scene);
-	abandoned_free();
 }
 
 static void zones_do_not_mix(void **state)
@@ -234,7 +214,6 @@ static void zones_do_not_mix(void **state)
 	assert_int_equal(recover(&scene).returned, 290);
 	release(&scene);
 	scene_end(&scene);
-	abandoned_free();
 }
 
 static void the_living_keep_what_they_have(void **state)
@@ -261,7 +240,6 @@ static void the_living_keep_what_they_have(void **state)
 	assert_int_equal(pinion_cache_close(ours), 0);
 	assert_int_equal(pinion_pool_detach(other), 0);
 	scene_end(&scene);
-	abandoned_free();
 }
 
 /* Two dead at once; the first recovery sees to both, and each slot is released by itself. */
@@ -284,7 +262,6 @@ static void two_dead_members_are_recovered_together(void **state)
 	assert_int_equal(release(&scene).returned + release(&second).returned, 0);
 	assert_int_equal(pinion_pool_detach(second.victim), 0);
 	scene_end(&scene);
-	abandoned_free();
 }
 
 /* Threads killed between clearing a hint and taking the magazine: all hints may be gone, while
@@ -313,6 +290,7 @@ static void lost_hints_do_not_stop_recovery(void **state)
 static void a_magazine_that_a_killed_recovery_left_is_finished_by_the_next(void **state)
 {
 	struct scene scene = scene_make(256);
+	const struct depot_range range = depot_range(scene.pool, 0);
 	struct pinion_magazine service;
 	struct pinion_cache *cache = cache_make(scene.victim, BUFFER);
 	struct pinion_buffer buffer[80];
@@ -320,11 +298,11 @@ static void a_magazine_that_a_killed_recovery_left_is_finished_by_the_next(void 
 	(void)state;
 	take(cache, buffer, 80);
 	assert_int_equal(pinion_cache_close(cache), 0);
-	assert_int_equal(depot_claim_empty(scene.pool, 0, MAGAZINE_SERVICE, &service), 0);
-	for (int i = 0; i < 20; i++)
+	assert_int_equal(depot_claim_empty(scene.pool, &range, MAGAZINE_SERVICE, &service), 0);
+	for (int i = 0; i < 10; i++)
 		scene.pool->view.owner[pinion_buffer_id(buffer[i])] =
 			pinion_owner_word(pinion_buffer_next(buffer[i]), service.holder);
-	assert_int_equal(recover(&scene).returned, 60);
+	assert_int_equal(recover(&scene).returned, 70);
 	release(&scene);
 	scene_end(&scene);
 }
@@ -344,7 +322,7 @@ static void scribbled_state_does_not_crash_recovery(void **state)
 
 			pool->view.owner[test_below(&random, 128)] = value;
 			pool->magazine[test_below(&random, pool->layout.stride)] = value;
-			pool->content[test_below(&random, pool->layout.stride)].id[i] =
+			pool_content(pool, test_below(&random, pool->layout.stride))[i] =
 				(uint32_t)value;
 			pool->empty[test_below(&random, pool->layout.stride / 64)] = value;
 			pool->depot[test_below(&random, pool->layout.stride / 64)] = value;
@@ -369,7 +347,7 @@ static void scribbled_contents_never_become_a_buffer_outside_the_pool(void **sta
 	config.segment[1] = pool_config(112, BUFFER).segment[0];
 	pool = pool_make_from(&config); /* ids 64 to 127 lie between segments */
 	for (uint32_t i = 0; i < 64; i++) {
-		pool->content[0].id[i] = 64 + i;
+		pool_content(pool, 0)[i] = 64 + i;
 		pool->view.owner[64 + i] = pinion_owner_word(pinion_buffer_make(64 + i, 1),
 							     pinion_owner_magazine(0));
 	}
@@ -396,7 +374,7 @@ static void contents_that_disagree_with_the_words_are_not_believed(void **state)
 	for (uint32_t m = 0; m < scene.pool->layout.stride; m++)
 		if (pinion_owner_holder(scene.pool->magazine[m]) == MAGAZINE_DEPOT)
 			for (int i = 0; i < 32; i++)
-				scene.pool->content[m].id[i] = pinion_buffer_id(held[i]);
+				pool_content(scene.pool, m)[i] = pinion_buffer_id(held[i]);
 	while (pinion_buffer_alloc(theirs, &buffer) == 0)
 		for (int i = 0; i < 64; i++)
 			assert_int_not_equal(pinion_buffer_id(buffer), pinion_buffer_id(held[i]));
@@ -542,7 +520,6 @@ static void recovery_killed_anywhere_is_finished_by_the_next(void **state)
 	assert_true(killed > 0);
 	release(&scene);
 	scene_end(&scene);
-	abandoned_free();
 }
 
 int main(void)

@@ -5,6 +5,7 @@
  */
 
 #include <sched.h>
+#include <stdbool.h>
 #include <sys/resource.h>
 
 #include <pinion/pci.h>
@@ -12,8 +13,14 @@
 #include <pinion/vfioctl.h>
 
 #include "hw_support.h"
+#include "pool.h"
 
 #define NODE_PAGES 8
+/* Of <linux/mman.h>, which libc's header hides and repeats in part. */
+#ifndef MADV_SOFT_OFFLINE
+#define MADV_SOFT_OFFLINE 101
+#endif
+#define ENTRY_LIMIT "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit"
 
 static struct pinion_pci_bdf bdf;
 static bool by_vfio;
@@ -348,6 +355,361 @@ static void without_privilege_there_is_no_physical_address(void **state)
 	pinion_pool_destroy(pool);
 }
 
+/* Policies. */
+
+static struct pinion_domain *make_iova(struct pinion_pool *pool,
+				       const struct pinion_domain_config *config)
+{
+	struct pinion_domain *domain = NULL;
+	int err = pinion_domain_create_iova(pool, config, &domain);
+
+	if (err)
+		print_message("# %s\n", pinion_error_text());
+	assert_int_equal(err, 0);
+	return domain;
+}
+
+/* The first buffer of a segment. */
+static struct pinion_buffer first_of(const struct pinion_pool *pool, uint32_t segment)
+{
+	return pinion_buffer_make(segment << pool->geometry.segment_shift, 1);
+}
+
+static void linear_addresses_start_at_the_base(void **state)
+{
+	struct pinion_domain_config config = {.container = c, .base = 0x123456789};
+	struct pinion_pool *pool = make_pool();
+	struct pinion_domain *domain = make_iova(pool, &config);
+	uint64_t low, high;
+
+	(void)state;
+	span(pool, domain, &low, &high);
+	assert_int_equal(low, 0x123600000); /* the next multiple of 2 MiB */
+	assert_int_equal(high - low + 1, 10 << 20);
+	assert_int_equal(pinion_domain_destroy(domain), 0);
+	pinion_pool_destroy(pool);
+}
+
+/* A buffer of several pages: its address is a multiple of its size, which the
+ * start of a segment at a page alone would not give. */
+static void a_segment_is_aligned_to_its_buffers(void **state)
+{
+	struct pinion_domain_config config = {.container = c, .base = 0x40200000};
+	struct pinion_pool *pool = make_pool();
+	struct pinion_domain *domain;
+
+	(void)state;
+	pool->segment[0].buffer_shift = pool->segment[0].stride_shift = 22;
+	pool->view.segment[0].shift = 22;
+	pool->segment[0].nr = 1;
+	pool->view.segment[0].nr = 1;
+	domain = make_iova(pool, &config);
+	assert_int_equal(pinion_buffer_iova(domain, first_of(pool, 0), 0).addr, 0x40400000);
+	assert_int_equal(pinion_domain_destroy(domain), 0);
+	pinion_pool_destroy(pool);
+}
+
+/* Does the IOMMU reach as far as this process's addresses? 39 bits do not, 48 do. */
+static bool is_wide(void)
+{
+	struct pinion_vfio_iommu iommu = {0};
+
+	assert_int_equal(pinion_vfio_iommu_info(c, &iommu), 0);
+	return iommu.range[iommu.nr_ranges - 1].last >> 46;
+}
+
+static void identity_is_the_address_here_or_a_refusal_that_says_why(void **state)
+{
+	struct pinion_domain_config config = {c, PINION_IOVA_IDENTITY, 0};
+	struct pinion_pool *pool = make_pool();
+	struct pinion_domain *domain = NULL;
+	uint64_t vendor = 0;
+	char *addr = pinion_buffer_addr(pool, first_of(pool, 1));
+
+	(void)state;
+	if (!is_wide()) {
+		assert_int_equal(pinion_domain_create_iova(pool, &config, &domain), -ERANGE);
+		assert_non_null(strstr(pinion_error_text(), "segment 0 lies at 0x7f"));
+		assert_non_null(strstr(pinion_error_text(), "end at 0x7fffffffff"));
+		assert_null(domain);
+		pinion_pool_destroy(pool);
+		return;
+	}
+	domain = make_iova(pool, &config);
+	assert_int_equal(pinion_buffer_iova(domain, first_of(pool, 1), 0).addr, (uintptr_t)addr);
+	assert_int_equal(pinion_pci_attr_u64(&bdf, "vendor", &vendor), 0);
+	hw_identify(regs, addr, (uintptr_t)addr, (uint16_t)vendor);
+	assert_int_equal(pinion_domain_audit(domain, NULL), 0);
+	assert_int_equal(pinion_domain_destroy(domain), 0);
+	pinion_pool_destroy(pool);
+}
+
+/* The pool, mapped again where the kernel's own reserved window is in the way. */
+static void identity_in_a_reserved_window_names_it(void **state)
+{
+	struct pinion_domain_config config = {c, PINION_IOVA_IDENTITY, 0};
+	struct pinion_pool *pool = make_pool();
+	struct pinion_domain *domain = NULL;
+	void *was = pool->memory[0].addr;
+	/* On x86 interrupts are at 0xfee00000: the segment's second page has that. */
+	void *window = mmap((void *)0xfec00000, pool->memory[0].len, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_FIXED_NOREPLACE, pool->memory[0].fd, 0);
+
+	(void)state;
+	assert_ptr_equal(window, (void *)0xfec00000);
+	pool->memory[0].addr = window;
+	assert_int_equal(pinion_domain_create_iova(pool, &config, &domain), -ERANGE);
+	assert_non_null(strstr(pinion_error_text(), "segment 0 lies at 0xfec00000 to 0xfeffffff"));
+	assert_non_null(strstr(pinion_error_text(), "0xfee00000 to 0xfeefffff are reserved"));
+	pool->memory[0].addr = was;
+	assert_int_equal(munmap(window, pool->memory[0].len), 0);
+	pinion_pool_destroy(pool);
+}
+
+static void identity_where_something_is_mapped_is_eexist(void **state)
+{
+	struct pinion_domain_config identity = {c, PINION_IOVA_IDENTITY, 0};
+	struct pinion_pool *pool = make_pool();
+	struct pinion_domain *domain = NULL, *first;
+	uint64_t low, high;
+	void *was = pool->memory[0].addr, *there;
+
+	(void)state;
+	first = make_iova(pool, &(struct pinion_domain_config){.container = c, .base = 1u << 30});
+	span(pool, first, &low, &high);
+	there = mmap((void *)low, pool->memory[0].len, PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_FIXED_NOREPLACE, pool->memory[0].fd, 0);
+	assert_ptr_equal(there, (void *)low);
+	pool->memory[0].addr = there;
+	assert_int_equal(pinion_domain_create_iova(pool, &identity, &domain), -EEXIST);
+	assert_non_null(strstr(pinion_error_text(), "0x40000000 to 0x403fffff is mapped in this"));
+	pool->memory[0].addr = was;
+	assert_int_equal(munmap(there, pool->memory[0].len), 0);
+	assert_int_equal(pinion_domain_destroy(first), 0);
+	pinion_pool_destroy(pool);
+}
+
+static void a_policy_that_is_none_is_einval(void **state)
+{
+	struct pinion_domain_config config = {c, (enum pinion_iova_policy)7, 0};
+	struct pinion_pool *pool = make_pool();
+	struct pinion_domain *domain = NULL;
+
+	(void)state;
+	assert_int_equal(pinion_domain_create_iova(pool, &config, &domain), -EINVAL);
+	pinion_pool_destroy(pool);
+}
+
+/* The limit is a container's from its beginning on: the device moves into another one. */
+static void reopen(const char *limit)
+{
+	assert_int_equal(pinion_vfio_region_unmap(regs, regs_len), 0);
+	assert_int_equal(pinion_vfio_device_close(d), 0);
+	assert_int_equal(pinion_vfio_group_close(g), 0);
+	assert_int_equal(pinion_vfio_container_close(c), 0);
+	assert_int_equal(hw_put(ENTRY_LIMIT, limit), 0);
+	assert_int_equal(open_vfio(), 0);
+}
+
+static void too_few_map_entries_are_enospc_before_anything_is_mapped(void **state)
+{
+	struct pinion_pool *pool = make_pool(), *little = NULL;
+	struct pinion_pool_config config = two_nodes();
+	struct pinion_domain *domain = NULL;
+
+	(void)state;
+	config.nr_segments = 1;
+	config.segment[0].len = HW_HUGE;
+	assert_int_equal(pinion_pool_create(&config, &little), 0);
+	reopen("1\n");
+	assert_int_equal(pinion_domain_create_vfio(pool, c, &domain), -ENOSPC);
+	assert_non_null(strstr(pinion_error_text(), "1 map entries left and 2 segments"));
+	/* The one entry was not used up; then it is, and the kernel has the last word. */
+	assert_int_equal(pinion_domain_create_vfio(little, c, &domain), 0);
+	assert_int_equal(pinion_domain_create_vfio(pool, c, &(struct pinion_domain *){NULL}),
+			 -ENOSPC);
+	assert_int_equal(pinion_domain_destroy(domain), 0);
+	reopen("65535\n");
+	pinion_pool_destroy(little);
+	pinion_pool_destroy(pool);
+}
+
+/* Growth, back, and the audit. */
+
+/* A segment that this process does not have is one that it has not mapped. */
+static void a_domain_follows_the_pool(void **state)
+{
+	struct pinion_pool *pool = make_pool();
+	struct pinion_domain *domain = NULL;
+	void *addr = pool->memory[1].addr;
+	uint64_t vendor = 0, of_0, of_1;
+	int err;
+
+	(void)state;
+	pool->memory[1].addr = NULL;
+	assert_int_equal(make_domain(pool, &domain), 0);
+	assert_true(pinion_buffer_bus(domain, first_of(pool, 1), 0) & PINION_BUS_UNKNOWN);
+	of_0 = pinion_buffer_bus(domain, first_of(pool, 0), 0);
+	pool->memory[1].addr = addr;
+	assert_int_equal(pinion_domain_update(domain), 1);
+	assert_int_equal(pinion_pci_attr_u64(&bdf, "vendor", &vendor), 0);
+	of_1 = pinion_buffer_bus(domain, first_of(pool, 1), 0);
+	hw_identify(regs, addr, of_1, (uint16_t)vendor);
+	/* And gone: its address is nobody's, and through the IOMMU nothing is mapped there. */
+	pool->memory[1].addr = NULL;
+	assert_int_equal(pinion_domain_update(domain), 1);
+	assert_true(pinion_buffer_bus(domain, first_of(pool, 1), 0) & PINION_BUS_UNKNOWN);
+	assert_int_equal(pinion_buffer_bus(domain, first_of(pool, 0), 0), of_0);
+	if (by_vfio) {
+		err = pinion_vfio_dma_map(c, addr, of_1, HW_HUGE);
+		assert_int_equal(err, 0);
+		assert_int_equal(pinion_vfio_dma_unmap(c, of_1, HW_HUGE), 0);
+	}
+	pool->memory[1].addr = addr;
+	assert_int_equal(pinion_domain_destroy(domain), 0);
+	pinion_pool_destroy(pool);
+}
+
+static void every_iova_leads_back_to_its_buffer(void **state)
+{
+	struct pinion_pool *pool = make_pool();
+	struct pinion_domain *domain = NULL;
+	uint32_t id = 0, off = 0;
+	uint64_t low, high;
+
+	(void)state;
+	assert_int_equal(make_domain(pool, &domain), 0);
+	for (uint32_t s = 0; s < 2; s++)
+		for (uint32_t i = 0; i < pool->segment[s].nr; i++) {
+			struct pinion_buffer buffer = first_of(pool, s);
+
+			buffer.bits += i;
+			assert_int_equal(pinion_domain_find(domain,
+							    pinion_buffer_bus(domain, buffer, 99),
+							    &id, &off), 0);
+			assert_int_equal(id, pinion_buffer_id(buffer));
+			assert_int_equal(off, 99);
+		}
+	span(pool, domain, &low, &high);
+	assert_int_equal(pinion_domain_find(domain, low - 1, &id, &off), -ENOENT);
+	assert_int_equal(pinion_domain_find(domain, high + 1, &id, &off), -ENOENT);
+	assert_int_equal(pinion_domain_destroy(domain), 0);
+	pinion_pool_destroy(pool);
+}
+
+static void an_audit_sees_what_is_no_longer_mapped(void **state)
+{
+	struct pinion_domain_move move = {0, 0, 0, 0};
+	struct pinion_pool *pool = make_pool();
+	struct pinion_domain *domain = NULL;
+	uint64_t iova;
+
+	(void)state;
+	assert_int_equal(make_domain(pool, &domain), 0);
+	assert_int_equal(pinion_domain_audit(domain, &move), 0);
+	iova = pinion_buffer_bus(domain, first_of(pool, 1), 0);
+	assert_int_equal(pinion_vfio_dma_unmap(c, iova, pool->memory[1].len), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(pinion_domain_audit(domain, &move), -ESTALE);
+		assert_non_null(strstr(pinion_error_text(), "segment 1: nothing is mapped"));
+		assert_int_equal(move.segment, 1);
+		assert_int_equal(move.was, iova);
+		assert_int_equal(move.is, 0);
+	}
+	assert_int_equal(pinion_domain_destroy(domain), -EIO);
+	pinion_pool_destroy(pool);
+}
+
+static void an_audit_sees_a_punched_page(void **state)
+{
+	struct pinion_domain_move move = {9, 0, 0, 0};
+	struct pinion_pool *pool = make_pool();
+	struct pinion_domain *domain = NULL;
+
+	(void)state;
+	assert_int_equal(make_domain(pool, &domain), 0);
+	assert_int_equal(madvise((char *)pool->memory[1].addr + HW_HUGE, HW_HUGE, MADV_REMOVE), 0);
+	assert_int_equal(pinion_domain_audit(domain, &move), -ESTALE);
+	assert_int_equal(move.segment, 1);
+	assert_int_equal(pinion_domain_destroy(domain), 0);
+	pinion_pool_destroy(pool);
+}
+
+/* Pins. */
+
+static uint64_t phys_of(void *addr)
+{
+	uint64_t phys = 0;
+	int pagemap = -1;
+
+	assert_int_equal(pinion_hostmem_pagemap_open(&pagemap), 0);
+	assert_int_equal(pinion_hostmem_phys(pagemap, addr, HW_HUGE, &phys, 1), 0);
+	close(pagemap);
+	return phys;
+}
+
+static void ask_for_move_pages(void *addr)
+{
+	int node = -1, to, status = 0;
+
+	assert_int_equal(pinion_hostmem_node(addr, HW_HUGE, &node, 1), 0);
+	to = !node;
+	/* MPOL_MF_MOVE_ALL of <linux/mempolicy.h>. What comes of it is looked at, not believed. */
+	(void)syscall(SYS_move_pages, 0, 1ul, &addr, &to, &status, 4);
+}
+
+static void ask_for_soft_offline(void *addr)
+{
+	(void)madvise(addr, 4096, MADV_SOFT_OFFLINE);
+}
+
+static void ask_for_compaction(void *addr)
+{
+	(void)addr;
+	assert_int_equal(hw_put("/proc/sys/vm/compact_memory", "1\n"), 0);
+}
+
+/*
+ * All that makes the kernel move pages is done to pages of two pools, one of them with a domain.
+ * move_pages() and soft-offlining do move hugepages; that compaction does is not promised.
+ */
+static void a_pinned_page_stays_where_another_moves(void **state)
+{
+	static const struct {
+		void (*ask)(void *addr);
+		bool moves; /* what is not pinned, for certain */
+	} way[] = {{ask_for_move_pages, true}, {ask_for_compaction, false},
+		   {ask_for_soft_offline, true}};
+	struct pinion_pool_config config = two_nodes();
+
+	(void)state;
+	config.segment[0].len = config.segment[1].len = HW_HUGE;
+	for (size_t i = 0; i < sizeof(way) / sizeof(way[0]); i++) {
+		struct pinion_pool *pinned = NULL, *loose = NULL;
+		struct pinion_domain *domain = NULL;
+		uint64_t was, loose_was;
+
+		assert_int_equal(pinion_pool_create(&config, &pinned), 0);
+		assert_int_equal(pinion_pool_create(&config, &loose), 0);
+		assert_int_equal(make_domain(pinned, &domain), 0);
+		was = phys_of(pinned->memory[0].addr);
+		loose_was = phys_of(loose->memory[0].addr);
+		way[i].ask(loose->memory[0].addr);
+		way[i].ask(pinned->memory[0].addr);
+		if (way[i].moves)
+			assert_int_not_equal(phys_of(loose->memory[0].addr), loose_was);
+		assert_int_equal(phys_of(pinned->memory[0].addr), was);
+		assert_int_equal(pinion_domain_audit(domain, NULL), 0);
+		assert_int_equal(pinion_domain_destroy(domain), 0);
+		/* It was the pin that held it: without, the same page moves. */
+		way[i].ask(pinned->memory[0].addr);
+		if (way[i].moves)
+			assert_int_not_equal(phys_of(pinned->memory[0].addr), was);
+		pinion_pool_destroy(loose);
+		pinion_pool_destroy(pinned);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest vfio[] = {
@@ -360,10 +722,25 @@ int main(int argc, char **argv)
 		support_test(two_pools_in_one_container_do_not_overlap),
 		support_test(memlock_too_small_is_enomem_with_the_limit),
 		support_test(a_container_without_group_is_an_error),
+		support_test(linear_addresses_start_at_the_base),
+		support_test(a_segment_is_aligned_to_its_buffers),
+		support_test(identity_is_the_address_here_or_a_refusal_that_says_why),
+		support_test(identity_in_a_reserved_window_names_it),
+		support_test(identity_where_something_is_mapped_is_eexist),
+		support_test(a_policy_that_is_none_is_einval),
+		support_test(too_few_map_entries_are_enospc_before_anything_is_mapped),
+		support_test(a_domain_follows_the_pool),
+		support_test(every_iova_leads_back_to_its_buffer),
+		support_test(an_audit_sees_what_is_no_longer_mapped),
+		support_test(an_audit_sees_a_punched_page),
+		support_test(a_pinned_page_stays_where_another_moves),
 	};
 	const struct CMUnitTest phys[] = {
 		support_test(the_device_writes_where_the_table_says),
 		support_test(without_privilege_there_is_no_physical_address),
+		support_test(a_domain_follows_the_pool),
+		support_test(an_audit_sees_a_punched_page),
+		support_test(a_pinned_page_stays_where_another_moves),
 	};
 	int status;
 

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef PINION_NAMED_H
+#define PINION_NAMED_H
+
+/*
+ * Named pools: pools that outlive all their processes, as files on a hugetlbfs mount.
+ *
+ *     the first keeper                            a later one
+ *     ----------------                            -----------
+ *     config.path = "/dev/hugepages/capture";
+ *     pinion_pool_create(&config, &pool);
+ *       ... killed, or pinion_pool_destroy()      pinion_pool_adopt("/dev/hugepages/capture", ...)
+ *                                                   ... pool and data are there, all is repaired
+ *                                                 pinion_pool_unlink("/dev/hugepages/capture")
+ *
+ * PATH becomes a directory with one file for the control area and one for each segment. All
+ * segments have the page size of the mount; others are made by
+ * mount -t hugetlbfs -o pagesize=1G none DIR
+ * Members get the files from the keeper, as those of any pool.
+ *
+ * Trust: files on hugetlbfs cannot be sealed. Whoever may open them can shorten them under the
+ * others, who die of SIGBUS then. So they are for processes of one user, or of one group where
+ * config.mode says so; files of other users are refused by all sides.
+ *
+ * One keeper at a time: the keeper's process holds a lock for as long as it has the pool.
+ * Death: whatever is killed at whatever moment, adopt or unlink works afterwards.
+ */
+
+#include <pinion/pool.h>
+
+/* What a process that takes a pool over finds. */
+struct pinion_adoption {
+	uint32_t dead;   /* members whose process is gone */
+	uint32_t living; /* members whose process is not */
+	struct pinion_recovery recovery;
+};
+
+/*
+ * pinion_pool_adopt() - take over a named pool that no keeper has.
+ *
+ * Checks the layout's stamp and each file, as attaching does, and gives the caller a member number.
+ * If no member lives, all that the dead held is recovered and their numbers are released. If some
+ * live, what the dead published to them may be in transit, which this call cannot know: it recovers
+ * nothing, and the caller does, with pinion_pool_recover() for each of the dead.
+ *
+ * -ENOENT  there is no such pool
+ * -EBUSY   its keeper lives
+ * -EPROTO  of another layout, or killed while it was made: pinion_pool_unlink() it
+ * -EPERM   files of another user, or that others may write
+ * -EINVAL  PATH is not on a hugetlbfs mount, or a file does not fit the control area
+ * -EAGAIN  all member numbers are those of living processes
+ */
+int pinion_pool_adopt(const char *path, struct pinion_pool **pool,
+		      struct pinion_adoption *adoption);
+
+/*
+ * pinion_pool_unlink() - remove a named pool: its pages are free once nobody has it mapped.
+ *
+ * -ENOENT  there is no such pool
+ * -EBUSY   its keeper lives: end that, or have it call pinion_pool_destroy() first
+ * -ENOTEMPTY  something that is not of the pool lies in the directory, and was left there
+ */
+int pinion_pool_unlink(const char *path);
+
+#endif

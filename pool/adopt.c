@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <pinion/named.h>
+
+#include "attach.h"
+#include "fail.h"
+#include "member.h"
+#include "named.h"
+#include "pool.h"
+#include "process.h"
+#include "slot.h"
+
+/*
+ * Taking over a named pool. The files were written by processes of ours that may have been killed
+ * anywhere; they are checked as those of a stranger are, and then recovered.
+ */
+
+static int map_control(struct pinion_pool *pool)
+{
+	size_t len;
+	int fd, err = named_open(pool->named, NAMED_CONTROL, &fd, &len);
+
+	if (err == -ENOENT)
+		return pinion_fail(-EPROTO, "%s: no control area: its maker was killed before it "
+				   "was done; remove it with pinion_pool_unlink()",
+				   pool->named->path);
+	if (err)
+		return err;
+	err = attach_control(pool, fd, len, pool->named->page_size);
+	if (err)
+		(void)close(fd);
+	return err;
+}
+
+/* A slot without a segment has no file either: a keeper killed while it added or took one away may
+ * have left it, with its pages, and in the way of the next. */
+static int map_slot(struct pinion_pool *pool, uint32_t slot)
+{
+	char what[NAMED_WHAT_MAX];
+	size_t len;
+	int fd, err = slot_copy(pool, slot);
+
+	if (err)
+		return err;
+	if (!pool_has_segment(pool, slot)) {
+		named_drop_segment(pool->named, slot);
+		return 0;
+	}
+	named_segment(slot, what);
+	err = named_open(pool->named, what, &fd, &len);
+	if (err)
+		return err;
+	err = slot_map(pool, slot, fd);
+	if (err)
+		(void)close(fd);
+	return err;
+}
+
+/* Without a number as yet: recovery needs none, and gives numbers back. */
+static int map_all(struct pinion_pool *pool)
+{
+	int err = map_control(pool);
+
+	if (err)
+		return err;
+	pool_open_view(pool, pool->geometry.nr_members);
+	for (uint32_t i = 0; !err && i < pool->geometry.nr_segments; i++)
+		err = map_slot(pool, i);
+	return err;
+}
+
+static bool is_free(const struct pinion_pool *pool, uint32_t member)
+{
+	return atomic_load_explicit(&pool->members[member].state, memory_order_relaxed) ==
+	       MEMBER_FREE;
+}
+
+static bool lives(const struct pinion_pool *pool, uint32_t member)
+{
+	const struct control_member *slot = &pool->members[member];
+
+	return atomic_load_explicit(&slot->state, memory_order_relaxed) == MEMBER_LIVE &&
+	       process_lives(atomic_load_explicit(&slot->pid, memory_order_relaxed),
+			     atomic_load_explicit(&slot->started, memory_order_relaxed));
+}
+
+static void count_members(const struct pinion_pool *pool, struct pinion_adoption *adoption)
+{
+	for (uint32_t i = 0; i < pool->geometry.nr_members; i++) {
+		if (is_free(pool, i))
+			continue;
+		if (lives(pool, i))
+			adoption->living++;
+		else
+			adoption->dead++;
+	}
+}
+
+/* Each is released at once: nothing can be in transit when nobody lives. */
+static int repair(struct pinion_pool *pool, struct pinion_recovery *report)
+{
+	for (uint32_t i = 0; i < pool->geometry.nr_members; i++) {
+		struct pinion_recovery this;
+		int err;
+
+		if (is_free(pool, i))
+			continue;
+		err = pinion_pool_release(pool, i, &this);
+		if (err)
+			return err;
+		report->returned += this.returned;
+		report->magazines += this.magazines;
+	}
+	return 0;
+}
+
+static int take_number(struct pinion_pool *pool)
+{
+	uint32_t member;
+	int err;
+
+	slot_take_over(pool);
+	err = pinion_pool_admit(pool, getpid(), &member);
+	if (err)
+		return err;
+	pool->keeper = true;
+	pool_open_view(pool, member);
+	slot_acknowledge(pool, atomic_load_explicit(&pool->epoch, memory_order_relaxed));
+	return 0;
+}
+
+static int adopt(struct pinion_pool *pool, const char *path, struct pinion_adoption *adoption)
+{
+	int err = named_lookup(path, &pool->named);
+
+	if (!err)
+		err = named_lock(pool->named);
+	if (!err)
+		err = map_all(pool);
+	if (err)
+		return err;
+	count_members(pool, adoption);
+	if (!adoption->living)
+		err = repair(pool, &adoption->recovery);
+	return err ? err : take_number(pool);
+}
+
+int pinion_pool_adopt(const char *path, struct pinion_pool **out,
+		      struct pinion_adoption *report)
+{
+	KEEP_ERRNO;
+	struct pinion_adoption adoption = {0};
+	struct pinion_pool *pool = pool_new();
+	int err;
+
+	if (!pool)
+		return pinion_fail(-ENOMEM, "no memory for a pool's private part");
+	err = adopt(pool, path, &adoption);
+	if (err) {
+		pool_discard(pool);
+		return err;
+	}
+	if (report)
+		*report = adoption;
+	*out = pool;
+	return 0;
+}
+
+int pinion_pool_unlink(const char *path)
+{
+	KEEP_ERRNO;
+	struct named *named;
+	int err = named_lookup(path, &named);
+
+	if (err)
+		return err;
+	err = named_lock(named);
+	if (!err)
+		err = named_unlink(named);
+	named_close(named);
+	return err;
+}

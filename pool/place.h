@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef POOL_PLACE_H
+#define POOL_PLACE_H
+
+/*
+ * Where pages are: bound before the first touch, verified after, and what to say when there are
+ * too few. A policy only asks; what counts is what the kernel tells of each page afterwards.
+ */
+
+#include <pinion/hostmem.h>
+
+#include "segment.h"
+
+/* Pages of @memory come from the node of the configuration, from nowhere else. 0 or -errno. */
+int place_bind(const struct segment_order *order);
+
+/*
+ * Every page of the size and on the node that was asked for; sets order->node.
+ * -EXDEV  one is not; the sentence says which
+ */
+int place_verify(struct segment_order *order);
+
+/*
+ * The sentence for @err: pages like those of order[failed] are not to be had. It names the node
+ * that has too few. pre: what the orders had got is free again, so it is counted with the rest.
+ */
+int place_too_few(const struct segment_order *order, uint32_t nr, uint32_t failed, int err);
+
+#endif

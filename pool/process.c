@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "process.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What proc_stat(5) says of a process. */
+struct status {
+	char state;       /* of its first thread */
+	long nr_threads;  /* field 20; of a zombie, itself included, 1 */
+	uint64_t started; /* field 22 */
+};
+
+/* From behind the command's name, which may hold anything. */
+static bool read_stat(pid_t pid, struct status *status)
+{
+	char path[32], line[512], *at;
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	at = fgets(line, sizeof(line), file);
+	(void)fclose(file);
+	at = at ? strrchr(line, ')') : NULL;
+	return at && sscanf(at + 1,
+			    " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
+			    "%ld %*d %" SCNu64, &status->state, &status->nr_threads,
+			    &status->started) == 3;
+}
+
+uint64_t process_started(pid_t pid)
+{
+	struct status status;
+
+	return read_stat(pid, &status) ? status.started : 0;
+}
+
+/* A first thread that ended before the others shows as a zombie, and they still work. */
+static bool is_zombie(const struct status *status)
+{
+	return (status->state == 'Z' || status->state == 'X') && status->nr_threads <= 1;
+}
+
+bool process_lives(pid_t pid, uint64_t started)
+{
+	struct status now;
+
+	if (pid <= 0)
+		return false;
+	if (!read_stat(pid, &now))
+		return !kill(pid, 0) || errno != ESRCH;
+	return !is_zombie(&now) && (!started || now.started == started);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "rank.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <pinion/pci.h>
+
+#include "fail.h"
+
+static int node_of_device(const char *name, int *node)
+{
+	struct pinion_pci_bdf bdf;
+	int err = pinion_pci_bdf_parse(name, &bdf);
+
+	if (err)
+		return pinion_fail(-EINVAL, "\"%s\" is no PCI address such as 0000:41:00.0", name);
+	err = pinion_pci_numa_node(&bdf, node);
+	if (err)
+		return pinion_fail(err == -ENOENT ? -ENODEV : err,
+				   "%s: cannot tell its NUMA node: %s", name, strerror(-err));
+	return 0;
+}
+
+int rank_understand(const struct pinion_cache_config *config, struct rank_wish *wish)
+{
+	int err, near = config->node;
+
+	*wish = (struct rank_wish){
+		.buffer_size = config->buffer_size, .node = config->node, .flags = config->flags};
+	if (config->flags & ~(PINION_CACHE_PREFERRED | PINION_CACHE_INTERLEAVE))
+		return pinion_fail(-EINVAL, "unknown flags of a cache: %#x", config->flags);
+	if (config->device && config->node != PINION_NODE_ANY)
+		return pinion_fail(-EINVAL, "a cache is for node %d or for device %s, not for both",
+				   config->node, config->device);
+	if (config->device) {
+		err = node_of_device(config->device, &near);
+		if (err)
+			return err;
+	}
+	near_look(&wish->near, near);
+	return 0;
+}
+
+/* Smaller is better; -1: does not serve at all. */
+static int rank(const struct control_segment *segment, const struct rank_wish *wish)
+{
+	int far = near_distance(&wish->near, segment->node);
+
+	if ((size_t)1 << segment->buffer_shift < wish->buffer_size)
+		return -1;
+	if (wish->node != PINION_NODE_ANY && segment->node != wish->node &&
+	    !(wish->flags & PINION_CACHE_PREFERRED))
+		return -1;
+	if (wish->flags & PINION_CACHE_INTERLEAVE)
+		far = 0;
+	return far | segment->buffer_shift << 8; /* a distance is at most 255 */
+}
+
+struct candidate {
+	int rank;
+	uint8_t slot;
+};
+
+/* Equal ones by slot: two looks at the same pool give the same order. */
+static int compare(const void *a, const void *b)
+{
+	const struct candidate *x = a, *y = b;
+
+	return x->rank != y->rank ? x->rank - y->rank : x->slot - y->slot;
+}
+
+void rank_segments(const struct pinion_pool *pool, const struct rank_wish *wish,
+		   struct rank_order *order)
+{
+	struct candidate candidate[PINION_SEGMENT_MAX];
+	uint32_t nr = 0;
+
+	for (uint32_t s = 0; s < pool->geometry.nr_segments; s++) {
+		if (slot_state_of(pool->state[s]) != SLOT_LIVE || !pool->memory[s].addr)
+			continue;
+		candidate[nr] = (struct candidate){rank(&pool->segment[s], wish), (uint8_t)s};
+		nr += candidate[nr].rank >= 0;
+	}
+	qsort(candidate, nr, sizeof(*candidate), compare);
+	order->nr = 0;
+	for (uint32_t i = 0; i < nr; i++)
+		if (wish->flags & PINION_CACHE_PREFERRED || candidate[i].rank == candidate[0].rank)
+			order->slot[order->nr++] = candidate[i].slot;
+}

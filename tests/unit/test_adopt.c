@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Taking over a named pool: whatever its keeper was doing when it was killed, the next one finds
+ * a pool that is whole. Keepers are children of the test, which end without a word.
+ */
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/mount.h>
+
+#include <pinion/named.h>
+
+#include "huge_support.h"
+
+#include "make.h"
+#include "named.h"
+#include "process.h"
+
+static char root[SUPPORT_PATH_LEN]; /* a hugetlbfs of this process's own mount namespace */
+static char path[2 * SUPPORT_PATH_LEN];
+
+static struct pinion_segment_config huge_segment(size_t size)
+{
+	return (struct pinion_segment_config){HUGE, size, HUGE, PINION_NODE_ANY};
+}
+
+static struct pinion_pool *make(uint32_t nr_segments)
+{
+	struct pinion_pool_config config = {
+		.path = path, .nr_segments = nr_segments, .max_segments = 2, .nr_members = 4};
+
+	for (uint32_t i = 0; i < nr_segments; i++)
+		config.segment[i] = huge_segment(4096);
+	return pool_make_from(&config);
+}
+
+static struct pinion_pool *adopt(struct pinion_adoption *adoption)
+{
+	struct pinion_pool *pool = NULL;
+	const int err = pinion_pool_adopt(path, &pool, adoption);
+
+	if (err)
+		print_message("# %s\n", pinion_error_text());
+	assert_int_equal(err, 0);
+	return pool;
+}
+
+static void end(struct pinion_pool *pool)
+{
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+	assert_int_equal(pinion_pool_unlink(path), 0);
+}
+
+/* Children: a keeper that is gone when its function returns. */
+
+static int hold_some(void *arg)
+{
+	struct pinion_pool *pool = make(2);
+	struct pinion_cache *cache = cache_make(pool, 4096);
+	struct pinion_buffer buffer[100];
+
+	(void)arg;
+	take(cache, buffer, 100);
+	give(cache, buffer, 30);
+	return 0;
+}
+
+static void what_a_killed_keeper_held_comes_back(void **state)
+{
+	struct pinion_adoption adoption = {0};
+	struct pinion_pool *pool;
+
+	(void)state;
+	assert_int_equal(support_child(hold_some, NULL), 0);
+	pool = adopt(&adoption);
+	assert_int_equal(adoption.dead, 1);
+	assert_int_equal(adoption.living, 0);
+	assert_int_equal(adoption.recovery.returned, 70);
+	assert_pool_whole(pool);
+	end(pool);
+}
+
+/* As far as grow() comes before it publishes the slot. */
+static int grow_half(void *arg)
+{
+	struct pinion_pool *pool = make(1);
+	const struct pinion_segment_config config = huge_segment(4096);
+	const struct make_order order = {
+		.config = &config, .first = 1, .nr = 1, .name = "test", .named = pool->named};
+	struct made made;
+
+	if (make_segments(0, &order, &made))
+		return 1;
+	if (*(const bool *)arg) {
+		pool_lock(pool);
+		return make_place(pool, 1, &made) ? 1 : 0;
+	}
+	return 0;
+}
+
+static void grow_again(void)
+{
+	const struct pinion_segment_config config = huge_segment(4096);
+	struct pinion_pool *pool = adopt(NULL);
+	uint32_t slot = 77;
+	int err;
+
+	assert_int_equal(access(support_path(path, "1"), F_OK), -1);
+	assert_pool_whole(pool);
+	err = pinion_pool_grow(pool, &config, &slot);
+	if (err)
+		print_message("# %s\n", pinion_error_text());
+	assert_int_equal(err, 0);
+	assert_int_equal(slot, 1);
+	assert_int_equal(pool_total(pool), 2 * HUGE / 4096);
+	assert_pool_whole(pool);
+	end(pool);
+}
+
+static void a_keeper_killed_while_it_grows_leaves_nothing_in_the_way(void **state)
+{
+	(void)state;
+	for (int placed = 0; placed < 2; placed++) {
+		bool arg = placed;
+
+		assert_int_equal(support_child(grow_half, &arg), 0);
+		grow_again();
+	}
+}
+
+/* As far as retire() comes before it gives the memory back. */
+static int retire_half(void *arg)
+{
+	struct pinion_pool *pool = make(2);
+	const struct depot_range range = depot_range(pool, 1);
+
+	(void)arg;
+	pool_lock(pool);
+	make_publish(pool, 1, SLOT_RETIRING);
+	depot_seize(pool, &range);
+	make_publish(pool, 1, SLOT_GONE);
+	return 0;
+}
+
+static void a_keeper_killed_while_it_retires_leaves_nothing_in_the_way(void **state)
+{
+	(void)state;
+	assert_int_equal(support_child(retire_half, NULL), 0);
+	grow_again();
+}
+
+static void *wait_for_a_word(void *arg)
+{
+	char word;
+
+	_exit(read(*(const int *)arg, &word, 1) == 1 ? 0 : 1);
+}
+
+/* A child whose first thread is gone; the other ends with the first byte that comes. */
+static pid_t headless(int way[2])
+{
+	pthread_t thread;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (pthread_create(&thread, NULL, wait_for_a_word, &way[0]))
+			_exit(2);
+		pthread_exit(NULL);
+	}
+	return pid;
+}
+
+/* As proc_stat(5) shows it, field 3. */
+static char state_of(pid_t pid)
+{
+	char name[64], state = 0;
+	FILE *file;
+
+	(void)snprintf(name, sizeof(name), "/proc/%d/stat", (int)pid);
+	file = fopen(name, "re");
+	assert_non_null(file);
+	(void)!fscanf(file, "%*d %*s %c", &state);
+	fclose(file);
+	return state;
+}
+
+static void a_process_without_its_first_thread_lives(void **state)
+{
+	int way[2], status = -1;
+	uint64_t started;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(way), 0);
+	pid = headless(way);
+	started = process_started(pid);
+	while (state_of(pid) != 'Z')
+		usleep(1000);
+	assert_true(process_lives(pid, started));
+	assert_int_equal(write(way[1], "", 1), 1);
+	/* Dead, but not yet waited for. */
+	assert_int_equal(waitid(P_PID, (id_t)pid, &(siginfo_t){0}, WEXITED | WNOWAIT), 0);
+	assert_false(process_lives(pid, started));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_false(process_lives(pid, started));
+	close(way[0]);
+	close(way[1]);
+}
+
+/* A mount of our own, which goes with this process however it ends. */
+static int mount_root(void)
+{
+	support_dir_create(root);
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		return -1;
+	(void)snprintf(path, sizeof(path), "%s/pool", root);
+	return mount("none", root, "hugetlbfs", 0, "pagesize=2M");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		huge_test(a_process_without_its_first_thread_lives),
+		huge_test(what_a_killed_keeper_held_comes_back),
+		huge_test(a_keeper_killed_while_it_grows_leaves_nothing_in_the_way),
+		huge_test(a_keeper_killed_while_it_retires_leaves_nothing_in_the_way),
+	};
+	int status;
+
+	if (huge_count().free - huge_count().promised < 8)
+		return support_skip("fewer than 8 hugepages of 2 MiB are free");
+	if (mount_root() == 0) {
+		status = cmocka_run_group_tests(tests, NULL, NULL);
+		umount(root);
+	} else {
+		status = support_skip("cannot mount hugetlbfs: needs root");
+	}
+	rmdir(root);
+	return status;
+}

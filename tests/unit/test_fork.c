@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A process with a pool forks: the child is no member, and cannot do what its parent's caches
+ * could; nor can it harm them. Each child here says by its exit status which step went wrong.
+ */
+
+#include "pool_support.h"
+
+#include "slot.h"
+
+#define HELD 100
+
+struct scene {
+	struct pinion_pool *pool;
+	struct pinion_cache *cache;
+	struct pinion_buffer held[HELD];
+	uint32_t child; /* admitted for it */
+};
+
+static struct scene scene_make(void)
+{
+	struct pinion_pool_config config = pool_config(512, BUFFER);
+	struct scene scene;
+
+	config.nr_caches = 3;
+	scene.pool = pool_make_from(&config);
+	scene.cache = cache_make(scene.pool, BUFFER);
+	take(scene.cache, scene.held, HELD);
+	assert_int_equal(pinion_pool_admit(scene.pool, getpid(), &scene.child), 0);
+	return scene;
+}
+
+/* The parent goes on as if nothing had been. */
+static void scene_end(struct scene *scene)
+{
+	struct pinion_buffer more[412], none;
+
+	assert_int_equal(pinion_pool_held(scene->pool, 0), HELD);
+	assert_int_equal(take_all(scene->cache, more, 412), 412);
+	assert_int_equal(pinion_buffer_alloc(scene->cache, &none), -ENOMEM);
+	give(scene->cache, more, 412);
+	give(scene->cache, scene->held, HELD);
+	assert_int_equal(pinion_cache_close(scene->cache), 0);
+	assert_pool_whole(scene->pool);
+	assert_int_equal(pinion_pool_destroy(scene->pool), 0);
+}
+
+#define STEP(nr, what) do { if (!(what)) return nr; } while (0)
+
+static int use_the_parents(void *arg)
+{
+	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
+	struct scene *scene = arg;
+	struct pinion_cache *cache = NULL;
+	struct pinion_buffer got[8];
+
+	for (int i = 0; i < 300; i++)
+		STEP(1, pinion_buffer_alloc(scene->cache, got) == -ECHILD);
+	STEP(2, pinion_buffer_alloc_bulk(scene->cache, got, 8) == -ECHILD);
+	for (int i = 0; i < HELD; i++)
+		STEP(3, pinion_buffer_free(scene->cache, scene->held[i]) == -ECHILD);
+	STEP(4, pinion_buffer_free_bulk(scene->cache, scene->held, HELD) == -ECHILD);
+	STEP(5, pinion_cache_flush(scene->cache) == -ECHILD);
+	STEP(6, pinion_cache_open(scene->pool, &any, &cache) == -ECHILD && cache == NULL);
+	STEP(7, strstr(pinion_error_text(), "pinion_pool_become") != NULL);
+	STEP(8, pinion_cache_close(scene->cache) == 0);
+	STEP(9, pinion_pool_destroy(scene->pool) == 0);
+	return 0;
+}
+
+static void the_parents_caches_are_echild_in_the_child(void **state)
+{
+	struct scene scene = scene_make();
+
+	(void)state;
+	assert_int_equal(support_child(use_the_parents, &scene), 0);
+	assert_int_equal(pool_free(scene.pool), 512 - HELD);
+	assert_pool_sound(scene.pool);
+	scene_end(&scene);
+}
+
+static int become_and_work(void *arg)
+{
+	struct scene *scene = arg;
+	struct pinion_cache *cache = NULL;
+	struct pinion_buffer got[200];
+	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
+
+	STEP(1, pinion_pool_become(scene->pool, scene->child) == 0);
+	STEP(2, pinion_pool_member(scene->pool) == scene->child);
+	/* What it inherited stays unusable, and gives back nothing. */
+	STEP(3, pinion_buffer_alloc(scene->cache, got) == -ECHILD);
+	STEP(4, pinion_cache_close(scene->cache) == 0);
+	STEP(5, pinion_cache_open(scene->pool, &any, &cache) == 0);
+	for (int i = 0; i < 200; i++) {
+		STEP(6, pinion_buffer_alloc(cache, &got[i]) == 0);
+		memset(pinion_buffer_addr(scene->pool, got[i]), 0x77, BUFFER);
+	}
+	STEP(7, pinion_pool_held(scene->pool, scene->child) == 200);
+	STEP(8, pinion_buffer_free(cache, scene->held[0]) == -EINVAL);
+	for (int i = 0; i < 50; i++)
+		STEP(9, pinion_buffer_free(cache, got[i]) == 0);
+	/* It dies with 150 held and a cache open. */
+	return 0;
+}
+
+static void a_child_that_becomes_a_member_works_and_is_recovered_alone(void **state)
+{
+	struct scene scene = scene_make();
+	struct pinion_recovery report = {0, 0, 0};
+
+	(void)state;
+	for (int i = 0; i < HELD; i++)
+		memset(pinion_buffer_addr(scene.pool, scene.held[i]), 0x11, BUFFER);
+	assert_int_equal(support_child(become_and_work, &scene), 0);
+	assert_int_equal(pinion_pool_held(scene.pool, scene.child), 150);
+	assert_pool_sound(scene.pool);
+	assert_int_equal(pinion_pool_recover(scene.pool, scene.child, NULL, 0, &report), 0);
+	assert_int_equal(report.returned, 150);
+	assert_int_equal(pinion_pool_release(scene.pool, scene.child, NULL), 0);
+	assert_int_equal(pool_free(scene.pool), 512 - HELD);
+	assert_pool_sound(scene.pool);
+	for (int i = 0; i < HELD; i++)
+		assert_int_equal(*(char *)pinion_buffer_addr(scene.pool, scene.held[i]), 0x11);
+	scene_end(&scene);
+}
+
+static int become_badly(void *arg)
+{
+	struct scene *scene = arg;
+	const uint32_t bad[] = {0, 2, 7, 8, UINT32_MAX};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		STEP(1, pinion_pool_become(scene->pool, bad[i]) == -EINVAL);
+	STEP(2, strstr(pinion_error_text(), "not admitted") != NULL);
+	STEP(3, pinion_pool_become(scene->pool, scene->child) == 0);
+	STEP(4, pinion_pool_become(scene->pool, scene->child) == -EINVAL);
+	return 0;
+}
+
+static void only_a_child_becomes_and_only_what_was_admitted(void **state)
+{
+	struct scene scene = scene_make();
+
+	(void)state;
+	assert_int_equal(pinion_pool_become(scene.pool, scene.child), -EINVAL);
+	assert_sentence("not inherited");
+	assert_int_equal(support_child(become_badly, &scene), 0);
+	scene_end(&scene);
+}
+
+/* A child of a child is a process of its own too. */
+static int become_and_fork(void *arg)
+{
+	struct scene *scene = arg;
+
+	STEP(1, pinion_pool_become(scene->pool, scene->child) == 0);
+	STEP(2, support_child(use_the_parents, scene) == 0);
+	return 0;
+}
+
+static void a_grandchild_is_no_member_either(void **state)
+{
+	struct scene scene = scene_make();
+
+	(void)state;
+	assert_int_equal(support_child(become_and_fork, &scene), 0);
+	scene_end(&scene);
+}
+
+static int keep_slots(void *arg)
+{
+	const struct pinion_segment_config one = segment_of(64, BUFFER);
+	struct scene *scene = arg;
+	uint32_t slot;
+
+	STEP(1, pinion_pool_become(scene->pool, scene->child) == 0);
+	STEP(2, pinion_pool_grow(scene->pool, &one, &slot) == -EPERM);
+	STEP(3, pinion_pool_retire(scene->pool, 0) == -EPERM);
+	return 0;
+}
+
+static void a_child_is_no_keeper(void **state)
+{
+	struct scene scene = scene_make();
+
+	(void)state;
+	assert_int_equal(support_child(keep_slots, &scene), 0);
+	scene_end(&scene);
+}
+
+/* A member's child that only looks must not say in its name that it has looked: the member may
+ * still have a segment mapped that is gone. */
+static int look_at_segments(void *arg)
+{
+	struct pinion_segment_stat stat;
+	struct pinion_pool *pool = arg;
+
+	for (uint32_t i = 0; i < pinion_pool_slots(pool); i++)
+		(void)pinion_pool_segment(pool, i, &stat);
+	return 0;
+}
+
+static void a_child_acknowledges_nothing_for_its_parent(void **state)
+{
+	const struct pinion_segment_config one = segment_of(64, BUFFER);
+	struct pinion_pool_config config = pool_config(64, BUFFER);
+	struct pinion_pool *pool, *peer;
+	uint32_t slot;
+
+	(void)state;
+	config.nr_segments = 2;
+	config.segment[1] = config.segment[0];
+	config.max_segments = 2;
+	pool = pool_make_from(&config);
+	peer = pool_join(pool);
+	assert_int_equal(pinion_pool_retire(pool, 1), 0);
+	assert_int_equal(support_child(look_at_segments, peer), 0);
+	assert_non_null(peer->memory[1].addr);
+	assert_int_equal(pinion_pool_grow(pool, &one, &slot), -ENOSPC);
+	assert_int_equal(pinion_pool_detach(peer), 0);
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
+/* Between the fork and becoming a member the slot is used again: nobody had to wait for a process
+ * that was none. What the child inherited is not what the slot has now. */
+static int become_late(struct pinion_pool *pool, uint32_t member, int wait_for)
+{
+	char go;
+
+	STEP(1, pool->memory[1].addr != NULL);
+	STEP(2, read(wait_for, &go, 1) == 1);
+	STEP(3, pinion_pool_become(pool, member) == 0);
+	STEP(4, pool->memory[1].addr == NULL);
+	STEP(5, !pinion_view_has(&pool->view, 1u << pool->view.segment_shift));
+	return 0;
+}
+
+static void who_becomes_late_has_no_segment_that_went(void **state)
+{
+	struct pinion_pool_config config = pool_config(64, BUFFER);
+	const struct pinion_segment_config one = config.segment[0];
+	struct pinion_pool *pool, *peer;
+	uint32_t child = 0, slot = 77;
+	int way[2], status = -1;
+	pid_t pid;
+
+	(void)state;
+	config.nr_segments = config.max_segments = 2;
+	config.segment[1] = one;
+	pool = pool_make_from(&config);
+	peer = pool_join(pool);
+	assert_int_equal(pipe(way), 0);
+	/* Its number is what it will be: the lowest that is free. */
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(become_late(peer, 2, way[0]));
+	assert_int_equal(pinion_pool_retire(pool, 1), 0);
+	assert_int_equal(pinion_pool_admit(pool, pid, &child), 0);
+	assert_int_equal(child, 2);
+	assert_true(slot_sync(peer));
+	assert_int_equal(pinion_pool_grow(pool, &one, &slot), 0);
+	assert_int_equal(slot, 1);
+	assert_int_equal(write(way[1], "", 1), 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	close(way[0]);
+	close(way[1]);
+	assert_int_equal(pinion_pool_detach(peer), 0);
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
+static int leave_all_open(void *arg)
+{
+	struct scene *scene = arg;
+
+	/* As a library would that knows nothing of the fork: close what there is, in any order. */
+	STEP(1, pinion_pool_become(scene->pool, scene->child) == 0);
+	STEP(2, pinion_cache_close(scene->cache) == 0);
+	STEP(3, pinion_pool_detach(scene->pool) == 0);
+	return 0;
+}
+
+static void many_children_give_nothing_back_twice(void **state)
+{
+	struct scene scene = scene_make();
+
+	(void)state;
+	for (int i = 0; i < 30; i++) {
+		assert_int_equal(
+			support_child(i % 2 ? use_the_parents : leave_all_open, &scene), 0);
+		assert_int_equal(pinion_pool_recover(scene.pool, scene.child, NULL, 0, NULL), 0);
+		assert_int_equal(pinion_pool_release(scene.pool, scene.child, NULL), 0);
+		assert_int_equal(pinion_pool_admit(scene.pool, getpid(), &scene.child), 0);
+		assert_int_equal(pool_free(scene.pool), 512 - HELD);
+		assert_pool_sound(scene.pool);
+	}
+	scene_end(&scene);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		pool_test(the_parents_caches_are_echild_in_the_child),
+		pool_test(a_child_that_becomes_a_member_works_and_is_recovered_alone),
+		pool_test(only_a_child_becomes_and_only_what_was_admitted),
+		pool_test(a_grandchild_is_no_member_either),
+		pool_test(a_child_is_no_keeper),
+		pool_test(a_child_acknowledges_nothing_for_its_parent),
+		pool_test(who_becomes_late_has_no_segment_that_went),
+		pool_test(many_children_give_nothing_back_twice),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
