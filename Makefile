@@ -4,10 +4,11 @@
 #   make           build (in build/)
 #   make demo      the main job, in a virtual machine; on this machine's drive: make demo BDF=0000:41:00.0
 #   make check     install what is missing, build, run every test
+#   make soak      a million random kills, about a quarter of an hour; fewer: make soak KILLS=100000
 #   make bench     measure; some only: make bench ONLY=ring_1,rtt_poll
 #   make install   headers, library, tools, man pages (DESTDIR=, PREFIX= as usual)
 
-.PHONY: all build demo check bench install clean
+.PHONY: all build demo check soak bench install clean
 all: build
 
 build:
@@ -18,6 +19,9 @@ demo:
 
 check:
 	@scripts/check
+
+soak:
+	@scripts/soak $(if $(KILLS),--kills '$(KILLS)')
 
 bench:
 	@scripts/bench $(if $(ONLY),--only '$(ONLY)')
