@@ -89,6 +89,12 @@ void bench_sample(struct bench *b, double value)
 	b->sample[b->nr++] = value;
 }
 
+void bench_figure(struct bench *b, double value)
+{
+	for (uint32_t i = 0; i <= WARM_UP; i++)
+		bench_sample(b, value);
+}
+
 static int ascending(const void *left, const void *right)
 {
 	double a = *(const double *)left, b = *(const double *)right;

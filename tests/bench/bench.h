@@ -40,7 +40,7 @@ struct bench;
 
 struct bench_case {
 	const char *bench, *impl;
-	const char *unit; /* of a sample: "ns" or "us" */
+	const char *unit; /* of a sample: "ns", "us", "ms" or "%" */
 	void (*run)(struct bench *b);
 	unsigned arg; /* what the run makes of it: a burst, say */
 };
@@ -64,6 +64,8 @@ int bench_main(int argc, char **argv, const struct bench_case *cases, size_t nr_
 bool bench_more(struct bench *b);
 /* The first few samples warm up and are forgotten. */
 void bench_sample(struct bench *b, double value);
+/* Instead of samples: what is the same each time, as a size is. */
+void bench_figure(struct bench *b, double value);
 
 uint64_t bench_now_ns(void); /* CLOCK_MONOTONIC */
 void bench_pin(int cpu);

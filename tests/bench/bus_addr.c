@@ -3,7 +3,7 @@
  * bus_addr: the bus address of a buffer, ids in random order; nanoseconds a look-up.
  *
  *     pinion   pinion_buffer_bus() in a domain of physical addresses (needs CAP_SYS_ADMIN)
- *     flat     an array with one address for each id: the limit
+ *     flat     an array with one address for each id
  *
  * 1,024 buffers, so that everything looked at lies in the first level cache (the flat array has
  * 8 KiB): the look-up is measured, not the cache. A flat array of a large pool would not fit.

@@ -20,7 +20,7 @@
 typedef struct pinion_desc item;
 
 struct link {
-	struct pinion_pool *pool; /* the leader's; the follower attaches its own */
+	struct pinion_pool *pool; /* the leader's; in the follower, once open, its own */
 	int ring[2];              /* from the leader, to the leader */
 	struct pinion_channel *channel;
 };
@@ -60,22 +60,30 @@ static inline void link_fill(struct pinion_pool *pool, uint32_t nr)
 		bench_die("the pool has %u buffers, not %u", total, nr);
 }
 
-static struct link *link_create(struct bench *b, uint32_t slots, uint32_t nr)
+/* Two rings between the members of @pool that will be. */
+static inline struct link *link_over(struct pinion_pool *pool, uint32_t slots)
 {
-	size_t len = ((size_t)nr * LINK_BUFFER + BENCH_HUGE - 1) & ~(BENCH_HUGE - 1);
 	struct link *link = calloc(1, sizeof(*link));
 
 	if (!link)
 		bench_die("no memory");
-	link->pool = bench_pool(b, len, LINK_BUFFER);
-	link_fill(link->pool, nr);
+	link->pool = pool;
 	bench_check(pinion_ring_create(slots, &link->ring[0]));
 	bench_check(pinion_ring_create(slots, &link->ring[1]));
 	return link;
 }
 
+static inline struct link *link_create(struct bench *b, uint32_t slots, uint32_t nr)
+{
+	size_t len = ((size_t)nr * LINK_BUFFER + BENCH_HUGE - 1) & ~(BENCH_HUGE - 1);
+	struct pinion_pool *pool = bench_pool(b, len, LINK_BUFFER);
+
+	link_fill(pool, nr);
+	return link_over(pool, slots);
+}
+
 /* The files came to us by fork; attach takes them over. */
-static void link_open_follower(struct link *link)
+static inline void link_open_follower(struct link *link)
 {
 	struct pinion_pool_fds fds;
 	struct pinion_pool *pool;
@@ -85,11 +93,12 @@ static void link_open_follower(struct link *link)
 	bench_check(pinion_pool_attach(&fds, self, &pool));
 	bench_check(pinion_channel_open(pool, link->ring[1], link->ring[0], leader,
 					&link->channel));
+	link->pool = pool;
 	pair_ready();
 }
 
 /* The follower's member number is never 0: that is the pool's maker, who leads. */
-static void link_open(struct link *link, bool leads)
+static inline void link_open(struct link *link, bool leads)
 {
 	uint32_t member;
 

@@ -3,13 +3,11 @@
  * DPDK's rte_mempool beside alloc_N and bus_addr: a cache of 512, as its documentation advises;
  * get and put in bulks of up to 32, as its users do. It copies pointers and records no owner.
  */
-#include <rte_eal.h>
 #include <rte_lcore.h>
 #include <rte_mempool.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "bench.h"
+#include "eal.h"
 #include "random.h"
 
 #define OBJECT_SIZE 4096u
@@ -18,29 +16,13 @@
 #define BURST_MAX 256u
 #define BULK_MAX 32u
 #define PAIRS 65536u /* of a block */
-
-/*
- * The environment on our one core, alone, without devices, leaving no files. Without hugepages it
- * cannot be told --in-memory, and then --no-shconf means the same.
- */
-static void start_eal(const struct bench *b)
-{
-	char core[16];
-	char *args[] = {"bench", "-l", core, "--no-pci", "--no-telemetry", "--log-level=error",
-			"--iova-mode=va", "-m", "64", b->huge ? "--in-memory" : "--no-shconf",
-			"--no-huge"};
-	int nr = sizeof(args) / sizeof(*args);
-
-	(void)snprintf(core, sizeof(core), "%d", b->cpu[0]);
-	if (rte_eal_init(b->huge ? nr - 1 : nr, args) < 0)
-		bench_die("DPDK's environment does not start");
-}
+#define MIB 64u      /* of memory for the environment */
 
 static struct rte_mempool *open_pool(const struct bench *b)
 {
 	struct rte_mempool *pool;
 
-	start_eal(b);
+	eal_start(b, MIB);
 	pool = rte_mempool_create("bench", OBJECTS, OBJECT_SIZE, CACHE, 0, NULL, NULL, NULL, NULL,
 				  (int)rte_socket_id(), 0);
 	if (!pool)
