@@ -228,8 +228,9 @@ int pinion_pool_admit(struct pinion_pool *pool, pid_t pid, uint32_t *member);
  * The keeper limits what @member may have at once, in bytes, over all segments; 0: no limit, as at
  * the start. What it has is what it holds and what lies in its caches. It is looked at when a cache
  * draws a magazine from the depot: -EDQUOT to who has that much already, so that each cache may
- * overshoot by what one magazine holds. Members of a pool trust each other with allocation: this
- * is a fence for the careless, not a wall.
+ * overshoot by what one magazine holds; and what came through channels counts only from the first
+ * time on that what the member drew by itself reaches the limit. Members of a pool trust each other
+ * with allocation: this is a fence for the careless, not a wall.
  * -EINVAL  @member is not admitted
  */
 int pinion_pool_quota(struct pinion_pool *pool, uint32_t member, uint64_t bytes);
