@@ -4,6 +4,7 @@
 #include <pinion/pci.h>
 #include <pinion/uio.h>
 
+#include "hw_master.h"
 #include "hw_support.h"
 
 static struct pinion_pci_bdf bdf;
@@ -19,14 +20,6 @@ static int close_uio(void **state)
 	const int err = pinion_uio_close(&uio);
 
 	return err < 0 ? err : support_fds_after(state);
-}
-
-static bool is_master(void)
-{
-	uint16_t command = 0;
-
-	assert_int_equal(pinion_pci_config_read16(&bdf, PCI_COMMAND, &command), 0);
-	return (command & PCI_COMMAND_MASTER) != 0;
 }
 
 static void bar_0_is_an_nvme_controller(void **state)
@@ -51,9 +44,9 @@ static void bus_master_goes_on_and_off(void **state)
 {
 	(void)state;
 	assert_int_equal(pinion_uio_bus_master_set(&uio, true), 0);
-	assert_true(is_master());
+	assert_true(hw_is_master());
 	assert_int_equal(pinion_uio_bus_master_set(&uio, false), 0);
-	assert_false(is_master());
+	assert_false(hw_is_master());
 }
 
 static void the_device_reaches_memory_by_physical_address(void **state)
@@ -105,24 +98,8 @@ static int drive_and_wait(void *ready)
 
 static void a_killed_driver_masters_nothing(void **state)
 {
-	int status = 0, ready[2];
-	char byte;
-	pid_t pid;
-
 	(void)state;
-	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0)
-		_exit(drive_and_wait(&ready[1]));
-	close(ready[1]);
-	assert_int_equal(read(ready[0], &byte, 1), 1);
-	close(ready[0]);
-	assert_true(is_master());
-	kill(pid, SIGKILL);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(WTERMSIG(status), SIGKILL);
-	assert_false(is_master());
+	hw_killed_driver_masters_nothing(drive_and_wait);
 }
 
 static void close_turns_bus_master_off(void **state)
@@ -133,7 +110,7 @@ static void close_turns_bus_master_off(void **state)
 	assert_int_equal(pinion_uio_open(hw_bdf, &own), 0);
 	assert_int_equal(pinion_uio_bus_master_set(&own, true), 0);
 	assert_int_equal(pinion_uio_close(&own), 0);
-	assert_false(is_master());
+	assert_false(hw_is_master());
 }
 
 /* The kernel's driver turns mastering on some time after it was bound. */
@@ -141,9 +118,9 @@ static bool becomes_master(void)
 {
 	int ms;
 
-	for (ms = 0; ms < 30000 && !is_master(); ms += 10)
+	for (ms = 0; ms < 30000 && !hw_is_master(); ms += 10)
 		usleep(10000);
-	return is_master();
+	return hw_is_master();
 }
 
 /* The kernel's driver has the device while we still hold /dev/uioN: hands off. */
@@ -158,7 +135,7 @@ static void a_rebound_device_is_left_alone(void **state)
 	assert_true(becomes_master());
 	assert_int_equal(pinion_uio_bus_master_set(&own, false), -ENODEV);
 	assert_int_equal(pinion_uio_close(&own), -ENODEV);
-	assert_true(is_master());
+	assert_true(hw_is_master());
 	assert_int_equal(pinion_uio_open(hw_bdf, &own), -ENOENT);
 }
 

@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 
+#include "hw_master.h"
 #include "hw_support.h"
 
 /* An address no physical memory of a small machine has: only a translation makes it work. */
@@ -187,23 +188,14 @@ static void configuration_is_the_one_of_sysfs(void **state)
 	assert_int_equal(pinion_vfio_config_read16(d, 4096, &ours), -EINVAL);
 }
 
-static bool is_master(void)
-{
-	uint16_t command = 0;
-
-	/* Through sysfs: the register itself, not what vfio shows. */
-	assert_int_equal(pinion_pci_config_read16(&bdf, PCI_COMMAND, &command), 0);
-	return (command & PCI_COMMAND_MASTER) != 0;
-}
-
 static void bus_master_reaches_the_device(void **state)
 {
 	(void)state;
-	assert_false(is_master());
+	assert_false(hw_is_master());
 	assert_int_equal(pinion_vfio_bus_master_set(d, true), 0);
-	assert_true(is_master());
+	assert_true(hw_is_master());
 	assert_int_equal(pinion_vfio_bus_master_set(d, false), 0);
-	assert_false(is_master());
+	assert_false(hw_is_master());
 }
 
 static void close_turns_bus_master_off(void **state)
@@ -211,7 +203,7 @@ static void close_turns_bus_master_off(void **state)
 	(void)state;
 	assert_int_equal(pinion_vfio_bus_master_set(d, true), 0);
 	assert_int_equal(pinion_vfio_device_close(d), 0);
-	assert_false(is_master());
+	assert_false(hw_is_master());
 	assert_int_equal(pinion_vfio_device_open(g, hw_bdf, &d), 0);
 }
 
@@ -231,24 +223,8 @@ static int drive_and_wait(void *ready)
 
 static void a_killed_driver_masters_nothing(void **state)
 {
-	int status = 0, ready[2];
-	char byte;
-	pid_t pid;
-
 	(void)state;
-	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0)
-		_exit(drive_and_wait(&ready[1]));
-	close(ready[1]);
-	assert_int_equal(read(ready[0], &byte, 1), 1);
-	close(ready[0]);
-	assert_true(is_master());
-	kill(pid, SIGKILL);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(WTERMSIG(status), SIGKILL);
-	assert_false(is_master());
+	hw_killed_driver_masters_nothing(drive_and_wait);
 }
 
 static void reset_disables_the_controller(void **state)
