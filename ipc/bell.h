@@ -3,19 +3,34 @@
 #define IPC_BELL_H
 
 /*
- * A bell: how a sender wakes a receiver that sleeps, and pays nothing much when it does not.
+ * A bell: how a sender wakes a receiver that sleeps, and pays nothing when it does not.
  *
- *     receiver                          sender
- *     bell := ARMED                     publish
- *     fence F2                          fence F1
- *     anything published? then go on    bell ARMED? then bell := QUIET, futex wake
- *     futex wait while bell == ARMED
+ *     receiver                             sender
+ *     state := ARMED                       publish
+ *     fence F2                             fence F1, if fenced
+ *     anything published? then go on       state ARMED? then state := QUIET, futex wake
+ *     futex wait while state == ARMED
  *
- * With both fences at least one of the two sees the other's store (store buffering, Dekker).
- * A peer that never strikes, or strikes for nothing, costs at most the time limit of the wait.
+ * With both fences at least one of the two sees the other's store (store buffering, Dekker). A
+ * fence at each message is dear to a sender whose receiver never sleeps, so the receiver says
+ * whether it wants one:
+ *
+ *     fenced 1   the sender fences (as at the start). The receiver's F2 is a fence.
+ *     fenced 0   the sender does not. To arm, the receiver sets fenced and then has the kernel
+ *                run a barrier on every processor that runs a process which asked for it
+ *                (membarrier(2), GLOBAL_EXPEDITED), for F2. What a sender published before that
+ *                barrier is seen by the look that follows; what it does after it finds fenced set.
+ *
+ * A receiver goes back to 0 when it has met an empty ring so many times without sleeping: it polls.
+ * Who cannot register with the kernel fences always; who cannot call it never leaves 1.
+ *
+ * state is written by both: a strike that comes late, by a sender who was held up, wakes for
+ * nothing. fenced is written by the receiver alone. A peer that never strikes, or strikes for
+ * nothing, costs at most the time limit of the wait.
  */
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
@@ -23,17 +38,56 @@ enum {
 	BELL_ARMED = 1,
 };
 
+/* Shared; a line of its own. */
+struct bell {
+	_Atomic uint32_t state; /* a futex */
+	_Atomic uint32_t fenced;
+};
+
+/* The receiver's private part. */
+struct bell_ear {
+	bool unfenced; /* what it told the sender: 0 in shared memory */
+	uint32_t idle; /* empty rings met since the last sleep, while fenced */
+};
+
+#define BELL_IDLE_MAX 64u
+
+/* Makes this process one that needs no fence of its own; false: the kernel has no such call. */
+bool bell_register(void);
+
+/* Receiver: tells the sender to leave out the fence, if the kernel can do without. */
+void bell_relax(struct bell *bell, struct bell_ear *ear);
+
 /* Receiver: announce the sleep. Look for work after this, then bell_wait() or bell_disarm(). */
-void bell_arm(_Atomic uint32_t *bell);
-void bell_disarm(_Atomic uint32_t *bell);
+void bell_arm(struct bell *bell, struct bell_ear *ear);
+void bell_disarm(struct bell *bell);
 
 /* 0: struck, or for no reason. -ETIMEDOUT: @deadline_ns (CLOCK_MONOTONIC) is over. -EINTR. */
-int bell_wait(_Atomic uint32_t *bell, uint64_t deadline_ns);
+int bell_wait(struct bell *bell, uint64_t deadline_ns);
 
-/* Sender, after publishing. */
-void bell_strike(_Atomic uint32_t *bell);
+/* The strike itself. */
+void bell_wake(struct bell *bell);
 
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t bell_now_ns(void);
+
+/* Receiver: it met an empty ring, and did not go to sleep. */
+static inline void bell_idle(struct bell *bell, struct bell_ear *ear)
+{
+	if (!ear->unfenced && ++ear->idle >= BELL_IDLE_MAX)
+		bell_relax(bell, ear);
+}
+
+/* Sender, after publishing. @registered: what bell_register() said. */
+static inline void bell_strike(struct bell *bell, bool registered)
+{
+	if (!registered || atomic_load_explicit(&bell->fenced, memory_order_relaxed))
+		atomic_thread_fence(memory_order_seq_cst); /* F1 */
+	else
+		atomic_signal_fence(memory_order_seq_cst); /* the kernel's F2 does the rest */
+	if (__builtin_expect(atomic_load_explicit(&bell->state, memory_order_relaxed) != BELL_QUIET,
+			     0))
+		bell_wake(bell);
+}
 
 #endif

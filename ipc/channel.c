@@ -5,15 +5,12 @@
 #include <poll.h>
 #include <stdlib.h>
 
-#include "bell.h"
 #include "fail.h"
+#include "fetch.h"
 #include "pool.h"
 #include "ring.h"
+#include "ring_wait.h"
 #include "slot.h"
-
-/* How often an empty ring is looked at before the receiver arms the bell: a few microseconds,
- * less than what a sleep and a wake-up cost. */
-#define SPINS 2000
 
 /* How long a receiver sleeps before it looks whether its peer lives, where it has a pidfd. */
 #define LOOK_NS UINT64_C(100000000)
@@ -24,7 +21,6 @@ struct pinion_channel {
 	const struct pinion_view *view;
 	uint32_t self, peer;       /* holder bits */
 	uint32_t peer_member;
-	uint64_t credit;           /* tx slots known to be free again; at most tx.at */
 	struct pinion_buffer *out; /* by tx slot: what we published there, our own record */
 	int pidfd;                 /* the peer's; -1: somebody else watches it */
 	/* Either thread of this end may set these, and the other only has to see it some time. */
@@ -97,7 +93,7 @@ int pinion_channel_open(struct pinion_pool *pool, int tx, int rx, uint32_t peer,
 static void close_tx(struct pinion_channel *channel)
 {
 	atomic_store_explicit(&channel->tx.shared->producer_closed, 1, memory_order_release);
-	bell_strike(&channel->tx.shared->bell);
+	bell_strike(&channel->tx.shared->bell, channel->tx.registered);
 }
 
 /* R4, for what we receive: by the receiving thread alone, since the peer takes back what was not
@@ -133,12 +129,21 @@ uint32_t pinion_channel_peer(const struct pinion_channel *channel)
 	return channel->peer_member;
 }
 
+/* Of this process, for who watches it. */
+static _Atomic uint64_t lies;
+
+uint64_t pinion_channel_lies(void)
+{
+	return atomic_load_explicit(&lies, memory_order_relaxed);
+}
+
 /* The peer broke a rule. Both threads of this end may find out; recv ends what it receives. */
 static int break_off(struct pinion_channel *channel)
 {
-	atomic_store_explicit(&channel->broken, true, memory_order_relaxed);
+	if (!atomic_exchange_explicit(&channel->broken, true, memory_order_relaxed))
+		atomic_fetch_add_explicit(&lies, 1, memory_order_relaxed);
 	close_tx(channel);
-	bell_strike(&channel->rx.shared->bell);
+	bell_strike(&channel->rx.shared->bell, false);
 	return -EPROTO;
 }
 
@@ -148,222 +153,237 @@ void pinion_channel_reject(struct pinion_channel *channel)
 	(void)break_off(channel);
 }
 
-/* A3. Slots that can be written now; negative when the peer claims what cannot be. */
-static int64_t room(struct pinion_channel *channel)
+/*
+ * The ids of one segment and the size of its buffers, as a batch found them: next to all of its
+ * buffers lie in the segment of the one before. For one call, since segments come and go.
+ */
+struct window {
+	uint32_t first, nr;
+	size_t size;
+};
+
+/* Is there a buffer with this id, mapped here? Moves the window to its segment. */
+static bool window_reach(struct window *window, const struct pinion_view *view, uint32_t id)
 {
-	uint64_t used = channel->tx.at - channel->credit, credit;
-
-	if (used < channel->tx.slots)
-		return (int64_t)(channel->tx.slots - used);
-	credit = atomic_load_explicit(&channel->tx.shared->credit, memory_order_acquire);
-	if (credit - channel->credit > used)
-		return break_off(channel);
-	channel->credit = credit;
-	return (int64_t)(channel->tx.slots - (channel->tx.at - credit));
-}
-
-/* May this member send @desc? Ours, and not longer than it is. */
-static bool sendable(const struct pinion_channel *channel, const struct pinion_desc *desc)
-{
-	const struct pinion_view *view = channel->view;
-	uint32_t id = pinion_buffer_id(desc->buffer);
-
+	if (__builtin_expect(id - window->first < window->nr, 1))
+		return true;
 	if (!pinion_view_has(view, id))
 		return false;
-	if (atomic_load_explicit(&view->owner[id], memory_order_relaxed) !=
-	    pinion_owner_word(desc->buffer, channel->self))
-		return false;
-	return desc->len <= pinion_view_segment_of(view, id)->size;
+	window->first = id >> view->segment_shift << view->segment_shift;
+	window->nr = atomic_load_explicit(&pinion_view_segment_of(view, id)->nr,
+					  memory_order_acquire);
+	window->size = pinion_view_segment_of(view, id)->size;
+	return true;
+}
+
+/* Is @buffer held by the member with the holder bits @holder, under that generation? (Relaxed: our
+ * own, or A2 has seen the R2 of who held it, or A3 the R3 of who took it.) */
+static bool is_held(const _Atomic uint64_t *owner, struct pinion_buffer buffer, uint32_t holder)
+{
+	return atomic_load_explicit(&owner[pinion_buffer_id(buffer)], memory_order_relaxed) ==
+	       pinion_owner_word(buffer, holder);
+}
+
+/* What the loop below needs of one stretch of the ring without a wrap. */
+struct stretch {
+	struct pinion_buffer *out;
+	struct pinion_slot *slot;
+	struct pinion_lap lap;
+};
+
+static struct stretch stretch_at(const struct pinion_channel *channel, uint64_t at)
+{
+	return (struct stretch){
+		.out = &channel->out[at & (channel->tx.slots - 1)],
+		.slot = ring_slot(&channel->tx, at),
+		.lap = ring_lap(&channel->tx, at),
+	};
 }
 
 /*
- * Was the buffer that we last sent in this slot taken? The credit says so; but a peer that gives
- * credit without taking would make us write over the only record of a buffer that is still ours.
- * (Relaxed: A3 has seen R3, which comes after the words.)
+ * Descriptors @from to @to of a batch: checks each, marks it out, and writes its slot, but for the
+ * very first, which publishes the others. Returns where it stopped.
+ *
+ * The mark is our record of what lies in the slot, for the case that the peer dies. It takes the
+ * place of an older one, whose buffer the peer must have taken: a peer that gives credit without
+ * would make us forget a buffer that is still ours. (No mark as yet is the handle of zeroes, which
+ * no word agrees with.)
  */
-static bool was_taken(const struct pinion_channel *channel, struct pinion_buffer last)
+static uint32_t post(struct pinion_channel *channel, const struct pinion_desc *desc, uint32_t from,
+		     uint32_t to, struct window *window, bool *lied)
 {
-	return !last.bits || atomic_load_explicit(&channel->view->owner[pinion_buffer_id(last)],
-						  memory_order_relaxed) !=
-				     pinion_owner_word(last, channel->self);
+	const struct pinion_view *view = channel->view;
+	const _Atomic uint64_t *owner = view->owner;
+	const uint32_t self = channel->self;
+	struct stretch to_write = stretch_at(channel, channel->tx.at + from);
+	uint32_t i;
+
+	for (i = from; i < to; i++, to_write.out++, to_write.slot++) {
+		if (!window_reach(window, view, pinion_buffer_id(desc[i].buffer)) ||
+		    !is_held(owner, desc[i].buffer, self) || desc[i].len > window->size)
+			break;
+		*lied = is_held(owner, *to_write.out, self);
+		if (__builtin_expect(*lied, 0))
+			break;
+		*to_write.out = desc[i].buffer;
+		if (i)
+			pinion_slot_store(to_write.slot, &desc[i], to_write.lap);
+	}
+	return i;
 }
 
-/* Marks, publishes, moves on. False: the peer lied about this slot. */
-static bool send_one(struct pinion_channel *channel, const struct pinion_desc *desc)
+/* Publishes as much of the batch as is good; how many. */
+static uint32_t post_batch(struct pinion_channel *channel, const struct pinion_desc *desc,
+			   uint32_t nr, bool *lied)
 {
-	struct pinion_buffer *out = &channel->out[channel->tx.at & (channel->tx.slots - 1)];
+	struct ring *tx = &channel->tx;
+	struct window window = {0};
+	uint32_t run = ring_run(tx, tx->at, nr), sent;
 
-	if (!was_taken(channel, *out))
-		return false;
-	/* The mark comes first: a crash of ours needs none, one of theirs needs all. */
-	*out = desc->buffer;
-	ring_publish(&channel->tx, desc);
-	return true;
+	sent = post(channel, desc, 0, run, &window, lied);
+	if (sent == run && run < nr)
+		sent = post(channel, desc, run, nr, &window, lied);
+	if (!sent)
+		return 0;
+	ring_open_gate(ring_slot(tx, tx->at), desc, ring_lap(tx, tx->at)); /* R2 */
+	tx->at += sent;
+	ring_fetch_ahead(tx, sent);
+	return sent;
 }
 
 int pinion_channel_send(struct pinion_channel *channel, const struct pinion_desc *desc,
 			uint32_t nr)
 {
-	int64_t free_slots;
-	uint32_t sent = 0;
 	bool lied = false;
+	int64_t room;
 
 	if (is_set(&channel->broken))
 		return -EPROTO;
 	if (is_gone(channel, &channel->tx.shared->consumer_closed))
 		return -EPIPE;
-	free_slots = room(channel);
-	if (free_slots <= 0)
-		return free_slots ? (int)free_slots : -EAGAIN;
-	while (sent < nr && (int64_t)sent < free_slots && sendable(channel, &desc[sent])) {
-		lied = !send_one(channel, &desc[sent]);
-		if (lied)
-			break;
-		sent++;
-	}
-	/* What went before the lie went: the lie is met again by the next call. */
-	if (!sent)
+	room = ring_room(&channel->tx, nr);
+	if (room <= 0)
+		return room ? break_off(channel) : -EAGAIN;
+	nr = post_batch(channel, desc, (uint32_t)room, &lied);
+	/* What went before the lie goes: the lie is met again by the next call. */
+	if (!nr)
 		return lied ? break_off(channel) : -EINVAL;
-	bell_strike(&channel->tx.shared->bell);
-	return (int)sent;
+	bell_strike(&channel->tx.shared->bell, channel->tx.registered);
+	return (int)nr;
 }
 
-/* The copy in @desc is what is checked and what the caller gets; the slot is not read again.
- * -EINVAL: the peer lies; else it is we who cannot take it now. */
-static int take(struct pinion_channel *channel, struct pinion_desc *desc)
+/*
+ * Takes the buffers of @nr descriptors, each of them a private copy that is checked here and then
+ * is what the caller gets; how many. @err: why it stopped. -EINVAL: the peer lies; else it is we
+ * who cannot take that one now.
+ */
+static uint32_t take(struct pinion_channel *channel, struct pinion_desc *desc, uint32_t nr,
+		     int *err)
 {
 	const struct pinion_view *view = channel->view;
-	uint32_t id = pinion_buffer_id(desc->buffer);
+	_Atomic uint64_t *owner = view->owner;
+	const uint32_t self = channel->self, peer = channel->peer;
+	struct window window = {0};
 
-	/* A segment that was added a moment ago may be unknown here as yet. */
-	if (__builtin_expect(!pinion_view_has(view, id), 0)) {
-		int err = slot_meet(channel->pool, id);
+	for (uint32_t i = 0; i < nr; i++) {
+		uint32_t id = pinion_buffer_id(desc[i].buffer);
 
-		if (err)
-			return err;
+		/* A segment that was added a moment ago may be unknown here as yet. */
+		if (!window_reach(&window, view, id)) {
+			*err = slot_meet(channel->pool, id);
+			if (!*err && !window_reach(&window, view, id))
+				*err = -EAGAIN;
+			if (*err)
+				return i;
+		}
+		if (desc[i].len > window.size || !is_held(owner, desc[i].buffer, peer)) {
+			*err = -EINVAL;
+			return i;
+		}
+		desc[i].buffer = pinion_buffer_next(desc[i].buffer);
+		atomic_store_explicit(&owner[id], pinion_owner_word(desc[i].buffer, self),
+				      memory_order_relaxed);
 	}
-	if (desc->len > pinion_view_segment_of(view, id)->size)
-		return -EINVAL;
-	if (atomic_load_explicit(&view->owner[id], memory_order_relaxed) !=
-	    pinion_owner_word(desc->buffer, channel->peer))
-		return -EINVAL;
-	desc->buffer = pinion_buffer_next(desc->buffer);
-	atomic_store_explicit(&view->owner[id], pinion_owner_word(desc->buffer, channel->self),
-			      memory_order_relaxed);
-	return 0;
+	return nr;
 }
 
 /* Nothing there: for now, or for good? */
 static int why_empty(struct pinion_channel *channel)
 {
-	struct pinion_desc ignored;
-
+	ring_idle(&channel->rx);
 	if (!is_gone(channel, &channel->rx.shared->producer_closed))
 		return -EAGAIN;
 	/* It may have published just before it closed: look once more. */
-	return ring_peek(&channel->rx, &ignored) ? -EAGAIN : -EPIPE;
+	return ring_ready(&channel->rx) ? -EAGAIN : -EPIPE;
+}
+
+/* The words are wanted soon, and to be written: their lines come while the rest is copied. */
+static void fetch_words(const struct pinion_channel *channel, const struct pinion_desc *desc,
+			uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr; i++)
+		fetch_to_write(&channel->view->owner[pinion_buffer_id(desc[i].buffer)]);
 }
 
 int pinion_channel_recv(struct pinion_channel *channel, struct pinion_desc *desc, uint32_t nr)
 {
-	uint32_t got = 0;
+	uint32_t got;
 	int err = 0;
 
 	if (is_set(&channel->broken)) {
 		close_rx(channel);
 		return -EPROTO;
 	}
-	while (got < nr && ring_peek(&channel->rx, &desc[got])) {
-		err = take(channel, &desc[got]);
-		if (err)
-			break;
-		channel->rx.at++;
-		got++;
-	}
-	if (got) /* R3, after the words: the sender may now write these slots again. */
-		atomic_store_explicit(&channel->rx.shared->credit, channel->rx.at,
-				      memory_order_release);
+	got = ring_copy(&channel->rx, channel->rx.at, desc, nr);
+	if (!got)
+		return why_empty(channel);
+	fetch_words(channel, desc, got);
+	got = take(channel, desc, got, &err);
+	ring_take(&channel->rx, got);
 	/* What came before the lie is good: the lie itself is met again by the next call. */
 	if (got)
 		return (int)got;
-	if (!err)
-		return why_empty(channel);
 	if (err != -EINVAL)
 		return err;
 	pinion_channel_reject(channel);
 	return -EPROTO;
 }
 
-static bool something_to_say(const struct pinion_channel *channel)
+static bool something_to_say(void *context)
 {
-	struct pinion_desc ignored;
+	const struct pinion_channel *channel = context;
 
-	return ring_peek(&channel->rx, &ignored) || is_set(&channel->broken) ||
+	return ring_ready(&channel->rx) || is_set(&channel->broken) ||
 	       is_gone(channel, &channel->rx.shared->producer_closed);
 }
 
-static bool spin(const struct pinion_channel *channel)
-{
-	for (int i = 0; i < SPINS; i++) {
-		if (something_to_say(channel))
-			return true;
-#if defined(__x86_64__)
-		__builtin_ia32_pause();
-#endif
-	}
-	return false;
-}
-
 /* Where nobody else does it for us, the receiver looks for itself. */
-static void look_for_peer(struct pinion_channel *channel)
+static void look_for_peer(void *context)
 {
+	struct pinion_channel *channel = context;
 	struct pollfd gone = {.fd = channel->pidfd, .events = POLLIN};
 
 	if (channel->pidfd >= 0 && poll(&gone, 1, 0) > 0)
 		pinion_channel_sever(channel);
 }
 
-/* One sleep, up to @deadline or the next look at the peer. -EAGAIN: nothing yet, go on. */
-static int sleep_once(struct pinion_channel *channel, uint64_t deadline)
-{
-	_Atomic uint32_t *bell = &channel->rx.shared->bell;
-	uint64_t now = bell_now_ns(), until = deadline;
-	int err;
-
-	if (channel->pidfd >= 0 && deadline - now > LOOK_NS && deadline > now)
-		until = now + LOOK_NS;
-	bell_arm(bell);
-	if (something_to_say(channel))
-		return 0;
-	err = bell_wait(bell, until);
-	if (err == -EINTR || something_to_say(channel))
-		return err == -EINTR ? err : 0;
-	/* By the clock, not by the futex: a peer that rings for nothing keeps nobody longer. */
-	return bell_now_ns() >= deadline ? -ETIMEDOUT : -EAGAIN;
-}
-
 int pinion_channel_wait(struct pinion_channel *channel, uint64_t timeout_ns)
 {
 	KEEP_ERRNO;
-	uint64_t now = bell_now_ns(), deadline = now + timeout_ns;
-	int err = -EAGAIN;
+	const struct ring_waiter waiter = {
+		.ready = something_to_say,
+		.woken = look_for_peer,
+		.context = channel,
+		.slice_ns = channel->pidfd >= 0 ? LOOK_NS : 0,
+	};
 
-	if (deadline < now)
-		deadline = UINT64_MAX;
-	if (spin(channel))
-		return 0;
-	while (err == -EAGAIN) {
-		err = sleep_once(channel, deadline);
-		look_for_peer(channel);
-	}
-	bell_disarm(&channel->rx.shared->bell);
-	return err;
+	return ring_wait(&channel->rx, &waiter, timeout_ns);
 }
 
 void pinion_channel_sever(struct pinion_channel *channel)
 {
 	atomic_store_explicit(&channel->severed, true, memory_order_relaxed);
-	bell_strike(&channel->rx.shared->bell);
+	bell_strike(&channel->rx.shared->bell, false);
 }
 
 uint32_t pinion_channel_slots(const struct pinion_channel *channel)
@@ -382,7 +402,7 @@ uint32_t pinion_channel_published(const struct pinion_channel *channel,
 
 		/* Generations start at 1: a head of 0 was never written. */
 		if (head)
-			buffer[nr++].bits = head & ~RING_LAP;
+			buffer[nr++].bits = head & ~PINION_SLOT_HEAD_LAP;
 	}
 	return nr;
 }

@@ -13,7 +13,7 @@
 
 static size_t ring_len(uint32_t slots)
 {
-	size_t len = sizeof(struct ring_shared) + slots * sizeof(struct ring_slot);
+	size_t len = sizeof(struct ring_shared) + slots * sizeof(struct pinion_slot);
 
 	return (len + 4095) & ~(size_t)4095;
 }
@@ -51,6 +51,7 @@ int pinion_ring_create(uint32_t slots, int *fd)
 	shared->magic = RING_MAGIC;
 	shared->version = RING_VERSION;
 	shared->slots = slots;
+	atomic_init(&shared->bell.fenced, 1);
 	(void)munmap(memory.addr, memory.len);
 	*fd = memory.fd;
 	return 0;
@@ -87,6 +88,7 @@ int ring_map(int fd, struct ring *ring)
 		.len = (size_t)status.st_size,
 		.slots = slots,
 		.shift = (uint32_t)__builtin_ctz(slots),
+		.registered = bell_register(),
 	};
 	return 0;
 }

@@ -9,44 +9,45 @@
  *     line 1   credit: slots given back             consumer
  *     line 2   consumer_closed                      consumer
  *     line 3   producer_closed                      producer
- *     line 4   bell                                 both: the consumer arms it, the producer
- *                                                   strikes it
+ *     line 4   bell                                 both, see bell.h
  *     line 8.. slots of 16 bytes, four to a line    producer
  *
- * There is no tail. Each slot tells by itself whether it was published: bit 63 of its first half
- * is the lap (1 in the first round, 0 in the second, ...), stored last, with release. So a
- * message costs the transfer of one line, and of a dead producer one sees just what it published.
+ * There is no tail. Each slot tells by its lap whether it was published: 1 in the first round, 0
+ * in the second, ... So a message costs the transfer of one line.
  *
- *     R2  slot head store-release      carries the body, the buffer's bytes, the owner word
- *     A2  slot head load-acquire       by the consumer
+ * The first slot of a batch is written last, and that is where the consumer looks: it finds all of
+ * the batch or nothing, and takes no line from the producer that is half written. Of a producer
+ * killed in between, the slots behind the gap are never received; who searches the ring
+ * for what a dead producer may have sent finds those too, and that is right: nobody received them.
+ *
+ *     R2  head of a batch's first slot, store-release    carries the other slots of the batch, the
+ *                                                        buffers' bytes and the owner words
+ *     A2  slot load-acquire                              by the consumer, in order: no slot is
+ *                                                        looked at before the one in front of it
  *     R3  credit store-release         carries "I have copied the slots and changed the words"
  *     A3  credit load-acquire          by the producer, before it writes a slot again
  *     R4  *_closed store-release       the last act on a ring
  *     A4  *_closed load-acquire
- *     F1  fence between publishing and looking at the bell   (producer)
- *     F2  fence between arming the bell and looking for slots (consumer)
- *         With either one missing both could miss the other: publish unseen, bell unseen.
  *
  * Positions count slots from 0 and never wrap in practice (64 bits). Everything but the shared
  * lines is private to each end: its own position, the mask, the number of slots.
  */
 
 #include <assert.h>
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include <pinion/channel.h>
+#include <pinion/ring.h>
+
+#include "bell.h"
+#include "desc16.h"
+#include "fetch.h"
 
 #define RING_MAGIC UINT64_C(0x676e69726e6f6e69) /* "inonring" in memory */
-#define RING_VERSION 1
-#define RING_LAP (UINT64_C(1) << 63)
-
-struct ring_slot {
-	_Atomic uint64_t head; /* lap | generation | id: a handle with the lap in bit 63 */
-	_Atomic uint64_t body; /* tag << 32 | len */
-};
+#define RING_VERSION 2
 
 struct ring_shared {
 	uint64_t magic;
@@ -59,9 +60,9 @@ struct ring_shared {
 	uint8_t pad2[60];
 	_Atomic uint32_t producer_closed;
 	uint8_t pad3[60];
-	_Atomic uint32_t bell; /* a futex; see bell.h */
-	uint8_t pad4[252];
-	struct ring_slot slot[];
+	struct bell bell;
+	uint8_t pad4[256 - sizeof(struct bell)];
+	struct pinion_slot slot[];
 };
 
 static_assert(offsetof(struct ring_shared, credit) == 64, "line 1");
@@ -69,58 +70,164 @@ static_assert(offsetof(struct ring_shared, consumer_closed) == 128, "line 2");
 static_assert(offsetof(struct ring_shared, producer_closed) == 192, "line 3");
 static_assert(offsetof(struct ring_shared, bell) == 256, "line 4");
 static_assert(offsetof(struct ring_shared, slot) == 512, "slots begin on a line");
-static_assert(sizeof(struct ring_slot) == 16, "four slots to a line");
 
 /* One end's private part. */
 struct ring {
 	struct ring_shared *shared;
-	size_t len;     /* of the mapping */
-	uint32_t slots; /* a power of two */
-	uint32_t shift; /* its log2 */
-	uint64_t at;    /* next position to write, or to read */
+	size_t len;      /* of the mapping */
+	uint32_t slots;  /* a power of two */
+	uint32_t shift;  /* its log2 */
+	uint64_t at;     /* next position to write, or to read */
+	uint64_t credit; /* producer: up to where slots are known to be free again, of the lap
+	                  * before; consumer: up to where it gave them back. At most at */
+	struct bell_ear ear;  /* consumer */
+	bool registered;      /* producer: what bell_register() said */
 };
 
 /* Maps a file made by pinion_ring_create(). -EPROTO: not one. */
 int ring_map(int fd, struct ring *ring);
 void ring_unmap(struct ring *ring);
 
-/* The lap bit that a slot has when position @at is published in it. */
-static inline uint64_t ring_lap(const struct ring *ring, uint64_t at)
+/* The lap that a slot has when position @at is published in it. */
+static inline struct pinion_lap ring_lap(const struct ring *ring, uint64_t at)
 {
-	return (at >> ring->shift) & 1 ? 0 : RING_LAP;
+	bool odd = !(at >> ring->shift & 1);
+
+	return (struct pinion_lap){odd ? PINION_SLOT_HEAD_LAP : 0, odd ? PINION_SLOT_BODY_LAP : 0};
 }
 
-static inline struct ring_slot *ring_slot(const struct ring *ring, uint64_t at)
+static inline struct pinion_slot *ring_slot(const struct ring *ring, uint64_t at)
 {
 	return &ring->shared->slot[at & (ring->slots - 1)];
 }
 
-/* R2: publishes the slot at ring->at and moves on. */
-static inline void ring_publish(struct ring *ring, const struct pinion_desc *desc)
+/* Up to @nr positions from @at on that have one lap: as many as there are before the wrap. */
+static inline uint32_t ring_run(const struct ring *ring, uint64_t at, uint32_t nr)
 {
-	struct ring_slot *slot = ring_slot(ring, ring->at);
+	uint32_t left = ring->slots - (uint32_t)(at & (ring->slots - 1));
 
-	atomic_store_explicit(&slot->body, (uint64_t)desc->tag << 32 | desc->len,
-			      memory_order_relaxed);
-	atomic_store_explicit(&slot->head,
-			      (desc->buffer.bits & ~RING_LAP) | ring_lap(ring, ring->at),
-			      memory_order_release);
-	ring->at++;
+	return nr < left ? nr : left;
 }
 
-/* A2: a private copy of the slot at ring->at, if it is published. Does not move on. */
-static inline bool ring_peek(const struct ring *ring, struct pinion_desc *desc)
-{
-	const struct ring_slot *slot = ring_slot(ring, ring->at);
-	uint64_t head = atomic_load_explicit(&slot->head, memory_order_acquire), body;
+/* --- producer */
 
-	if ((head ^ ring_lap(ring, ring->at)) & RING_LAP)
-		return false;
-	body = atomic_load_explicit(&slot->body, memory_order_relaxed);
-	desc->buffer.bits = head & ~RING_LAP;
-	desc->len = (uint32_t)body;
-	desc->tag = (uint32_t)(body >> 32);
-	return true;
+/*
+ * A3. How many of the next @nr slots can be written; -EPROTO when the peer claims what cannot be.
+ * The credit's line is left alone as long as what is known of it suffices.
+ */
+static inline int64_t ring_room(struct ring *ring, uint32_t nr)
+{
+	uint64_t used = ring->at - ring->credit, credit;
+
+	if (__builtin_expect(ring->slots - used < nr, 0)) {
+		credit = atomic_load_explicit(&ring->shared->credit, memory_order_acquire); /* A3 */
+		if (credit - ring->credit > used)
+			return -EPROTO;
+		ring->credit = credit;
+		used = ring->at - credit;
+	}
+	return ring->slots - used < nr ? (int64_t)(ring->slots - used) : nr;
+}
+
+/* How far ahead lines are fetched that the next batches will write, in slots: eight lines. Nearer
+ * gains less, further takes lines from a consumer that is still reading them. */
+#define RING_AHEAD 32u
+
+/* As many lines as were just written. */
+static inline void ring_fetch_ahead(const struct ring *ring, uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr; i += 4)
+		fetch_to_write(ring_slot(ring, ring->at + RING_AHEAD + i));
+}
+
+/* R2: the first slot of a batch, behind which the others are written already. */
+static inline void ring_open_gate(struct pinion_slot *slot, const struct pinion_desc *desc,
+				  struct pinion_lap lap)
+{
+	atomic_store_explicit(&slot->body, ((uint64_t)desc->tag << 32 | desc->len) ^ lap.body,
+			      memory_order_relaxed);
+	atomic_store_explicit(&slot->head, desc->buffer.bits ^ lap.head, memory_order_release);
+}
+
+/*
+ * R2: publishes up to @nr, the first one last, and moves on; how many. It ends before the first
+ * that is not valid. pre: there is room, and 1 <= nr.
+ */
+static inline uint32_t ring_publish(struct ring *ring, const struct pinion_desc *desc, uint32_t nr)
+{
+	struct pinion_lap lap = ring_lap(ring, ring->at);
+	uint32_t i = 1;
+
+	if (!pinion_desc_valid(desc))
+		return 0;
+	while (i < nr) {
+		uint32_t end = i + ring_run(ring, ring->at + i, nr - i);
+		struct pinion_slot *slot = ring_slot(ring, ring->at + i);
+		struct pinion_lap here = ring_lap(ring, ring->at + i);
+
+		for (; i < end && pinion_desc_valid(&desc[i]); i++)
+			pinion_slot_store(slot++, &desc[i], here);
+		if (i < end)
+			break;
+	}
+	ring_open_gate(ring_slot(ring, ring->at), desc, lap);
+	ring->at += i;
+	ring_fetch_ahead(ring, i);
+	return i;
+}
+
+/* --- consumer */
+
+/* A2: private copies of up to @nr slots from position @at on; how many were published. */
+static inline uint32_t ring_copy(const struct ring *ring, uint64_t at, struct pinion_desc *desc,
+				 uint32_t nr)
+{
+	uint32_t got = 0;
+
+	while (got < nr) {
+		uint32_t run = ring_run(ring, at + got, nr - got), end = got + run;
+		const struct pinion_slot *slot = ring_slot(ring, at + got);
+		struct pinion_lap lap = ring_lap(ring, at + got);
+
+		for (; end - got >= 4 && desc16_load_line(slot, lap, &desc[got]); got += 4)
+			slot += 4;
+		for (; got < end; got++)
+			if (!desc16_load(slot++, lap, &desc[got]))
+				return got;
+	}
+	return got;
+}
+
+/* Is anything there? */
+static inline bool ring_ready(const struct ring *ring)
+{
+	struct pinion_desc ignored;
+
+	return desc16_load(ring_slot(ring, ring->at), ring_lap(ring, ring->at), &ignored);
+}
+
+/* R3, after the words: the sender may now write the slots before ring->at again. */
+static inline void ring_give(struct ring *ring)
+{
+	ring->credit = ring->at;
+	atomic_store_explicit(&ring->shared->credit, ring->at, memory_order_release);
+}
+
+/* Moves on by @nr. Credit goes a sixteenth of the ring at a time (each store takes the line from a
+ * sender that waits for it); what is held back comes at the latest when the ring is found empty. */
+static inline void ring_take(struct ring *ring, uint32_t nr)
+{
+	ring->at += nr;
+	if (ring->at - ring->credit >= ring->slots / 16)
+		ring_give(ring);
+}
+
+/* An empty ring was met. */
+static inline void ring_idle(struct ring *ring)
+{
+	if (ring->at != ring->credit)
+		ring_give(ring);
+	bell_idle(&ring->shared->bell, &ring->ear);
 }
 
 #endif

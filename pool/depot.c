@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "fetch.h"
+
 static uint32_t index_of(const struct pinion_magazine *magazine)
 {
 	return magazine->holder & PINION_HOLDER_INDEX_MASK;
@@ -69,23 +71,31 @@ static bool claim(struct pinion_pool *pool, const struct wish *wish, uint32_t *i
 	return false;
 }
 
-/* An id counts if its word agrees that it lies in this magazine: the contents alone do not. */
+/*
+ * An id counts if its word agrees that it lies in this magazine: the contents alone do not.
+ * (Somebody else wrote these words, so their lines are asked for first, to be written: alloc does.)
+ */
 static void copy_contents(struct pinion_pool *pool, const struct depot_range *range,
 			  uint32_t index, uint32_t nr, struct pinion_magazine *magazine)
 {
 	const _Atomic uint32_t *content = pool_content(pool, index);
+	const _Atomic uint64_t *owner = pool->view.owner;
+	const uint32_t holder = magazine->holder, base = range->base, nr_ids = range->nr_ids;
+	uint32_t good = 0;
 
-	magazine->nr = 0;
+	for (uint32_t i = 0; i < nr; i++)
+		fetch_to_write(&owner[atomic_load_explicit(&content[i], memory_order_relaxed)]);
 	for (uint32_t i = 0; i < nr; i++) {
 		uint32_t id = atomic_load_explicit(&content[i], memory_order_relaxed);
 		uint64_t word;
 
-		if (id - range->base >= range->nr_ids)
+		if (id - base >= nr_ids)
 			continue;
-		word = atomic_load_explicit(&pool->view.owner[id], memory_order_relaxed);
-		if (pinion_owner_holder(word) == magazine->holder)
-			magazine->buffer[magazine->nr++] = pinion_owner_buffer(word, id);
+		word = atomic_load_explicit(&owner[id], memory_order_relaxed);
+		if (pinion_owner_holder(word) == holder)
+			magazine->buffer[good++] = pinion_owner_buffer(word, id);
 	}
+	magazine->nr = good;
 }
 
 int depot_claim_full(struct pinion_pool *pool, const struct depot_range *range, uint32_t holder,
@@ -124,8 +134,9 @@ int depot_claim_empty(struct pinion_pool *pool, const struct depot_range *range,
 static void write_contents(struct pinion_pool *pool, const struct pinion_magazine *magazine)
 {
 	_Atomic uint32_t *content = pool_content(pool, index_of(magazine));
+	const uint32_t nr = magazine->nr;
 
-	for (uint32_t i = 0; i < magazine->nr; i++)
+	for (uint32_t i = 0; i < nr; i++)
 		atomic_store_explicit(&content[i], pinion_buffer_id(magazine->buffer[i]),
 				      memory_order_relaxed);
 }

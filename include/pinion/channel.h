@@ -33,27 +33,9 @@
 #include <pinion/buffer.h>
 #include <pinion/cache.h>
 #include <pinion/pool.h>
+#include <pinion/ring.h>
 
 struct pinion_channel;
-
-/* What travels. @len: bytes of the buffer that matter, at most its size. @tag: the sender's. */
-struct pinion_desc {
-	struct pinion_buffer buffer;
-	uint32_t len;
-	uint32_t tag;
-};
-
-_Static_assert(sizeof(struct pinion_desc) == 16, "four descriptors to a cache line");
-
-#define PINION_RING_SLOTS_MIN 4u
-#define PINION_RING_SLOTS_MAX (1u << 20)
-
-/*
- * pinion_ring_create() - the memory of one direction: a sealed file with an empty ring.
- * @slots: a power of two within the bounds above. The caller closes @fd once both ends are open.
- * -EINVAL  @slots
- */
-int pinion_ring_create(uint32_t slots, int *fd);
 
 /*
  * pinion_channel_open() - one end: send on @tx, receive on @rx, with member @peer.
@@ -113,6 +95,9 @@ int pinion_channel_recv(struct pinion_channel *channel, struct pinion_desc *desc
  * calls give -EPROTO from now on. Threads: the receiving one.
  */
 void pinion_channel_reject(struct pinion_channel *channel);
+
+/* How many channels of this process have ended because their peer broke a rule. */
+uint64_t pinion_channel_lies(void);
 
 /*
  * pinion_channel_wait() - until something can be received, or @timeout_ns (monotonic) is over.

@@ -15,6 +15,7 @@
 #include <pinion/domain.h>
 #include <pinion/sg.h>
 #include <pinion/prp.h>
+#include <pinion/ring.h>
 #include <pinion/channel.h>
 #include <pinion/rendezvous.h>
 #include <pinion/session.h>

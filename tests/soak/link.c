@@ -49,6 +49,7 @@ static int empty_ring(int fd)
 		return err;
 	memset((char *)ring.shared + offsetof(struct ring_shared, credit), 0,
 	       ring.len - offsetof(struct ring_shared, credit));
+	atomic_store_explicit(&ring.shared->bell.fenced, 1, memory_order_relaxed);
 	ring_unmap(&ring);
 	return 0;
 }

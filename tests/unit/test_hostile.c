@@ -23,7 +23,7 @@ static struct pair pair_with_gap(uint32_t slots)
 /* b publishes whatever it likes, past its own library. */
 static void lie(struct pair *pair, const struct pinion_desc *desc)
 {
-	ring_publish(&pair->ba, desc);
+	ring_publish(&pair->ba, desc, 1);
 }
 
 /* From here on a's end is shut, for good and for both directions; asking does not block. */
@@ -53,6 +53,7 @@ static void assert_broken(struct pair *pair)
 static void ends_the_channel(struct pair *pair, struct pinion_desc bad)
 {
 	struct pinion_desc first = desc_new(&pair->b, 1, 1), got[4];
+	const uint64_t lies = pinion_channel_lies();
 
 	send_one(&pair->b, &first);
 	pair->ba.at++;
@@ -61,6 +62,8 @@ static void ends_the_channel(struct pair *pair, struct pinion_desc bad)
 	assert_int_equal(got[0].tag, 1);
 	give(pair->a.cache, &got[0].buffer, 1);
 	assert_broken(pair);
+	/* Once, however often it is asked. */
+	assert_int_equal(pinion_channel_lies(), lies + 1);
 }
 
 static void an_id_beyond_the_pool_ends_the_channel(void **state)
@@ -98,7 +101,7 @@ static void an_id_between_segments_ends_the_channel_whatever_its_word(void **sta
 
 static void a_length_beyond_the_buffer_ends_the_channel(void **state)
 {
-	const uint32_t lengths[] = {BUFFER + 1, 4096, 1u << 31, UINT32_MAX};
+	const uint32_t lengths[] = {BUFFER + 1, 4096, 1u << 30, PINION_DESC_LEN_MAX};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
@@ -262,7 +265,7 @@ static void credit_for_what_was_not_taken_ends_the_channel(void **state)
 static void scribble(struct pair *pair, uint64_t *random)
 {
 	const uint64_t value = test_random(random) >> test_below(random, 64);
-	struct ring_slot *slot = &pair->ba.shared->slot[test_below(random, pair->ba.slots)];
+	struct pinion_slot *slot = &pair->ba.shared->slot[test_below(random, pair->ba.slots)];
 
 	switch (test_below(random, 7)) {
 	case 0:
@@ -275,10 +278,10 @@ static void scribble(struct pair *pair, uint64_t *random)
 		pair->ab.shared->credit = value;
 		break;
 	case 3:
-		pair->ba.shared->bell = (uint32_t)value;
+		pair->ba.shared->bell.state = (uint32_t)value;
 		break;
 	case 4:
-		pair->ab.shared->bell = (uint32_t)value;
+		pair->ab.shared->bell.state = (uint32_t)value;
 		break;
 	case 5:
 		pair->ba.shared->producer_closed = test_below(random, 4) == 0;
@@ -335,7 +338,7 @@ static void anything_scribbled_is_survived(void **state)
 
 /* The worst case for a bounded wait: the bell rings all the time, and for nothing. */
 struct ringer {
-	_Atomic uint32_t *bell;
+	struct bell *bell;
 	_Atomic int stop;
 };
 
@@ -344,7 +347,7 @@ static void *ring_for_nothing(void *arg)
 	struct ringer *ringer = arg;
 
 	while (!ringer->stop)
-		bell_strike(ringer->bell);
+		bell_strike(ringer->bell, false);
 	return NULL;
 }
 
@@ -353,7 +356,7 @@ static void *hold_down_the_bell(void *arg)
 	struct ringer *ringer = arg;
 
 	while (!ringer->stop)
-		atomic_store(ringer->bell, 77);
+		atomic_store(&ringer->bell->state, 77);
 	return NULL;
 }
 
@@ -405,7 +408,7 @@ static void both_threads_of_an_end_learn_of_the_lie(void **state)
 	(void)state;
 	assert_int_equal(pthread_create(&thread, NULL, receive_until_broken, &pair), 0);
 	lie(&pair, &bad);
-	bell_strike(&pair.ba.shared->bell);
+	bell_strike(&pair.ba.shared->bell, false);
 	/* The sending thread meets it within one of its calls, while the other still closes. */
 	do {
 		desc = desc_new(&pair.a, 0, 0);

@@ -26,9 +26,14 @@ static struct ring ring_open(uint32_t slots)
 	return ring;
 }
 
+static bool ring_peek(const struct ring *ring, struct pinion_desc *desc)
+{
+	return ring_copy(ring, ring->at, desc, 1) == 1;
+}
+
 static struct pinion_desc desc_of(uint32_t i)
 {
-	return (struct pinion_desc){pinion_buffer_make(i, i + 1), i * 3, ~i};
+	return (struct pinion_desc){pinion_buffer_make(i, i + 1), i * 3 & PINION_DESC_LEN_MAX, ~i};
 }
 
 static void a_number_of_slots_that_cannot_be_is_einval(void **state)
@@ -92,7 +97,7 @@ static void what_is_published_comes_back_in_order_over_many_laps(void **state)
 
 		for (uint32_t k = 0; k < batch; k++) {
 			want = desc_of(i * 8 + k);
-			ring_publish(&tx, &want);
+			ring_publish(&tx, &want, 1);
 		}
 		for (uint32_t k = 0; k < batch; k++, rx.at++) {
 			want = desc_of(i * 8 + k);
@@ -108,6 +113,7 @@ static void what_is_published_comes_back_in_order_over_many_laps(void **state)
 /* Positions far out: laps are a matter of one bit of the position, not of its size. */
 static void laps_hold_when_positions_are_large(void **state)
 {
+	const struct pinion_desc nothing = {0};
 	struct ring tx = ring_open(4), rx;
 	struct pinion_desc desc, want;
 
@@ -115,37 +121,56 @@ static void laps_hold_when_positions_are_large(void **state)
 	tx.at = (UINT64_C(1) << 62) - 6;
 	/* As if it had run until here: every slot has the lap of the round before. */
 	for (uint64_t at = tx.at - 4; at < tx.at; at++)
-		ring_slot(&tx, at)->head = ring_lap(&tx, at);
+		pinion_slot_store(ring_slot(&tx, at), &nothing, ring_lap(&tx, at));
 	rx = tx;
 	for (uint32_t i = 0; i < 20; i++, rx.at++) {
 		assert_false(ring_peek(&rx, &desc));
 		want = desc_of(i);
-		ring_publish(&tx, &want);
+		ring_publish(&tx, &want, 1);
 		assert_true(ring_peek(&rx, &desc));
 		assert_memory_equal(&desc, &want, sizeof(desc));
 	}
 	ring_unmap(&tx);
 }
 
-/* A handle with the lap's bit set must not publish under the wrong lap. */
-static void the_callers_bit_63_is_not_taken_for_a_lap(void **state)
+/* The ring's own bits must not come from a caller: they would publish under the wrong lap. */
+static void a_reserved_bit_is_not_valid(void **state)
 {
-	struct ring tx = ring_open(4), rx = tx;
+	struct pinion_desc desc = desc_of(1);
+
+	(void)state;
+	assert_true(pinion_desc_valid(&desc));
+	desc.buffer.bits |= PINION_SLOT_HEAD_LAP;
+	assert_false(pinion_desc_valid(&desc));
+	desc = desc_of(1);
+	desc.len = PINION_DESC_LEN_MAX;
+	assert_true(pinion_desc_valid(&desc));
+	desc.len++;
+	assert_false(pinion_desc_valid(&desc));
+	desc = desc_of(1);
+	desc.tag = UINT32_MAX;
+	assert_true(pinion_desc_valid(&desc));
+}
+
+/* Whichever half of a slot comes first: a descriptor is there when both have come. */
+static void half_a_slot_is_not_published(void **state)
+{
+	struct ring ring = ring_open(4);
+	const struct pinion_desc want = desc_of(7);
+	struct pinion_slot *slot = ring_slot(&ring, 0), whole;
 	struct pinion_desc desc;
 
 	(void)state;
-	for (uint32_t i = 0; i < 16; i++, rx.at++) {
-		struct pinion_desc with = desc_of(i);
-
-		with.buffer.bits |= RING_LAP;
-		ring_publish(&tx, &with);
-		assert_true(ring_peek(&rx, &desc));
-		assert_int_equal(desc.buffer.bits, desc_of(i).buffer.bits);
-		rx.at++;
-		assert_false(ring_peek(&rx, &desc));
-		rx.at--;
-	}
-	ring_unmap(&tx);
+	pinion_slot_store(&whole, &want, ring_lap(&ring, 0));
+	slot->head = whole.head;
+	assert_false(ring_peek(&ring, &desc));
+	slot->head = 0;
+	slot->body = whole.body;
+	assert_false(ring_peek(&ring, &desc));
+	slot->head = whole.head;
+	assert_true(ring_peek(&ring, &desc));
+	assert_memory_equal(&desc, &want, sizeof(desc));
+	ring_unmap(&ring);
 }
 
 /* Refused with -EPROTO, nothing mapped, the file the caller's. */
@@ -235,7 +260,7 @@ static void *produce(void *arg)
 		while (i - atomic_load_explicit(&stream->taken, memory_order_acquire) >= 8)
 			sched_yield();
 		stream->payload[i % 8] = i;
-		ring_publish(&stream->tx, &desc);
+		ring_publish(&stream->tx, &desc, 1);
 	}
 	return NULL;
 }
@@ -281,7 +306,9 @@ static void what_precedes_publication_is_seen_after_it(void **state)
 
 struct litmus {
 	struct ring tx, rx;
-	_Atomic uint32_t bell;
+	struct bell bell;
+	struct bell_ear ear;
+	bool registered;
 	_Atomic int arrived; /* counts up: 2 for each meeting */
 	int missed;
 };
@@ -302,8 +329,8 @@ static void *publish_and_strike(void *arg)
 		const struct pinion_desc desc = desc_of((uint32_t)i);
 
 		meet(litmus, 2 * i + 1);
-		ring_publish(&litmus->tx, &desc);
-		bell_strike(&litmus->bell);
+		ring_publish(&litmus->tx, &desc, 1);
+		bell_strike(&litmus->bell, litmus->registered);
 		meet(litmus, 2 * i + 2);
 	}
 	return NULL;
@@ -319,10 +346,10 @@ static void *arm_and_look(void *arg)
 
 		bell_disarm(&litmus->bell);
 		meet(litmus, 2 * i + 1);
-		bell_arm(&litmus->bell);
+		bell_arm(&litmus->bell, &litmus->ear);
 		seen = ring_peek(&litmus->rx, &desc);
 		meet(litmus, 2 * i + 2);
-		litmus->missed += !seen && atomic_load(&litmus->bell) == BELL_ARMED;
+		litmus->missed += !seen && atomic_load(&litmus->bell.state) == BELL_ARMED;
 		litmus->rx.at++;
 	}
 	return NULL;
@@ -351,7 +378,8 @@ int main(void)
 		pool_test(a_new_ring_has_nothing_published),
 		pool_test(what_is_published_comes_back_in_order_over_many_laps),
 		pool_test(laps_hold_when_positions_are_large),
-		pool_test(the_callers_bit_63_is_not_taken_for_a_lap),
+		pool_test(a_reserved_bit_is_not_valid),
+		pool_test(half_a_slot_is_not_published),
 		pool_test(a_file_that_is_no_ring_is_eproto),
 		pool_test(a_ring_that_can_still_be_shortened_is_eproto),
 		pool_test(a_wrong_header_is_eproto),

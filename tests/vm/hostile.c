@@ -90,7 +90,8 @@ static struct ring_shared *find_ring(void)
 
 		if (strstr(line, "memfd:pinion-ring"))
 			ring = (struct ring_shared *)(uintptr_t)strtoull(line, NULL, 16);
-		if (ring && ring->magic == RING_MAGIC && atomic_load(&ring->slot[0].body) == mark)
+		if (ring && ring->magic == RING_MAGIC &&
+		    (atomic_load(&ring->slot[0].body) & ~PINION_SLOT_BODY_LAP) == mark)
 			found = ring;
 	}
 	if (maps)
@@ -103,10 +104,9 @@ static struct ring_shared *find_ring(void)
 /* Position 1, in the first lap. */
 static void forge(const struct pinion_desc *desc)
 {
-	struct ring_slot *slot = &find_ring()->slot[1];
+	const struct pinion_lap lap = {PINION_SLOT_HEAD_LAP, PINION_SLOT_BODY_LAP};
 
-	atomic_store(&slot->body, (uint64_t)desc->tag << 32 | desc->len);
-	atomic_store(&slot->head, desc->buffer.bits | RING_LAP);
+	pinion_slot_store(&find_ring()->slot[1], desc, lap);
 }
 
 static void misbehave(const char *kind, struct pinion_buffer given_away)

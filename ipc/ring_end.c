@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdlib.h>
+
+#include <pinion/ring.h>
+
+#include "fail.h"
+#include "ring.h"
+#include "ring_wait.h"
+
+/* One end of a ring by itself, as its library sees it. */
+struct end {
+	struct pinion_ring pub; /* first: the caller's handle */
+	struct ring ring;
+	enum pinion_ring_end is;
+	uint32_t seen; /* receiver: slots that were found published and not taken as yet */
+};
+
+static struct end *end_of(struct pinion_ring *pub)
+{
+	return (struct end *)(void *)pub;
+}
+
+int pinion_ring_open(int fd, enum pinion_ring_end is, struct pinion_ring **ring)
+{
+	KEEP_ERRNO;
+	struct end *end;
+	int err;
+
+	if (is != PINION_RING_SEND && is != PINION_RING_RECV)
+		return pinion_fail(-EINVAL, "an end of a ring sends or receives, it is not %d",
+				   (int)is);
+	end = calloc(1, sizeof(*end));
+	if (!end)
+		return pinion_fail(-ENOMEM, "no memory for an end of a ring");
+	err = ring_map(fd, &end->ring);
+	if (err) {
+		free(end);
+		return err;
+	}
+	end->is = is;
+	*ring = &end->pub;
+	return 0;
+}
+
+int pinion_ring_close(struct pinion_ring *pub)
+{
+	KEEP_ERRNO;
+	struct end *end = end_of(pub);
+	struct ring_shared *shared = end->ring.shared;
+	bool sends = end->is == PINION_RING_SEND;
+
+	atomic_store_explicit(sends ? &shared->producer_closed : &shared->consumer_closed, 1,
+			      memory_order_release); /* R4 */
+	if (sends)
+		bell_strike(&shared->bell, end->ring.registered);
+	ring_unmap(&end->ring);
+	free(end);
+	return 0;
+}
+
+uint32_t pinion_ring_slots(const struct pinion_ring *pub)
+{
+	return ((const struct end *)(const void *)pub)->ring.slots;
+}
+
+/* Slots of the next @nr that can be written: at least 1, or why not. */
+static int room(struct end *end, uint32_t nr)
+{
+	int64_t free_slots;
+
+	if (atomic_load_explicit(&end->ring.shared->consumer_closed, memory_order_acquire)) /* A4 */
+		return -EPIPE;
+	free_slots = ring_room(&end->ring, nr);
+	return free_slots ? (int)free_slots : -EAGAIN;
+}
+
+/* Reserved slots that may have been put and are not published would count as soon as those before
+ * them do: from the @from-th on they get the lap of the round before. Ends the reservation. */
+static void give_up(struct end *end, uint32_t from)
+{
+	const struct pinion_lap lap = {end->pub.lap.head ^ PINION_SLOT_HEAD_LAP,
+				       end->pub.lap.body ^ PINION_SLOT_BODY_LAP};
+	const struct pinion_desc nothing = {0};
+
+	for (uint32_t i = from; i < end->pub.reserved; i++)
+		pinion_slot_store(&end->pub.slot[i], &nothing, lap);
+	end->pub.reserved = 0;
+}
+
+int pinion_ring_send(struct pinion_ring *ring, const struct pinion_desc *desc, uint32_t nr)
+{
+	struct end *end = end_of(ring);
+	int free_slots = room(end, nr);
+
+	if (free_slots < 0)
+		return free_slots;
+	if (ring->reserved)
+		give_up(end, 0);
+	nr = ring_publish(&end->ring, desc, (uint32_t)free_slots);
+	if (!nr)
+		return -EINVAL;
+	bell_strike(&end->ring.shared->bell, end->ring.registered);
+	return (int)nr;
+}
+
+int pinion_ring_reserve(struct pinion_ring *ring, uint32_t nr)
+{
+	struct end *end = end_of(ring);
+	int free_slots = room(end, nr);
+
+	if (free_slots < 0)
+		return free_slots;
+	if (ring->reserved)
+		give_up(end, 0);
+	ring->slot = ring_slot(&end->ring, end->ring.at);
+	ring->lap = ring_lap(&end->ring, end->ring.at);
+	ring->reserved = ring_run(&end->ring, end->ring.at, (uint32_t)free_slots);
+	return (int)ring->reserved;
+}
+
+/* The head that was put with the wrong lap is read back. Only who has the ring mapped can have
+ * changed it, and then only for itself: nothing here depends on what it says. */
+int pinion_ring_commit(struct pinion_ring *ring, uint32_t nr)
+{
+	struct end *end = end_of(ring);
+	uint64_t head;
+
+	if (nr > ring->reserved)
+		return -EINVAL;
+	if (nr < ring->reserved)
+		give_up(end, nr);
+	ring->reserved = 0;
+	if (!nr)
+		return 0;
+	head = atomic_load_explicit(&ring->slot->head, memory_order_relaxed);
+	atomic_store_explicit(&ring->slot->head,
+			      (head & ~PINION_SLOT_HEAD_LAP) | ring->lap.head,
+			      memory_order_release); /* R2 */
+	end->ring.at += nr;
+	ring_fetch_ahead(&end->ring, nr);
+	bell_strike(&end->ring.shared->bell, end->ring.registered);
+	return (int)nr;
+}
+
+static int why_empty(struct end *end)
+{
+	ring_idle(&end->ring);
+	if (!atomic_load_explicit(&end->ring.shared->producer_closed,
+				  memory_order_acquire)) /* A4 */
+		return -EAGAIN;
+	/* It may have published just before it closed: look once more. */
+	return ring_ready(&end->ring) ? -EAGAIN : -EPIPE;
+}
+
+int pinion_ring_recv(struct pinion_ring *ring, struct pinion_desc *desc, uint32_t nr)
+{
+	struct end *end = end_of(ring);
+	uint32_t got = ring_copy(&end->ring, end->ring.at, desc, nr);
+
+	if (!got)
+		return why_empty(end);
+	end->seen -= end->seen < got ? end->seen : got;
+	ring_take(&end->ring, got);
+	return (int)got;
+}
+
+/* Are the next @nr published? In order: what lies behind a gap may be a batch half written. */
+static bool see(struct end *end, uint32_t nr)
+{
+	struct pinion_desc ignored;
+
+	if (nr > end->ring.slots)
+		return false;
+	while (end->seen < nr && ring_copy(&end->ring, end->ring.at + end->seen, &ignored, 1))
+		end->seen++;
+	return end->seen >= nr;
+}
+
+int pinion_ring_peek(struct pinion_ring *ring, uint32_t skip, struct pinion_desc *desc, uint32_t nr)
+{
+	struct end *end = end_of(ring);
+	uint32_t got = 0;
+
+	if (see(end, skip)) {
+		uint32_t left = end->ring.slots - skip;
+
+		got = ring_copy(&end->ring, end->ring.at + skip, desc, nr < left ? nr : left);
+	}
+	if (!got)
+		return why_empty(end);
+	if (end->seen < skip + got)
+		end->seen = skip + got;
+	return (int)got;
+}
+
+int pinion_ring_release(struct pinion_ring *ring, uint32_t nr)
+{
+	struct end *end = end_of(ring);
+
+	if (!see(end, nr))
+		return -EINVAL;
+	end->seen -= nr;
+	ring_take(&end->ring, nr);
+	return 0;
+}
+
+static bool ready(void *context)
+{
+	struct end *end = context;
+
+	return ring_ready(&end->ring) ||
+	       atomic_load_explicit(&end->ring.shared->producer_closed,
+				    memory_order_acquire); /* A4 */
+}
+
+int pinion_ring_wait(struct pinion_ring *ring, uint64_t timeout_ns)
+{
+	KEEP_ERRNO;
+	struct end *end = end_of(ring);
+	const struct ring_waiter waiter = {.ready = ready, .context = end};
+
+	return ring_wait(&end->ring, &waiter, timeout_ns);
+}
