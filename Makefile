@@ -5,7 +5,7 @@
 #   make demo      the main job, in a virtual machine; on this machine's drive: make demo BDF=0000:41:00.0
 #   make check     install what is missing, build, run every test
 #   make soak      a million random kills, about a quarter of an hour; fewer: make soak KILLS=100000
-#   make bench     measure; some only: make bench ONLY=ring_1,rtt_poll
+#   make bench     measure; some only: make bench ONLY=ring_1,rtt_poll; with pictures: make bench PLOT=1
 #   make install   headers, library, tools, man pages (DESTDIR=, PREFIX= as usual)
 
 .PHONY: all build demo check soak bench install clean
@@ -24,7 +24,7 @@ soak:
 	@scripts/soak $(if $(KILLS),--kills '$(KILLS)')
 
 bench:
-	@scripts/bench $(if $(ONLY),--only '$(ONLY)')
+	@scripts/bench $(if $(ONLY),--only '$(ONLY)') $(if $(filter 1,$(PLOT)),--plot)
 
 install: build
 	@meson install -C build --no-rebuild $(if $(DESTDIR),--destdir '$(DESTDIR)')

@@ -27,13 +27,22 @@ struct link {
 
 #define LINK_BUFFER 64u /* bytes: what lies in the buffers is not measured */
 
+/* Ids in no order: an odd factor, so that of 32,768 buffers (the stream's, twice 16,384 slots) each
+ * comes once, and none beside its neighbour. */
+static bool link_scatter;
+
+static inline uint32_t link_id(uint32_t i)
+{
+	return link_scatter ? (i * 20507u + 4321u) % 32768u : i;
+}
+
 /*
  * Every buffer of a new pool was allocated once and changes hands once a turn, so its generation
  * is known: 1 and the turn. Were it not so, send would refuse the handle.
  */
 static inline void item_make(item *it, uint32_t i, uint32_t turn)
 {
-	it->buffer = pinion_buffer_make(i, 1 + (uint64_t)turn);
+	it->buffer = pinion_buffer_make(link_id(i), 1 + (uint64_t)turn);
 	it->len = LINK_BUFFER;
 	it->tag = i;
 }

@@ -72,6 +72,13 @@ static inline uint32_t link_recv(struct link *link, item *it, uint32_t nr)
 #include "ping.h"
 #include "stream.h"
 
+/* A queue whose size is part of its type is not swept over depths. */
+#ifdef PEER_ONE_DEPTH
+#define PEER_SWEEPS(impl) SWEEP_BURSTS(impl)
+#else
+#define PEER_SWEEPS(impl) SWEEP_BURSTS(impl), SWEEP_DEPTHS(impl)
+#endif
+
 /* main() of a peer. */
 #define PEER_MAIN(impl)                                                                          \
 	int main(int argc, char **argv)                                                          \
@@ -80,6 +87,8 @@ static inline uint32_t link_recv(struct link *link, item *it, uint32_t nr)
 			{"ring_1", impl, "ns", stream_4096, 1},                                  \
 			{"ring_32", impl, "ns", stream_4096, 32},                                \
 			{"rtt_poll", impl, "ns", ping_run, 1},                                   \
+			PEER_SWEEPS(impl),                                                       \
+			LATENCY_CASES(impl),                                                     \
 		};                                                                               \
 		return bench_main(argc, argv, cases, sizeof(cases) / sizeof(*cases));            \
 	}

@@ -36,6 +36,7 @@ static inline uint32_t queue_recv(struct queue *queue, peer_item *item, uint32_t
 	return static_cast<uint32_t>(queue->items.pop(item, nr));
 }
 
+#define PEER_ONE_DEPTH
 #include "peer.h"
 
 PEER_MAIN("boost")

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * ring_1, ring_32: descriptors one way through a pinion channel, singly and in bursts of 32;
+ * ring_1, ring_32: descriptors one way through a pinion ring, singly and in bursts of 32;
  * nanoseconds a descriptor. ring_32_1024: the same through a ring of 1,024 lines, not 4,096.
  *
- *     pinion   the loops of stream.h over a channel
+ *     pinion   the loops of stream.h over a ring
  *     line     a stream of whole lines, nothing but stores and loads: the limit, for 16 bytes
  */
 
 #include <stdatomic.h>
 #include <string.h>
 
-#include "link_pinion.h"
+#include "link_ring.h"
 #include "stream.h"
 
 static void stream_1024(struct bench *b)
@@ -107,6 +107,8 @@ int main(int argc, char **argv)
 		{"ring_32", "line", "ns", run_line, 4096},
 		{"ring_32_1024", "pinion", "ns", stream_1024, 32},
 		{"ring_32_1024", "line", "ns", run_line, 1024},
+		SWEEP_BURSTS("pinion"),
+		SWEEP_DEPTHS("pinion"),
 	};
 
 	return bench_main(argc, argv, cases, sizeof(cases) / sizeof(*cases));

@@ -2,13 +2,13 @@
 /*
  * rtt_poll: one descriptor there and back, both processes polling; nanoseconds for the round trip.
  *
- *     pinion   through a pinion channel
+ *     pinion   through two pinion rings
  *     line     two cache lines bounced, one each way: the limit
  */
 
 #include <stdatomic.h>
 
-#include "link_pinion.h"
+#include "link_ring.h"
 #include "ping.h"
 
 /* Apart by more than what a prefetcher takes along with a line. */
@@ -56,6 +56,7 @@ int main(int argc, char **argv)
 	static const struct bench_case cases[] = {
 		{"rtt_poll", "pinion", "ns", ping_run, 1},
 		{"rtt_poll", "line", "ns", run_line, 1},
+		LATENCY_CASES("pinion"),
 	};
 
 	return bench_main(argc, argv, cases, sizeof(cases) / sizeof(*cases));

@@ -12,6 +12,9 @@
  *     link_open(link, leads)                     in each process, after the fork
  *     link_send(link, const item *, nr)          how many were sent; 0: full
  *     link_recv(link, item *, nr)                how many came; 0: none there
+ *     link_room(link, nr), link_put(link, i, const item *), link_commit(link, nr)
+ *                                                if LINK_IN_PLACE is defined: items are made where
+ *                                                the receiver reads them
  *
  * The stream. Items are held by one side at a time, as buffers are. In even turns the leader
  * sends all it has, LAPS times round the ring, while the follower receives; in odd turns they
@@ -24,7 +27,28 @@
 #include "pair.h"
 
 #define LAPS 2u
-#define BURST_MAX 32u
+#define BURST_MAX 256u
+
+#ifdef LINK_IN_PLACE
+
+static void stream_send(struct link *link, uint32_t nr, uint32_t burst, uint32_t turn)
+{
+	for (uint32_t i = 0; i < nr;) {
+		uint32_t room = link_room(link, burst < nr - i ? burst : nr - i);
+
+		for (uint32_t k = 0; k < room; k++) {
+			item it;
+
+			item_make(&it, i + k, turn);
+			link_put(link, k, &it);
+		}
+		if (room)
+			link_commit(link, room);
+		i += room;
+	}
+}
+
+#else
 
 /* Sends items 0 to nr - 1 in bursts. */
 static void stream_send(struct link *link, uint32_t nr, uint32_t burst, uint32_t turn)
@@ -40,6 +64,8 @@ static void stream_send(struct link *link, uint32_t nr, uint32_t burst, uint32_t
 			sent += link_send(link, out + sent, burst - sent);
 	}
 }
+
+#endif
 
 /* Receives nr items; false: stopped before the first. Each tag arrives once, in order. */
 static bool stream_recv(struct link *link, uint32_t nr, uint32_t burst)
@@ -106,3 +132,30 @@ static void stream_4096(struct bench *b)
 {
 	stream_run(b, SLOTS_4096_LINES);
 }
+
+/*
+ * The same at many bursts and depths, for plots: the case's argument is log2 of the burst, and,
+ * from bit 8 on, log2 of the ring's slots.
+ */
+static inline void stream_sweep(struct bench *b)
+{
+	const uint32_t slots = 1u << (b->is->arg >> 8), burst = 1u << (b->is->arg & 0xff);
+	struct flow flow = {link_create(b, slots, LAPS * slots), LAPS * slots, burst};
+
+	pair_run(b, stream_lead, stream_follow, &flow);
+}
+
+#define SWEEP_CASE(kind, name, impl, slots_log2, burst_log2)                                      \
+	{"sweep_" kind "_" name, impl, "ns", stream_sweep, (slots_log2) << 8 | (burst_log2)}
+/* clang-format off */
+#define SWEEP_BURSTS(impl)                                                                        \
+	SWEEP_CASE("burst", "1", impl, 14, 0), SWEEP_CASE("burst", "2", impl, 14, 1),             \
+	SWEEP_CASE("burst", "4", impl, 14, 2), SWEEP_CASE("burst", "8", impl, 14, 3),             \
+	SWEEP_CASE("burst", "16", impl, 14, 4), SWEEP_CASE("burst", "32", impl, 14, 5),           \
+	SWEEP_CASE("burst", "64", impl, 14, 6), SWEEP_CASE("burst", "128", impl, 14, 7),          \
+	SWEEP_CASE("burst", "256", impl, 14, 8)
+#define SWEEP_DEPTHS(impl)                                                                        \
+	SWEEP_CASE("depth", "64", impl, 6, 5), SWEEP_CASE("depth", "256", impl, 8, 5),            \
+	SWEEP_CASE("depth", "1024", impl, 10, 5), SWEEP_CASE("depth", "4096", impl, 12, 5),       \
+	SWEEP_CASE("depth", "16384", impl, 14, 5), SWEEP_CASE("depth", "65536", impl, 16, 5)
+/* clang-format on */
