@@ -5,6 +5,7 @@
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <stddef.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -57,14 +58,24 @@ void bell_relax(struct bell *bell, struct bell_ear *ear)
 	atomic_store_explicit(&bell->fenced, 0, memory_order_relaxed);
 }
 
-void bell_arm(struct bell *bell, struct bell_ear *ear)
+void bell_announce(struct bell *bell, struct bell_ear *ear, uint32_t state)
 {
 	ear->idle = 0;
 	if (ear->unfenced)
 		atomic_store_explicit(&bell->fenced, 1, memory_order_relaxed);
-	atomic_store_explicit(&bell->state, BELL_ARMED, memory_order_relaxed);
+	atomic_store_explicit(&bell->state, state, memory_order_relaxed);
+}
+
+bool bell_fence(bool unfenced)
+{
 	atomic_thread_fence(memory_order_seq_cst); /* F2 */
-	if (ear->unfenced && membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED)) /* F2, for both */
+	return !unfenced || membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED); /* F2, for both */
+}
+
+void bell_arm(struct bell *bell, struct bell_ear *ear, uint32_t state)
+{
+	bell_announce(bell, ear, state);
+	if (bell_fence(ear->unfenced))
 		ear->unfenced = false;
 }
 
@@ -81,18 +92,79 @@ int bell_wait(struct bell *bell, uint64_t deadline_ns)
 	};
 	int saved = errno, err = 0;
 
-	/* EAGAIN: the bell was struck before the kernel looked. */
+	/* EAGAIN: the bell was struck before the kernel looked. Never without a time limit: the
+	 * kernel would then go on after a handler that was installed with SA_RESTART. */
 	if (futex(&bell->state, FUTEX_WAIT_BITSET, BELL_ARMED, &until) && errno != EAGAIN)
 		err = -errno;
 	errno = saved;
 	return err;
 }
 
-void bell_wake(struct bell *bell)
+/* What <linux/futex.h> has from 5.16 on. */
+struct waitv {
+	uint64_t value, address;
+	uint32_t flags, reserved;
+};
+
+#define WAITV_32 2u
+#ifndef SYS_futex_waitv
+#define SYS_futex_waitv 449
+#endif
+
+/* What is none of these means that we cannot sleep so: no such call, a filter that refuses it
+ * (seccomp(2)), no memory. */
+static int waitv_error(int error)
 {
+	switch (error) {
+	case EAGAIN: /* struck before the kernel looked */
+		return 0;
+	case EINTR:
+	case ETIMEDOUT:
+		return -error;
+	default:
+		return -ENOSYS;
+	}
+}
+
+int bell_wait_any(struct bell *const *bell, uint32_t nr, uint64_t deadline_ns)
+{
+	const int64_t until[2] = {(int64_t)(deadline_ns / 1000000000u),
+				  (int64_t)(deadline_ns % 1000000000u)};
+	struct waitv waiter[BELL_ANY_MAX];
+	int saved = errno, err = 0;
+
+	for (uint32_t i = 0; i < nr; i++)
+		waiter[i] = (struct waitv){
+			.value = BELL_ARMED,
+			.address = (uintptr_t)&bell[i]->state,
+			.flags = WAITV_32,
+		};
+	if (syscall(SYS_futex_waitv, waiter, nr, 0, until, CLOCK_MONOTONIC) < 0)
+		err = waitv_error(errno);
+	errno = saved;
+	return err;
+}
+
+/* Whatever the socket's other holders did to it: this neither blocks nor raises SIGPIPE. It may be
+ * full (then it is readable) or closed (then nobody reads). */
+static void tell(int socket)
+{
+	(void)send(socket, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+void bell_wake(struct bell *bell, const struct bell_hand *hand)
+{
+	uint32_t state = atomic_load_explicit(&bell->state, memory_order_relaxed);
 	int saved = errno;
 
-	atomic_store_explicit(&bell->state, BELL_QUIET, memory_order_relaxed);
-	(void)futex(&bell->state, FUTEX_WAKE_BITSET, 1, NULL);
+	if (state == BELL_ARMED_FD && hand->socket < 0)
+		return;
+	if (!atomic_compare_exchange_strong_explicit(&bell->state, &state, BELL_QUIET,
+						     memory_order_relaxed, memory_order_relaxed))
+		return;
+	if (state == BELL_ARMED_FD)
+		tell(hand->socket);
+	else
+		(void)futex(&bell->state, FUTEX_WAKE_BITSET, 1, NULL);
 	errno = saved;
 }

@@ -8,8 +8,17 @@
  *     receiver                             sender
  *     state := ARMED                       publish
  *     fence F2                             fence F1, if fenced
- *     anything published? then go on       state ARMED? then state := QUIET, futex wake
- *     futex wait while state == ARMED
+ *     anything published? then go on       state not QUIET? then CAS it to QUIET, and
+ *     futex wait while state == ARMED          ARMED: futex wake
+ *                                              ARMED_FD: one byte into the socket
+ *
+ * ARMED_FD is for a receiver that sleeps in a loop of its own, where it waits for descriptors of
+ * all kinds (ring_fd.h): the sender has one end of a pair of sockets, the receiver the other.
+ * A sender that was not given one leaves the bell armed, and strikes again when it gets it.
+ *
+ * The CAS decides how to wake: a sender held up before a plain store would take a bell for ARMED
+ * that is ARMED_FD by now, and the receiver would sleep on. When it fails the receiver has moved
+ * since, and its look came after what we published; or another thread woke it.
  *
  * With both fences at least one of the two sees the other's store (store buffering, Dekker). A
  * fence at each message is dear to a sender whose receiver never sleeps, so the receiver says
@@ -36,6 +45,7 @@
 enum {
 	BELL_QUIET = 0,
 	BELL_ARMED = 1,
+	BELL_ARMED_FD = 2,
 };
 
 /* Shared; a line of its own. */
@@ -50,7 +60,14 @@ struct bell_ear {
 	uint32_t idle; /* empty rings met since the last sleep, while fenced */
 };
 
+/* The private part of who strikes. */
+struct bell_hand {
+	bool registered; /* what bell_register() said */
+	int socket;      /* where a strike on ARMED_FD goes; -1: nowhere yet */
+};
+
 #define BELL_IDLE_MAX 64u
+#define BELL_ANY_MAX 128u /* what futex_waitv(2) takes */
 
 /* Makes this process one that needs no fence of its own; false: the kernel has no such call. */
 bool bell_register(void);
@@ -58,15 +75,24 @@ bool bell_register(void);
 /* Receiver: tells the sender to leave out the fence, if the kernel can do without. */
 void bell_relax(struct bell *bell, struct bell_ear *ear);
 
-/* Receiver: announce the sleep. Look for work after this, then bell_wait() or bell_disarm(). */
-void bell_arm(struct bell *bell, struct bell_ear *ear);
+/* Receiver: announce the sleep, in @state. Look for work after this, then bell_wait() or
+ * bell_disarm(). It is bell_announce() and F2, which those who sleep at many bells have once. */
+void bell_arm(struct bell *bell, struct bell_ear *ear, uint32_t state);
 void bell_disarm(struct bell *bell);
+
+void bell_announce(struct bell *bell, struct bell_ear *ear, uint32_t state);
+/* F2. @unfenced: some sender of those leaves its fence out. False: it still does, since the kernel
+ * refused; else all of them fence from now on. */
+bool bell_fence(bool unfenced);
 
 /* 0: struck, or for no reason. -ETIMEDOUT: @deadline_ns (CLOCK_MONOTONIC) is over. -EINTR. */
 int bell_wait(struct bell *bell, uint64_t deadline_ns);
 
-/* The strike itself. */
-void bell_wake(struct bell *bell);
+/* At the first of @nr that is struck. -ENOSYS: this kernel waits at one bell at a time. */
+int bell_wait_any(struct bell *const *bell, uint32_t nr, uint64_t deadline_ns);
+
+/* The strike itself. Never blocks. */
+void bell_wake(struct bell *bell, const struct bell_hand *hand);
 
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t bell_now_ns(void);
@@ -78,16 +104,16 @@ static inline void bell_idle(struct bell *bell, struct bell_ear *ear)
 		bell_relax(bell, ear);
 }
 
-/* Sender, after publishing. @registered: what bell_register() said. */
-static inline void bell_strike(struct bell *bell, bool registered)
+/* Sender, after publishing. */
+static inline void bell_strike(struct bell *bell, const struct bell_hand *hand)
 {
-	if (!registered || atomic_load_explicit(&bell->fenced, memory_order_relaxed))
+	if (!hand->registered || atomic_load_explicit(&bell->fenced, memory_order_relaxed))
 		atomic_thread_fence(memory_order_seq_cst); /* F1 */
 	else
 		atomic_signal_fence(memory_order_seq_cst); /* the kernel's F2 does the rest */
 	if (__builtin_expect(atomic_load_explicit(&bell->state, memory_order_relaxed) != BELL_QUIET,
 			     0))
-		bell_wake(bell);
+		bell_wake(bell, hand);
 }
 
 #endif

@@ -2,18 +2,13 @@
 #include "channel.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 
 #include "fail.h"
 #include "fetch.h"
 #include "pool.h"
 #include "ring.h"
-#include "ring_wait.h"
 #include "slot.h"
-
-/* How long a receiver sleeps before it looks whether its peer lives, where it has a pidfd. */
-#define LOOK_NS UINT64_C(100000000)
 
 struct pinion_channel {
 	struct ring tx, rx;
@@ -93,7 +88,7 @@ int pinion_channel_open(struct pinion_pool *pool, int tx, int rx, uint32_t peer,
 static void close_tx(struct pinion_channel *channel)
 {
 	atomic_store_explicit(&channel->tx.shared->producer_closed, 1, memory_order_release);
-	bell_strike(&channel->tx.shared->bell, channel->tx.registered);
+	ring_strike(&channel->tx);
 }
 
 /* R4, for what we receive: by the receiving thread alone, since the peer takes back what was not
@@ -143,7 +138,7 @@ static int break_off(struct pinion_channel *channel)
 	if (!atomic_exchange_explicit(&channel->broken, true, memory_order_relaxed))
 		atomic_fetch_add_explicit(&lies, 1, memory_order_relaxed);
 	close_tx(channel);
-	bell_strike(&channel->rx.shared->bell, false);
+	ring_wake_self(&channel->rx);
 	return -EPROTO;
 }
 
@@ -268,7 +263,7 @@ int pinion_channel_send(struct pinion_channel *channel, const struct pinion_desc
 	/* What went before the lie goes: the lie is met again by the next call. */
 	if (!nr)
 		return lied ? break_off(channel) : -EINVAL;
-	bell_strike(&channel->tx.shared->bell, channel->tx.registered);
+	ring_strike(&channel->tx);
 	return (int)nr;
 }
 
@@ -357,33 +352,40 @@ static bool something_to_say(void *context)
 	       is_gone(channel, &channel->rx.shared->producer_closed);
 }
 
-/* Where nobody else does it for us, the receiver looks for itself. */
-static void look_for_peer(void *context)
+static void peer_is_gone(void *context)
 {
-	struct pinion_channel *channel = context;
-	struct pollfd gone = {.fd = channel->pidfd, .events = POLLIN};
+	pinion_channel_sever(context);
+}
 
-	if (channel->pidfd >= 0 && poll(&gone, 1, 0) > 0)
-		pinion_channel_sever(channel);
+struct ring_waiter channel_waiter(struct pinion_channel *channel)
+{
+	return (struct ring_waiter){
+		.ring = &channel->rx,
+		.ready = something_to_say,
+		.gone = peer_is_gone,
+		.context = channel,
+		.pidfd = channel->pidfd,
+	};
+}
+
+struct ring *channel_tx(struct pinion_channel *channel)
+{
+	return &channel->tx;
 }
 
 int pinion_channel_wait(struct pinion_channel *channel, uint64_t timeout_ns)
 {
 	KEEP_ERRNO;
-	const struct ring_waiter waiter = {
-		.ready = something_to_say,
-		.woken = look_for_peer,
-		.context = channel,
-		.slice_ns = channel->pidfd >= 0 ? LOOK_NS : 0,
-	};
+	const struct ring_waiter waiter = channel_waiter(channel);
+	uint32_t which = 0;
 
-	return ring_wait(&channel->rx, &waiter, timeout_ns);
+	return ring_wait(&waiter, 1, timeout_ns, &which);
 }
 
 void pinion_channel_sever(struct pinion_channel *channel)
 {
 	atomic_store_explicit(&channel->severed, true, memory_order_relaxed);
-	bell_strike(&channel->rx.shared->bell, false);
+	ring_wake_self(&channel->rx);
 }
 
 uint32_t pinion_channel_slots(const struct pinion_channel *channel)

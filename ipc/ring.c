@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <pinion/hostmem.h>
 
@@ -88,14 +89,23 @@ int ring_map(int fd, struct ring *ring)
 		.len = (size_t)status.st_size,
 		.slots = slots,
 		.shift = (uint32_t)__builtin_ctz(slots),
-		.registered = bell_register(),
+		.fd = {.socket = -1, .epoll = -1},
+		.spin_ns = RING_SPIN_NS,
+		.hand = {.registered = bell_register(), .socket = -1},
 	};
 	return 0;
 }
 
 void ring_unmap(struct ring *ring)
 {
-	if (ring->shared)
-		(void)munmap(ring->shared, ring->len);
+	if (!ring->shared)
+		return;
+	(void)munmap(ring->shared, ring->len);
 	ring->shared = NULL;
+	if (ring->fd.epoll >= 0)
+		(void)close(ring->fd.epoll);
+	if (ring->fd.socket >= 0)
+		(void)close(ring->fd.socket);
+	if (ring->hand.socket >= 0)
+		(void)close(ring->hand.socket);
 }

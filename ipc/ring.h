@@ -71,6 +71,16 @@ static_assert(offsetof(struct ring_shared, producer_closed) == 192, "line 3");
 static_assert(offsetof(struct ring_shared, bell) == 256, "line 4");
 static_assert(offsetof(struct ring_shared, slot) == 512, "slots begin on a line");
 
+/* How long a receiver looks before it sleeps, unless told otherwise; see ring_wait.c. */
+#define RING_SPIN_NS UINT64_C(50000)
+
+/* What a receiver watches that sleeps in a loop of its own, see ring_fd.h; -1: none. */
+struct ring_fd {
+	int socket; /* readable when the bell was struck */
+	int epoll;  /* over the socket and the peer's pidfd, where there is one */
+	bool clean; /* the kernel keeps files out of the socket */
+};
+
 /* One end's private part. */
 struct ring {
 	struct ring_shared *shared;
@@ -80,8 +90,10 @@ struct ring {
 	uint64_t at;     /* next position to write, or to read */
 	uint64_t credit; /* producer: up to where slots are known to be free again, of the lap
 	                  * before; consumer: up to where it gave them back. At most at */
-	struct bell_ear ear;  /* consumer */
-	bool registered;      /* producer: what bell_register() said */
+	struct bell_ear ear;   /* consumer */
+	struct ring_fd fd;     /* consumer */
+	uint64_t spin_ns;      /* consumer: how long wait looks before it sleeps */
+	struct bell_hand hand; /* producer; of a consumer: for another thread that has to wake it */
 };
 
 /* Maps a file made by pinion_ring_create(). -EPROTO: not one. */
@@ -176,6 +188,12 @@ static inline uint32_t ring_publish(struct ring *ring, const struct pinion_desc 
 	return i;
 }
 
+/* After publishing, or closing. */
+static inline void ring_strike(struct ring *ring)
+{
+	bell_strike(&ring->shared->bell, &ring->hand);
+}
+
 /* --- consumer */
 
 /* A2: private copies of up to @nr slots from position @at on; how many were published. */
@@ -220,6 +238,15 @@ static inline void ring_take(struct ring *ring, uint32_t nr)
 	ring->at += nr;
 	if (ring->at - ring->credit >= ring->slots / 16)
 		ring_give(ring);
+}
+
+/* From another thread of the consumer's own process. It believes nothing of what the peer may have
+ * written about fences, and has its own. */
+static inline void ring_wake_self(struct ring *ring)
+{
+	const struct bell_hand hand = {.registered = false, .socket = ring->hand.socket};
+
+	bell_strike(&ring->shared->bell, &hand);
 }
 
 /* An empty ring was met. */

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "ring_end.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
-#include <pinion/ring.h>
-
 #include "fail.h"
 #include "ring.h"
-#include "ring_wait.h"
 
 /* One end of a ring by itself, as its library sees it. */
 struct end {
@@ -53,7 +52,7 @@ int pinion_ring_close(struct pinion_ring *pub)
 	atomic_store_explicit(sends ? &shared->producer_closed : &shared->consumer_closed, 1,
 			      memory_order_release); /* R4 */
 	if (sends)
-		bell_strike(&shared->bell, end->ring.registered);
+		ring_strike(&end->ring);
 	ring_unmap(&end->ring);
 	free(end);
 	return 0;
@@ -100,7 +99,7 @@ int pinion_ring_send(struct pinion_ring *ring, const struct pinion_desc *desc, u
 	nr = ring_publish(&end->ring, desc, (uint32_t)free_slots);
 	if (!nr)
 		return -EINVAL;
-	bell_strike(&end->ring.shared->bell, end->ring.registered);
+	ring_strike(&end->ring);
 	return (int)nr;
 }
 
@@ -139,7 +138,7 @@ int pinion_ring_commit(struct pinion_ring *ring, uint32_t nr)
 			      memory_order_release); /* R2 */
 	end->ring.at += nr;
 	ring_fetch_ahead(&end->ring, nr);
-	bell_strike(&end->ring.shared->bell, end->ring.registered);
+	ring_strike(&end->ring);
 	return (int)nr;
 }
 
@@ -214,11 +213,26 @@ static bool ready(void *context)
 				    memory_order_acquire); /* A4 */
 }
 
+struct ring *ring_end_of(struct pinion_ring *ring, enum pinion_ring_end is)
+{
+	struct end *end = end_of(ring);
+
+	return end->is == is ? &end->ring : NULL;
+}
+
+struct ring_waiter ring_end_waiter(struct pinion_ring *ring)
+{
+	struct end *end = end_of(ring);
+
+	return (struct ring_waiter){
+		.ring = &end->ring, .ready = ready, .context = end, .pidfd = -1};
+}
+
 int pinion_ring_wait(struct pinion_ring *ring, uint64_t timeout_ns)
 {
 	KEEP_ERRNO;
-	struct end *end = end_of(ring);
-	const struct ring_waiter waiter = {.ready = ready, .context = end};
+	const struct ring_waiter waiter = ring_end_waiter(ring);
+	uint32_t which = 0;
 
-	return ring_wait(&end->ring, &waiter, timeout_ns);
+	return ring_wait(&waiter, 1, timeout_ns, &which);
 }

@@ -2,66 +2,194 @@
 #include "ring_wait.h"
 
 #include <errno.h>
+#include <poll.h>
 
-/* How often an empty ring is looked at before the receiver arms the bell: a few microseconds,
- * less than what a sleep and a wake-up cost. */
-#define SPINS 2000
+/* How long a receiver sleeps before it looks whether its peer lives, where it has a pidfd. */
+#define LOOK_NS UINT64_C(100000000)
 
-static bool spin(const struct ring_waiter *waiter)
+/* On a kernel that waits at one bell at a time (before 5.16): how long at the first one, before the
+ * others are looked at. */
+#define SLICE_NS UINT64_C(1000000)
+
+/* Looks between two at the clock, which costs as much as one of them. */
+#define LOOKS 16
+
+/* All that one call waits for. */
+struct crowd {
+	const struct ring_waiter *waiter;
+	uint32_t nr;
+	uint32_t first;   /* looked at before the others */
+	uint32_t ready;   /* the one that is */
+	uint64_t look_ns; /* when to look for peers; UINT64_MAX: never */
+	uint64_t deadline_ns;
+};
+
+static uint64_t later(uint64_t now, uint64_t ns)
 {
-	for (int i = 0; i < SPINS; i++) {
-		if (waiter->ready(waiter->context))
+	return now + ns < now ? UINT64_MAX : now + ns;
+}
+
+static bool look(struct crowd *crowd)
+{
+	uint32_t i = crowd->first;
+
+	for (uint32_t n = 0; n < crowd->nr; n++) {
+		const struct ring_waiter *waiter = &crowd->waiter[i];
+
+		if (waiter->ready(waiter->context)) {
+			crowd->ready = i;
 			return true;
-#if defined(__x86_64__)
-		__builtin_ia32_pause();
-#endif
+		}
+		i = i + 1 < crowd->nr ? i + 1 : 0;
 	}
 	return false;
 }
 
-static uint64_t sleep_until(const struct ring_waiter *waiter, uint64_t deadline)
+/* The shortest that any of them was told; 0 looks once. */
+static uint64_t spin_ns(const struct crowd *crowd)
 {
-	uint64_t now = bell_now_ns();
+	uint64_t least = crowd->waiter[0].ring->spin_ns;
 
-	if (waiter->slice_ns && deadline > now && deadline - now > waiter->slice_ns)
-		return now + waiter->slice_ns;
-	return deadline;
+	for (uint32_t i = 1; i < crowd->nr; i++)
+		if (crowd->waiter[i].ring->spin_ns < least)
+			least = crowd->waiter[i].ring->spin_ns;
+	return least;
+}
+
+static bool spin(struct crowd *crowd, uint64_t now)
+{
+	uint64_t until = later(now, spin_ns(crowd));
+
+	if (until > crowd->deadline_ns)
+		until = crowd->deadline_ns;
+	for (; now < until; now = bell_now_ns())
+		for (int i = 0; i < LOOKS; i++) {
+			if (look(crowd))
+				return true;
+#if defined(__x86_64__)
+			__builtin_ia32_pause();
+#endif
+		}
+	return false;
+}
+
+/* Their senders may wait for the slots that we hold back. */
+static void give(const struct crowd *crowd)
+{
+	for (uint32_t i = 0; i < crowd->nr; i++) {
+		struct ring *ring = crowd->waiter[i].ring;
+
+		if (ring->at != ring->credit)
+			ring_give(ring);
+	}
+}
+
+static void arm(const struct crowd *crowd)
+{
+	bool unfenced = false;
+
+	for (uint32_t i = 0; i < crowd->nr; i++) {
+		struct ring *ring = crowd->waiter[i].ring;
+
+		unfenced |= ring->ear.unfenced;
+		bell_announce(&ring->shared->bell, &ring->ear, BELL_ARMED);
+	}
+	if (!bell_fence(unfenced) || !unfenced)
+		return;
+	for (uint32_t i = 0; i < crowd->nr; i++)
+		crowd->waiter[i].ring->ear.unfenced = false;
+}
+
+static void disarm(const struct crowd *crowd)
+{
+	for (uint32_t i = 0; i < crowd->nr; i++)
+		bell_disarm(&crowd->waiter[i].ring->shared->bell);
+}
+
+static int sleep_at_all(const struct crowd *crowd, uint64_t until)
+{
+	struct bell *bell[BELL_ANY_MAX];
+	uint64_t slice;
+	int err;
+
+	for (uint32_t i = 0; i < crowd->nr; i++)
+		bell[i] = &crowd->waiter[i].ring->shared->bell;
+	err = bell_wait_any(bell, crowd->nr, until);
+	if (err != -ENOSYS)
+		return err;
+	slice = later(bell_now_ns(), SLICE_NS);
+	return bell_wait(bell[0], slice < until ? slice : until);
+}
+
+static int sleep_once(const struct crowd *crowd)
+{
+	uint64_t until = crowd->deadline_ns < crowd->look_ns ? crowd->deadline_ns : crowd->look_ns;
+
+	if (crowd->nr > 1)
+		return sleep_at_all(crowd, until);
+	return bell_wait(&crowd->waiter[0].ring->shared->bell, until);
+}
+
+/* Where nobody else does it for us. */
+static void look_for_peers(struct crowd *crowd, uint64_t now)
+{
+	struct pollfd peer[BELL_ANY_MAX];
+
+	for (uint32_t i = 0; i < crowd->nr; i++)
+		peer[i] = (struct pollfd){.fd = crowd->waiter[i].pidfd, .events = POLLIN};
+	if (poll(peer, crowd->nr, 0) > 0)
+		for (uint32_t i = 0; i < crowd->nr; i++)
+			if (peer[i].revents)
+				crowd->waiter[i].gone(crowd->waiter[i].context);
+	crowd->look_ns = later(now, LOOK_NS);
 }
 
 /* One sleep. -EAGAIN: nothing yet, go on. */
-static int sleep_once(struct ring *ring, const struct ring_waiter *waiter, uint64_t deadline)
+static int wait_once(struct crowd *crowd)
 {
-	struct bell *bell = &ring->shared->bell;
-	uint64_t until = sleep_until(waiter, deadline);
+	uint64_t now;
 	int err;
 
-	bell_arm(bell, &ring->ear);
-	if (waiter->ready(waiter->context))
+	arm(crowd);
+	if (look(crowd))
 		return 0;
-	err = bell_wait(bell, until);
-	if (err == -EINTR || waiter->ready(waiter->context))
-		return err == -EINTR ? err : 0;
+	err = sleep_once(crowd);
+	if (err != -EINTR && look(crowd))
+		return 0;
+	now = bell_now_ns();
+	if (crowd->look_ns != UINT64_MAX && (now >= crowd->look_ns || now >= crowd->deadline_ns))
+		look_for_peers(crowd, now);
+	if (err == -EINTR)
+		return err;
 	/* By the clock, not by the futex: a peer that rings for nothing keeps nobody longer. */
-	return bell_now_ns() >= deadline ? -ETIMEDOUT : -EAGAIN;
+	return now >= crowd->deadline_ns ? -ETIMEDOUT : -EAGAIN;
 }
 
-int ring_wait(struct ring *ring, const struct ring_waiter *waiter, uint64_t timeout_ns)
+static bool watches(const struct ring_waiter *waiter, uint32_t nr)
 {
-	uint64_t now = bell_now_ns(), deadline = now + timeout_ns;
+	for (uint32_t i = 0; i < nr; i++)
+		if (waiter[i].pidfd >= 0)
+			return true;
+	return false;
+}
+
+int ring_wait(const struct ring_waiter *waiter, uint32_t nr, uint64_t timeout_ns, uint32_t *which)
+{
+	struct crowd crowd = {.waiter = waiter, .nr = nr};
+	uint64_t now = bell_now_ns();
 	int err = -EAGAIN;
 
-	if (deadline < now)
-		deadline = UINT64_MAX;
-	if (spin(waiter))
-		return 0;
-	/* The sender may wait for the slots that we hold back. */
-	if (ring->at != ring->credit)
-		ring_give(ring);
-	while (err == -EAGAIN) {
-		err = sleep_once(ring, waiter, deadline);
-		if (waiter->woken)
-			waiter->woken(waiter->context);
+	crowd.first = *which < nr - 1 ? *which + 1 : 0;
+	crowd.deadline_ns = later(now, timeout_ns);
+	crowd.look_ns = watches(waiter, nr) ? later(now, LOOK_NS) : UINT64_MAX;
+	if (!look(&crowd) && !spin(&crowd, now)) {
+		give(&crowd);
+		while (err == -EAGAIN)
+			err = wait_once(&crowd);
+		disarm(&crowd);
+		if (err)
+			return err;
 	}
-	bell_disarm(&ring->shared->bell);
-	return err;
+	*which = crowd.ready;
+	return 0;
 }

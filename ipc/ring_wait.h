@@ -3,22 +3,35 @@
 #define IPC_RING_WAIT_H
 
 /*
- * How a receiver waits at its ring: it looks for a few microseconds, then sleeps at the bell, and
- * never beyond its time limit.
+ * How a receiver waits at its ring, or at several: it looks for a while, then sleeps at the bells,
+ * and never beyond its time limit.
+ *
+ *     arm every bell, one fence for all
+ *     look at every ring
+ *     sleep until a bell is struck, the time is over, or peers are to be looked for
+ *     ... again, as long as there is nothing
+ *     disarm every bell
+ *
+ * A wake-up is a hint and no more: what counts is the look that follows, and the clock.
  */
 
 #include "ring.h"
 
 struct ring_waiter {
+	struct ring *ring;
 	/* Is there any reason to go on, a descriptor or another? */
 	bool (*ready)(void *context);
-	/* Called after each sleep; NULL: nothing to do then. */
-	void (*woken)(void *context);
+	/* The peer of @pidfd died. Looked for ten times a second. */
+	void (*gone)(void *context);
 	void *context;
-	uint64_t slice_ns; /* the longest sleep between two calls of woken; 0: no limit */
+	int pidfd; /* -1: somebody else watches it */
 };
 
-/* 0: ready, or woken for nothing. -ETIMEDOUT, -EINTR: see pinion_ring_wait(). */
-int ring_wait(struct ring *ring, const struct ring_waiter *waiter, uint64_t timeout_ns);
+/*
+ * At the rings of @nr receivers, 1 to BELL_ANY_MAX. @which: on entry the one told last, behind
+ * which the look begins; on return the one that is ready, when one is.
+ * 0: ready. -ETIMEDOUT, -EINTR: see pinion_ring_wait().
+ */
+int ring_wait(const struct ring_waiter *waiter, uint32_t nr, uint64_t timeout_ns, uint32_t *which);
 
 #endif

@@ -17,6 +17,7 @@
 #include <pinion/prp.h>
 #include <pinion/ring.h>
 #include <pinion/channel.h>
+#include <pinion/wait.h>
 #include <pinion/rendezvous.h>
 #include <pinion/session.h>
 

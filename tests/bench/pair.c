@@ -112,8 +112,8 @@ pid_t pair_follower(void)
 	return follower;
 }
 
-static _Noreturn void be_follower(const struct bench *b, pid_t leader, void (*follow)(void *arg),
-				  void *arg)
+static _Noreturn void be_follower(const struct bench *b, pid_t leader, bool bounces,
+				  void (*follow)(void *arg), void *arg)
 {
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	/* It may have died before we asked to hear of it. */
@@ -121,35 +121,53 @@ static _Noreturn void be_follower(const struct bench *b, pid_t leader, void (*fo
 		_exit(1);
 	/* Alarms are not inherited. */
 	(void)alarm(120);
-	bench_pin(b->cpu[1]);
-	bounce_follow(0);
+	bench_pin(b->cpu[bounces]);
+	if (bounces)
+		bounce_follow(0);
 	follow(arg);
-	bounce_follow(BOUNCE_BLOCKS * BOUNCES);
+	if (bounces)
+		bounce_follow(BOUNCE_BLOCKS * BOUNCES);
+	while (!pair_stopped())
+		sched_yield();
 	_exit(0);
 }
 
-void pair_run(struct bench *b, void (*lead)(struct bench *b, void *arg), void (*follow)(void *arg),
-	      void *arg)
+static void run(struct bench *b, bool bounces, void (*lead)(struct bench *b, void *arg),
+		void (*follow)(void *arg), void *arg)
 {
 	const struct sigaction action = {.sa_handler = on_child, .sa_flags = SA_NOCLDSTOP};
 	pid_t leader = getpid();
 	int status = 0;
 
-	if (b->cpu[1] < 0)
-		bench_skip("%s needs two cores", b->is->bench);
 	pair = bench_shared(b, sizeof(*pair));
 	(void)sigaction(SIGCHLD, &action, NULL);
 	follower = fork();
 	if (follower < 0)
 		bench_die("fork: %s", strerror(errno));
 	if (!follower)
-		be_follower(b, leader, follow, arg);
-	b->bounce_ns[0] = bounce_lead(0);
+		be_follower(b, leader, bounces, follow, arg);
+	if (bounces)
+		b->bounce_ns[0] = bounce_lead(0);
 	lead(b, arg);
 	atomic_store_explicit(&pair->stop, 1, memory_order_relaxed);
-	b->bounce_ns[1] = bounce_lead(BOUNCE_BLOCKS * BOUNCES);
+	if (bounces)
+		b->bounce_ns[1] = bounce_lead(BOUNCE_BLOCKS * BOUNCES);
 	while (waitpid(follower, &status, 0) < 0 && errno == EINTR)
 		;
 	if (status)
 		bench_die("the second process failed");
+}
+
+void pair_run(struct bench *b, void (*lead)(struct bench *b, void *arg), void (*follow)(void *arg),
+	      void *arg)
+{
+	if (b->cpu[1] < 0)
+		bench_skip("%s needs two cores", b->is->bench);
+	run(b, true, lead, follow, arg);
+}
+
+void pair_run_on_one(struct bench *b, void (*lead)(struct bench *b, void *arg),
+		     void (*follow)(void *arg), void *arg)
+{
+	run(b, false, lead, follow, arg);
 }

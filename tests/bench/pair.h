@@ -33,6 +33,10 @@ extern "C" {
 void pair_run(struct bench *b, void (*lead)(struct bench *b, void *arg), void (*follow)(void *arg),
 	      void *arg);
 
+/* ... both on the leader's core, where neither may poll: no bounce, and b->bounce_ns stays 0. */
+void pair_run_on_one(struct bench *b, void (*lead)(struct bench *b, void *arg),
+		     void (*follow)(void *arg), void *arg);
+
 /* One number from leader to follower; not 0. pair_hear() waits for it. */
 void pair_tell(uint32_t value);
 uint32_t pair_hear(void);

@@ -342,12 +342,14 @@ struct ringer {
 	_Atomic int stop;
 };
 
+static const struct bell_hand fencing = {.registered = false, .socket = -1};
+
 static void *ring_for_nothing(void *arg)
 {
 	struct ringer *ringer = arg;
 
 	while (!ringer->stop)
-		bell_strike(ringer->bell, false);
+		bell_strike(ringer->bell, &fencing);
 	return NULL;
 }
 
@@ -408,7 +410,7 @@ static void both_threads_of_an_end_learn_of_the_lie(void **state)
 	(void)state;
 	assert_int_equal(pthread_create(&thread, NULL, receive_until_broken, &pair), 0);
 	lie(&pair, &bad);
-	bell_strike(&pair.ba.shared->bell, false);
+	bell_strike(&pair.ba.shared->bell, &fencing);
 	/* The sending thread meets it within one of its calls, while the other still closes. */
 	do {
 		desc = desc_new(&pair.a, 0, 0);

@@ -308,7 +308,7 @@ struct litmus {
 	struct ring tx, rx;
 	struct bell bell;
 	struct bell_ear ear;
-	bool registered;
+	struct bell_hand hand;
 	_Atomic int arrived; /* counts up: 2 for each meeting */
 	int missed;
 };
@@ -330,7 +330,7 @@ static void *publish_and_strike(void *arg)
 
 		meet(litmus, 2 * i + 1);
 		ring_publish(&litmus->tx, &desc, 1);
-		bell_strike(&litmus->bell, litmus->registered);
+		bell_strike(&litmus->bell, &litmus->hand);
 		meet(litmus, 2 * i + 2);
 	}
 	return NULL;
@@ -346,7 +346,7 @@ static void *arm_and_look(void *arg)
 
 		bell_disarm(&litmus->bell);
 		meet(litmus, 2 * i + 1);
-		bell_arm(&litmus->bell, &litmus->ear);
+		bell_arm(&litmus->bell, &litmus->ear, BELL_ARMED);
 		seen = ring_peek(&litmus->rx, &desc);
 		meet(litmus, 2 * i + 2);
 		litmus->missed += !seen && atomic_load(&litmus->bell.state) == BELL_ARMED;

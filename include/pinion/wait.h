@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef PINION_WAIT_H
+#define PINION_WAIT_H
+
+/*
+ * More ways to wait than pinion_channel_wait(): at several channels at once, in a loop that waits
+ * for descriptors of all kinds (epoll, libuv, glib), and with more or less spinning before sleep.
+ * Each call is there for channels and, with the same meaning, for rings that stand alone.
+ *
+ * Several at once:
+ *
+ *     uint32_t which = 0;
+ *     while (!pinion_channel_wait_any(channel, nr, timeout_ns, &which))
+ *             (receive from channel[which] until -EAGAIN)
+ *
+ * In a loop:
+ *
+ *     receiver                                         sender
+ *     --------                                         ------
+ *     fd = pinion_channel_fd(channel)
+ *     to = pinion_channel_notify_fd(channel),
+ *       passed by fork or SCM_RIGHTS              ->   pinion_channel_set_notify(channel, to)
+ *     (puts fd into the loop, for reading)             pinion_channel_send(), as ever
+ *
+ *     before the loop sleeps:
+ *       while (pinion_channel_prepare(channel) == 1)
+ *               (receive until -EAGAIN)
+ *     when fd is readable:
+ *       pinion_channel_done(channel)
+ *       (receive until -EAGAIN, or some, and again later)
+ *
+ * A sender that finds the receiver asleep in its loop sends one byte; one that does not, sends
+ * nothing. prepare() says that the receiver goes to sleep, and looks once more: without that look
+ * a descriptor that came just before would wake nobody. Between done() and prepare() the fd may
+ * stay silent though something came. Level or edge triggered makes no difference.
+ *
+ * What the fd is not: a peer cannot make a call of ours block, neither on this side nor on the
+ * sending one, whatever it does to its end. It can make the fd readable for nothing, as it can ring
+ * for nothing, or send for nothing: a loop that has enough of that closes the channel. It can leave
+ * the receiver asleep, as one who sends nothing does.
+ *
+ * Threads: wait_any(), fd(), notify_fd(), prepare(), done() and set_spin() belong to the receiving
+ * thread, set_notify() to the sending one. The first fd() and each set_notify() are for a moment in
+ * which no other thread uses the channel: best right after it was opened.
+ *
+ * Fork: descriptors are inherited like all others; the one that fd() gives is for one process.
+ *
+ * Death: the fd tells of it where pinion_channel_wait() does, that is, in a session; receive says
+ * -EPIPE then. Elsewhere the loop also watches what tells of deaths there: the rendezvous' fd
+ * (pinion_rendezvous_fd()) or the peer's pidfd, and says so with pinion_channel_sever(). The fd
+ * says nothing by itself: others may have a copy of the sender's end. A sender killed between
+ * publishing and waking leaves the receiver asleep until then.
+ */
+
+#include <stdint.h>
+
+#include <pinion/channel.h>
+#include <pinion/ring.h>
+
+#define PINION_WAIT_ANY_MAX 128u
+
+/* What it is before set_spin(). */
+#define PINION_SPIN_DEFAULT_NS 50000u
+
+/*
+ * pinion_channel_wait_any() - until something can be received from one of @nr channels, or
+ * @timeout_ns (monotonic) is over.
+ * @which: in and out: the channel told last, then the one that is told now. The look begins behind
+ * it, so that none is left out while others are busy. Any number will do at first.
+ *
+ * A channel that has ended is told each time: take it out. Before Linux 5.16, and where a filter
+ * forbids futex_waitv(2), the first channel wakes at once and the others within a millisecond.
+ *
+ * -ETIMEDOUT  nothing came
+ * -EINTR      a signal handler ran that was installed without SA_RESTART: after others
+ *             futex_waitv(2) goes on, unlike pinion_channel_wait()
+ * -EINVAL     @nr is 0 or above PINION_WAIT_ANY_MAX; of rings: one of them sends
+ */
+int pinion_channel_wait_any(struct pinion_channel *const *channel, uint32_t nr,
+			    uint64_t timeout_ns, uint32_t *which);
+int pinion_ring_wait_any(struct pinion_ring *const *ring, uint32_t nr, uint64_t timeout_ns,
+			 uint32_t *which);
+
+/*
+ * pinion_channel_set_spin() - how long wait() and wait_any() look before they sleep; 0: they sleep
+ * at once. Longer than a sleep and its end take (10 to 50 us) buys nothing but latency, at the
+ * price of a busy core. wait_any() takes the shortest of its channels.
+ */
+void pinion_channel_set_spin(struct pinion_channel *channel, uint64_t ns);
+void pinion_ring_set_spin(struct pinion_ring *ring, uint64_t ns);
+
+/*
+ * pinion_channel_fd() - the descriptor for the loop. It is the channel's, which closes it: take it
+ * out of the loop before. Nobody else is ever given it.
+ * pinion_channel_notify_fd() - what the sender wants for set_notify(). It is the channel's too.
+ *
+ * -EMFILE, -ENFILE, -ENOMEM  what the kernel says
+ * -EINVAL  this end of a ring sends
+ */
+int pinion_channel_fd(struct pinion_channel *channel);
+int pinion_ring_fd(struct pinion_ring *ring);
+int pinion_channel_notify_fd(struct pinion_channel *channel);
+int pinion_ring_notify_fd(struct pinion_ring *ring);
+
+/*
+ * pinion_channel_set_notify() - what the receiver's notify_fd() gave; a duplicate is kept, the
+ * caller closes @fd. A receiver that went to sleep before this is woken if there is something.
+ *
+ * -EINVAL  not such a descriptor; or this end of a ring receives
+ * -EMFILE  no room for the duplicate
+ */
+int pinion_channel_set_notify(struct pinion_channel *channel, int fd);
+int pinion_ring_set_notify(struct pinion_ring *ring, int fd);
+
+/*
+ * pinion_channel_prepare() - the loop is about to sleep. 0: it may. 1: do not, something can be
+ * received (or the peer ended, or lied: receive says which).
+ * pinion_channel_done() - the fd is readable, or the loop woke for another reason: nothing has to
+ * be sent for now. Takes what was sent, a bounded number of bytes. Harmless at any time.
+ *
+ * -EINVAL  pinion_channel_fd() was not called
+ * -EPROTO  (done) the peer sent files along: its channel is closed, and receive gives -EPROTO; a
+ *          ring alone is useless, close it
+ */
+int pinion_channel_prepare(struct pinion_channel *channel);
+int pinion_ring_prepare(struct pinion_ring *ring);
+int pinion_channel_done(struct pinion_channel *channel);
+int pinion_ring_done(struct pinion_ring *ring);
+
+#endif

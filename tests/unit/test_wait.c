@@ -1,0 +1,956 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* wait.h: several at once, spinning, and a descriptor for loops; with peers that do their worst. */
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#include <pinion/wait.h>
+
+#include "channel.h"
+#include "channel_support.h"
+#include "ring_end.h"
+
+#define SLOTS 64
+#define MS UINT64_C(1000000)
+#define LONG_NS (30000 * MS) /* nothing takes that long, but for a wake-up that was lost */
+#define MUCH_NS (20000 * MS) /* more than a busy machine takes for anything else */
+
+/* Both ends of a ring. */
+struct ends {
+	struct pinion_ring *tx, *rx;
+};
+
+static struct ends ends_open(void)
+{
+	struct ends ends;
+	int fd = -1;
+
+	assert_int_equal(pinion_ring_create(SLOTS, &fd), 0);
+	assert_int_equal(pinion_ring_open(fd, PINION_RING_SEND, &ends.tx), 0);
+	assert_int_equal(pinion_ring_open(fd, PINION_RING_RECV, &ends.rx), 0);
+	assert_int_equal(close(fd), 0);
+	return ends;
+}
+
+static void ends_close(const struct ends *ends)
+{
+	assert_int_equal(pinion_ring_close(ends->tx), 0);
+	assert_int_equal(pinion_ring_close(ends->rx), 0);
+}
+
+/* ... that are told by a descriptor. */
+static struct ends ends_open_notified(void)
+{
+	const struct ends ends = ends_open();
+
+	assert_int_equal(pinion_ring_set_notify(ends.tx, pinion_ring_notify_fd(ends.rx)), 0);
+	return ends;
+}
+
+static struct ring *rx_of(const struct ends *ends)
+{
+	return ring_end_of(ends->rx, PINION_RING_RECV);
+}
+
+static uint32_t bell_state(const struct ends *ends)
+{
+	return atomic_load(&rx_of(ends)->shared->bell.state);
+}
+
+static void send_tag(const struct ends *ends, uint32_t tag)
+{
+	const struct pinion_desc desc = {pinion_buffer_make(1, 1), 0, tag};
+
+	assert_int_equal(pinion_ring_send(ends->tx, &desc, 1), 1);
+}
+
+static uint32_t recv_tag(const struct ends *ends)
+{
+	struct pinion_desc desc = {.tag = UINT32_MAX};
+
+	assert_int_equal(pinion_ring_recv(ends->rx, &desc, 1), 1);
+	return desc.tag;
+}
+
+static bool readable(int fd, int timeout_ms)
+{
+	struct pollfd want = {.fd = fd, .events = POLLIN};
+
+	return poll(&want, 1, timeout_ms) > 0;
+}
+
+static void pause_ns(long ns)
+{
+	const struct timespec pause = {0, ns};
+
+	nanosleep(&pause, NULL);
+}
+
+/* Several at once. */
+
+struct many {
+	struct ends ends[PINION_WAIT_ANY_MAX];
+	struct pinion_ring *rx[PINION_WAIT_ANY_MAX];
+	uint32_t nr;
+};
+
+static void many_open(struct many *many, uint32_t nr)
+{
+	many->nr = nr;
+	for (uint32_t i = 0; i < nr; i++) {
+		many->ends[i] = ends_open();
+		many->rx[i] = many->ends[i].rx;
+		pinion_ring_set_spin(many->rx[i], 0);
+	}
+}
+
+static void many_close(const struct many *many)
+{
+	for (uint32_t i = 0; i < many->nr; i++)
+		ends_close(&many->ends[i]);
+}
+
+static void any_tells_which_one(void **state)
+{
+	struct many many;
+
+	(void)state;
+	many_open(&many, 3);
+	for (uint32_t i = 0; i < 3; i++) {
+		uint32_t which = 0;
+
+		send_tag(&many.ends[i], i);
+		assert_int_equal(pinion_ring_wait_any(many.rx, 3, 0, &which), 0);
+		assert_int_equal(which, i);
+		assert_int_equal(recv_tag(&many.ends[i]), i);
+	}
+	many_close(&many);
+}
+
+static void any_begins_behind_the_one_told_last(void **state)
+{
+	const uint32_t first[] = {1, 2, 0, 1, 2, 0};
+	struct many many;
+	uint32_t which = 0;
+
+	(void)state;
+	many_open(&many, 3);
+	for (uint32_t i = 0; i < 3; i++)
+		send_tag(&many.ends[i], i);
+	for (uint32_t i = 0; i < 6; i++) {
+		assert_int_equal(pinion_ring_wait_any(many.rx, 3, 0, &which), 0);
+		assert_int_equal(which, first[i]);
+	}
+	which = UINT32_MAX;
+	assert_int_equal(pinion_ring_wait_any(many.rx, 3, 0, &which), 0);
+	assert_int_equal(which, 0);
+	many_close(&many);
+}
+
+static void any_of_none_or_of_too_many_is_einval(void **state)
+{
+	struct pinion_ring *too_many[PINION_WAIT_ANY_MAX + 1];
+	const struct ends ends = ends_open();
+	uint32_t which = 7;
+
+	(void)state;
+	for (uint32_t i = 0; i <= PINION_WAIT_ANY_MAX; i++)
+		too_many[i] = ends.rx;
+	assert_int_equal(pinion_ring_wait_any(too_many, 0, 0, &which), -EINVAL);
+	assert_int_equal(pinion_ring_wait_any(too_many, PINION_WAIT_ANY_MAX + 1, 0, &which),
+			 -EINVAL);
+	assert_int_equal(pinion_ring_wait_any(too_many, PINION_WAIT_ANY_MAX, 0, &which),
+			 -ETIMEDOUT);
+	too_many[1] = ends.tx;
+	assert_int_equal(pinion_ring_wait_any(too_many, 2, 0, &which), -EINVAL);
+	assert_int_equal(which, 7);
+	ends_close(&ends);
+}
+
+static uint64_t timed_any(const struct many *many, uint64_t timeout_ns, int *err, uint32_t *which)
+{
+	const uint64_t before = test_now_ns();
+
+	*err = pinion_ring_wait_any(many->rx, many->nr, timeout_ns, which);
+	return test_now_ns() - before;
+}
+
+static void any_ends_at_its_time_limit_and_leaves_no_bell_armed(void **state)
+{
+	struct many many;
+	uint32_t which = 0;
+	int err;
+
+	(void)state;
+	many_open(&many, 5);
+	assert_in_range(timed_any(&many, 20 * MS, &err, &which), 20 * MS, MUCH_NS);
+	assert_int_equal(err, -ETIMEDOUT);
+	for (uint32_t i = 0; i < 5; i++)
+		assert_int_equal(bell_state(&many.ends[i]), BELL_QUIET);
+	many_close(&many);
+}
+
+/* Senders that were told to leave their fences out put them in again, all of them. */
+static void any_puts_every_fence_back(void **state)
+{
+	struct many many;
+	uint32_t which = 0;
+
+	(void)state;
+	many_open(&many, 5);
+	for (uint32_t i = 1; i < 5; i += 2)
+		bell_relax(&rx_of(&many.ends[i])->shared->bell, &rx_of(&many.ends[i])->ear);
+	assert_int_equal(pinion_ring_wait_any(many.rx, 5, MS, &which), -ETIMEDOUT);
+	for (uint32_t i = 0; i < 5; i++) {
+		assert_false(rx_of(&many.ends[i])->ear.unfenced);
+		assert_int_equal(atomic_load(&rx_of(&many.ends[i])->shared->bell.fenced), 1);
+	}
+	many_close(&many);
+}
+
+struct later {
+	const struct many *many;
+	uint32_t which;
+	pthread_t waiter;
+	_Atomic int done;
+};
+
+static void *send_later(void *arg)
+{
+	const struct later *later = arg;
+
+	pause_ns(20000000);
+	send_tag(&later->many->ends[later->which], later->which);
+	return NULL;
+}
+
+static void *signal_later(void *arg)
+{
+	const struct later *later = arg;
+
+	/* More than one: the first may come before a busy machine lets the other sleep. */
+	while (!later->done) {
+		pause_ns(20000000);
+		pthread_kill(later->waiter, SIGUSR1);
+	}
+	return NULL;
+}
+
+static uint64_t any_while(struct later *later, void *(*act)(void *), int *err, uint32_t *which)
+{
+	pthread_t thread;
+	uint64_t took;
+
+	later->waiter = pthread_self();
+	took = test_now_ns();
+	assert_int_equal(pthread_create(&thread, NULL, act, later), 0);
+	(void)timed_any(later->many, LONG_NS, err, which);
+	took = test_now_ns() - took;
+	later->done = 1;
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	return took;
+}
+
+static void a_sleeper_at_many_is_woken_by_each(void **state)
+{
+	const uint32_t some[] = {0, 1, 77, PINION_WAIT_ANY_MAX - 1};
+	struct many many;
+
+	(void)state;
+	many_open(&many, PINION_WAIT_ANY_MAX);
+	for (uint32_t i = 0; i < sizeof(some) / sizeof(some[0]); i++) {
+		struct later later = {.many = &many, .which = some[i]};
+		uint32_t which = 3;
+		int err;
+
+		assert_in_range(any_while(&later, send_later, &err, &which), 15 * MS, MUCH_NS);
+		assert_int_equal(err, 0);
+		assert_int_equal(which, some[i]);
+		assert_int_equal(recv_tag(&many.ends[which]), which);
+	}
+	many_close(&many);
+}
+
+static void on_signal(int number)
+{
+	(void)number;
+}
+
+static void a_signal_ends_any_with_eintr(void **state)
+{
+	const struct sigaction action = {.sa_handler = on_signal};
+	struct many many;
+	struct later later = {.many = &many, .which = 0};
+	uint32_t which = 5;
+	int err;
+
+	(void)state;
+	many_open(&many, 3);
+	assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
+	assert_in_range(any_while(&later, signal_later, &err, &which), 15 * MS, MUCH_NS);
+	assert_int_equal(err, -EINTR);
+	assert_int_equal(which, 5);
+	many_close(&many);
+}
+
+/* A kernel before 5.16, or a filter: futex_waitv(2) is refused with @error. */
+static int refuse_waitv(int error)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 449, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ((unsigned)error & 0xffff)),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = {sizeof(filter) / sizeof(filter[0]), filter};
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+/* In a child, because a filter stays: the first wakes at once, the last in a slice. */
+static int wait_without_waitv(void *arg)
+{
+	struct many many;
+
+	if (refuse_waitv(*(int *)arg) || !syscall(449, NULL, 0, 0, NULL, 0))
+		return 1;
+	many_open(&many, 4);
+	for (uint32_t i = 0; i < 4; i++) {
+		struct later later = {.many = &many, .which = i};
+		uint32_t which = 0;
+		uint64_t took;
+		int err;
+
+		took = any_while(&later, send_later, &err, &which);
+		if (err || which != i || took < 15 * MS || took > MUCH_NS ||
+		    recv_tag(&many.ends[i]) != i)
+			return 2;
+		took = timed_any(&many, 20 * MS, &err, &which);
+		if (err != -ETIMEDOUT || took < 20 * MS || took > MUCH_NS)
+			return 3;
+	}
+	many_close(&many);
+	return 0;
+}
+
+static void any_works_where_the_kernel_knows_no_such_call(void **state)
+{
+	int errors[] = {ENOSYS, EPERM};
+
+	(void)state;
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(support_child(wait_without_waitv, &errors[i]), 0);
+}
+
+/* Peers that ring all the time and for nothing. */
+struct ringer {
+	const struct many *many;
+	_Atomic int stop;
+};
+
+static void *ring_for_nothing(void *arg)
+{
+	static const struct bell_hand hand = {.registered = false, .socket = -1};
+	struct ringer *ringer = arg;
+
+	for (uint32_t i = 0; !ringer->stop; i = (i + 1) % ringer->many->nr)
+		bell_strike(&rx_of(&ringer->many->ends[i])->shared->bell, &hand);
+	return NULL;
+}
+
+static void any_keeps_its_time_limit_though_bells_ring_for_nothing(void **state)
+{
+	struct many many;
+	struct ringer ringer = {&many, 0};
+	uint64_t took = test_now_ns();
+	pthread_t thread;
+
+	(void)state;
+	many_open(&many, 8);
+	assert_int_equal(pthread_create(&thread, NULL, ring_for_nothing, &ringer), 0);
+	for (int i = 0; i < 20; i++) {
+		uint32_t which = 0;
+
+		assert_int_equal(pinion_ring_wait_any(many.rx, 8, 10 * MS, &which), -ETIMEDOUT);
+	}
+	took = test_now_ns() - took;
+	ringer.stop = 1;
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_in_range(took, 200 * MS, MUCH_NS);
+	many_close(&many);
+}
+
+/* Of two channels: whose peer, another process here, dies while we sleep at both. */
+static void any_notices_that_a_peer_died(void **state)
+{
+	struct pair one = pair_make(512, 8), two = pair_make(512, 8);
+	struct pinion_channel *const channel[] = {one.a.channel, two.a.channel};
+	const pid_t pid = fork();
+	struct pinion_desc desc;
+	uint64_t took;
+	uint32_t which = 1;
+	int pidfd;
+
+	(void)state;
+	if (pid == 0) {
+		pause();
+		_exit(0);
+	}
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	assert_true(pidfd >= 0);
+	channel_watch(two.a.channel, pidfd);
+	assert_int_equal(pinion_channel_wait_any(channel, 2, 150 * MS, &which), -ETIMEDOUT);
+	kill(pid, SIGKILL);
+	took = test_now_ns();
+	assert_int_equal(pinion_channel_wait_any(channel, 2, LONG_NS, &which), 0);
+	took = test_now_ns() - took;
+	assert_int_equal(which, 1);
+	assert_in_range(took, 0, MUCH_NS);
+	assert_int_equal(pinion_channel_recv(two.a.channel, &desc, 1), -EPIPE);
+	assert_int_equal(pinion_channel_recv(one.a.channel, &desc, 1), -EAGAIN);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	close(pidfd);
+	pair_close_whole(&two);
+	pair_close_whole(&one);
+}
+
+/* Spinning. A thread that spins gives its core to nobody of its own accord. */
+
+static long sleeps(void)
+{
+	struct rusage usage;
+
+	assert_int_equal(getrusage(RUSAGE_THREAD, &usage), 0);
+	return usage.ru_nvcsw;
+}
+
+static void no_spin_sleeps_at_once(void **state)
+{
+	const struct ends ends = ends_open();
+	struct timespec before, after;
+	const long slept = sleeps();
+
+	(void)state;
+	pinion_ring_set_spin(ends.rx, 0);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
+	for (int i = 0; i < 50; i++)
+		assert_int_equal(pinion_ring_wait(ends.rx, 2 * MS), -ETIMEDOUT);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
+	assert_true(sleeps() >= slept + 50);
+	/* Of 100 ms. */
+	assert_in_range((after.tv_sec - before.tv_sec) * 1000000000 + after.tv_nsec -
+			before.tv_nsec, 0, 50 * MS);
+	ends_close(&ends);
+}
+
+static void a_long_spin_ends_at_the_time_limit_of_the_wait(void **state)
+{
+	const struct ends ends = ends_open();
+	uint64_t took = test_now_ns();
+	const long slept = sleeps();
+
+	(void)state;
+	pinion_ring_set_spin(ends.rx, UINT64_MAX);
+	assert_int_equal(pinion_ring_wait(ends.rx, 50 * MS), -ETIMEDOUT);
+	took = test_now_ns() - took;
+	assert_in_range(took, 50 * MS, MUCH_NS);
+	/* After the spin it arms the bell, and the kernel says at once that the time is over. */
+	assert_true(sleeps() <= slept + 1);
+	ends_close(&ends);
+}
+
+/* A descriptor for a loop. */
+
+static void the_fd_is_readable_when_something_came(void **state)
+{
+	const struct ends ends = ends_open_notified();
+	const int fd = pinion_ring_fd(ends.rx);
+
+	(void)state;
+	assert_int_equal(pinion_ring_fd(ends.rx), fd);
+	for (uint32_t i = 0; i < 3; i++) {
+		assert_int_equal(pinion_ring_prepare(ends.rx), 0);
+		assert_false(readable(fd, 0));
+		send_tag(&ends, i);
+		assert_true(readable(fd, 0));
+		assert_int_equal(pinion_ring_done(ends.rx), 0);
+		assert_false(readable(fd, 0));
+		assert_int_equal(recv_tag(&ends), i);
+	}
+	ends_close(&ends);
+}
+
+static void prepare_says_so_when_something_is_there(void **state)
+{
+	const struct ends ends = ends_open_notified();
+
+	(void)state;
+	send_tag(&ends, 1);
+	assert_int_equal(pinion_ring_prepare(ends.rx), 1);
+	assert_int_equal(bell_state(&ends), BELL_QUIET);
+	recv_tag(&ends);
+	assert_int_equal(pinion_ring_prepare(ends.rx), 0);
+	ends_close(&ends);
+}
+
+static void a_receiver_that_is_awake_is_not_told(void **state)
+{
+	const struct ends ends = ends_open_notified();
+	const int fd = pinion_ring_fd(ends.rx);
+
+	(void)state;
+	send_tag(&ends, 1);
+	assert_false(readable(fd, 0));
+	recv_tag(&ends);
+	/* ... nor twice. */
+	assert_int_equal(pinion_ring_prepare(ends.rx), 0);
+	send_tag(&ends, 2);
+	send_tag(&ends, 3);
+	assert_int_equal(recv(fd, &(char){0}, 1, MSG_DONTWAIT), 1);
+	assert_int_equal(recv(fd, &(char){0}, 1, MSG_DONTWAIT), -1);
+	ends_close(&ends);
+}
+
+static void close_makes_the_fd_readable(void **state)
+{
+	struct ends ends = ends_open_notified();
+	struct pinion_desc desc;
+
+	(void)state;
+	assert_int_equal(pinion_ring_prepare(ends.rx), 0);
+	assert_int_equal(pinion_ring_close(ends.tx), 0);
+	assert_true(readable(pinion_ring_fd(ends.rx), 0));
+	assert_int_equal(pinion_ring_done(ends.rx), 0);
+	assert_int_equal(pinion_ring_recv(ends.rx, &desc, 1), -EPIPE);
+	assert_int_equal(pinion_ring_prepare(ends.rx), 1);
+	assert_int_equal(pinion_ring_close(ends.rx), 0);
+}
+
+/* By another thread of the receiver, which has no end of a sender's. */
+static void sever_and_a_lie_make_the_fd_readable(void **state)
+{
+	for (int lie = 0; lie < 2; lie++) {
+		struct pair pair = pair_make(512, 8);
+		const int fd = pinion_channel_fd(pair.a.channel);
+		struct pinion_desc desc;
+
+		(void)state;
+		assert_int_equal(pinion_channel_prepare(pair.a.channel), 0);
+		if (lie) /* found by the sending thread */
+			pinion_channel_reject(pair.a.channel);
+		else
+			pinion_channel_sever(pair.a.channel);
+		assert_true(readable(fd, 0));
+		assert_int_equal(pinion_channel_done(pair.a.channel), 0);
+		assert_int_equal(pinion_channel_recv(pair.a.channel, &desc, 1),
+				 lie ? -EPROTO : -EPIPE);
+		pair_close_whole(&pair);
+	}
+}
+
+static void who_went_to_sleep_before_set_notify_is_woken_by_it(void **state)
+{
+	const struct ends ends = ends_open();
+	const int fd = pinion_ring_fd(ends.rx);
+
+	(void)state;
+	assert_int_equal(pinion_ring_prepare(ends.rx), 0);
+	send_tag(&ends, 1);
+	assert_int_equal(bell_state(&ends), BELL_ARMED_FD);
+	assert_false(readable(fd, 0));
+	assert_int_equal(pinion_ring_set_notify(ends.tx, pinion_ring_notify_fd(ends.rx)), 0);
+	assert_true(readable(fd, 0));
+	ends_close(&ends);
+}
+
+static void set_notify_refuses_other_descriptors(void **state)
+{
+	const struct ends ends = ends_open_notified();
+	int stream[2], tube[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, stream), 0);
+	assert_int_equal(pipe(tube), 0);
+	assert_int_equal(pinion_ring_set_notify(ends.tx, stream[0]), -EINVAL);
+	assert_int_equal(pinion_ring_set_notify(ends.tx, tube[1]), -EINVAL);
+	assert_int_equal(pinion_ring_set_notify(ends.tx, -1), -EINVAL);
+	/* A failed call changes nothing. */
+	assert_int_equal(pinion_ring_prepare(ends.rx), 0);
+	send_tag(&ends, 1);
+	assert_true(readable(pinion_ring_fd(ends.rx), 0));
+	for (int i = 0; i < 2; i++) {
+		close(stream[i]);
+		close(tube[i]);
+	}
+	ends_close(&ends);
+}
+
+static void calls_of_the_wrong_end_are_einval(void **state)
+{
+	const struct ends ends = ends_open();
+
+	(void)state;
+	assert_int_equal(pinion_ring_prepare(ends.rx), -EINVAL);
+	assert_int_equal(pinion_ring_done(ends.rx), -EINVAL);
+	assert_int_equal(pinion_ring_fd(ends.tx), -EINVAL);
+	assert_int_equal(pinion_ring_notify_fd(ends.tx), -EINVAL);
+	assert_int_equal(pinion_ring_prepare(ends.tx), -EINVAL);
+	assert_true(pinion_ring_notify_fd(ends.rx) >= 0);
+	assert_int_equal(pinion_ring_set_notify(ends.rx, pinion_ring_notify_fd(ends.rx)), -EINVAL);
+	ends_close(&ends);
+}
+
+static int open_until_full(int *fd, int most)
+{
+	int nr = 0;
+
+	while (nr < most && (fd[nr] = dup(2)) >= 0)
+		nr++;
+	return nr;
+}
+
+static void no_room_for_descriptors_changes_nothing(void **state)
+{
+	const struct ends ends = ends_open();
+	const int used = support_fd_count();
+	struct rlimit before, few;
+	int fd[64], nr;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = (struct rlimit){(rlim_t)used + 8, before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	nr = open_until_full(fd, 64);
+	assert_int_equal(pinion_ring_fd(ends.rx), -EMFILE);
+	assert_int_equal(pinion_ring_notify_fd(ends.rx), -EMFILE);
+	assert_int_equal(pinion_ring_prepare(ends.rx), -EINVAL);
+	while (nr > 0)
+		close(fd[--nr]);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_true(pinion_ring_fd(ends.rx) >= 0);
+	ends_close(&ends);
+}
+
+/* What a hostile holder of the sender's end can do. */
+
+/* Without O_NONBLOCK on the description that all holders share: a plain write would wait. */
+static int saturate(int to)
+{
+	int nr = 0;
+
+	assert_int_equal(fcntl(to, F_SETFL, 0), 0);
+	while (send(to, "x", 1, MSG_DONTWAIT) == 1)
+		nr++;
+	assert_int_equal(errno, EAGAIN);
+	return nr;
+}
+
+static void a_full_socket_does_not_hold_up_the_sender(void **state)
+{
+	const struct ends ends = ends_open_notified();
+	uint64_t took;
+
+	(void)state;
+	saturate(pinion_ring_notify_fd(ends.rx));
+	assert_int_equal(pinion_ring_prepare(ends.rx), 0);
+	took = test_now_ns();
+	send_tag(&ends, 1);
+	assert_in_range(test_now_ns() - took, 0, MUCH_NS);
+	assert_true(readable(pinion_ring_fd(ends.rx), 0));
+	assert_int_equal(recv_tag(&ends), 1);
+	ends_close(&ends);
+}
+
+static void a_flood_is_drained_a_bounded_part_at_a_time(void **state)
+{
+	const struct ends ends = ends_open_notified();
+	const int fd = pinion_ring_fd(ends.rx), flood = saturate(pinion_ring_notify_fd(ends.rx));
+	int calls = 0;
+
+	(void)state;
+	assert_true(flood > 64);
+	for (; readable(fd, 0) && calls < flood; calls++)
+		assert_int_equal(pinion_ring_done(ends.rx), 0);
+	assert_int_equal(calls, (flood + 63) / 64);
+	ends_close(&ends);
+}
+
+/* 0 bytes are no end of file, and a shut or closed end says nothing. */
+static void nothing_said_to_the_socket_looks_like_an_end(void **state)
+{
+	const struct ends ends = ends_open();
+	const int fd = pinion_ring_fd(ends.rx), to = pinion_ring_notify_fd(ends.rx);
+
+	(void)state;
+	assert_int_equal(send(to, "", 0, MSG_DONTWAIT), 0);
+	assert_true(readable(fd, 0));
+	assert_int_equal(pinion_ring_done(ends.rx), 0);
+	assert_int_equal(shutdown(to, SHUT_RDWR), 0);
+	assert_false(readable(fd, 0));
+	assert_int_equal(pinion_ring_done(ends.rx), 0);
+	assert_int_equal(pinion_ring_prepare(ends.rx), 0);
+	ends_close(&ends);
+}
+
+/* Gone, though the bell says that somebody sleeps. SIGPIPE would end the program. */
+static void a_receiver_that_is_gone_does_not_kill_the_sender(void **state)
+{
+	struct ends ends = ends_open_notified();
+	struct ring_shared *shared = ring_end_of(ends.tx, PINION_RING_SEND)->shared;
+
+	(void)state;
+	assert_true(signal(SIGPIPE, SIG_DFL) != SIG_ERR);
+	assert_int_equal(pinion_ring_close(ends.rx), 0);
+	for (int i = 0; i < 3; i++) {
+		atomic_store(&shared->consumer_closed, 0);
+		atomic_store(&shared->bell.state, BELL_ARMED_FD);
+		send_tag(&ends, 1);
+		assert_int_equal(atomic_load(&shared->bell.state), BELL_QUIET);
+	}
+	assert_int_equal(pinion_ring_close(ends.tx), 0);
+}
+
+static ssize_t send_file(int to, int file)
+{
+	struct iovec byte = {"x", 1};
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {.bytes = {0}};
+	struct msghdr message = {.msg_iov = &byte, .msg_iovlen = 1, .msg_control = &control,
+				 .msg_controllen = sizeof(control)};
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(header), &file, sizeof(file));
+	return sendmsg(to, &message, MSG_DONTWAIT);
+}
+
+/* As on a kernel before 6.16, which lets them in. */
+static void files_let_in_end_the_channel_and_are_not_closed_by_us(void **state)
+{
+	struct pair pair = pair_make(512, 8);
+	struct ring *rx = channel_waiter(pair.a.channel).ring;
+	const int to = pinion_channel_notify_fd(pair.a.channel), on = 1;
+	struct pinion_desc desc;
+	int tube[2];
+
+	(void)state;
+	(void)setsockopt(rx->fd.socket, SOL_SOCKET, 83, &on, sizeof(on));
+	rx->fd.clean = false;
+	/* One without files goes as ever. */
+	assert_int_equal(send(to, "x", 1, MSG_DONTWAIT), 1);
+	assert_int_equal(pinion_channel_done(pair.a.channel), 0);
+	assert_int_equal(pipe(tube), 0);
+	assert_int_equal(send_file(to, tube[1]), 1);
+	close(tube[1]);
+	assert_int_equal(pinion_channel_done(pair.a.channel), -EPROTO);
+	/* Nobody has closed it: a pipe without a writer is at its end, and readable. */
+	assert_false(readable(tube[0], 0));
+	assert_int_equal(pinion_channel_recv(pair.a.channel, &desc, 1), -EPROTO);
+	assert_int_equal(pinion_channel_recv(pair.b.channel, &desc, 1), -EPIPE);
+	pair_close_whole(&pair);
+	assert_true(readable(tube[0], 0));
+	close(tube[0]);
+}
+
+static void files_are_kept_out_where_the_kernel_can(void **state)
+{
+	const struct ends ends = ends_open();
+	const int to = pinion_ring_notify_fd(ends.rx);
+
+	(void)state;
+	if (rx_of(&ends)->fd.clean)
+		assert_int_equal(send_file(to, 0), -1);
+	else
+		print_message("# this kernel cannot: before 6.16\n");
+	ends_close(&ends);
+}
+
+/*
+ * No wake-up is lost. In each round both threads meet; then one publishes while the other goes to
+ * sleep, in one of three ways. Who sleeps on is found by the time limit.
+ */
+#define ROUNDS 100000
+
+enum mode { BY_FUTEX, BY_ANY, BY_FD, MODES };
+
+struct litmus {
+	struct ends ends, quiet; /* nothing comes in the second */
+	int fixed;               /* a mode, or MODES: another in each round */
+	int epoll;
+	_Atomic int arrived; /* counts up: 2 for each meeting */
+	int lost;
+};
+
+static void meet(struct litmus *litmus, int meeting)
+{
+	atomic_fetch_add(&litmus->arrived, 1);
+	for (int spins = 1; atomic_load(&litmus->arrived) < 2 * meeting; spins++)
+		if (spins % 1000 == 0)
+			sched_yield();
+}
+
+static void *send_rounds(void *arg)
+{
+	struct litmus *litmus = arg;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		meet(litmus, 1 + i);
+		/* At all distances: up to some 100 ns after the meeting. */
+		for (volatile int delay = i % 128; delay > 0; delay--)
+			;
+		send_tag(&litmus->ends, (uint32_t)i);
+	}
+	return NULL;
+}
+
+static int sleep_in_loop(struct litmus *litmus)
+{
+	struct pinion_ring *rx = litmus->ends.rx;
+	struct epoll_event event;
+	int nr = 1;
+
+	if (pinion_ring_prepare(rx) == 0)
+		nr = epoll_wait(litmus->epoll, &event, 1, 10000);
+	return nr == 1 ? pinion_ring_done(rx) : -ETIMEDOUT;
+}
+
+static int sleep_as(struct litmus *litmus, enum mode mode)
+{
+	struct pinion_ring *const both[] = {litmus->quiet.rx, litmus->ends.rx};
+	uint32_t which = 0;
+
+	switch (mode) {
+	case BY_FUTEX:
+		return pinion_ring_wait(litmus->ends.rx, LONG_NS);
+	case BY_ANY:
+		return pinion_ring_wait_any(both, 2, LONG_NS, &which);
+	default:
+		return sleep_in_loop(litmus);
+	}
+}
+
+static void receive_rounds(struct litmus *litmus)
+{
+	struct ring *rx = rx_of(&litmus->ends);
+
+	for (int i = 0; i < ROUNDS && !litmus->lost; i++) {
+		enum mode mode = (enum mode)(litmus->fixed < MODES ? litmus->fixed : i % MODES);
+		struct pinion_desc desc = {.tag = UINT32_MAX};
+		int got;
+
+		/* Half of the rounds begin with a sender that leaves its fence out. */
+		if (i & 1)
+			bell_relax(&rx->shared->bell, &rx->ear);
+		meet(litmus, 1 + i);
+		while ((got = pinion_ring_recv(litmus->ends.rx, &desc, 1)) == -EAGAIN)
+			if (sleep_as(litmus, mode) == -ETIMEDOUT)
+				litmus->lost++;
+		assert_int_equal(got, 1);
+		assert_int_equal(desc.tag, i);
+	}
+}
+
+static void run_litmus(int fixed, bool edge)
+{
+	struct litmus litmus = {.ends = ends_open_notified(), .quiet = ends_open(), .fixed = fixed};
+	struct epoll_event event = {.events = EPOLLIN | (edge ? (uint32_t)EPOLLET : 0u)};
+	pthread_t thread;
+
+	pinion_ring_set_spin(litmus.ends.rx, 0);
+	pinion_ring_set_spin(litmus.quiet.rx, 0);
+	litmus.epoll = epoll_create1(EPOLL_CLOEXEC);
+	assert_int_equal(epoll_ctl(litmus.epoll, EPOLL_CTL_ADD, pinion_ring_fd(litmus.ends.rx),
+				   &event),
+			 0);
+	assert_int_equal(pthread_create(&thread, NULL, send_rounds, &litmus), 0);
+	receive_rounds(&litmus);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(litmus.lost, 0);
+	close(litmus.epoll);
+	ends_close(&litmus.ends);
+	ends_close(&litmus.quiet);
+}
+
+static void no_wake_up_is_lost_by_wait(void **state)
+{
+	(void)state;
+	run_litmus(BY_FUTEX, false);
+}
+
+static void no_wake_up_is_lost_by_wait_any(void **state)
+{
+	(void)state;
+	run_litmus(BY_ANY, false);
+}
+
+static void no_wake_up_is_lost_by_a_loop(void **state)
+{
+	(void)state;
+	run_litmus(BY_FD, false);
+}
+
+static void no_wake_up_is_lost_by_an_edge_triggered_loop(void **state)
+{
+	(void)state;
+	run_litmus(BY_FD, true);
+}
+
+/* A strike that was meant for one way to sleep comes late, into the next. */
+static void no_wake_up_is_lost_between_the_three(void **state)
+{
+	(void)state;
+	run_litmus(MODES, false);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		pool_test(any_tells_which_one),
+		pool_test(any_begins_behind_the_one_told_last),
+		pool_test(any_of_none_or_of_too_many_is_einval),
+		pool_test(any_ends_at_its_time_limit_and_leaves_no_bell_armed),
+		pool_test(any_puts_every_fence_back),
+		pool_test(a_sleeper_at_many_is_woken_by_each),
+		pool_test(a_signal_ends_any_with_eintr),
+		pool_test(any_works_where_the_kernel_knows_no_such_call),
+		pool_test(any_keeps_its_time_limit_though_bells_ring_for_nothing),
+		pool_test(any_notices_that_a_peer_died),
+		pool_test(no_spin_sleeps_at_once),
+		pool_test(a_long_spin_ends_at_the_time_limit_of_the_wait),
+		pool_test(the_fd_is_readable_when_something_came),
+		pool_test(prepare_says_so_when_something_is_there),
+		pool_test(a_receiver_that_is_awake_is_not_told),
+		pool_test(close_makes_the_fd_readable),
+		pool_test(sever_and_a_lie_make_the_fd_readable),
+		pool_test(who_went_to_sleep_before_set_notify_is_woken_by_it),
+		pool_test(set_notify_refuses_other_descriptors),
+		pool_test(calls_of_the_wrong_end_are_einval),
+		pool_test(no_room_for_descriptors_changes_nothing),
+		pool_test(a_full_socket_does_not_hold_up_the_sender),
+		pool_test(a_flood_is_drained_a_bounded_part_at_a_time),
+		pool_test(nothing_said_to_the_socket_looks_like_an_end),
+		pool_test(a_receiver_that_is_gone_does_not_kill_the_sender),
+		pool_test(files_let_in_end_the_channel_and_are_not_closed_by_us),
+		pool_test(files_are_kept_out_where_the_kernel_can),
+		pool_test(no_wake_up_is_lost_by_wait),
+		pool_test(no_wake_up_is_lost_by_wait_any),
+		pool_test(no_wake_up_is_lost_by_a_loop),
+		pool_test(no_wake_up_is_lost_by_an_edge_triggered_loop),
+		pool_test(no_wake_up_is_lost_between_the_three),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
