@@ -26,7 +26,7 @@
 #include <pinion/pool.h>
 
 #define MESSAGE_MAGIC 0x70696e6fu /* "onip" in memory */
-#define MESSAGE_VERSION 2
+#define MESSAGE_VERSION 3
 
 enum message_kind {
 	MESSAGE_HELLO = 1,
@@ -42,19 +42,20 @@ struct message {
 	uint16_t version;
 	uint16_t kind;
 	uint64_t cookie;      /* WELCOME, CONFIRM: random, the same in both */
-	int32_t value;        /* REFUSED: -errno */
+	int32_t value;        /* REFUSED: -errno. WELCOME: 1 when the files end with a socket */
 	uint32_t member;      /* WELCOME: the newcomer's number */
 	uint32_t keeper;      /* WELCOME: the keeper's number */
 	uint32_t slot;        /* SEGMENT: whose file it is */
 	uint64_t segments;    /* WELCOME: a bit for each slot whose file comes along. Files:
-	                       * control, segments by slot, ring to keeper, ring from it */
+	                       * control, segments by slot, ring to keeper, ring from it, and
+	                       * where to notify the keeper, if it waits in a loop */
 };
 
 static_assert(sizeof(struct message) == 40, "one size for all");
 static_assert(PINION_SEGMENT_MAX <= 64, "a bit for each slot");
 
-/* Control area, segments, two rings. The kernel allows 253 files in a message (unix(7)). */
-#define MESSAGE_FILES_MAX (PINION_SEGMENT_MAX + 3)
+/* Control area, segments, two rings, a socket. The kernel allows 253 files (unix(7)). */
+#define MESSAGE_FILES_MAX (PINION_SEGMENT_MAX + 4)
 
 /* 0, -EAGAIN, or what sendmsg says. Never blocks and never raises SIGPIPE. */
 int message_send(int fd, const struct message *message, const int *files, unsigned nr_files);

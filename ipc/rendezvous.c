@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <pinion/rendezvous.h>
+#include <pinion/wait.h>
 
 #include "bell.h"
 #include "fail.h"
@@ -228,6 +229,13 @@ static int send_welcome(struct pinion_rendezvous *rendezvous, struct peer *peer,
 		return -EIO;
 	welcome.cookie = peer->cookie;
 	nr = list_files(rendezvous->pool, rings, files, &welcome.segments);
+	if (rendezvous->config.loop) {
+		files[nr] = pinion_channel_notify_fd(peer->channel);
+		if (files[nr] < 0)
+			return files[nr];
+		nr++;
+		welcome.value = 1;
+	}
 	return message_send(peer->socket, &welcome, files, nr);
 }
 
@@ -508,7 +516,7 @@ int pinion_rendezvous_open(struct pinion_pool *pool, const char *path,
 			   struct pinion_rendezvous **out)
 {
 	KEEP_ERRNO;
-	static const struct pinion_rendezvous_config defaults = {1024, 0600, 16};
+	static const struct pinion_rendezvous_config defaults = {1024, 0600, 16, 0};
 	struct pinion_rendezvous *rendezvous = calloc(1, sizeof(*rendezvous));
 	int err;
 

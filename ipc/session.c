@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <pinion/session.h>
+#include <pinion/wait.h>
 
 #include "bell.h"
 #include "channel.h"
@@ -73,6 +74,12 @@ static int wait_readable(int fd)
 	return -ETIMEDOUT;
 }
 
+/* Files that come with it: control, segments, two rings, and perhaps a socket. */
+static unsigned files_of(const struct message *welcome)
+{
+	return (unsigned)__builtin_popcountll(welcome->segments) + 3 + (welcome->value == 1);
+}
+
 /* HELLO, and the WELCOME that answers it. */
 static int greet(int fd, struct message *welcome, int *files, unsigned *nr_files)
 {
@@ -94,8 +101,7 @@ static int greet(int fd, struct message *welcome, int *files, unsigned *nr_files
 				   "is it of another release?");
 	if (err)
 		return pinion_fail(err, "cannot talk to the keeper: %s", strerror(-err));
-	if (welcome->kind == MESSAGE_WELCOME &&
-	    *nr_files == (unsigned)__builtin_popcountll(welcome->segments) + 3)
+	if (welcome->kind == MESSAGE_WELCOME && *nr_files == files_of(welcome))
 		return 0;
 	message_close_files(files, *nr_files);
 	if (welcome->kind == MESSAGE_REFUSED && welcome->value < 0 && welcome->value >= -4095)
@@ -170,14 +176,16 @@ static int open_all(struct pinion_session *session, const struct message *welcom
 	int err = open_pool(session, welcome, files);
 
 	if (err) {
-		message_close_files(files, (unsigned)(rings - files) + 2);
+		message_close_files(files, files_of(welcome));
 		return err;
 	}
 	session->pool->fetch = fetch;
 	session->pool->fetch_context = session;
 	err = pinion_channel_open(session->pool, rings[0], rings[1], welcome->keeper,
 				  &session->channel);
-	message_close_files(rings, 2);
+	if (!err && welcome->value == 1)
+		err = pinion_channel_set_notify(session->channel, rings[2]);
+	message_close_files(rings, files_of(welcome) - (unsigned)(rings - files));
 	if (!err)
 		channel_watch(session->channel, session->keeper.pidfd);
 	return err;
