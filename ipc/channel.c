@@ -344,12 +344,17 @@ int pinion_channel_recv(struct pinion_channel *channel, struct pinion_desc *desc
 	return -EPROTO;
 }
 
-static bool something_to_say(void *context)
+static int something_to_say(void *context)
 {
 	const struct pinion_channel *channel = context;
 
-	return ring_ready(&channel->rx) || is_set(&channel->broken) ||
-	       is_gone(channel, &channel->rx.shared->producer_closed);
+	if (is_set(&channel->broken))
+		return -EPROTO;
+	if (ring_ready(&channel->rx))
+		return 1;
+	if (!is_gone(channel, &channel->rx.shared->producer_closed))
+		return 0;
+	return ring_ready(&channel->rx) ? 1 : -EPIPE;
 }
 
 static void peer_is_gone(void *context)

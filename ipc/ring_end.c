@@ -204,13 +204,15 @@ int pinion_ring_release(struct pinion_ring *ring, uint32_t nr)
 	return 0;
 }
 
-static bool ready(void *context)
+static int ready(void *context)
 {
 	struct end *end = context;
 
-	return ring_ready(&end->ring) ||
-	       atomic_load_explicit(&end->ring.shared->producer_closed,
-				    memory_order_acquire); /* A4 */
+	if (ring_ready(&end->ring))
+		return 1;
+	if (!atomic_load_explicit(&end->ring.shared->producer_closed, memory_order_acquire)) /* A4 */
+		return 0;
+	return ring_ready(&end->ring) ? 1 : -EPIPE;
 }
 
 struct ring *ring_end_of(struct pinion_ring *ring, enum pinion_ring_end is)

@@ -75,16 +75,17 @@ int ring_fd_open(const struct ring_waiter *waiter)
 int ring_fd_prepare(const struct ring_waiter *waiter)
 {
 	struct ring *ring = waiter->ring;
+	int ready = waiter->ready(waiter->context);
 
-	if (waiter->ready(waiter->context))
-		return 1;
+	if (ready)
+		return ready;
 	if (ring->at != ring->credit)
 		ring_give(ring);
 	bell_arm(&ring->shared->bell, &ring->ear, BELL_ARMED_FD);
-	if (!waiter->ready(waiter->context))
-		return 0;
-	bell_disarm(&ring->shared->bell);
-	return 1;
+	ready = waiter->ready(waiter->context);
+	if (ready)
+		bell_disarm(&ring->shared->bell);
+	return ready;
 }
 
 /* The next datagram carries files: a look without room for them is told that they were cut off. */

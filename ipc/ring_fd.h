@@ -27,7 +27,7 @@
 /* Receiver: the descriptor to watch. The first call makes it, and only that can fail. */
 int ring_fd_open(const struct ring_waiter *waiter);
 
-/* Receiver: 1: there is something already. 0: the descriptor will say. pre: ring_fd_open(). */
+/* Receiver: 0: the descriptor will say. Else what the waiter's ready says. pre: ring_fd_open(). */
 int ring_fd_prepare(const struct ring_waiter *waiter);
 
 /* -EPROTO: the peer sends files. */

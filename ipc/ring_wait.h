@@ -19,8 +19,8 @@
 
 struct ring_waiter {
 	struct ring *ring;
-	/* Is there any reason to go on, a descriptor or another? */
-	bool (*ready)(void *context);
+	/* Is there any reason to go on? 1: a descriptor. -EPIPE, -EPROTO: nothing will come. 0: no. */
+	int (*ready)(void *context);
 	/* The peer of @pidfd died. Looked for ten times a second. */
 	void (*gone)(void *context);
 	void *context;

@@ -113,14 +113,15 @@ int pinion_channel_set_notify(struct pinion_channel *channel, int fd);
 int pinion_ring_set_notify(struct pinion_ring *ring, int fd);
 
 /*
- * pinion_channel_prepare() - the loop is about to sleep. 0: it may. 1: do not, something can be
- * received (or the peer ended, or lied: receive says which).
+ * pinion_channel_prepare() - the loop is about to sleep. 0: it may. 1: something can be received:
+ * do that and prepare again.
  * pinion_channel_done() - the fd is readable, or the loop woke for another reason: nothing has to
  * be sent for now. Takes what was sent, a bounded number of bytes. Harmless at any time.
  *
  * -EINVAL  pinion_channel_fd() was not called
- * -EPROTO  (done) the peer sent files along: its channel is closed, and receive gives -EPROTO; a
- *          ring alone is useless, close it
+ * -EPIPE   (prepare) nothing there, and the peer closed or died: nothing will come
+ * -EPROTO  the peer lied, or (done) sent files along: its channel is closed, and receive says so
+ *          too; a ring alone is useless, close it
  */
 int pinion_channel_prepare(struct pinion_channel *channel);
 int pinion_ring_prepare(struct pinion_ring *ring);

@@ -531,7 +531,21 @@ static void close_makes_the_fd_readable(void **state)
 	assert_true(readable(pinion_ring_fd(ends.rx), 0));
 	assert_int_equal(pinion_ring_done(ends.rx), 0);
 	assert_int_equal(pinion_ring_recv(ends.rx, &desc, 1), -EPIPE);
+	assert_int_equal(pinion_ring_prepare(ends.rx), -EPIPE);
+	assert_int_equal(pinion_ring_close(ends.rx), 0);
+}
+
+static void what_was_sent_before_a_close_is_prepared_for(void **state)
+{
+	struct ends ends = ends_open_notified();
+
+	(void)state;
+	assert_int_equal(pinion_ring_prepare(ends.rx), 0);
+	send_tag(&ends, 5);
+	assert_int_equal(pinion_ring_close(ends.tx), 0);
 	assert_int_equal(pinion_ring_prepare(ends.rx), 1);
+	assert_int_equal(recv_tag(&ends), 5);
+	assert_int_equal(pinion_ring_prepare(ends.rx), -EPIPE);
 	assert_int_equal(pinion_ring_close(ends.rx), 0);
 }
 
@@ -551,6 +565,8 @@ static void sever_and_a_lie_make_the_fd_readable(void **state)
 			pinion_channel_sever(pair.a.channel);
 		assert_true(readable(fd, 0));
 		assert_int_equal(pinion_channel_done(pair.a.channel), 0);
+		/* Not 1, which would keep a loop going that receives until there is no more. */
+		assert_int_equal(pinion_channel_prepare(pair.a.channel), lie ? -EPROTO : -EPIPE);
 		assert_int_equal(pinion_channel_recv(pair.a.channel, &desc, 1),
 				 lie ? -EPROTO : -EPIPE);
 		pair_close_whole(&pair);
@@ -783,6 +799,7 @@ static void files_are_kept_out_where_the_kernel_can(void **state)
  * sleep, in one of three ways. Who sleeps on is found by the time limit.
  */
 #define ROUNDS 100000
+#define MOST_NS (15000 * MS) /* or as many as this allows on a busy machine */
 
 enum mode { BY_FUTEX, BY_ANY, BY_FD, MODES };
 
@@ -791,6 +808,7 @@ struct litmus {
 	int fixed;               /* a mode, or MODES: another in each round */
 	int epoll;
 	_Atomic int arrived; /* counts up: 2 for each meeting */
+	_Atomic int stop;    /* written before a meeting */
 	int lost;
 };
 
@@ -808,6 +826,8 @@ static void *send_rounds(void *arg)
 
 	for (int i = 0; i < ROUNDS; i++) {
 		meet(litmus, 1 + i);
+		if (litmus->stop)
+			return NULL;
 		/* At all distances: up to some 100 ns after the meeting. */
 		for (volatile int delay = i % 128; delay > 0; delay--)
 			;
@@ -844,9 +864,10 @@ static int sleep_as(struct litmus *litmus, enum mode mode)
 
 static void receive_rounds(struct litmus *litmus)
 {
+	const uint64_t until = test_now_ns() + MOST_NS;
 	struct ring *rx = rx_of(&litmus->ends);
 
-	for (int i = 0; i < ROUNDS && !litmus->lost; i++) {
+	for (int i = 0; i < ROUNDS; i++) {
 		enum mode mode = (enum mode)(litmus->fixed < MODES ? litmus->fixed : i % MODES);
 		struct pinion_desc desc = {.tag = UINT32_MAX};
 		int got;
@@ -854,7 +875,12 @@ static void receive_rounds(struct litmus *litmus)
 		/* Half of the rounds begin with a sender that leaves its fence out. */
 		if (i & 1)
 			bell_relax(&rx->shared->bell, &rx->ear);
+		litmus->stop = litmus->lost || test_now_ns() > until;
 		meet(litmus, 1 + i);
+		if (litmus->stop) {
+			print_message("# %d rounds\n", i);
+			return;
+		}
 		while ((got = pinion_ring_recv(litmus->ends.rx, &desc, 1)) == -EAGAIN)
 			if (sleep_as(litmus, mode) == -ETIMEDOUT)
 				litmus->lost++;
@@ -934,6 +960,7 @@ int main(void)
 		pool_test(prepare_says_so_when_something_is_there),
 		pool_test(a_receiver_that_is_awake_is_not_told),
 		pool_test(close_makes_the_fd_readable),
+		pool_test(what_was_sent_before_a_close_is_prepared_for),
 		pool_test(sever_and_a_lie_make_the_fd_readable),
 		pool_test(who_went_to_sleep_before_set_notify_is_woken_by_it),
 		pool_test(set_notify_refuses_other_descriptors),
