@@ -206,13 +206,13 @@ int pinion_ring_release(struct pinion_ring *ring, uint32_t nr)
 
 static int ready(void *context)
 {
-	struct end *end = context;
+	struct ring *ring = &((struct end *)context)->ring;
 
-	if (ring_ready(&end->ring))
+	if (ring_ready(ring))
 		return 1;
-	if (!atomic_load_explicit(&end->ring.shared->producer_closed, memory_order_acquire)) /* A4 */
+	if (!atomic_load_explicit(&ring->shared->producer_closed, memory_order_acquire)) /* A4 */
 		return 0;
-	return ring_ready(&end->ring) ? 1 : -EPIPE;
+	return ring_ready(ring) ? 1 : -EPIPE;
 }
 
 struct ring *ring_end_of(struct pinion_ring *ring, enum pinion_ring_end is)

@@ -19,7 +19,7 @@
 
 struct ring_waiter {
 	struct ring *ring;
-	/* Is there any reason to go on? 1: a descriptor. -EPIPE, -EPROTO: nothing will come. 0: no. */
+	/* Any reason to go on? 1: a descriptor. -EPIPE, -EPROTO: nothing will come. 0: none. */
 	int (*ready)(void *context);
 	/* The peer of @pidfd died. Looked for ten times a second. */
 	void (*gone)(void *context);

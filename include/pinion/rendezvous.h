@@ -43,7 +43,7 @@ struct pinion_rendezvous_config {
 	uint32_t slots;   /* descriptors in each ring of a channel; 0: 1024 */
 	unsigned mode;    /* permissions of the socket; 0: 0600 */
 	uint32_t backlog; /* peers in the middle of joining, at most; 0: 16 */
-	int loop;         /* not 0: members wake pinion_channel_fd() of their channels, see wait.h */
+	int loop;         /* not 0: members wake the channels' pinion_channel_fd(), see wait.h */
 };
 
 enum pinion_event_kind {
