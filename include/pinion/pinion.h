@@ -18,6 +18,7 @@
 #include <pinion/ring.h>
 #include <pinion/channel.h>
 #include <pinion/wait.h>
+#include <pinion/broadcast.h>
 #include <pinion/rendezvous.h>
 #include <pinion/session.h>
 

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A consumer's end of a broadcast. */
+#include "broadcast.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include <pinion/hostmem.h>
+
+#include "fail.h"
+#include "pool.h"
+#include "slot.h"
+
+/* How often an empty ring is looked at before the bell is armed: a few microseconds, less than what
+ * a sleep and a wake-up cost. */
+#define SPINS 2000
+
+/* --- life */
+
+/* Before the producer has shut it the ring may yet become anybody's. */
+static int check_shut(int fd)
+{
+	int seals;
+
+	if (!pinion_hostmem_seals(fd, &seals) && !(seals & F_SEAL_FUTURE_WRITE))
+		return pinion_fail(-EAGAIN, "this broadcast has no producer yet");
+	return 0;
+}
+
+/* A10. Where we begin, as the producer says: a place in the ring, whatever the number. */
+static int find_begin(struct pinion_seat *seat)
+{
+	uint64_t begin = atomic_load_explicit(&seat->shared->begin, memory_order_acquire); /* A10 */
+
+	if (!begin)
+		return pinion_fail(-EAGAIN, "this seat was not admitted yet");
+	seat->ring.at = begin - 1;
+	return 0;
+}
+
+static void discard(struct pinion_seat *seat)
+{
+	ring_unmap(&seat->ring);
+	broadcast_unmap_seat(seat->shared);
+	free(seat);
+}
+
+int pinion_broadcast_join(struct pinion_pool *pool, int fd, int seat_fd, uint32_t producer,
+			  struct pinion_seat **joined)
+{
+	KEEP_ERRNO;
+	struct pinion_seat *seat;
+	int err;
+
+	if (producer >= pool->geometry.nr_members)
+		return pinion_fail(-EINVAL, "the pool has no member %u", producer);
+	seat = calloc(1, sizeof(*seat));
+	if (!seat)
+		return pinion_fail(-ENOMEM, "no memory for a seat");
+	seat->pool = pool;
+	seat->producer = pinion_owner_held(producer);
+	err = broadcast_map_ring(fd, PROT_READ, &seat->ring);
+	if (!err)
+		err = broadcast_map_seat(seat_fd, &seat->shared);
+	if (!err)
+		err = check_shut(fd);
+	if (!err)
+		err = find_begin(seat);
+	if (err)
+		discard(seat);
+	else
+		*joined = seat;
+	return err;
+}
+
+/* R8. The last act here: whatever we were lent, we do not read it any more. */
+static void close_seat(struct pinion_seat *seat)
+{
+	atomic_store_explicit(&seat->shared->closed, 1, memory_order_release);
+}
+
+int pinion_broadcast_leave(struct pinion_seat *seat)
+{
+	KEEP_ERRNO;
+
+	close_seat(seat);
+	discard(seat);
+	return 0;
+}
+
+/* --- work */
+
+/* A9. SEAT_OPEN, _ENDED or _SEVERED; after what was read before this. */
+static uint32_t ended(const struct pinion_seat *seat)
+{
+	uint32_t how;
+
+	atomic_thread_fence(memory_order_acquire);
+	how = atomic_load_explicit(&seat->shared->ended, memory_order_acquire);
+	return how > SEAT_ENDED ? SEAT_SEVERED : how;
+}
+
+/* The copy in @desc is what is checked and what the caller gets; the slot is not read again.
+ * -EINVAL: the producer lies; else it is we who cannot take it now. */
+static int believe(const struct pinion_seat *seat, const struct pinion_desc *desc)
+{
+	const struct pinion_view *view = pinion_pool_view(seat->pool);
+	uint32_t id = pinion_buffer_id(desc->buffer);
+
+	/* A segment that was added a moment ago may be unknown here as yet. */
+	if (__builtin_expect(!pinion_view_has(view, id), 0)) {
+		int err = slot_meet(seat->pool, id);
+
+		if (err)
+			return err;
+	}
+	if (desc->len > pinion_view_segment_of(view, id)->size)
+		return -EINVAL;
+	if (atomic_load_explicit(&view->owner[id], memory_order_relaxed) !=
+	    pinion_owner_word(desc->buffer, seat->producer))
+		return -EINVAL;
+	return 0;
+}
+
+/* Nothing there: for now, or for good? @how was read after the look that found nothing. */
+static int why_empty(struct pinion_seat *seat, uint32_t how)
+{
+	bell_idle(&seat->shared->bell, &seat->ear);
+	if (how == SEAT_OPEN)
+		return -EAGAIN;
+	/* It may have published just before it ended: look once more. */
+	return ring_ready(&seat->ring) ? -EAGAIN : -EPIPE;
+}
+
+static uint32_t believe_batch(const struct pinion_seat *seat, const struct pinion_desc *desc,
+			      uint32_t nr, int *err)
+{
+	uint32_t i;
+
+	for (i = 0; i < nr; i++) {
+		*err = believe(seat, &desc[i]);
+		if (*err)
+			break;
+	}
+	return i;
+}
+
+int pinion_broadcast_recv(struct pinion_seat *seat, struct pinion_desc *desc, uint32_t nr)
+{
+	uint32_t got, how;
+	int err = 0;
+
+	if (seat->broken)
+		return -EPROTO;
+	got = ring_copy(&seat->ring, seat->ring.at, desc, nr);
+	/* A9, after the slots: one that was severed may have seen those of a later round. */
+	how = ended(seat);
+	if (how == SEAT_SEVERED)
+		return -EPIPE;
+	if (!got)
+		return why_empty(seat, how);
+	got = believe_batch(seat, desc, got, &err);
+	seat->ring.at += got;
+	seat->held += got;
+	/* What came before the lie is good: the lie itself is met again by the next call. */
+	if (got)
+		return (int)got;
+	if (err != -EINVAL)
+		return err;
+	/* Severed between our look and the check: no lie, a buffer that it has back already. */
+	if (ended(seat) == SEAT_SEVERED)
+		return -EPIPE;
+	seat->broken = true;
+	close_seat(seat);
+	return -EPROTO;
+}
+
+int pinion_broadcast_return(struct pinion_seat *seat, uint32_t nr)
+{
+	if (seat->broken)
+		return -EPROTO;
+	if (nr > seat->held)
+		return -EINVAL;
+	/* A9, after what the caller read of them. */
+	if (ended(seat) == SEAT_SEVERED)
+		return -EPIPE;
+	seat->held -= nr;
+	seat->returned += nr;
+	atomic_store_explicit(&seat->shared->returned, seat->returned,
+			      memory_order_release); /* R8 */
+	return 0;
+}
+
+/* --- waiting */
+
+static bool ready(const struct pinion_seat *seat)
+{
+	return seat->broken || ring_ready(&seat->ring) || ended(seat) != SEAT_OPEN;
+}
+
+static bool spin(const struct pinion_seat *seat)
+{
+	for (int i = 0; i < SPINS; i++) {
+		if (ready(seat))
+			return true;
+#if defined(__x86_64__)
+		__builtin_ia32_pause();
+#endif
+	}
+	return false;
+}
+
+/* One sleep. -EAGAIN: nothing yet, go on. */
+static int sleep_once(struct pinion_seat *seat, uint64_t deadline)
+{
+	int err;
+
+	bell_arm(&seat->shared->bell, &seat->ear, BELL_ARMED);
+	if (ready(seat))
+		return 0;
+	err = bell_wait(&seat->shared->bell, deadline);
+	if (err == -EINTR)
+		return err;
+	if (ready(seat))
+		return 0;
+	/* By the clock, not by the futex: a producer that rings for nothing keeps nobody longer. */
+	return bell_now_ns() >= deadline ? -ETIMEDOUT : -EAGAIN;
+}
+
+int pinion_broadcast_wait(struct pinion_seat *seat, uint64_t timeout_ns)
+{
+	KEEP_ERRNO;
+	uint64_t now = bell_now_ns(), deadline = now + timeout_ns;
+	int err = -EAGAIN;
+
+	if (deadline < now)
+		deadline = UINT64_MAX;
+	if (spin(seat))
+		return 0;
+	while (err == -EAGAIN)
+		err = sleep_once(seat, deadline);
+	bell_disarm(&seat->shared->bell);
+	return err;
+}
