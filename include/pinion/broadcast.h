@@ -29,10 +29,11 @@
  * file, so the keeper makes them, and keeps them until producer and consumers are gone.
  *
  * The descriptors lie in one ring that the producer alone can write: its file is sealed when the
- * producer opens it, and nobody else maps it for writing after that. (Pass it to consumers only
- * then; a descriptor that a consumer already had could be mapped before.) What a consumer has to
- * say, namely how many it returned, stands in its seat, a file of its own that no other consumer
- * has. So a consumer that lies or scribbles reaches its own seat and no more.
+ * producer opens it, and nobody can map it for writing after that. What a consumer has to say,
+ * namely how many it returned, stands in its seat, a file of its own that no other consumer has. So
+ * a consumer that lies or scribbles reaches its own seat and no more. This holds for those who get
+ * the ring when it is open, through a socket say: who had it before could have mapped it for
+ * writing, and who is forked by the producer after that inherits the mapping.
  *
  * No count is shared. The producer takes the least of what the living consumers say that they
  * returned. A consumer returns in the order in which it received: a buffer is back when each has
