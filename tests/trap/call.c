@@ -1,0 +1,570 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "call.h"
+
+/* --- what was fetched */
+
+/* Nothing loaded counts as 0: a call that did not look cannot have acted upon it. */
+static uint64_t seen(const struct scene *scene, enum place place)
+{
+	const struct fetch *fetch = scene_load(scene, place, 0, 0);
+
+	return fetch ? fetch->value[0] : 0;
+}
+
+/* The last load of a slot in this call, or NULL. */
+static const struct fetch *seen_slot(const struct scene *scene, uint32_t index)
+{
+	const struct fetch *last = NULL, *fetch;
+
+	for (uint32_t i = 0; (fetch = scene_load(scene, PLACE_SLOT, index, i)) != NULL; i++)
+		last = fetch;
+	return last;
+}
+
+/* The descriptor fetched from the @i-th slot, in the first lap; false: not published. */
+static bool fetched(const struct scene *scene, uint32_t i, struct pinion_desc *desc)
+{
+	const struct fetch *slot = seen_slot(scene, i);
+
+	if (!slot || !(slot->value[0] >> 63) || !(slot->value[1] >> 31 & 1))
+		return false;
+	desc->buffer.bits = slot->value[0] & ~(UINT64_C(1) << 63);
+	desc->len = (uint32_t)slot->value[1] & 0x7fffffff;
+	desc->tag = (uint32_t)(slot->value[1] >> 32);
+	return true;
+}
+
+static bool same(const struct pinion_desc *a, const struct pinion_desc *b)
+{
+	return a->buffer.bits == b->buffer.bits && a->len == b->len && a->tag == b->tag;
+}
+
+static struct pinion_desc desc_of(struct pinion_buffer buffer, uint32_t i)
+{
+	return (struct pinion_desc){buffer, BUFFER - i, 100 + i};
+}
+
+static struct pinion_slot slot_of_desc(const struct pinion_desc *desc, bool odd)
+{
+	return (struct pinion_slot){
+		desc->buffer.bits | (uint64_t)odd << 63,
+		(uint64_t)desc->tag << 32 | (uint64_t)odd << 31 | desc->len,
+	};
+}
+
+/* Is the @i-th slot that a writes what it must be? */
+static bool stored(const struct scene *scene, uint32_t i, const struct pinion_desc *desc, bool odd)
+{
+	const struct pinion_slot want = slot_of_desc(desc, odd);
+
+	return memcmp(&scene->ab.shared->slot[i], &want, sizeof(want)) == 0;
+}
+
+/* --- receiving */
+
+static void publish(struct scene *scene, uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr; i++) {
+		const struct pinion_desc desc = desc_of(scene->theirs[i], i);
+
+		scene_publish(scene, i, &desc);
+	}
+}
+
+static void publish_one(struct scene *scene)
+{
+	publish(scene, 1);
+}
+
+static void publish_three(struct scene *scene)
+{
+	publish(scene, 3);
+}
+
+static void publish_all(struct scene *scene)
+{
+	publish(scene, SLOTS);
+}
+
+static void nothing(struct scene *scene)
+{
+	(void)scene;
+}
+
+static void producer_closes(struct scene *scene)
+{
+	scene->ba.shared->producer_closed = 1;
+}
+
+static int recv_one_desc(struct scene *scene)
+{
+	return pinion_channel_recv(scene->a.channel, scene->desc, 1);
+}
+
+static int recv_all(struct scene *scene)
+{
+	return pinion_channel_recv(scene->a.channel, scene->desc, SLOTS);
+}
+
+/* -EAGAIN and -EPIPE: by the flag as it was fetched. Between the two looks at the slot the peer may
+ * have published. */
+static const char *judge_empty(const struct scene *scene, int result)
+{
+	struct pinion_desc ignored;
+
+	if (!seen(scene, PLACE_PRODUCER_CLOSED) || fetched(scene, 0, &ignored))
+		return result == -EAGAIN ? NULL : "an empty ring is not -EAGAIN";
+	return result == -EPIPE ? NULL : "an empty ring whose sender closed is not -EPIPE";
+}
+
+/* Does what the peer sent there stand the test, by the word as fetched? @nth: of that word's. */
+static bool may_take(const struct scene *scene, const struct pinion_desc *desc, uint32_t nth)
+{
+	const struct pinion_buffer buffer = desc->buffer;
+	const uint32_t id = pinion_buffer_id(buffer);
+	const struct fetch *word = scene_load(scene, PLACE_WORD, id, nth);
+
+	return id < BUFFERS && desc->len <= BUFFER && word &&
+	       word->value[0] == pinion_owner_word(buffer, scene->b.pool->view.self);
+}
+
+static uint32_t earlier(const struct pinion_desc *desc, uint32_t i)
+{
+	uint32_t nr = 0;
+
+	for (uint32_t k = 0; k < i; k++)
+		nr += pinion_buffer_id(desc[k].buffer) == pinion_buffer_id(desc[i].buffer);
+	return nr;
+}
+
+static const char *judge_refused(struct scene *scene, int result)
+{
+	struct pinion_desc desc;
+
+	if (result != -EPROTO)
+		return "a lie is not -EPROTO";
+	if (!scene->ba.shared->consumer_closed || !scene->ab.shared->producer_closed)
+		return "the liar is not told";
+	if (pinion_channel_recv(scene->a.channel, &desc, 1) != -EPROTO ||
+	    pinion_channel_send(scene->a.channel, &desc, 1) != -EPROTO)
+		return "a broken channel goes on";
+	return NULL;
+}
+
+static const char *judge_taken(const struct scene *scene, const struct pinion_desc *was,
+			       uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr; i++) {
+		struct pinion_desc want = was[i];
+
+		want.buffer = pinion_buffer_next(want.buffer);
+		if (!same(&want, &scene->desc[i]))
+			return "what was received is not what was fetched";
+		if (scene_word(scene, want.buffer) !=
+			    pinion_owner_word(want.buffer, scene->a.pool->view.self) &&
+		    !earlier(was, i))
+			return "a buffer received is not ours";
+	}
+	return NULL;
+}
+
+static const char *judge_recv(struct scene *scene, int result)
+{
+	struct pinion_desc was[SLOTS];
+	uint32_t there = 0, good = 0;
+
+	while (there < SLOTS && fetched(scene, there, &was[there]))
+		there++;
+	if (result > 0 && (uint32_t)result > there)
+		return "more came than was published";
+	while (good < there && may_take(scene, &was[good], earlier(was, good)))
+		good++;
+	if (!there || result == -EAGAIN || result == -EPIPE)
+		return judge_empty(scene, result);
+	if (!good)
+		return judge_refused(scene, result);
+	if (result != (int)good)
+		return "not as many came as were good";
+	return judge_taken(scene, was, good);
+}
+
+static int wait_shortly(struct scene *scene)
+{
+	return pinion_channel_wait(scene->a.channel, 1000);
+}
+
+static const char *judge_wait(struct scene *scene, int result)
+{
+	(void)scene;
+	return result == 0 || result == -ETIMEDOUT ? NULL : "wait gives another error";
+}
+
+static int list_published(struct scene *scene)
+{
+	return (int)pinion_channel_published(scene->a.channel, scene->buffer);
+}
+
+static const char *judge_published(struct scene *scene, int result)
+{
+	int nr = 0;
+
+	for (uint32_t i = 0; i < SLOTS; i++) {
+		const struct fetch *slot = seen_slot(scene, i);
+
+		if (!slot || !slot->value[0])
+			continue;
+		if (nr >= result ||
+		    scene->buffer[nr++].bits != (slot->value[0] & ~PINION_SLOT_HEAD_LAP))
+			return "a handle listed is not the one fetched";
+	}
+	return nr == result ? NULL : "more handles are listed than were fetched";
+}
+
+/* --- sending */
+
+/* One of a's buffers, on a ring that is new ... */
+static void hold_one(struct scene *scene)
+{
+	scene->desc[0] = desc_of(scene->ours[SLOTS], 0);
+}
+
+/* ... or whose slots were all sent, and taken. */
+static void send_all_before(struct scene *scene)
+{
+	struct pinion_desc desc[SLOTS];
+
+	for (uint32_t i = 0; i < SLOTS; i++)
+		desc[i] = desc_of(scene->ours[i], i);
+	if (scene->send)
+		assert_int_equal(pinion_ring_send(scene->send, desc, SLOTS), SLOTS);
+	else
+		assert_int_equal(pinion_channel_send(scene->a.channel, desc, SLOTS), SLOTS);
+	hold_one(scene);
+}
+
+static void send_all_and_take(struct scene *scene)
+{
+	send_all_before(scene);
+	scene_take(scene, SLOTS);
+}
+
+static int send_it(struct scene *scene)
+{
+	return pinion_channel_send(scene->a.channel, scene->desc, 1);
+}
+
+/* What the credit says, where it was looked at: room, or not, or a lie. */
+static int room_by_credit(const struct scene *scene)
+{
+	const struct fetch *credit = scene_load(scene, PLACE_CREDIT, 0, 0);
+
+	if (!credit)
+		return 1;
+	if (credit->value[0] > SLOTS)
+		return -EPROTO;
+	return credit->value[0] ? 1 : -EAGAIN;
+}
+
+/* Was the buffer sent in that slot before not taken? In the first lap there was none, and no word
+ * says otherwise. */
+static bool last_is_ours(const struct scene *scene)
+{
+	const bool first_lap = !scene_load(scene, PLACE_CREDIT, 0, 0);
+	const struct pinion_buffer last = scene->ours[0];
+	const struct fetch *word = scene_load(scene, PLACE_WORD, pinion_buffer_id(last), 0);
+
+	return !first_lap && word &&
+	       word->value[0] == pinion_owner_word(last, scene->a.pool->view.self);
+}
+
+static bool it_is_ours(const struct scene *scene)
+{
+	const struct pinion_buffer it = scene->desc[0].buffer;
+	const struct fetch *word = scene_load(scene, PLACE_WORD, pinion_buffer_id(it), 0);
+
+	return word && word->value[0] == pinion_owner_word(it, scene->a.pool->view.self);
+}
+
+static const char *judge_send(struct scene *scene, int result)
+{
+	const bool second_lap = scene_load(scene, PLACE_CREDIT, 0, 0);
+	int want = room_by_credit(scene);
+
+	if (seen(scene, PLACE_CONSUMER_CLOSED))
+		want = -EPIPE;
+	else if (want > 0 && !it_is_ours(scene))
+		want = -EINVAL;
+	else if (want > 0 && last_is_ours(scene))
+		want = -EPROTO;
+	if (result != want)
+		return "not what follows from flag, credit and words";
+	if (result > 0 && !stored(scene, 0, &scene->desc[0], !second_lap))
+		return "what was sent is not in the slot";
+	return NULL;
+}
+
+static void consumer_closes(struct scene *scene)
+{
+	send_all_before(scene);
+	scene->ab.shared->consumer_closed = 1;
+}
+
+static int reclaim(struct scene *scene)
+{
+	return pinion_channel_reclaim(scene->a.channel, scene->a.cache);
+}
+
+/* A word that changes between the take-back and the free gives that free's error. */
+static const char *judge_reclaim(struct scene *scene, int result)
+{
+	if (!seen(scene, PLACE_CONSUMER_CLOSED))
+		return result == -EBUSY ? NULL : "of a living peer it is not -EBUSY";
+	return (result >= 0 && result <= (int)SLOTS) || result == -EINVAL ? NULL : "another error";
+}
+
+/* --- raw rings */
+
+static int ring_recv_all(struct scene *scene)
+{
+	return pinion_ring_recv(scene->recv, scene->desc, SLOTS);
+}
+
+static int ring_peek_all(struct scene *scene)
+{
+	return pinion_ring_peek(scene->recv, 0, scene->desc, SLOTS);
+}
+
+static const char *judge_ring_recv(struct scene *scene, int result)
+{
+	struct pinion_desc was;
+	uint32_t there = 0;
+
+	for (; there < SLOTS && fetched(scene, there, &was); there++)
+		if (result > 0 && !same(&was, &scene->desc[there]))
+			return "what was received is not what was fetched";
+	if (!there || result < 0)
+		return judge_empty(scene, result);
+	return result == (int)there ? NULL : "not as many came as were published";
+}
+
+static int ring_release_three(struct scene *scene)
+{
+	return pinion_ring_release(scene->recv, 3);
+}
+
+static const char *judge_release(struct scene *scene, int result)
+{
+	struct pinion_desc ignored;
+	bool all = true;
+
+	for (uint32_t i = 0; i < 3; i++)
+		all = all && fetched(scene, i, &ignored);
+	return result == (all ? 0 : -EINVAL) ? NULL : "not by what was fetched";
+}
+
+static int ring_send_it(struct scene *scene)
+{
+	return pinion_ring_send(scene->send, scene->desc, 1);
+}
+
+static const char *judge_ring_send(struct scene *scene, int result)
+{
+	const bool second_lap = scene_load(scene, PLACE_CREDIT, 0, 0);
+	const int want = seen(scene, PLACE_CONSUMER_CLOSED) ? -EPIPE : room_by_credit(scene);
+
+	if (result != want)
+		return "not what follows from flag and credit";
+	if (result > 0 && !stored(scene, 0, &scene->desc[0], !second_lap))
+		return "what was sent is not in the slot";
+	return NULL;
+}
+
+static int ring_send_in_place(struct scene *scene)
+{
+	int nr = pinion_ring_reserve(scene->send, 3);
+
+	for (int i = 0; i < nr; i++) {
+		scene->desc[i] = desc_of(scene->ours[i], (uint32_t)i);
+		if (pinion_ring_put(scene->send, (uint32_t)i, &scene->desc[i]))
+			return -ENOTRECOVERABLE; /* no call of ours gives that */
+	}
+	return nr < 0 ? nr : pinion_ring_commit(scene->send, (uint32_t)nr);
+}
+
+/* The first slot's head may be read back: whoever changed it meanwhile changed what it gets. */
+static const char *judge_in_place(struct scene *scene, int result)
+{
+	if (result < 0)
+		return result == (seen(scene, PLACE_CONSUMER_CLOSED) ? -EPIPE : 0)
+			       ? NULL
+			       : "another error";
+	for (uint32_t i = 1; i < 3; i++)
+		if (!stored(scene, i, &scene->desc[i], true))
+			return "what was put is not in the slot";
+	return result == 3 ? NULL : "not as many as were put";
+}
+
+static int ring_wait_shortly(struct scene *scene)
+{
+	return pinion_ring_wait(scene->recv, 1000);
+}
+
+/* The small numbers and the laps, see sweep.c. */
+#define FEW 8
+
+#define LOADS_OF_SEND                                                    \
+	.loads[PLACE_CONSUMER_CLOSED] = 1, .loads[PLACE_BELL_STATE] = 1, \
+	.loads[PLACE_BELL_FENCED] = ANY
+
+const struct call calls[] = {
+	{.name = "channel_recv",
+	 .prepare = publish_one,
+	 .act = recv_one_desc,
+	 .judge = judge_recv,
+	 .loads[PLACE_SLOT] = 1,
+	 .loads[PLACE_WORD] = 1,
+	 .most = 1,
+	 .whole = true},
+	{.name = "channel_recv_line",
+	 .prepare = publish_all,
+	 .act = recv_all,
+	 .judge = judge_recv,
+	 .loads[PLACE_SLOT] = 4,
+	 .loads[PLACE_WORD] = 4,
+	 .most = 1,
+	 .whole = true},
+	{.name = "channel_recv_part",
+	 .prepare = publish_three,
+	 .act = recv_all,
+	 .judge = judge_recv,
+	 .loads[PLACE_SLOT] = ANY,
+	 .loads[PLACE_WORD] = 3,
+	 .most = 2,
+	 .whole = true},
+	{.name = "channel_recv_empty",
+	 .prepare = nothing,
+	 .act = recv_one_desc,
+	 .judge = judge_recv,
+	 .loads[PLACE_SLOT] = 1,
+	 .loads[PLACE_PRODUCER_CLOSED] = 1,
+	 .most = 1,
+	 .whole = true},
+	{.name = "channel_recv_closed",
+	 .prepare = producer_closes,
+	 .act = recv_one_desc,
+	 .judge = judge_recv,
+	 .loads[PLACE_SLOT] = 2,
+	 .loads[PLACE_PRODUCER_CLOSED] = 1,
+	 .most = 2,
+	 .whole = true},
+	{.name = "channel_wait",
+	 .prepare = publish_one,
+	 .act = wait_shortly,
+	 .judge = judge_wait,
+	 .loads[PLACE_SLOT] = 1,
+	 .most = 1,
+	 .whole = true,
+	 .values = FEW},
+	{.name = "channel_published",
+	 .prepare = publish_three,
+	 .act = list_published,
+	 .judge = judge_published,
+	 .loads[PLACE_SLOT] = 4,
+	 .most = 1},
+	{.name = "channel_send",
+	 .prepare = hold_one,
+	 .act = send_it,
+	 .judge = judge_send,
+	 LOADS_OF_SEND,
+	 .loads[PLACE_WORD] = ANY,
+	 .most = 1},
+	{.name = "channel_send_again",
+	 .prepare = send_all_and_take,
+	 .act = send_it,
+	 .judge = judge_send,
+	 LOADS_OF_SEND,
+	 .loads[PLACE_CREDIT] = 1,
+	 .loads[PLACE_WORD] = 2,
+	 .most = 1},
+	{.name = "channel_reclaim",
+	 .prepare = consumer_closes,
+	 .act = reclaim,
+	 .judge = judge_reclaim,
+	 .loads[PLACE_CONSUMER_CLOSED] = 1,
+	 .loads[PLACE_WORD] = 2 * SLOTS,
+	 .loads[PLACE_OTHER] = ANY},
+	{.name = "ring_recv",
+	 .raw = true,
+	 .prepare = publish_all,
+	 .act = ring_recv_all,
+	 .judge = judge_ring_recv,
+	 .loads[PLACE_SLOT] = 4,
+	 .most = 1,
+	 .whole = true},
+	{.name = "ring_recv_part",
+	 .raw = true,
+	 .prepare = publish_three,
+	 .act = ring_recv_all,
+	 .judge = judge_ring_recv,
+	 .loads[PLACE_SLOT] = ANY,
+	 .most = 2,
+	 .whole = true},
+	{.name = "ring_recv_closed",
+	 .raw = true,
+	 .prepare = producer_closes,
+	 .act = ring_recv_all,
+	 .judge = judge_ring_recv,
+	 .loads[PLACE_SLOT] = ANY,
+	 .loads[PLACE_PRODUCER_CLOSED] = 1,
+	 .most = 3,
+	 .whole = true},
+	{.name = "ring_peek",
+	 .raw = true,
+	 .prepare = publish_three,
+	 .act = ring_peek_all,
+	 .judge = judge_ring_recv,
+	 .loads[PLACE_SLOT] = ANY,
+	 .most = 2,
+	 .whole = true},
+	{.name = "ring_release",
+	 .raw = true,
+	 .prepare = publish_three,
+	 .act = ring_release_three,
+	 .judge = judge_release,
+	 .loads[PLACE_SLOT] = 3,
+	 .most = 1,
+	 .whole = true},
+	{.name = "ring_wait",
+	 .raw = true,
+	 .prepare = publish_one,
+	 .act = ring_wait_shortly,
+	 .judge = judge_wait,
+	 .loads[PLACE_SLOT] = 1,
+	 .most = 1,
+	 .whole = true,
+	 .values = FEW},
+	{.name = "ring_send",
+	 .raw = true,
+	 .prepare = hold_one,
+	 .act = ring_send_it,
+	 .judge = judge_ring_send,
+	 LOADS_OF_SEND,
+	 .most = 1},
+	{.name = "ring_send_again",
+	 .raw = true,
+	 .prepare = send_all_and_take,
+	 .act = ring_send_it,
+	 .judge = judge_ring_send,
+	 LOADS_OF_SEND,
+	 .loads[PLACE_CREDIT] = 1,
+	 .most = 1},
+	{.name = "ring_in_place",
+	 .raw = true,
+	 .prepare = nothing,
+	 .act = ring_send_in_place,
+	 .judge = judge_in_place,
+	 LOADS_OF_SEND,
+	 .loads[PLACE_SLOT] = ANY,
+	 .most = 1},
+};
+const size_t nr_calls = sizeof(calls) / sizeof(calls[0]);

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef PINION_TESTS_TRAP_CALL_H
+#define PINION_TESTS_TRAP_CALL_H
+
+/*
+ * The calls that are watched, each in a situation that takes it down one path.
+ *
+ * judge() knows what every load of the call fetched, and works out anew what the call must make of
+ * that: it returns what is wrong, or NULL. So a call that looks at a value twice, and acts upon the
+ * second look, is caught by the first change in between.
+ */
+
+#include "scene.h"
+
+#define ANY (-1)
+
+struct call {
+	const char *name;
+	bool raw; /* on raw rings */
+	void (*prepare)(struct scene *scene);
+	int (*act)(struct scene *scene);
+	const char *(*judge)(struct scene *scene, int result);
+	int loads[PLACES]; /* of an honest run, exactly; ANY: a matter of its path */
+	uint32_t most;     /* loads of one place; 0: as often as it likes */
+	bool whole;        /* slots are loaded 16 bytes at once */
+	uint32_t values;   /* so many are tried, not all: it looks a thousand times; 0: all */
+};
+
+extern const struct call calls[];
+extern const size_t nr_calls;
+
+#endif

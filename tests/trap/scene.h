@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef PINION_TESTS_TRAP_SCENE_H
+#define PINION_TESTS_TRAP_SCENE_H
+
+/*
+ * Where a call is watched: member a of a pool, with a new channel to member b, or new ends of two
+ * raw rings. b has no library of its own: what it does is stored through second mappings.
+ *
+ *     scene_open()
+ *       prepare: what was before the call
+ *     scene_watch()    the call runs; each access is noted, one value may be changed
+ *       judge: do result and memory follow from the values that were fetched?
+ *     scene_close()
+ *
+ * Places that a peer can write: each access belongs to one.
+ */
+
+#include "channel_support.h"
+#include "watch.h"
+
+enum place {
+	PLACE_SLOT,
+	PLACE_CREDIT,
+	PLACE_CONSUMER_CLOSED,
+	PLACE_PRODUCER_CLOSED,
+	PLACE_BELL_STATE,
+	PLACE_BELL_FENCED,
+	PLACE_WORD,  /* an owner word */
+	PLACE_OTHER, /* the rest of the control area, and of a ring's head */
+	PLACES,
+};
+
+extern const char *const place_name[PLACES];
+
+/* One access, with what was there at that moment. */
+struct fetch {
+	enum place place;
+	uint32_t index; /* of the slot, or the buffer's id */
+	void *alias;
+	bool store, whole;
+	uint64_t value[2]; /* the accessed 8 or 4 bytes; of a slot always both halves */
+};
+
+#define SLOTS 4u
+#define BUFFERS 64u
+#define HELD 8u /* buffers that a and b each hold at the start */
+#define FETCHES_MAX 64u
+
+/* What the peer changes, and when. */
+struct flip {
+	uint32_t nth; /* load of the call; UINT32_MAX: never */
+	int halves;   /* of a slot: 1 head, 2 body, 3 both */
+	uint64_t value[2];
+	bool done;
+};
+
+struct scene {
+	struct side a, b;
+	struct ring ab, ba;              /* b's mappings: a sends on ab, and receives from ba */
+	struct ring_shared *tx, *rx;     /* a's, of the channel or of the raw ends */
+	struct pinion_ring *send, *recv; /* raw ends, instead of a channel */
+	struct pinion_buffer ours[HELD], theirs[HELD];
+
+	struct fetch fetch[FETCHES_MAX];
+	uint32_t nr_fetches; /* noted; counted further */
+	uint32_t nr_loads;
+	struct flip flip;
+
+	struct pinion_desc desc[SLOTS]; /* what the call was given, or gave */
+	struct pinion_buffer buffer[SLOTS];
+};
+
+void scene_open(struct scene *scene, bool raw);
+void scene_close(struct scene *scene);
+
+/* b publishes @desc as the @at-th descriptor, properly. */
+void scene_publish(struct scene *scene, uint64_t at, const struct pinion_desc *desc);
+/* b takes what a sent in its first slots, and gives credit. */
+void scene_take(struct scene *scene, uint32_t nr);
+
+uint64_t scene_word(const struct scene *scene, struct pinion_buffer buffer);
+
+/* Runs @act with every access to shared memory watched. */
+int scene_watch(struct scene *scene, int (*act)(struct scene *scene));
+
+/* The @nth noted load from a place; NULL: there was none. */
+const struct fetch *scene_load(const struct scene *scene, enum place place, uint32_t index,
+			       uint32_t nth);
+
+#endif

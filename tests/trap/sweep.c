@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "sweep.h"
+
+/* What a liar may put anywhere: small numbers, all ones, single bits, and what would be believed
+ * there or in another place: handles and words that are good, stale, foreign, of no buffer. */
+#define VALUES_MAX 48u
+
+static uint32_t fill_values(const struct scene *scene, uint64_t *value)
+{
+	const uint32_t a = scene->a.pool->view.self, b = scene->b.pool->view.self;
+	const struct pinion_buffer theirs = scene->theirs[0], other = scene->theirs[HELD - 1];
+	const struct pinion_buffer handles[] = {
+		theirs,
+		other,
+		pinion_buffer_next(theirs),
+		scene->ours[0],
+		scene->ours[SLOTS],
+		pinion_buffer_make(BUFFERS - 1, 1),
+		pinion_buffer_make(BUFFERS, 1),
+		pinion_buffer_make(scene->a.pool->view.nr_ids, 1),
+		pinion_buffer_make(PINION_ID_MAX, 1),
+		pinion_buffer_make(pinion_buffer_id(theirs), PINION_GENERATION_MASK),
+	};
+	uint32_t nr = 0;
+
+	for (uint64_t small = 0; small <= SLOTS + 1; small++)
+		value[nr++] = small;
+	for (int bit = 31; bit < 64; bit += 32)
+		value[nr++] = UINT64_C(1) << bit;
+	value[nr++] = UINT64_MAX;
+	value[nr++] = UINT32_MAX;
+	value[nr++] = PINION_SLOT_BODY_LAP | (BUFFER + 1);
+	for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++) {
+		value[nr++] = handles[i].bits | PINION_SLOT_HEAD_LAP;
+		value[nr++] = pinion_owner_word(handles[i], a);
+		value[nr++] = pinion_owner_word(handles[i], b);
+	}
+	value[nr++] = pinion_owner_word(theirs, pinion_owner_magazine(0));
+	return nr;
+}
+
+/* Opens, prepares, runs and judges. pre: the scene is all zeroes; it stays open. */
+static const char *run(const struct call *call, struct scene *scene, const struct flip *flip)
+{
+	int result;
+
+	scene_open(scene, call->raw);
+	call->prepare(scene);
+	if (flip)
+		scene->flip = *flip;
+	result = scene_watch(scene, call->act);
+	return call->judge(scene, result);
+}
+
+/* How often was the busiest place loaded? */
+static uint32_t busiest(const struct scene *scene)
+{
+	uint32_t most = 0;
+
+	for (uint32_t i = 0; i < scene->nr_fetches && i < FETCHES_MAX; i++) {
+		const struct fetch *fetch = &scene->fetch[i];
+		uint32_t nr = 0;
+
+		if (fetch->place == PLACE_OTHER)
+			continue;
+		while (scene_load(scene, fetch->place, fetch->index, nr))
+			nr++;
+		most = nr > most ? nr : most;
+	}
+	return most;
+}
+
+static bool all_whole(const struct scene *scene)
+{
+	for (uint32_t i = 0; i < scene->nr_fetches && i < FETCHES_MAX; i++)
+		if (scene->fetch[i].place == PLACE_SLOT && !scene->fetch[i].store &&
+		    !scene->fetch[i].whole)
+			return false;
+	return true;
+}
+
+const char *sweep_count(const struct call *call, int loads[PLACES])
+{
+	struct scene scene;
+	const char *problem = run(call, &scene, NULL);
+
+	for (int place = 0; place < PLACES; place++)
+		loads[place] = 0;
+	for (uint32_t i = 0; i < scene.nr_fetches && i < FETCHES_MAX; i++)
+		loads[scene.fetch[i].place] += !scene.fetch[i].store;
+	if (!problem && scene.nr_fetches > FETCHES_MAX)
+		problem = "too many loads to note";
+	if (!problem && call->most && busiest(&scene) > call->most)
+		problem = "a place is loaded too often";
+	if (!problem && call->whole && !all_whole(&scene))
+		problem = "a slot is not loaded by one instruction";
+	for (int place = 0; place < PLACES && !problem; place++)
+		if (call->loads[place] != ANY && call->loads[place] != loads[place])
+			problem = "not the loads expected";
+	scene_close(&scene);
+	return problem;
+}
+
+const char *sweep_once(const struct call *call, struct flip *flip, struct fetch *at)
+{
+	struct scene scene;
+	const char *problem = run(call, &scene, flip);
+	uint32_t load = 0;
+
+	for (uint32_t i = 0; i < scene.nr_fetches && i < FETCHES_MAX; i++)
+		if (!scene.fetch[i].store && load++ == flip->nth)
+			*at = scene.fetch[i];
+	*flip = scene.flip;
+	scene_close(&scene);
+	return problem;
+}
+
+static void flip_one(const struct call *call, struct sweep *sweep, struct flip flip)
+{
+	struct fetch at = {0};
+	const char *problem = sweep_once(call, &flip, &at);
+
+	sweep->flips += flip.done;
+	if (!problem)
+		return;
+	if (!sweep->faults++) {
+		sweep->problem = problem;
+		sweep->first = flip;
+		sweep->at = at;
+	}
+}
+
+/* The @nth load; false: the call has not so many. */
+static bool flip_load(const struct call *call, struct sweep *sweep, uint32_t nth,
+		      const uint64_t *value, uint32_t nr)
+{
+	struct flip flip = {.nth = nth, .halves = 3, .value = {value[0], value[0]}};
+	struct fetch at = {0};
+	int halves;
+
+	(void)sweep_once(call, &flip, &at);
+	if (!flip.done)
+		return false;
+	halves = at.place == PLACE_SLOT ? 3 : 1;
+	for (flip.halves = 1; flip.halves <= halves; flip.halves++)
+		for (uint32_t i = 0; i < nr; i++) {
+			flip.value[0] = flip.value[1] = value[i];
+			if (flip.halves == 3)
+				flip.value[1] = PINION_SLOT_BODY_LAP | BUFFER;
+			flip.done = false;
+			flip_one(call, sweep, flip);
+		}
+	return true;
+}
+
+/* Loads beyond these are those of a receiver that looks again and again. */
+#define LOADS_MAX 24u
+
+void sweep_flip(const struct call *call, struct sweep *sweep)
+{
+	uint64_t value[VALUES_MAX];
+	struct scene scene;
+	uint32_t nr;
+
+	*sweep = (struct sweep){0};
+	scene_open(&scene, call->raw);
+	nr = fill_values(&scene, value);
+	if (call->values)
+		nr = call->values;
+	scene_close(&scene);
+	while (sweep->loads < LOADS_MAX && flip_load(call, sweep, sweep->loads, value, nr))
+		sweep->loads++;
+}
