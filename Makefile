@@ -5,10 +5,11 @@
 #   make demo      the main job, in a virtual machine; on this machine's drive: make demo BDF=0000:41:00.0
 #   make check     install what is missing, build, run every test
 #   make soak      a million random kills, about a quarter of an hour; fewer: make soak KILLS=100000
+#   make fuzz      peers that lie, ten minutes for each end; another time: make fuzz FUZZ_SECONDS=60
 #   make bench     measure; some only: make bench ONLY=ring_1,rtt_poll; with pictures: make bench PLOT=1
 #   make install   headers, library, tools, man pages (DESTDIR=, PREFIX= as usual)
 
-.PHONY: all build demo check soak bench install clean
+.PHONY: all build demo check soak fuzz bench install clean
 all: build
 
 build:
@@ -22,6 +23,9 @@ check:
 
 soak:
 	@scripts/soak $(if $(KILLS),--kills '$(KILLS)')
+
+fuzz:
+	@scripts/fuzz $(if $(FUZZ_SECONDS),--seconds '$(FUZZ_SECONDS)')
 
 bench:
 	@scripts/bench $(if $(ONLY),--only '$(ONLY)') $(if $(filter 1,$(PLOT)),--plot)

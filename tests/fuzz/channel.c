@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A channel whose other end is written by the fuzzer: member b of the pool. a is under test, and
+ * has an honest channel to c beside it. The oracles recompute each outcome from what lies in shared
+ * memory, which does not change during a call: there is one thread.
+ *
+ * b writes its rings and any owner word but those of the buffers between a and c: who writes those
+ * is a member that others trust with allocation (pool.h).
+ */
+
+#include "lie.h"
+
+#define OURS 12u
+#define THEIRS 12u
+#define HONEST 4u
+#define DESCS 6u /* in one call: more than a ring has */
+#define WAITS 2  /* in one run: each spins */
+
+/* Made once. */
+static struct {
+	struct side a, b;
+	struct side honest_a, honest_c;
+	struct ring ab, ba; /* b's mappings */
+	int fd_ab, fd_ba;
+	struct pinion_buffer ours[OURS], theirs[THEIRS], honest[HONEST];
+	void *picture; /* of the control area */
+} stage;
+
+/* Of one run: where a is, by our own count. */
+static struct {
+	uint64_t sent, received, given;
+	bool broken, severed;
+	struct pinion_buffer out[SLOTS];
+	struct pinion_cache *cache;
+	int waits;
+} model;
+
+static _Atomic uint64_t *words(void)
+{
+	return stage.b.pool->view.owner;
+}
+
+static uint64_t held(struct pinion_buffer buffer, const struct side *side)
+{
+	return pinion_owner_word(buffer, side->pool->view.self);
+}
+
+static void hold(struct pinion_pool *pool, struct pinion_buffer *buffer, uint32_t nr)
+{
+	struct pinion_cache *cache = cache_make(pool, BUFFER);
+
+	take(cache, buffer, nr);
+	assert_int_equal(pinion_cache_close(cache), 0);
+}
+
+static void open_honest(void)
+{
+	struct pair pair = {.a.pool = stage.a.pool, .b.pool = pool_join(stage.a.pool)};
+
+	pair_open_channels(&pair, SLOTS);
+	hold(pair.b.pool, stage.honest, HONEST);
+	stage.honest_a = pair.a;
+	stage.honest_c = pair.b;
+}
+
+static void open_stage(void)
+{
+	const struct pinion_hostmem *control;
+
+	stage.a.pool = pool_make(BUFFERS);
+	stage.b.pool = pool_join(stage.a.pool);
+	hold(stage.a.pool, stage.ours, OURS);
+	hold(stage.b.pool, stage.theirs, THEIRS);
+	open_honest();
+	assert_int_equal(pinion_ring_create(SLOTS, &stage.fd_ab), 0);
+	assert_int_equal(pinion_ring_create(SLOTS, &stage.fd_ba), 0);
+	assert_int_equal(ring_map(stage.fd_ab, &stage.ab), 0);
+	assert_int_equal(ring_map(stage.fd_ba, &stage.ba), 0);
+	control = &stage.b.pool->control;
+	stage.picture = malloc(control->len);
+	assert_non_null(stage.picture);
+	memcpy(stage.picture, control->addr, control->len);
+}
+
+static void open_run(void)
+{
+	if (!stage.picture)
+		open_stage();
+	memcpy(stage.b.pool->control.addr, stage.picture, stage.b.pool->control.len);
+	/* The honest channel goes on where it was. */
+	for (uint32_t i = 0; i < HONEST; i++)
+		words()[pinion_buffer_id(stage.honest[i])] = held(stage.honest[i], &stage.honest_c);
+	ring_wipe(stage.ab.shared);
+	ring_wipe(stage.ba.shared);
+	memset(&model, 0, sizeof(model));
+	assert_int_equal(pinion_channel_open(stage.a.pool, stage.fd_ab, stage.fd_ba,
+					     pinion_pool_member(stage.b.pool), &stage.a.channel),
+			 0);
+}
+
+static void close_run(void)
+{
+	assert_int_equal(pinion_channel_close(stage.a.channel), 0);
+	if (model.cache)
+		assert_int_equal(pinion_cache_close(model.cache), 0);
+}
+
+/* --- what b does */
+
+static bool is_honest(uint32_t id)
+{
+	for (uint32_t i = 0; i < HONEST; i++)
+		if (pinion_buffer_id(stage.honest[i]) == id)
+			return true;
+	return false;
+}
+
+/* A handle as it stands, or stale, or of the future, or of no buffer. */
+static struct pinion_buffer some_handle(struct script *script)
+{
+	static const uint32_t none[] = {BUFFERS, BUFFERS + 1, 1u << 20, PINION_ID_MAX};
+	const uint8_t which = script_byte(script), age = script_byte(script);
+	uint32_t id = which % BUFFERS;
+	struct pinion_buffer buffer;
+
+	if (which >= 248)
+		return pinion_buffer_make(none[which % 4], age);
+	buffer = pinion_owner_buffer(words()[id], id);
+	if (age >= 224)
+		buffer.bits += (uint64_t)(age - 240) << PINION_ID_BITS;
+	buffer.bits &= ~PINION_SLOT_HEAD_LAP;
+	return buffer;
+}
+
+static struct pinion_desc some_desc(struct script *script)
+{
+	static const uint32_t len[] = {0, 1, BUFFER, BUFFER, BUFFER + 1, 4096, PINION_DESC_LEN_MAX};
+	struct pinion_desc desc = {.buffer = some_handle(script)};
+
+	desc.len = len[script_below(script, 7)];
+	desc.tag = script_byte(script);
+	return desc;
+}
+
+static void scribble_word(struct script *script)
+{
+	const uint32_t holders[] = {stage.a.pool->view.self, stage.b.pool->view.self,
+				    pinion_owner_magazine(0), 0};
+	const struct pinion_buffer buffer = some_handle(script);
+	const uint32_t id = pinion_buffer_id(buffer);
+	const uint8_t how = script_byte(script);
+
+	if (id >= stage.b.pool->view.nr_ids || is_honest(id))
+		return;
+	words()[id] = how < 128 ? pinion_owner_word(buffer, holders[how % 4])
+				: lie_value(script, words()[id]);
+}
+
+/* Publishes well, whatever it names. */
+static void publish(struct script *script)
+{
+	const uint64_t at = model.received + script_below(script, SLOTS);
+	const struct pinion_desc desc = some_desc(script);
+
+	slot_put(stage.ba.shared->slot, at, &desc);
+}
+
+/* Takes one of those sent as it should, and may give credit. */
+static void take_sent(struct script *script)
+{
+	const uint8_t how = script_byte(script);
+	struct pinion_desc desc;
+
+	if (how % SLOTS >= model.sent)
+		return;
+	if (!slot_says(stage.ab.shared->slot, model.sent - 1 - how % SLOTS, &desc) ||
+	    pinion_buffer_id(desc.buffer) >= BUFFERS || is_honest(pinion_buffer_id(desc.buffer)))
+		return;
+	desc.buffer = pinion_buffer_next(desc.buffer);
+	words()[pinion_buffer_id(desc.buffer)] = held(desc.buffer, &stage.b);
+	if (how & 64)
+		stage.ab.shared->credit = model.sent - how % SLOTS;
+}
+
+/* --- what a does, and what must come of it */
+
+struct before {
+	struct pinion_slot ab[SLOTS], ba[SLOTS];
+	uint64_t word[BUFFERS];
+	bool sender_gone, receiver_gone;
+};
+
+static struct before look(void)
+{
+	struct before before;
+
+	memcpy(before.ab, stage.ab.shared->slot, sizeof(before.ab));
+	memcpy(before.ba, stage.ba.shared->slot, sizeof(before.ba));
+	for (uint32_t id = 0; id < BUFFERS; id++)
+		before.word[id] = words()[id];
+	before.sender_gone = model.severed || stage.ba.shared->producer_closed;
+	before.receiver_gone = model.severed || stage.ab.shared->consumer_closed;
+	return before;
+}
+
+static void check_same(const struct before *before, const char *call)
+{
+	oracle(!memcmp(before->ab, stage.ab.shared->slot, sizeof(before->ab)), "%s wrote slots",
+	       call);
+	oracle(!memcmp(before->ba, stage.ba.shared->slot, sizeof(before->ba)),
+	       "%s wrote the peer's slots", call);
+	for (uint32_t id = 0; id < BUFFERS; id++)
+		oracle(before->word[id] == words()[id], "%s: the word of %u is %#jx", call, id,
+		       (uintmax_t)words()[id]);
+}
+
+static bool good(const struct pinion_desc *desc, const uint64_t *word, const struct side *side)
+{
+	const uint32_t id = pinion_buffer_id(desc->buffer);
+
+	return id < BUFFERS && desc->len <= BUFFER && word[id] == held(desc->buffer, side);
+}
+
+/* What must be received; the words change in @before, as they must in memory. */
+static int expect_received(struct before *before, struct pinion_desc *desc, uint32_t nr)
+{
+	uint32_t there = 0, got = 0;
+
+	if (model.broken)
+		return -EPROTO;
+	while (there < nr && slot_says(before->ba, model.received + there, &desc[there]))
+		there++;
+	if (!there)
+		return before->sender_gone ? -EPIPE : -EAGAIN;
+	for (; got < there && good(&desc[got], before->word, &stage.b); got++) {
+		desc[got].buffer = pinion_buffer_next(desc[got].buffer);
+		before->word[pinion_buffer_id(desc[got].buffer)] = held(desc[got].buffer, &stage.a);
+	}
+	return got ? (int)got : -EPROTO;
+}
+
+static void receive(struct script *script)
+{
+	const uint32_t nr = 1 + script_below(script, DESCS);
+	struct pinion_desc want[DESCS], *desc = malloc(nr * sizeof(*desc));
+	struct before before = look();
+	const uint64_t credit = stage.ba.shared->credit;
+	int expected = expect_received(&before, want, nr), got;
+
+	oracle(desc, "no memory"); /* of its exact length, so that a write behind it is seen */
+	got = pinion_channel_recv(stage.a.channel, desc, nr);
+	oracle(got == expected, "recv of %u: %d, not %d", nr, got, expected);
+	for (int i = 0; i < got; i++)
+		oracle(same_desc(&desc[i], &want[i]), "recv: descriptor %d is not the slot's", i);
+	check_same(&before, "recv");
+	model.received += got > 0 ? (uint64_t)got : 0;
+	model.broken |= got == -EPROTO;
+	oracle(stage.ba.shared->credit == credit || stage.ba.shared->credit == model.received,
+	       "recv: credit for what was not received");
+	oracle(!model.broken ||
+		       (stage.ba.shared->consumer_closed && stage.ab.shared->producer_closed),
+	       "a liar is not told");
+	free(desc);
+}
+
+static void check_sent(struct before *before, const struct pinion_desc *desc, uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr; i++) {
+		struct pinion_buffer *out = &model.out[(model.sent + i) % SLOTS];
+
+		oracle(good(&desc[i], before->word, &stage.a), "sent what is not ours");
+		oracle(!out->bits || before->word[pinion_buffer_id(*out)] != held(*out, &stage.a),
+		       "the record of a buffer that is still ours is lost");
+		*out = desc[i].buffer;
+		slot_put(before->ab, model.sent + i, &desc[i]);
+	}
+	model.sent += nr;
+	oracle(model.sent - model.given <= SLOTS, "sent over what was not given back");
+}
+
+static void check_refused(const struct before *before, const struct pinion_desc *desc, int err)
+{
+	const uint64_t credit = stage.ab.shared->credit;
+
+	if (model.broken)
+		oracle(err == -EPROTO, "a broken channel sends: %d", err);
+	else if (before->receiver_gone)
+		oracle(err == -EPIPE, "the receiver is gone: %d", err);
+	else if (err == -EAGAIN)
+		oracle(credit == model.sent - SLOTS, "full, with a credit of %ju",
+		       (uintmax_t)credit);
+	else if (err == -EINVAL)
+		oracle(!good(desc, before->word, &stage.a), "a good descriptor is refused");
+	else
+		oracle(err == -EPROTO, "send: %d", err);
+	model.broken |= err == -EPROTO;
+}
+
+static void transmit(struct script *script)
+{
+	const uint32_t nr = 1 + script_below(script, DESCS);
+	struct pinion_desc desc[DESCS];
+	struct before before = look();
+	int sent;
+
+	for (uint32_t i = 0; i < nr; i++)
+		desc[i] = some_desc(script);
+	model.given = credit_believed(stage.ab.shared, model.given, model.sent);
+	sent = pinion_channel_send(stage.a.channel, desc, nr);
+	oracle(sent && sent <= (int)nr && sent <= (int)SLOTS, "send of %u: %d", nr, sent);
+	if (sent > 0) {
+		oracle(!model.broken && !before.receiver_gone, "sent to nobody");
+		check_sent(&before, desc, (uint32_t)sent);
+	} else {
+		check_refused(&before, desc, sent);
+	}
+	check_same(&before, "send");
+}
+
+static void wait_shortly(struct script *script)
+{
+	struct pinion_desc ignored;
+	const bool there = slot_says(stage.ba.shared->slot, model.received, &ignored);
+	const struct before before = look();
+	int err;
+
+	if (model.waits++ == WAITS)
+		return;
+	err = pinion_channel_wait(stage.a.channel, script_byte(script));
+	oracle(err == 0 || err == -ETIMEDOUT || err == -EINTR, "wait: %d", err);
+	oracle(err == 0 || !(there || before.sender_gone || model.broken),
+	       "something to say, and wait waits: %d", err);
+	check_same(&before, "wait");
+}
+
+static void reclaim(void)
+{
+	struct before before = look();
+	int freed, want = 0;
+
+	if (!model.cache)
+		model.cache = cache_make(stage.a.pool, BUFFER);
+	freed = pinion_channel_reclaim(stage.a.channel, model.cache);
+	oracle(before.receiver_gone || freed == -EBUSY, "reclaim from the living: %d", freed);
+	if (!before.receiver_gone)
+		return check_same(&before, "reclaim");
+	for (uint32_t i = 0; i < SLOTS; i++) {
+		const uint32_t id = pinion_buffer_id(model.out[i]);
+
+		if (model.out[i].bits && before.word[id] == held(model.out[i], &stage.a)) {
+			oracle(pinion_owner_holder(words()[id]) & PINION_HOLDER_MAGAZINE,
+			       "reclaimed, and not free: %u", id);
+			before.word[id] = words()[id];
+			want++;
+		}
+		model.out[i].bits = 0;
+	}
+	oracle(freed == want, "reclaimed %d, not %d", freed, want);
+	check_same(&before, "reclaim");
+}
+
+static void list_published(void)
+{
+	struct pinion_buffer buffer[SLOTS];
+	const struct before before = look();
+	const uint32_t nr = pinion_channel_published(stage.a.channel, buffer);
+
+	oracle(nr <= SLOTS, "published: %u", nr);
+	for (uint32_t i = 0; i < nr; i++)
+		oracle(!(buffer[i].bits >> 63), "published: a handle with a lap");
+	check_same(&before, "published");
+}
+
+/* The neighbour: there and back. */
+static void use_honest(struct script *script)
+{
+	struct pinion_buffer *buffer = &stage.honest[script_below(script, HONEST)];
+	struct pinion_desc desc = {*buffer, BUFFER, 1};
+
+	oracle(pinion_channel_send(stage.honest_c.channel, &desc, 1) == 1, "c cannot send");
+	oracle(pinion_channel_recv(stage.honest_a.channel, &desc, 1) == 1, "a cannot receive");
+	oracle(pinion_channel_send(stage.honest_a.channel, &desc, 1) == 1, "a cannot send");
+	oracle(pinion_channel_recv(stage.honest_c.channel, &desc, 1) == 1, "c cannot receive");
+	*buffer = desc.buffer;
+}
+
+static void step(struct script *script)
+{
+	switch (script_below(script, 16)) {
+	case 0:
+	case 1:
+		lie_store(script, stage.ba.shared);
+		break;
+	case 2:
+	case 3:
+		lie_store(script, stage.ab.shared);
+		break;
+	case 4:
+		scribble_word(script);
+		break;
+	case 5:
+	case 6:
+		publish(script);
+		break;
+	case 7:
+		take_sent(script);
+		break;
+	case 8:
+	case 9:
+		transmit(script);
+		break;
+	case 10:
+		wait_shortly(script);
+		break;
+	case 11:
+		reclaim();
+		break;
+	case 12:
+		list_published();
+		break;
+	case 13:
+		use_honest(script);
+		break;
+	case 14:
+		if (script_byte(script) == 1) {
+			pinion_channel_sever(stage.a.channel);
+			model.severed = true;
+		}
+		break;
+	default:
+		receive(script);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	struct script script = {data, len};
+
+	open_run();
+	while (script.left)
+		step(&script);
+	close_run();
+	use_honest(&script);
+	return 0;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef PINION_TESTS_FUZZ_PLANTED_H
+#define PINION_TESTS_FUZZ_PLANTED_H
+
+/*
+ * Planted bugs, one at a time: put before the first line of a ring's users by the compiler
+ * (-include), with PLANTED_ID, PLANTED_LEN or PLANTED_CREDIT.
+ */
+
+#include "ring.h"
+
+#include <pinion/pool.h>
+
+#if defined(PLANTED_ID) /* any id names a buffer */
+#define pinion_view_has(view, id) ((void)(view), (void)(id), 1)
+#elif defined(PLANTED_LEN) /* buffers have no end */
+static inline const struct pinion_view_segment *planted_segment(const struct pinion_view *view,
+								uint32_t id)
+{
+	static struct pinion_view_segment endless;
+
+	endless = *pinion_view_segment_of(view, id);
+	endless.size = PINION_DESC_LEN_MAX;
+	return &endless;
+}
+#define pinion_view_segment_of planted_segment
+#elif defined(PLANTED_CREDIT) /* whatever the peer says was given back */
+static inline int64_t planted_room(struct ring *ring, uint32_t nr)
+{
+	uint64_t used;
+
+	ring->credit = atomic_load_explicit(&ring->shared->credit, memory_order_acquire);
+	used = ring->at - ring->credit;
+	return ring->slots - used < nr ? (int64_t)(ring->slots - used) : nr;
+}
+#define ring_room planted_room
+#else
+#error "which bug?"
+#endif
+
+#endif
