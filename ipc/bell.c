@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ready.h"
+
 /* FUTEX_WAIT_BITSET takes an absolute time on CLOCK_MONOTONIC: no drift over restarts. Not
  * FUTEX_PRIVATE: the word is shared between processes. (futex(2)) */
 static long futex(_Atomic uint32_t *word, int op, uint32_t value, const struct timespec *until)
@@ -157,13 +159,15 @@ void bell_wake(struct bell *bell, const struct bell_hand *hand)
 	uint32_t state = atomic_load_explicit(&bell->state, memory_order_relaxed);
 	int saved = errno;
 
-	if (state == BELL_ARMED_FD && hand->socket < 0)
+	if ((state == BELL_ARMED_FD && hand->socket < 0) || (state == BELL_LANE && !hand->ready))
 		return;
 	if (!atomic_compare_exchange_strong_explicit(&bell->state, &state, BELL_QUIET,
 						     memory_order_relaxed, memory_order_relaxed))
 		return;
 	if (state == BELL_ARMED_FD)
 		tell(hand->socket);
+	else if (state == BELL_LANE)
+		ready_post(hand->ready, hand->lane); /* behind the QUIET, see ready.h */
 	else
 		(void)futex(&bell->state, FUTEX_WAKE_BITSET, 1, NULL);
 	errno = saved;

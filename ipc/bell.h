@@ -11,10 +11,15 @@
  *     anything published? then go on       state not QUIET? then CAS it to QUIET, and
  *     futex wait while state == ARMED          ARMED: futex wake
  *                                              ARMED_FD: one byte into the socket
+ *                                              LANE: a bit in the ready set
  *
  * ARMED_FD is for a receiver that sleeps in a loop of its own, where it waits for descriptors of
  * all kinds (ring_fd.h): the sender has one end of a pair of sockets, the receiver the other.
  * A sender that was not given one leaves the bell armed, and strikes again when it gets it.
+ *
+ * LANE is for a receiver of many rings, which does not sleep at any of them: it goes on with others,
+ * and is told by a bit in its ready set (ready.h). A sender that knows of no such set leaves the bell
+ * as it is; it sets the bit when it joins one.
  *
  * The CAS decides how to wake: a sender held up before a plain store would take a bell for ARMED
  * that is ARMED_FD by now, and the receiver would sleep on. When it fails the receiver has moved
@@ -46,7 +51,10 @@ enum {
 	BELL_QUIET = 0,
 	BELL_ARMED = 1,
 	BELL_ARMED_FD = 2,
+	BELL_LANE = 3,
 };
+
+struct ready_shared;
 
 /* Shared; a line of its own. */
 struct bell {
@@ -64,6 +72,8 @@ struct bell_ear {
 struct bell_hand {
 	bool registered; /* what bell_register() said */
 	int socket;      /* where a strike on ARMED_FD goes; -1: nowhere yet */
+	struct ready_shared *ready; /* where one on LANE goes; NULL: nowhere yet */
+	uint32_t lane;              /* our bit there */
 };
 
 #define BELL_IDLE_MAX 64u

@@ -2,11 +2,15 @@
 #include "channel.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
+
+#include <pinion/fanin.h>
 
 #include "fail.h"
 #include "fetch.h"
 #include "pool.h"
+#include "ready.h"
 #include "ring.h"
 #include "slot.h"
 
@@ -201,8 +205,7 @@ static struct stretch stretch_at(const struct pinion_channel *channel, uint64_t 
  *
  * The mark is our record of what lies in the slot, for the case that the peer dies. It takes the
  * place of an older one, whose buffer the peer must have taken: a peer that gives credit without
- * would make us forget a buffer that is still ours. (No mark as yet is the handle of zeroes, which
- * no word agrees with.)
+ * would make us forget a buffer that is still ours. (No mark as yet is the handle of zeroes.)
  */
 static uint32_t post(struct pinion_channel *channel, const struct pinion_desc *desc, uint32_t from,
 		     uint32_t to, struct window *window, bool *lied)
@@ -217,7 +220,7 @@ static uint32_t post(struct pinion_channel *channel, const struct pinion_desc *d
 		if (!window_reach(window, view, pinion_buffer_id(desc[i].buffer)) ||
 		    !is_held(owner, desc[i].buffer, self) || desc[i].len > window->size)
 			break;
-		*lied = is_held(owner, *to_write.out, self);
+		*lied = to_write.out->bits && is_held(owner, *to_write.out, self);
 		if (__builtin_expect(*lied, 0))
 			break;
 		*to_write.out = desc[i].buffer;
@@ -357,6 +360,20 @@ static int something_to_say(void *context)
 	return ring_ready(&channel->rx) ? 1 : -EPIPE;
 }
 
+bool channel_ready(const struct pinion_channel *channel)
+{
+	return ring_ready(&channel->rx) || is_set(&channel->broken) ||
+	       is_gone(channel, &channel->rx.shared->producer_closed);
+}
+
+void channel_look(struct pinion_channel *channel)
+{
+	struct pollfd gone = {.fd = channel->pidfd, .events = POLLIN};
+
+	if (channel->pidfd >= 0 && poll(&gone, 1, 0) > 0)
+		pinion_channel_sever(channel);
+}
+
 static void peer_is_gone(void *context)
 {
 	pinion_channel_sever(context);
@@ -378,6 +395,11 @@ struct ring *channel_tx(struct pinion_channel *channel)
 	return &channel->tx;
 }
 
+struct ring *channel_rx(struct pinion_channel *channel)
+{
+	return &channel->rx;
+}
+
 int pinion_channel_wait(struct pinion_channel *channel, uint64_t timeout_ns)
 {
 	KEEP_ERRNO;
@@ -391,6 +413,26 @@ void pinion_channel_sever(struct pinion_channel *channel)
 {
 	atomic_store_explicit(&channel->severed, true, memory_order_relaxed);
 	ring_wake_self(&channel->rx);
+}
+
+/* What was sent before, and called for at a bell where nobody sleeps, is told now. */
+int pinion_channel_join(struct pinion_channel *channel, int ready, uint32_t lane)
+{
+	KEEP_ERRNO;
+	struct bell_hand *hand = &channel->tx.hand;
+	int err;
+
+	if (lane >= READY_LANES)
+		return pinion_fail(-EINVAL, "a ready set has %u lanes, not %u", READY_LANES,
+				   lane + 1);
+	if (hand->ready)
+		return pinion_fail(-EBUSY, "the channel has joined a ready set already");
+	err = ready_map(ready, &hand->ready);
+	if (err)
+		return err;
+	hand->lane = lane;
+	ready_post(hand->ready, lane);
+	return 0;
 }
 
 uint32_t pinion_channel_slots(const struct pinion_channel *channel)

@@ -3,8 +3,10 @@
 #define IPC_CHANNEL_H
 
 /*
- * What sessions, and ways to wait, ask of a channel beyond its public header.
+ * What sessions, fan-ins and ways to wait ask of a channel beyond its public header.
  */
+
+#include <stdbool.h>
 
 #include <pinion/channel.h>
 
@@ -16,8 +18,14 @@ void channel_watch(struct pinion_channel *channel, int pidfd);
 /* Lets go without a word to the peer: for the child of a fork, whose channel it is not. */
 void channel_abandon(struct pinion_channel *channel);
 
-/* How its receiving thread waits; and the ring on which it sends. */
+/* How its receiving thread waits; and the rings. */
 struct ring_waiter channel_waiter(struct pinion_channel *channel);
 struct ring *channel_tx(struct pinion_channel *channel);
+struct ring *channel_rx(struct pinion_channel *channel);
+
+/* For the receiving thread: is there a reason to call recv, a descriptor or another; and a look at
+ * the peer's pidfd, if there is one, which may give such a reason. */
+bool channel_ready(const struct pinion_channel *channel);
+void channel_look(struct pinion_channel *channel);
 
 #endif

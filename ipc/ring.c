@@ -11,6 +11,7 @@
 #include <pinion/hostmem.h>
 
 #include "fail.h"
+#include "ready.h"
 
 static size_t ring_len(uint32_t slots)
 {
@@ -108,4 +109,5 @@ void ring_unmap(struct ring *ring)
 		(void)close(ring->fd.socket);
 	if (ring->hand.socket >= 0)
 		(void)close(ring->hand.socket);
+	ready_unmap(ring->hand.ready);
 }

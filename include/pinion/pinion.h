@@ -19,6 +19,7 @@
 #include <pinion/channel.h>
 #include <pinion/wait.h>
 #include <pinion/broadcast.h>
+#include <pinion/fanin.h>
 #include <pinion/rendezvous.h>
 #include <pinion/session.h>
 
