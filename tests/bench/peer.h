@@ -79,6 +79,11 @@ static inline uint32_t link_recv(struct link *link, item *it, uint32_t nr)
 #define PEER_SWEEPS(impl) SWEEP_BURSTS(impl), SWEEP_DEPTHS(impl)
 #endif
 
+/* Cases of one peer alone, each with a comma behind it. */
+#ifndef PEER_MORE
+#define PEER_MORE
+#endif
+
 /* main() of a peer. */
 #define PEER_MAIN(impl)                                                                          \
 	int main(int argc, char **argv)                                                          \
@@ -89,6 +94,7 @@ static inline uint32_t link_recv(struct link *link, item *it, uint32_t nr)
 			{"rtt_poll", impl, "ns", ping_run, 1},                                   \
 			PEER_SWEEPS(impl),                                                       \
 			LATENCY_CASES(impl),                                                     \
+			PEER_MORE                                                                \
 		};                                                                               \
 		return bench_main(argc, argv, cases, sizeof(cases) / sizeof(*cases));            \
 	}
