@@ -118,6 +118,14 @@ void channel_abandon(struct pinion_channel *channel)
 	discard(channel);
 }
 
+uint32_t channel_room(const struct pinion_channel *channel)
+{
+	const struct ring *smaller =
+		channel->tx.slots < channel->rx.slots ? &channel->tx : &channel->rx;
+
+	return smaller->slots - ring_credit_step(smaller);
+}
+
 void channel_watch(struct pinion_channel *channel, int pidfd)
 {
 	channel->pidfd = pidfd;

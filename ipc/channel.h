@@ -3,7 +3,7 @@
 #define IPC_CHANNEL_H
 
 /*
- * What sessions, fan-ins and ways to wait ask of a channel beyond its public header.
+ * What sessions, requesters, fan-ins and ways to wait ask of a channel beyond its public header.
  */
 
 #include <stdbool.h>
@@ -27,5 +27,9 @@ struct ring *channel_rx(struct pinion_channel *channel);
  * the peer's pidfd, if there is one, which may give such a reason. */
 bool channel_ready(const struct pinion_channel *channel);
 void channel_look(struct pinion_channel *channel);
+
+/* How many descriptors may be under way in either ring, sent and not taken, so that the other end
+ * always finds room for them. */
+uint32_t channel_room(const struct pinion_channel *channel);
 
 #endif

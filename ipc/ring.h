@@ -245,12 +245,19 @@ static inline void ring_give(struct ring *ring)
 	atomic_store_explicit(&ring->shared->credit, ring->at, memory_order_release);
 }
 
-/* Moves on by @nr. Credit goes a sixteenth of the ring at a time (each store takes the line from a
- * sender that waits for it); what is held back comes at the latest when the ring is found empty. */
+/* Credit goes so many slots at a time (each store takes the line from a sender that waits for it);
+ * a receiver that took what there was holds back fewer. Requests count on it, see request.h. */
+static inline uint32_t ring_credit_step(const struct ring *ring)
+{
+	return ring->slots / 16;
+}
+
+/* Moves on by @nr. What is held back of the credit comes at the latest when the ring is found
+ * empty. */
 static inline void ring_take(struct ring *ring, uint32_t nr)
 {
 	ring->at += nr;
-	if (ring->at - ring->credit >= ring->slots / 16)
+	if (ring->at - ring->credit >= ring_credit_step(ring))
 		ring_give(ring);
 }
 

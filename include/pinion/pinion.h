@@ -20,6 +20,7 @@
 #include <pinion/wait.h>
 #include <pinion/broadcast.h>
 #include <pinion/fanin.h>
+#include <pinion/request.h>
 #include <pinion/rendezvous.h>
 #include <pinion/session.h>
 
