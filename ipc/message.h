@@ -7,7 +7,7 @@
  * message arrives whole or not at all).
  *
  *     newcomer                       keeper
- *     HELLO            ---->         who is it: pidfd, credentials
+ *     HELLO, slots     ---->         who is it: pidfd, credentials
  *                      <----         WELCOME + files       (or REFUSED with -errno in value)
  *     CONFIRM, cookie  ---->         the kernel's credentials on it show that the pid is still
  *                                    the process that the pidfd names: joined
@@ -49,9 +49,11 @@ struct message {
 	uint64_t segments;    /* WELCOME: a bit for each slot whose file comes along. Files:
 	                       * control, segments by slot, ring to keeper, ring from it, and
 	                       * where to notify the keeper, if it waits in a loop */
+	uint32_t slots;       /* HELLO: of each ring, as wanted; 0: the keeper's choice */
+	uint32_t unused;      /* 0 */
 };
 
-static_assert(sizeof(struct message) == 40, "one size for all");
+static_assert(sizeof(struct message) == 48, "one size for all");
 static_assert(PINION_SEGMENT_MAX <= 64, "a bit for each slot");
 
 /* Control area, segments, two rings, a socket. The kernel allows 253 files (unix(7)). */

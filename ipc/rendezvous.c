@@ -17,6 +17,7 @@
 #include "message.h"
 #include "peer.h"
 #include "pool.h"
+#include "ring.h"
 
 /* A peer has this long from its connection to its CONFIRM. */
 #define PATIENCE_NS UINT64_C(2000000000)
@@ -46,6 +47,7 @@ struct peer {
 	uint32_t member;
 	uint64_t cookie, deadline_ns;
 	uint64_t owed; /* bit by slot: a new segment's file that its socket had no room for */
+	uint32_t slots; /* of the rings it gets */
 	struct pinion_channel *channel;
 };
 
@@ -179,11 +181,11 @@ static int arrive(struct pinion_rendezvous *rendezvous)
 /* Both rings, our end of the channel opened; @rings: what the newcomer gets, its tx first. */
 static int make_channel(struct pinion_rendezvous *rendezvous, struct peer *peer, int rings[2])
 {
-	int err = pinion_ring_create(rendezvous->config.slots, &rings[0]);
+	int err = pinion_ring_create(peer->slots, &rings[0]);
 
 	if (err)
 		return err;
-	err = pinion_ring_create(rendezvous->config.slots, &rings[1]);
+	err = pinion_ring_create(peer->slots, &rings[1]);
 	if (!err) {
 		err = pinion_channel_open(rendezvous->pool, rings[1], rings[0], peer->member,
 					  &peer->channel);
@@ -299,12 +301,27 @@ static bool has_slot_unused(const struct pinion_rendezvous *rendezvous, pid_t pi
 	return false;
 }
 
-static int welcome(struct pinion_rendezvous *rendezvous, struct peer *peer)
+/* Of each ring, for a peer that wants @wanted. What a ring cannot have is refused before anything
+ * is made for it. */
+static int choose_slots(const struct pinion_rendezvous_config *config, uint32_t wanted,
+			uint32_t *slots)
+{
+	*slots = wanted < config->slots_max ? wanted : config->slots_max;
+	if (wanted)
+		return ring_check_slots(wanted);
+	*slots = config->slots;
+	return 0;
+}
+
+static int welcome(struct pinion_rendezvous *rendezvous, struct peer *peer, uint32_t slots)
 {
 	int rings[2], err;
 
 	if (has_slot_unused(rendezvous, peer->identity.pid))
 		return -EBUSY;
+	err = choose_slots(&rendezvous->config, slots, &peer->slots);
+	if (err)
+		return err;
 	err = pinion_pool_admit(rendezvous->pool, peer->identity.pid, &peer->member);
 	if (err)
 		return err;
@@ -395,7 +412,7 @@ static int hear(struct pinion_rendezvous *rendezvous, struct peer *peer,
 	if (err == -EAGAIN)
 		return 0;
 	if (!err && peer->state == ARRIVED && message.kind == MESSAGE_HELLO) {
-		err = welcome(rendezvous, peer);
+		err = welcome(rendezvous, peer, message.slots);
 		if (err) {
 			refuse(peer->socket, err);
 			turn_away(rendezvous, peer);
@@ -516,7 +533,8 @@ int pinion_rendezvous_open(struct pinion_pool *pool, const char *path,
 			   struct pinion_rendezvous **out)
 {
 	KEEP_ERRNO;
-	static const struct pinion_rendezvous_config defaults = {1024, 0600, 16, 0};
+	static const struct pinion_rendezvous_config defaults = {
+		.slots = 1024, .mode = 0600, .backlog = 16};
 	struct pinion_rendezvous *rendezvous = calloc(1, sizeof(*rendezvous));
 	int err;
 
@@ -526,6 +544,8 @@ int pinion_rendezvous_open(struct pinion_pool *pool, const char *path,
 	rendezvous->config = config ? *config : defaults;
 	if (!rendezvous->config.slots)
 		rendezvous->config.slots = defaults.slots;
+	if (!rendezvous->config.slots_max)
+		rendezvous->config.slots_max = rendezvous->config.slots;
 	if (!rendezvous->config.mode)
 		rendezvous->config.mode = defaults.mode;
 	if (!rendezvous->config.backlog)

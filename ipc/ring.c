@@ -26,16 +26,23 @@ static bool slots_valid(uint32_t slots)
 	       !(slots & (slots - 1));
 }
 
+int ring_check_slots(uint32_t slots)
+{
+	if (slots_valid(slots))
+		return 0;
+	return pinion_fail(-EINVAL, "a ring has a power of two of slots from %u to %u, not %u",
+			   PINION_RING_SLOTS_MIN, PINION_RING_SLOTS_MAX, slots);
+}
+
 int pinion_ring_create(uint32_t slots, int *fd)
 {
 	KEEP_ERRNO;
 	struct pinion_hostmem memory;
 	struct ring_shared *shared;
-	int err;
+	int err = ring_check_slots(slots);
 
-	if (!slots_valid(slots))
-		return pinion_fail(-EINVAL, "a ring has a power of two of slots from %u to %u, not "
-				   "%u", PINION_RING_SLOTS_MIN, PINION_RING_SLOTS_MAX, slots);
+	if (err)
+		return err;
 	err = pinion_hostmem_create("pinion-ring", ring_len(slots), 4096, &memory);
 	if (err)
 		return pinion_fail(err, "cannot make a ring of %u slots: %s", slots,

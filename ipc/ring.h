@@ -110,6 +110,9 @@ struct ring {
 	struct bell_hand hand; /* producer; of a consumer: for another thread that has to wake it */
 };
 
+/* 0, or -EINVAL with a sentence: may a ring have so many? */
+int ring_check_slots(uint32_t slots);
+
 /* Maps a file made by pinion_ring_create(). -EPROTO: not one. */
 int ring_map(int fd, struct ring *ring);
 void ring_unmap(struct ring *ring);

@@ -17,6 +17,7 @@
 #include "message.h"
 #include "peer.h"
 #include "pool.h"
+#include "ring.h"
 
 /* How long a keeper may take to accept, and then to answer. */
 #define PATIENCE_MS 2000
@@ -81,10 +82,10 @@ static unsigned files_of(const struct message *welcome)
 }
 
 /* HELLO, and the WELCOME that answers it. */
-static int greet(int fd, struct message *welcome, int *files, unsigned *nr_files)
+static int greet(int fd, uint32_t slots, struct message *welcome, int *files, unsigned *nr_files)
 {
-	const struct message hello = {
-		.magic = MESSAGE_MAGIC, .version = MESSAGE_VERSION, .kind = MESSAGE_HELLO};
+	const struct message hello = {.magic = MESSAGE_MAGIC, .version = MESSAGE_VERSION,
+				      .kind = MESSAGE_HELLO, .slots = slots};
 	struct message_sender ignored;
 	int err = message_send(fd, &hello, NULL, 0);
 
@@ -237,7 +238,7 @@ static void discard(struct pinion_session *session)
 	free(session);
 }
 
-static int join(struct pinion_session *session, const char *path)
+static int join(struct pinion_session *session, const char *path, uint32_t slots)
 {
 	int files[MESSAGE_FILES_MAX];
 	struct message welcome;
@@ -253,7 +254,7 @@ static int join(struct pinion_session *session, const char *path)
 		session->keeper.pidfd = -1;
 		return pinion_fail(err, "cannot tell who keeps the pool: %s", strerror(-err));
 	}
-	err = greet(session->socket, &welcome, files, &nr_files);
+	err = greet(session->socket, slots, &welcome, files, &nr_files);
 	if (!err)
 		err = open_all(session, &welcome, files);
 	if (!err)
@@ -261,19 +262,24 @@ static int join(struct pinion_session *session, const char *path)
 	return err;
 }
 
-int pinion_session_open(const char *path, struct pinion_session **out)
+int pinion_session_open_with(const char *path, const struct pinion_session_config *config,
+			     struct pinion_session **out)
 {
 	KEEP_ERRNO;
-	struct pinion_session *session = calloc(1, sizeof(*session));
-	int err;
+	uint32_t slots = config ? config->slots : 0;
+	struct pinion_session *session;
+	int err = slots ? ring_check_slots(slots) : 0;
 
+	if (err)
+		return err;
+	session = calloc(1, sizeof(*session));
 	if (!session)
 		return pinion_fail(-ENOMEM, "no memory for a session");
 	session->pid = getpid();
 	session->keeper.pidfd = -1;
 	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
 		session->came[i] = -1;
-	err = join(session, path);
+	err = join(session, path, slots);
 	if (err) {
 		/* The keeper may have admitted us already: without a word it could not know that
 		 * the slot is free before this process ends. Whether that word arrives changes
@@ -286,6 +292,11 @@ int pinion_session_open(const char *path, struct pinion_session **out)
 	}
 	*out = session;
 	return 0;
+}
+
+int pinion_session_open(const char *path, struct pinion_session **session)
+{
+	return pinion_session_open_with(path, NULL, session);
 }
 
 int pinion_session_close(struct pinion_session *session)

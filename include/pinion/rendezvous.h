@@ -40,10 +40,11 @@
 struct pinion_rendezvous;
 
 struct pinion_rendezvous_config {
-	uint32_t slots;   /* descriptors in each ring of a channel; 0: 1024 */
-	unsigned mode;    /* permissions of the socket; 0: 0600 */
-	uint32_t backlog; /* peers in the middle of joining, at most; 0: 16 */
-	int loop;         /* not 0: members wake the channels' pinion_channel_fd(), see wait.h */
+	uint32_t slots;     /* descriptors in each ring of a channel; 0: 1024 */
+	unsigned mode;      /* permissions of the socket; 0: 0600 */
+	uint32_t backlog;   /* peers in the middle of joining, at most; 0: 16 */
+	uint32_t slots_max; /* the most that a peer gets by asking for it; 0: as slots */
+	int loop;           /* not 0: members wake the channels' pinion_channel_fd(), see wait.h */
 };
 
 enum pinion_event_kind {

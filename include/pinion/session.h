@@ -35,6 +35,20 @@ struct pinion_session;
  */
 int pinion_session_open(const char *path, struct pinion_session **session);
 
+struct pinion_session_config {
+	uint32_t slots; /* descriptors in each ring of the channel; 0: as the keeper has it */
+};
+
+/*
+ * pinion_session_open_with() - the same, with a channel of the size that is asked for, or of the
+ * largest that the keeper gives (struct pinion_rendezvous_config), if that is less: which it is,
+ * pinion_channel_slots() says. @config: NULL is one of zeroes.
+ *
+ * -EINVAL  not a number of slots that a ring may have, see pinion_ring_create()
+ */
+int pinion_session_open_with(const char *path, const struct pinion_session_config *config,
+			     struct pinion_session **session);
+
 /*
  * Says goodbye and lets go of everything. Close caches first; buffers still held are freed by
  * the keeper, and counted there. The session is gone whatever is returned.

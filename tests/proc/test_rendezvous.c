@@ -157,6 +157,90 @@ static void a_member_joins_works_and_leaves(void **state)
 	keeper_close_whole(&keeper);
 }
 
+/* How large the rings are that a joiner gets. */
+struct wish {
+	uint32_t slots, got;
+};
+
+static int wish_for(const char *path, void *arg)
+{
+	const struct wish *wish = arg;
+	const struct pinion_session_config config = {.slots = wish->slots};
+	struct pinion_session *session;
+	int err;
+
+	if (pinion_session_open_with(path, &config, &session))
+		return 1;
+	if (pinion_channel_slots(pinion_session_channel(session)) != wish->got)
+		return 2;
+	err = bounce(session, 3 * wish->got, 0);
+	return err ? err : pinion_session_close(session);
+}
+
+static void expect_slots(struct keeper *keeper, struct wish wish)
+{
+	const pid_t pid = member_start(keeper, wish_for, &wish);
+	struct pinion_event event = keeper_expect(keeper, PINION_EVENT_JOINED, SOON);
+
+	assert_int_equal(pinion_channel_slots(event.channel), wish.got);
+	event = keeper_expect(keeper, PINION_EVENT_LEFT, SOON);
+	assert_int_equal(member_end(pid), 0);
+	keeper_bury(keeper, &event);
+}
+
+static void a_joiner_gets_the_rings_it_asks_for_up_to_the_keepers_maximum(void **state)
+{
+	const struct pinion_rendezvous_config some = {.slots = 16, .slots_max = 64};
+	const struct pinion_rendezvous_config plain = {.slots = 16};
+	const struct pinion_pool_config config = pool_config(1024, BUFFER);
+	struct keeper keeper;
+
+	(void)state;
+	keeper_open_with(&keeper, &config, &some);
+	expect_slots(&keeper, (struct wish){0, 16});
+	expect_slots(&keeper, (struct wish){4, 4});
+	expect_slots(&keeper, (struct wish){64, 64});
+	expect_slots(&keeper, (struct wish){PINION_RING_SLOTS_MAX, 64});
+	keeper_close_whole(&keeper);
+	keeper_open_with(&keeper, &config, &plain);
+	expect_slots(&keeper, (struct wish){8, 8});
+	expect_slots(&keeper, (struct wish){32, 16});
+	keeper_close_whole(&keeper);
+}
+
+static void rings_that_cannot_be_are_einval_on_either_side(void **state)
+{
+	const uint32_t bad[] = {1, 2, 5, 63, PINION_RING_SLOTS_MAX + 1, UINT32_MAX};
+	struct message hello = message_of(MESSAGE_HELLO), answer;
+	struct pinion_session *session = NULL;
+	struct keeper keeper;
+
+	(void)state;
+	keeper_open(&keeper);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		const struct pinion_session_config config = {.slots = bad[i]};
+		struct message_sender sender;
+		unsigned nr_files = 0;
+		int fd;
+
+		errno = 4711;
+		assert_int_equal(pinion_session_open_with(keeper.path, &config, &session), -EINVAL);
+		assert_int_equal(errno, 4711);
+		assert_sentence("slots");
+		assert_null(session);
+		hello.slots = bad[i];
+		fd = dial(keeper.path);
+		assert_int_equal(send(fd, &hello, sizeof(hello), MSG_NOSIGNAL), sizeof(hello));
+		keeper_expect_none(&keeper, 20);
+		assert_int_equal(message_recv(fd, &answer, NULL, &nr_files, &sender), 0);
+		assert_int_equal(answer.kind, MESSAGE_REFUSED);
+		assert_int_equal(answer.value, -EINVAL);
+		close(fd);
+	}
+	expect_slots(&keeper, (struct wish){8, 8});
+	keeper_close_whole(&keeper);
+}
+
 static void nobody_can_join_where_the_mode_lets_it(void **state)
 {
 	struct keeper keeper;
@@ -1131,6 +1215,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		pool_test(a_member_joins_works_and_leaves),
+		pool_test(a_joiner_gets_the_rings_it_asks_for_up_to_the_keepers_maximum),
+		pool_test(rings_that_cannot_be_are_einval_on_either_side),
 		pool_test(nobody_can_join_where_the_mode_lets_it),
 		pool_test(the_sockets_mode_keeps_others_out),
 		pool_test(three_members_at_once_do_not_get_in_each_others_way),
