@@ -29,6 +29,7 @@
 #include <pinion/domain.h>
 #include <pinion/named.h>
 #include <pinion/pool.h>
+#include <pinion/request.h>
 #include <pinion/rendezvous.h>
 #include <pinion/session.h>
 
@@ -49,6 +50,7 @@ struct scene {
 	struct pinion_domain *domain, *attached;
 	int fd, ring[2];
 	struct pinion_channel *channel, *sender;
+	struct pinion_requester *requester;
 	struct pinion_rendezvous *rendezvous;
 	struct pinion_session *session;
 	void *block;         /* planted.c */

@@ -7,8 +7,8 @@
 #include "keeper.h"
 
 /*
- * channel.h, rendezvous.h and session.h. The other end is a process of its own where a real one
- * has to answer: keeper.h.
+ * channel.h, request.h, rendezvous.h and session.h. The other end is a process of its own where a
+ * real one has to answer: keeper.h.
  */
 
 #define SLOTS 16
@@ -327,6 +327,52 @@ static void waiting_teardown(struct scene *scene)
 	leaving_teardown(scene);
 }
 
+/* Requests: member 0 asks itself, over one ring that it has both ends of. */
+
+static void asking_setup(struct scene *scene)
+{
+	scene_pool_open(scene);
+	scene_must(!pinion_ring_create(SLOTS, &scene->ring[0]), "a ring");
+	scene->ring[1] = scene->ring[0];
+	scene_must(!channel_open(scene), "a channel");
+}
+
+static void asking_teardown(struct scene *scene)
+{
+	scene_must(!channel_close(scene), "no channel");
+	(void)close(scene->ring[0]);
+	scene_pool_close(scene);
+}
+
+static int requester_open(struct scene *scene)
+{
+	return pinion_requester_open(scene->channel, SLOTS / 4, SLOTS / 4, &scene->requester);
+}
+
+static const char *requester_works(struct scene *scene)
+{
+	struct pinion_cache *cache = cache_of(scene->pool);
+	struct pinion_desc desc = {.len = 1};
+	void *context = &desc, *came = NULL;
+	const char *problem = NULL;
+
+	if (pinion_buffer_alloc(cache, &desc.buffer) ||
+	    pinion_request_send(scene->requester, &desc, &context, 1) != 1 ||
+	    pinion_request_recv(scene->requester, &desc, &came, 1) != 1 || came ||
+	    pinion_request_answer(scene->requester, &desc, 1) != 1 ||
+	    pinion_request_recv(scene->requester, &desc, &came, 1) != 1 || came != context)
+		problem = "a request is not answered";
+	else if (pinion_buffer_free(cache, desc.buffer))
+		problem = "what came cannot be freed";
+	scene_must(!pinion_cache_close(cache), "no cache");
+	return problem;
+}
+
+static void requester_undo(struct scene *scene)
+{
+	scene_must(!pinion_requester_close(scene->requester), "no requester");
+}
+
 const struct operation ipc_operations[] = {
 	{.name = "ring create", .setup = scene_pool_open, .run = ring_create, .use = ring_works,
 	 .undo = ring_close, .teardown = scene_pool_close},
@@ -334,6 +380,8 @@ const struct operation ipc_operations[] = {
 	 .use = channel_works, .undo = channel_undo, .teardown = channel_teardown},
 	{.name = "channel close", .setup = closing_setup, .run = channel_close,
 	 .undo = closing_undo, .teardown = closing_teardown, .final = true},
+	{.name = "requester open", .setup = asking_setup, .run = requester_open,
+	 .use = requester_works, .undo = requester_undo, .teardown = asking_teardown},
 	{.name = "rendezvous open", .setup = rendezvous_setup, .run = rendezvous_open,
 	 .use = rendezvous_works, .undo = rendezvous_undo, .teardown = rendezvous_teardown},
 	{.name = "rendezvous close", .setup = listening_setup, .run = rendezvous_close,
