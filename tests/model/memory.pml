@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Memory as C11 promises it, no stronger: what ring.pml, close.pml and broadcast.pml run on.
+ *
+ * Each location keeps every message ever stored in it, in order. Each thread has a view: by
+ * location, the newest message that it must have seen. A load may return any message that is not
+ * older than the loader's view of that location, so that two threads need not agree on "now".
+ *
+ *     store, relaxed    a new message; the writer's view of this location moves to it
+ *     store, release    the same, and the message carries the writer's whole view
+ *     load, relaxed     some message, and the loader's view of this location moves to it
+ *     load, acquire     the same, and what the message carries is joined to the loader's view
+ *
+ * A plain location (a payload) may be read only by who has the newest message in its view: anything
+ * else is a data race. What was only read has no message, so a ghost location stands for it: a
+ * count in the reader's view, carried like any other (mark, knows).
+ *
+ * Where the models come from this is all of C11 that is used, but for the rule that a store may go
+ * before other threads' newer messages in a location's order: here each location has one writer at
+ * a time, and a store goes to the end. Loads are not performed after later stores (as in RC11);
+ * where that would do harm, it is a data race, and the ghosts see it.
+ *
+ * Before it includes this, a model defines LOCS, DEPTH (messages in a location, the first included)
+ * and THREADS.
+ */
+
+#define RELAXED 0
+#define ACQUIRE 1
+#define RELEASE 1
+
+byte value[LOCS * DEPTH];          /* of each message */
+byte last[LOCS];                   /* the newest message */
+byte seen[THREADS * LOCS];         /* views */
+byte carried[LOCS * DEPTH * LOCS]; /* views in messages */
+
+hidden byte scan; /* within one step only */
+hidden byte pick;
+
+#define MESSAGE(loc, t) ((loc) * DEPTH + (t))
+#define VIEW(me, loc) seen[(me) * LOCS + (loc)]
+#define CARRIED(loc, t, of) carried[MESSAGE(loc, t) * LOCS + (of)]
+
+inline store(me, loc, what, order)
+{
+	d_step {
+		assert(last[loc] + 1 < DEPTH);
+		last[loc]++;
+		VIEW(me, loc) = last[loc];
+		value[MESSAGE(loc, last[loc])] = what;
+		for (scan : 0 .. LOCS - 1) {
+			if
+			:: order == RELEASE -> CARRIED(loc, last[loc], scan) = VIEW(me, scan)
+			:: else
+			fi
+		}
+		printf("%d stores: location %d := %d, order %d\n", me, loc, what, order)
+	}
+}
+
+inline load(me, loc, into, order)
+{
+	atomic {
+		pick = VIEW(me, loc);
+		do
+		:: pick < last[loc] -> pick++
+		:: break
+		od;
+		d_step {
+			VIEW(me, loc) = pick;
+			into = value[MESSAGE(loc, pick)];
+			for (scan : 0 .. LOCS - 1) {
+				if
+				:: order == ACQUIRE && CARRIED(loc, pick, scan) > VIEW(me, scan) ->
+					VIEW(me, scan) = CARRIED(loc, pick, scan)
+				:: else
+				fi
+			}
+			printf("%d loads: location %d is %d (newest %d), order %d\n", me, loc, into,
+			       value[MESSAGE(loc, last[loc])], order)
+		}
+	}
+}
+
+/* A poll that finds nothing changes nothing: a poller waits for the newest message to be what it is
+ * polling for. What its next load returns may be an older one all the same. */
+#define newest(loc) value[MESSAGE(loc, last[loc])]
+
+/* Plain locations. */
+#define race_free(me, loc) (VIEW(me, loc) == last[loc])
+
+/* Ghosts. */
+#define mark(me, loc, count) VIEW(me, loc) = count
+#define knows(me, loc) VIEW(me, loc)
