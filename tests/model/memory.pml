@@ -16,9 +16,9 @@
  * else is a data race. What was only read has no message, so a ghost location stands for it: a
  * count in the reader's view, carried like any other (mark, knows).
  *
- * Where the models come from this is all of C11 that is used, but for the rule that a store may go
- * before other threads' newer messages in a location's order: here each location has one writer at
- * a time, and a store goes to the end. Loads are not performed after later stores (as in RC11);
+ * That is all of C11 that the library uses here, but for one rule: a store may go before newer
+ * messages of other threads in a location's order. Here each location has one writer at a time, and
+ * a store goes to the end. Loads are not performed after later stores (as in RC11);
  * where that would do harm, it is a data race, and the ghosts see it.
  *
  * Before it includes this, a model defines LOCS, DEPTH (messages in a location, the first included)

@@ -44,7 +44,7 @@
 #define PAYLOAD(p) (4 + (p) % S)
 #define WORD(p) (6 + (p) % S)
 #define CREDIT 8
-#define COPIED 9 /* a ghost: positions that the receiver has copied, and whose payload it has read */
+#define COPIED 9 /* a ghost: positions that the receiver has copied, their payloads read */
 
 #define LOCS 10
 #ifdef CREDIT_BEFORE_THE_WORDS
@@ -183,7 +183,8 @@ inline give()
 inline take()
 {
 	d_step {
-		claim(payload_is_seen, race_free(RECEIVER, PAYLOAD(at)) && newest(PAYLOAD(at)) == at + 1);
+		claim(payload_is_seen,
+		      race_free(RECEIVER, PAYLOAD(at)) && newest(PAYLOAD(at)) == at + 1);
 		mark(RECEIVER, COPIED, at + 1)
 	}
 	store(RECEIVER, WORD(at), at + 1, RELAXED);
@@ -233,7 +234,8 @@ active proctype receiver()
 				}
 			:: else ->
 				d_step {
-					claim(a_batch_is_seen_whole_or_not_at_all, !inside[at + got]);
+					claim(a_batch_is_seen_whole_or_not_at_all,
+					      !inside[at + got]);
 					head = 0;
 					body = 0
 				}
