@@ -17,9 +17,9 @@
  * all kinds (ring_fd.h): the sender has one end of a pair of sockets, the receiver the other.
  * A sender that was not given one leaves the bell armed, and strikes again when it gets it.
  *
- * LANE is for a receiver of many rings, which does not sleep at any of them: it goes on with others,
- * and is told by a bit in its ready set (ready.h). A sender that knows of no such set leaves the bell
- * as it is; it sets the bit when it joins one.
+ * LANE is for a receiver of many rings, which does not sleep at any of them: it goes on with
+ * others, and is told by a bit in its ready set (ready.h). A sender that knows of no such set
+ * leaves the bell as it is; it sets the bit when it joins one.
  *
  * The CAS decides how to wake: a sender held up before a plain store would take a bell for ARMED
  * that is ARMED_FD by now, and the receiver would sleep on. When it fails the receiver has moved
