@@ -20,6 +20,13 @@ static struct end *end_of(struct pinion_ring *pub)
 	return (struct end *)(void *)pub;
 }
 
+struct ring *ring_end_of(struct pinion_ring *pub, enum pinion_ring_end is)
+{
+	struct end *end = end_of(pub);
+
+	return end->is == is ? &end->ring : NULL;
+}
+
 int pinion_ring_open(int fd, enum pinion_ring_end is, struct pinion_ring **ring)
 {
 	KEEP_ERRNO;
@@ -94,7 +101,8 @@ int pinion_ring_send(struct pinion_ring *ring, const struct pinion_desc *desc, u
 
 	if (free_slots < 0)
 		return free_slots;
-	if (ring->reserved)
+	/* A call that fails leaves the reservation. */
+	if (ring->reserved && pinion_desc_valid(desc))
 		give_up(end, 0);
 	nr = ring_publish(&end->ring, desc, (uint32_t)free_slots);
 	if (!nr)
@@ -142,14 +150,17 @@ int pinion_ring_commit(struct pinion_ring *ring, uint32_t nr)
 	return (int)nr;
 }
 
-static int why_empty(struct end *end)
+/* Nothing at @at, which is not received as yet: for now, or for good? */
+static int why_empty(struct end *end, uint64_t at)
 {
+	struct pinion_desc ignored;
+
 	ring_idle(&end->ring);
 	if (!atomic_load_explicit(&end->ring.shared->producer_closed,
 				  memory_order_acquire)) /* A4 */
 		return -EAGAIN;
 	/* It may have published just before it closed: look once more. */
-	return ring_ready(&end->ring) ? -EAGAIN : -EPIPE;
+	return ring_copy(&end->ring, at, &ignored, 1) ? -EAGAIN : -EPIPE;
 }
 
 int pinion_ring_recv(struct pinion_ring *ring, struct pinion_desc *desc, uint32_t nr)
@@ -158,7 +169,7 @@ int pinion_ring_recv(struct pinion_ring *ring, struct pinion_desc *desc, uint32_
 	uint32_t got = ring_copy(&end->ring, end->ring.at, desc, nr);
 
 	if (!got)
-		return why_empty(end);
+		return why_empty(end, end->ring.at);
 	end->seen -= end->seen < got ? end->seen : got;
 	ring_take(&end->ring, got);
 	return (int)got;
@@ -169,9 +180,8 @@ static bool see(struct end *end, uint32_t nr)
 {
 	struct pinion_desc ignored;
 
-	if (nr > end->ring.slots)
-		return false;
-	while (end->seen < nr && ring_copy(&end->ring, end->ring.at + end->seen, &ignored, 1))
+	while (end->seen < nr && end->seen < end->ring.slots &&
+	       ring_copy(&end->ring, end->ring.at + end->seen, &ignored, 1))
 		end->seen++;
 	return end->seen >= nr;
 }
@@ -187,7 +197,7 @@ int pinion_ring_peek(struct pinion_ring *ring, uint32_t skip, struct pinion_desc
 		got = ring_copy(&end->ring, end->ring.at + skip, desc, nr < left ? nr : left);
 	}
 	if (!got)
-		return why_empty(end);
+		return why_empty(end, end->ring.at + end->seen);
 	if (end->seen < skip + got)
 		end->seen = skip + got;
 	return (int)got;
@@ -213,13 +223,6 @@ static int ready(void *context)
 	if (!atomic_load_explicit(&ring->shared->producer_closed, memory_order_acquire)) /* A4 */
 		return 0;
 	return ring_ready(ring) ? 1 : -EPIPE;
-}
-
-struct ring *ring_end_of(struct pinion_ring *ring, enum pinion_ring_end is)
-{
-	struct end *end = end_of(ring);
-
-	return end->is == is ? &end->ring : NULL;
 }
 
 struct ring_waiter ring_end_waiter(struct pinion_ring *ring)

@@ -3,7 +3,7 @@
 #define IPC_RING_END_H
 
 /*
- * What waiting asks of one end of a ring beyond its public header.
+ * One end of a ring as the floor itself sees it, beyond its public header.
  */
 
 #include <pinion/ring.h>

@@ -90,7 +90,8 @@ uint32_t pinion_ring_slots(const struct pinion_ring *ring);
  * pinion_ring_send() - publish up to @nr descriptors; returns how many, at least 1.
  * pre: 1 <= nr <= INT_MAX.
  *
- * A batch becomes visible at once: the receiver finds all of it, or none.
+ * A batch becomes visible at once: the receiver finds all of it, or none. A reservation (below) is
+ * given up.
  *
  * -EAGAIN  the ring is full
  * -EPIPE   the receiver closed its end
@@ -134,8 +135,8 @@ int pinion_ring_commit(struct pinion_ring *ring, uint32_t nr);
  * For a receiver that keeps the sender from going on until it is done with what it saw.
  *
  * pinion_ring_peek(): copies up to @nr descriptors from the @skip-th on that is published and was
- * not released; returns how many; errors as recv. A second look may see another descriptor, if the
- * sender is a liar: act on the copy.
+ * not released; returns how many; errors as recv, about what lies from there on. A second look may
+ * see another descriptor, if the sender is a liar: act on the copy.
  * pinion_ring_release(): gives the first @nr slots back. -EINVAL  so many are not published
  */
 int pinion_ring_peek(struct pinion_ring *ring, uint32_t skip, struct pinion_desc *desc,

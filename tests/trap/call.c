@@ -39,7 +39,7 @@ static bool same(const struct pinion_desc *a, const struct pinion_desc *b)
 	return a->buffer.bits == b->buffer.bits && a->len == b->len && a->tag == b->tag;
 }
 
-static struct pinion_desc desc_of(struct pinion_buffer buffer, uint32_t i)
+static struct pinion_desc desc_for(struct pinion_buffer buffer, uint32_t i)
 {
 	return (struct pinion_desc){buffer, BUFFER - i, 100 + i};
 }
@@ -65,7 +65,7 @@ static bool stored(const struct scene *scene, uint32_t i, const struct pinion_de
 static void publish(struct scene *scene, uint32_t nr)
 {
 	for (uint32_t i = 0; i < nr; i++) {
-		const struct pinion_desc desc = desc_of(scene->theirs[i], i);
+		const struct pinion_desc desc = desc_for(scene->theirs[i], i);
 
 		scene_publish(scene, i, &desc);
 	}
@@ -225,7 +225,7 @@ static const char *judge_published(struct scene *scene, int result)
 /* One of a's buffers, on a ring that is new ... */
 static void hold_one(struct scene *scene)
 {
-	scene->desc[0] = desc_of(scene->ours[SLOTS], 0);
+	scene->desc[0] = desc_for(scene->ours[SLOTS], 0);
 }
 
 /* ... or whose slots were all sent, and taken. */
@@ -234,7 +234,7 @@ static void send_all_before(struct scene *scene)
 	struct pinion_desc desc[SLOTS];
 
 	for (uint32_t i = 0; i < SLOTS; i++)
-		desc[i] = desc_of(scene->ours[i], i);
+		desc[i] = desc_for(scene->ours[i], i);
 	if (scene->send)
 		assert_int_equal(pinion_ring_send(scene->send, desc, SLOTS), SLOTS);
 	else
@@ -384,7 +384,7 @@ static int ring_send_in_place(struct scene *scene)
 	int nr = pinion_ring_reserve(scene->send, 3);
 
 	for (int i = 0; i < nr; i++) {
-		scene->desc[i] = desc_of(scene->ours[i], (uint32_t)i);
+		scene->desc[i] = desc_for(scene->ours[i], (uint32_t)i);
 		if (pinion_ring_put(scene->send, (uint32_t)i, &scene->desc[i]))
 			return -ENOTRECOVERABLE; /* no call of ours gives that */
 	}

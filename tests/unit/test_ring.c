@@ -6,20 +6,12 @@
 
 #include "bell.h"
 #include "pool_support.h"
-#include "ring.h"
-
-static int ring_fd(uint32_t slots)
-{
-	int fd = -1;
-
-	assert_int_equal(pinion_ring_create(slots, &fd), 0);
-	return fd;
-}
+#include "ring_support.h"
 
 static struct ring ring_open(uint32_t slots)
 {
 	struct ring ring = {0};
-	const int fd = ring_fd(slots);
+	const int fd = ring_file(slots);
 
 	assert_int_equal(ring_map(fd, &ring), 0);
 	assert_int_equal(close(fd), 0);
@@ -29,11 +21,6 @@ static struct ring ring_open(uint32_t slots)
 static bool ring_peek(const struct ring *ring, struct pinion_desc *desc)
 {
 	return ring_copy(ring, ring->at, desc, 1) == 1;
-}
-
-static struct pinion_desc desc_of(uint32_t i)
-{
-	return (struct pinion_desc){pinion_buffer_make(i, i + 1), i * 3 & PINION_DESC_LEN_MAX, ~i};
 }
 
 static void a_number_of_slots_that_cannot_be_is_einval(void **state)
@@ -54,7 +41,7 @@ static void a_number_of_slots_that_cannot_be_is_einval(void **state)
 
 static void the_file_is_sealed_private_and_closed_on_exec(void **state)
 {
-	const int fd = ring_fd(64);
+	const int fd = ring_file(64);
 	struct stat status;
 	int seals = 0;
 
@@ -230,7 +217,7 @@ static void a_ring_that_can_still_be_shortened_is_eproto(void **state)
 static void a_wrong_header_is_eproto(void **state)
 {
 	struct ring ring;
-	int fd = ring_fd(64);
+	int fd = ring_file(64);
 
 	(void)state;
 	assert_int_equal(ring_map(fd, &ring), 0);
