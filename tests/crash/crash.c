@@ -35,7 +35,7 @@ static void crash_operation(struct scene *scene, const struct operation *operati
 	tell(operation, &fault);
 	tap_result(!sweep.fault.nr && !fault.nr,
 		   "%s: %ju points, %ju states, %ju wrong; %ju kills, %ju wrong", operation->name,
-		   (uintmax_t)sweep.points, (uintmax_t)sweep.states, (uintmax_t)sweep.fault.nr,
+		   (uintmax_t)sweep.points, (uintmax_t)sweep.tracks.nr, (uintmax_t)sweep.fault.nr,
 		   (uintmax_t)kills, (uintmax_t)fault.nr);
 	sweep_close(&sweep);
 }

@@ -6,12 +6,12 @@
 
 #include "tap.h"
 
-void fault_note(struct fault *fault, const struct actor *actor, const char *problem)
+void fault_note(struct fault *fault, const struct tracee *tracee, const char *problem)
 {
 	if (!problem || fault->nr++)
 		return;
-	fault->step = actor->tracee.steps;
-	fault->place = tracee_place(&actor->tracee);
+	fault->step = tracee->steps;
+	fault->place = tracee_place(tracee);
 	snprintf(fault->problem, sizeof(fault->problem), "%s", problem);
 }
 

@@ -6,7 +6,7 @@
  * What was found wrong: how often, and the first of it with the place, so that it can be had again.
  */
 
-#include "scene.h"
+#include "step.h"
 
 struct fault {
 	uint64_t nr;    /* 0: nothing is wrong, and the rest says nothing */
@@ -16,7 +16,7 @@ struct fault {
 };
 
 /* @problem may be NULL, and may change later: it is copied. */
-void fault_note(struct fault *fault, const struct actor *actor, const char *problem);
+void fault_note(struct fault *fault, const struct tracee *tracee, const char *problem);
 
 /* Prints the first, if any: what, where, and @again, this program's arguments that repeat it. */
 void fault_tell(const struct fault *fault, const char *again);

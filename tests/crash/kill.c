@@ -22,7 +22,7 @@ static void kill_after(struct scene *scene, const struct operation *operation,
 	place = tracee_place(&actor.tracee);
 	victims = scene_victims(&actor);
 	tracee_kill(&actor.tracee);
-	fault_note(fault, &actor, invariant_broken(scene->pool, &scene->base, victims));
+	fault_note(fault, &actor.tracee, invariant_broken(scene->pool, &scene->base, victims));
 	if (fault->nr == 1)
 		fault->place = place; /* as it was while there was somebody to ask */
 }
@@ -43,7 +43,7 @@ uint64_t kill_run(struct scene *scene, const struct operation *operation, const 
 			kill_at(scene, operation, i, fault);
 		return sweep->points;
 	}
-	for (uint64_t i = 0; i < sweep->states; i++)
-		kill_after(scene, operation, &sweep->store[i], fault);
-	return sweep->states;
+	for (uint64_t i = 0; i < sweep->tracks.nr; i++)
+		kill_after(scene, operation, &sweep->tracks.store[i], fault);
+	return sweep->tracks.nr;
 }

@@ -69,7 +69,7 @@ static uint64_t bound(const struct operation *second)
 
 static void note(struct stall *stall, const struct actor *actor, const char *problem)
 {
-	fault_note(&stall->fault, actor, problem);
+	fault_note(&stall->fault, &actor->tracee, problem);
 	if (problem && stall->fault.nr == 1)
 		snprintf(stall->again, sizeof(stall->again), "%s %s %ju %#jx %ju",
 			 stall->first.operation->name, stall->second.operation->name,
@@ -171,7 +171,7 @@ static struct store choose(const struct sweep *sweep, uint64_t *random)
 {
 	if (test_random(random) >> 63 && sweep->points < FAR)
 		return (struct store){.step = test_below(random, (uint32_t)sweep->points)};
-	return sweep->store[test_below(random, (uint32_t)sweep->states)];
+	return sweep->tracks.store[test_below(random, (uint32_t)sweep->tracks.nr)];
 }
 
 /* Two keepers at once are against the contract. */

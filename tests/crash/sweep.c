@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "invariant.h"
-#include "tap.h"
 
 /* One operation on its way. */
 struct walk {
@@ -12,26 +11,7 @@ struct walk {
 	struct sweep *sweep;
 	struct actor actor;
 	struct snapshot last; /* the state that was checked last */
-	uint32_t *passed;     /* by place: how often an instruction was executed */
-	uint64_t place;       /* of the one executed last */
 };
-
-static void add_store(struct walk *walk)
-{
-	struct sweep *sweep = walk->sweep;
-
-	/* Room grows at powers of two. */
-	if (!(sweep->states & (sweep->states - 1)))
-		sweep->store =
-			reallocarray(sweep->store, 2 * sweep->states + 1, sizeof(*sweep->store));
-	if (!sweep->store)
-		tap_bail("no memory for %ju stores", (uintmax_t)sweep->states);
-	sweep->store[sweep->states++] = (struct store){
-		walk->actor.tracee.steps,
-		walk->place,
-		walk->passed[walk->place],
-	};
-}
 
 /* The state now, if it is another than the last, which it then becomes. */
 static void look(struct walk *walk, bool check)
@@ -40,25 +20,18 @@ static void look(struct walk *walk, bool check)
 	struct snapshot now = {0};
 
 	walk->sweep->points++;
-	if (walk->sweep->states && snapshot_same(&walk->last, scene->pool))
+	if (walk->sweep->tracks.nr && snapshot_same(&walk->last, scene->pool))
 		return;
-	add_store(walk);
+	tracks_add(&walk->sweep->tracks, &walk->actor.tracee);
 	snapshot_take(&now, scene->pool);
 	if (check) {
 		snapshot_load(&now, scene->shadow);
-		fault_note(&walk->sweep->fault, &walk->actor,
+		fault_note(&walk->sweep->fault, &walk->actor.tracee,
 			   invariant_broken(scene->shadow, walk->last.bytes ? &walk->last : &now,
 					    scene_victims(&walk->actor)));
 	}
 	free(walk->last.bytes);
 	walk->last = now;
-}
-
-static enum step walk_step(struct walk *walk)
-{
-	walk->place = tracee_place(&walk->actor.tracee);
-	walk->passed[walk->place]++;
-	return tracee_step(&walk->actor.tracee);
 }
 
 /* Did any magazine's word change since @before? */
@@ -87,33 +60,27 @@ static const char *claim(struct scene *scene, const struct actor *actor,
 void sweep_run(struct scene *scene, const struct operation *operation, bool check,
 	       struct sweep *sweep)
 {
-	struct walk walk = {
-		.scene = scene,
-		.sweep = sweep,
-		.passed = calloc(step_places(), sizeof(*walk.passed)),
-	};
+	struct walk walk = {.scene = scene, .sweep = sweep};
 	struct snapshot before = {0};
 	enum step at = STEP_MORE;
 
-	if (!walk.passed)
-		tap_bail("no memory to count instructions");
+	tracks_open(&sweep->tracks);
 	scene_reset(scene);
 	scene_enter(scene, &walk.actor, operation, SCENE_FIRST);
 	snapshot_take(&before, scene->pool);
 	look(&walk, check);
 	while (at == STEP_MORE) {
-		at = walk_step(&walk);
+		at = tracks_step(&sweep->tracks, &walk.actor.tracee);
 		look(&walk, check);
 	}
-	fault_note(&sweep->fault, &walk.actor,
+	fault_note(&sweep->fault, &walk.actor.tracee,
 		   at == STEP_DIED ? "it died by itself" : claim(scene, &walk.actor, &before));
 	tracee_kill(&walk.actor.tracee);
 	free(before.bytes);
 	free(walk.last.bytes);
-	free(walk.passed);
 }
 
 void sweep_close(struct sweep *sweep)
 {
-	free(sweep->store);
+	tracks_close(&sweep->tracks);
 }

@@ -11,12 +11,13 @@
  */
 
 #include "fault.h"
+#include "scene.h"
+#include "tracks.h"
 
 struct sweep {
 	uint64_t points; /* states looked at: before the first instruction, and after each */
-	uint64_t states; /* among them, those that differ from the one before: each was checked */
-	/* What made each of them: the start, which is no store, and then stores. */
-	struct store *store;
+	/* States that differ from the one before, each of which was checked: what made them. */
+	struct tracks tracks;
 
 	/* States that were not sound, and claims that were not kept. */
 	struct fault fault;
