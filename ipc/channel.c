@@ -344,8 +344,14 @@ int pinion_channel_recv(struct pinion_channel *channel, struct pinion_desc *desc
 	if (!got)
 		return why_empty(channel);
 	fetch_words(channel, desc, got);
+#ifdef PINION_PLANTED_CREDIT
+	/* The wrong order, for tests/crash alone, which shows that it would notice. */
+	ring_take(&channel->rx, got);
+	got = take(channel, desc, got, &err);
+#else
 	got = take(channel, desc, got, &err);
 	ring_take(&channel->rx, got);
+#endif
 	/* What came before the lie is good: the lie itself is met again by the next call. */
 	if (got)
 		return (int)got;

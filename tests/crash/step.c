@@ -2,6 +2,7 @@
 #include "step.h"
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
@@ -12,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/user.h>
 #include <sys/wait.h>
@@ -125,7 +127,7 @@ void tracee_start(struct tracee *tracee, const struct play *play)
 	int status;
 
 	*tracee = (struct tracee){.stage = stage_make()};
-	tracee->pid = fork();
+	tracee->pid = _Fork();
 	if (tracee->pid < 0)
 		tap_bail("fork: %s", strerror(errno));
 	if (tracee->pid == 0)
@@ -163,6 +165,50 @@ enum step tracee_step(struct tracee *tracee)
 {
 	tracee->steps++;
 	return resume(tracee, PTRACE_SINGLESTEP);
+}
+
+bool step_sleeps(pid_t pid)
+{
+	char path[64], text[256] = "";
+	const char *state;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	(void)fread(text, 1, sizeof(text) - 1, file);
+	(void)fclose(file);
+	/* Behind the name, which may have anything in it: proc_pid_stat(5). */
+	state = strrchr(text, ')');
+	return state && state[1] && state[2] == 'S';
+}
+
+static uint64_t peek_user(const struct tracee *tracee, size_t off)
+{
+	return (uint64_t)ptrace(PTRACE_PEEKUSER, tracee->pid, off, NULL);
+}
+
+/* syscall is 0f 05; its number is in rax, the operation of futex(2) in rsi. */
+bool tracee_will_sleep(const struct tracee *tracee)
+{
+	const uint64_t rip = peek_user(tracee, offsetof(struct user, regs.rip));
+	const long text = ptrace(PTRACE_PEEKTEXT, tracee->pid, rip, NULL);
+
+	return (text & 0xffff) == 0x050f &&
+	       peek_user(tracee, offsetof(struct user, regs.rax)) == SYS_futex &&
+	       ((int)peek_user(tracee, offsetof(struct user, regs.rsi)) & FUTEX_CMD_MASK) ==
+		       FUTEX_WAIT_BITSET;
+}
+
+enum step tracee_step_asleep(struct tracee *tracee, void (*wake)(void *arg), void *arg)
+{
+	tracee->steps++;
+	let_go(tracee, PTRACE_SINGLESTEP);
+	while (!step_sleeps(tracee->pid))
+		sched_yield();
+	wake(arg);
+	return judge(tracee, wait_for(tracee->pid));
 }
 
 enum step tracee_call(struct tracee *tracee)
@@ -234,6 +280,11 @@ enum step tracee_finish(struct tracee *tracee)
 uint64_t step_places(void)
 {
 	return (uintptr_t)etext - (uintptr_t)__executable_start;
+}
+
+uint64_t step_place(const void *function)
+{
+	return (uintptr_t)function - (uintptr_t)__executable_start;
 }
 
 uint64_t tracee_place(const struct tracee *tracee)

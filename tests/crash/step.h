@@ -20,6 +20,8 @@
  * ptrace(2) and one wait. A step over a system call counts as one; so does each round of an
  * instruction with a rep prefix. Tracer and tracee share one CPU (step_pin()): a step is then two
  * switches, and what the child stored is there when the tracer looks.
+ *
+ * The child is made by _Fork(3): it is whoever the tracer was, and the library does not notice.
  */
 
 #include <stdbool.h>
@@ -64,6 +66,15 @@ enum step tracee_step(struct tracee *tracee);
 /* At full speed to where it next enters or leaves a system call. */
 enum step tracee_call(struct tracee *tracee);
 
+/* One step into a system call that sleeps; when it does, @wake(@arg) ends that. */
+enum step tracee_step_asleep(struct tracee *tracee, void (*wake)(void *arg), void *arg);
+
+/* Is the next step a call of futex(2) that sleeps? */
+bool tracee_will_sleep(const struct tracee *tracee);
+
+/* Does a process sleep in the kernel, for a reason of its own? */
+bool step_sleeps(pid_t pid);
+
 /* Up to @nr steps, fewer when the operation ends before. */
 enum step tracee_steps(struct tracee *tracee, uint64_t nr);
 
@@ -86,6 +97,9 @@ uint64_t tracee_place(const struct tracee *tracee);
 
 /* Places are below. */
 uint64_t step_places(void);
+
+/* The place of a function of this program. */
+uint64_t step_place(const void *function);
 
 /* SIGKILL, wherever it is, and waits until it is gone. */
 void tracee_kill(struct tracee *tracee);

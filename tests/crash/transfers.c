@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "transfers.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bell.h"
+#include "tap.h"
+
+/* So far into the ring that a batch of four wraps. */
+#define NEAR_THE_END (RING - 2)
+
+#define ONE_MS UINT64_C(1000000)
+#define A_MINUTE UINT64_C(60000000000)
+
+/* --- FIRST's operations */
+
+static int send(struct side *first)
+{
+	return pinion_channel_send(first->channel, first->desc, first->nr);
+}
+
+static int recv(struct side *first)
+{
+	return pinion_channel_recv(first->channel, first->desc, first->nr);
+}
+
+static int wait(struct side *first)
+{
+	return pinion_channel_wait(first->channel, ONE_MS);
+}
+
+static int wait_long(struct side *first)
+{
+	return pinion_channel_wait(first->channel, A_MINUTE);
+}
+
+static int leave(struct side *first)
+{
+	return pinion_channel_close(first->channel);
+}
+
+static int reclaim(struct side *first)
+{
+	return pinion_channel_reclaim(first->channel, first->cache);
+}
+
+static int ring_send(struct side *first)
+{
+	return pinion_ring_send(first->ring, first->desc, first->nr);
+}
+
+static int ring_recv(struct side *first)
+{
+	return pinion_ring_recv(first->ring, first->desc, first->nr);
+}
+
+static int ring_leave(struct side *first)
+{
+	struct pinion_ring *ring = first->ring;
+
+	first->ring = NULL;
+	return pinion_ring_close(ring);
+}
+
+/* The last first: order does not matter before commit. */
+static int put_all(struct side *first)
+{
+	const int room = pinion_ring_reserve(first->ring, first->nr);
+
+	for (int i = room; i-- > 0;)
+		(void)pinion_ring_put(first->ring, (uint32_t)i, &first->desc[i]);
+	return room;
+}
+
+static int ring_commit(struct side *first)
+{
+	return pinion_ring_commit(first->ring, (uint32_t)put_all(first));
+}
+
+/* Two that were put are given up. */
+static int ring_commit_less(struct side *first)
+{
+	return pinion_ring_commit(first->ring, (uint32_t)put_all(first) - 2);
+}
+
+static int ring_release(struct side *first)
+{
+	const int seen = pinion_ring_peek(first->ring, 0, first->desc, first->nr);
+
+	return seen < 0 ? seen : pinion_ring_release(first->ring, (uint32_t)seen);
+}
+
+/* --- how both come there */
+
+static void to_send(struct pair *pair)
+{
+	pair_cycle(pair, 5);
+	side_draw(&pair->first, 1);
+}
+
+static void to_send_four(struct pair *pair)
+{
+	pair_cycle(pair, NEAR_THE_END);
+	side_draw(&pair->first, 4);
+}
+
+/* Two are there already that SECOND did not take. */
+static void to_send_behind(struct pair *pair)
+{
+	pair_cycle(pair, 3);
+	side_post(&pair->first, 2);
+	side_draw(&pair->first, 4);
+}
+
+static void to_send_full(struct pair *pair)
+{
+	pair_cycle(pair, 3);
+	side_post(&pair->first, RING);
+	side_draw(&pair->first, 1);
+}
+
+/* Full as far as FIRST knows, until it looks at the credit. */
+static void to_send_with_credit(struct pair *pair)
+{
+	to_send_full(pair);
+	side_free(&pair->first);
+	side_take(&pair->second, 4);
+	side_draw(&pair->first, 4);
+}
+
+static void to_send_for_nothing(struct pair *pair)
+{
+	pair_cycle(pair, 3);
+	side_draw(&pair->first, 1);
+	(void)pinion_channel_close(pair->second.channel);
+	pair->second.channel = NULL;
+}
+
+static void to_wake(struct pair *pair)
+{
+	pair_cycle(pair, 3);
+	side_draw(&pair->first, 1);
+	side_doze(pair, &pair->second);
+}
+
+static void to_recv(struct pair *pair)
+{
+	pair_cycle(pair, 4);
+	side_post(&pair->second, 3);
+	pair->first.nr = 1;
+}
+
+/* What was held back is given with it: then SECOND, whose ring was full, goes on. */
+static void to_recv_and_give(struct pair *pair)
+{
+	pair_cycle(pair, 4);
+	side_post(&pair->second, RING);
+	side_take(&pair->first, 1);
+	pair->first.nr = 1;
+}
+
+static void to_recv_four(struct pair *pair)
+{
+	pair_cycle(pair, NEAR_THE_END);
+	side_post(&pair->second, 4);
+	pair->first.nr = 4;
+}
+
+static void to_recv_nothing(struct pair *pair)
+{
+	pair_cycle(pair, 4);
+	side_post(&pair->second, 1);
+	side_take(&pair->first, 1);
+}
+
+/* So often that it will tell its sender to leave out the fence. */
+static void to_recv_idly(struct pair *pair)
+{
+	pair_cycle(pair, 4);
+	for (uint32_t i = 1; i < BELL_IDLE_MAX; i++)
+		(void)pinion_channel_recv(pair->first.channel, pair->first.desc, 1);
+	pair->first.nr = 1;
+}
+
+static void to_recv_the_end(struct pair *pair)
+{
+	pair_cycle(pair, 4);
+	(void)pinion_channel_close(pair->second.channel);
+	pair->second.channel = NULL;
+	pair->first.nr = 1;
+}
+
+static void to_wait(struct pair *pair)
+{
+	pair_cycle(pair, 4);
+	side_post(&pair->second, 1);
+}
+
+static void to_sleep(struct pair *pair)
+{
+	pair_cycle(pair, 4);
+	side_draw(&pair->second, 1);
+}
+
+/* Both have sent something that nobody took. */
+static void to_leave(struct pair *pair)
+{
+	pair_cycle(pair, 4);
+	side_post(&pair->first, 3);
+	side_post(&pair->second, 2);
+}
+
+static void to_leave_a_sleeper(struct pair *pair)
+{
+	to_leave(pair);
+	side_take(&pair->second, 3);
+	side_doze(pair, &pair->second);
+}
+
+/* SECOND took one of four, sent another, and died; FIRST has that. */
+static void to_reclaim(struct pair *pair)
+{
+	static struct pinion_buffer transit[RING];
+	struct pinion_desc more[1];
+	uint32_t nr;
+
+	pair_cycle(pair, NEAR_THE_END);
+	side_post(&pair->first, 4);
+	side_take(&pair->second, 1);
+	side_post(&pair->second, 1);
+	nr = pinion_channel_published(pair->first.channel, transit);
+	if (pinion_pool_recover(pair->pool, PAIR_SECOND, transit, nr, NULL))
+		tap_bail("SECOND cannot be recovered");
+	pinion_channel_sever(pair->first.channel);
+	side_take(&pair->first, 1);
+	if (pinion_channel_recv(pair->first.channel, more, 1) != -EPIPE)
+		tap_bail("the dead one's ring has more than it sent");
+}
+
+static void ring_of(struct pair *pair, enum pinion_ring_end end, uint32_t at, uint32_t nr)
+{
+	pair_ring(pair, end, at);
+	pair->first.nr = nr;
+	for (uint32_t i = 0; i < nr; i++)
+		pair->first.desc[i] = pair_desc(at + i);
+}
+
+static void to_ring_send(struct pair *pair)
+{
+	ring_of(pair, PINION_RING_SEND, NEAR_THE_END, 4);
+}
+
+static void to_ring_put(struct pair *pair)
+{
+	ring_of(pair, PINION_RING_SEND, 5, 4);
+}
+
+static void to_ring_recv(struct pair *pair)
+{
+	static struct pinion_desc desc[RING];
+
+	ring_of(pair, PINION_RING_RECV, NEAR_THE_END, 4);
+	for (uint32_t i = 0; i < RING; i++)
+		desc[i] = pair_desc(NEAR_THE_END + i);
+	if (pinion_ring_send(pair->second.ring, desc, RING) != (int)RING)
+		tap_bail("a ring is not filled");
+}
+
+const struct transfer transfers[] = {
+	{"send", to_send, send, .result = 1, .batch = 1},
+	{"send_four", to_send_four, send, .result = 4, .batch = 4},
+	{"send_behind", to_send_behind, send, .result = 4, .batch = 4},
+	{"send_full", to_send_full, send, .result = -EAGAIN},
+	{"send_with_credit", to_send_with_credit, send, .result = 4, .batch = 4},
+	{"send_for_nothing", to_send_for_nothing, send, .result = -EPIPE},
+	{"wake", to_wake, send, .result = 1, .batch = 1},
+	{"recv", to_recv, recv, .result = 1},
+	{"recv_and_give", to_recv_and_give, recv, .result = 1, .gives = true},
+	{"recv_four", to_recv_four, recv, .result = 4, .gives = true},
+	{"recv_nothing", to_recv_nothing, recv, .result = -EAGAIN, .gives = true},
+	{"recv_idly", to_recv_idly, recv, .result = -EAGAIN},
+	{"recv_the_end", to_recv_the_end, recv, .result = -EPIPE},
+	{"wait", to_wait, wait, .result = 0},
+	{"wait_in_vain", to_sleep, wait, .result = -ETIMEDOUT, .from = (const void *)bell_announce},
+	{"wait_woken", to_sleep, wait_long, .result = 0, .woken = true,
+	 .from = (const void *)bell_announce},
+	{"leave", to_leave, leave, .result = 0},
+	{"leave_a_sleeper", to_leave_a_sleeper, leave, .result = 0},
+	{"reclaim", to_reclaim, reclaim, .result = 3, .bereft = true},
+	{"ring_send", to_ring_send, ring_send, .result = 4, .batch = 4, .alone = true},
+	{"ring_commit", to_ring_put, ring_commit, .result = 4, .batch = 4, .alone = true},
+	{"ring_commit_wrap", to_ring_send, ring_commit, .result = 2, .batch = 2, .alone = true},
+	{"ring_commit_less", to_ring_put, ring_commit_less, .result = 2, .batch = 2, .alone = true},
+	{"ring_leave_send", to_ring_put, ring_leave, .result = 0, .alone = true},
+	{"ring_recv", to_ring_recv, ring_recv, .result = 4, .gives = true, .alone = true},
+	{"ring_release", to_ring_recv, ring_release, .result = 0, .gives = true, .alone = true},
+	{"ring_leave_recv", to_ring_recv, ring_leave, .result = 0, .alone = true},
+};
+const size_t nr_transfers = sizeof(transfers) / sizeof(transfers[0]);
+
+const struct transfer *transfer_find(const char *name)
+{
+	for (size_t i = 0; i < nr_transfers; i++)
+		if (!strcmp(transfers[i].name, name))
+			return &transfers[i];
+	return NULL;
+}
