@@ -64,12 +64,11 @@ static int ring_leave(struct side *first)
 	return pinion_ring_close(ring);
 }
 
-/* The last first: order does not matter before commit. */
 static int put_all(struct side *first)
 {
 	const int room = pinion_ring_reserve(first->ring, first->nr);
 
-	for (int i = room; i-- > 0;)
+	for (int i = 0; i < room; i++)
 		(void)pinion_ring_put(first->ring, (uint32_t)i, &first->desc[i]);
 	return room;
 }
