@@ -461,11 +461,12 @@ uint32_t pinion_channel_published(const struct pinion_channel *channel,
 
 	for (uint32_t i = 0; i < channel->rx.slots; i++) {
 		uint64_t head = atomic_load_explicit(&channel->rx.shared->slot[i].head,
-						     memory_order_relaxed);
+						     memory_order_relaxed) &
+				~PINION_SLOT_HEAD_LAP;
 
 		/* Generations start at 1: a head of 0 was never written. */
 		if (head)
-			buffer[nr++].bits = head & ~PINION_SLOT_HEAD_LAP;
+			buffer[nr++].bits = head;
 	}
 	return nr;
 }

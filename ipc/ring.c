@@ -34,11 +34,34 @@ int ring_check_slots(uint32_t slots)
 			   PINION_RING_SLOTS_MIN, PINION_RING_SLOTS_MAX, slots);
 }
 
-int pinion_ring_create(uint32_t slots, int *fd)
+/* Nothing is published: slots have the lap of the round before. From 0 on zeroes say that. */
+static void empty_slots(struct ring_shared *shared, uint64_t start)
+{
+	const struct ring ring = {.shared = shared,
+				  .slots = shared->slots,
+				  .shift = (uint32_t)__builtin_ctz(shared->slots)};
+	const struct pinion_desc nothing = {0};
+
+	for (uint64_t at = start - ring.slots; at != start; at++)
+		pinion_slot_store(ring_slot(&ring, at), &nothing, ring_lap(&ring, at));
+}
+
+static void lay_out(struct ring_shared *shared, uint32_t slots, uint64_t start)
+{
+	shared->magic = RING_MAGIC;
+	shared->version = RING_VERSION;
+	shared->slots = slots;
+	atomic_init(&shared->start, start);
+	atomic_init(&shared->credit, start);
+	atomic_init(&shared->bell.fenced, 1);
+	if (start)
+		empty_slots(shared, start);
+}
+
+int ring_make(uint32_t slots, uint64_t start, int *fd)
 {
 	KEEP_ERRNO;
 	struct pinion_hostmem memory;
-	struct ring_shared *shared;
 	int err = ring_check_slots(slots);
 
 	if (err)
@@ -56,20 +79,22 @@ int pinion_ring_create(uint32_t slots, int *fd)
 		return pinion_fail(err, "cannot populate and seal a ring of %u slots: %s", slots,
 				   strerror(-err));
 	}
-	shared = memory.addr;
-	shared->magic = RING_MAGIC;
-	shared->version = RING_VERSION;
-	shared->slots = slots;
-	atomic_init(&shared->bell.fenced, 1);
+	lay_out(memory.addr, slots, start);
 	(void)munmap(memory.addr, memory.len);
 	*fd = memory.fd;
 	return 0;
+}
+
+int pinion_ring_create(uint32_t slots, int *fd)
+{
+	return ring_make(slots, 0, fd);
 }
 
 int ring_map(int fd, struct ring *ring)
 {
 	struct stat status;
 	struct ring_shared *shared;
+	uint64_t start;
 	uint32_t slots;
 	int seals;
 
@@ -92,11 +117,14 @@ int ring_map(int fd, struct ring *ring)
 		(void)munmap(shared, (size_t)status.st_size);
 		return pinion_fail(-EPROTO, "this file is not a ring of this layout");
 	}
+	start = atomic_load_explicit(&shared->start, memory_order_relaxed);
 	*ring = (struct ring){
 		.shared = shared,
 		.len = (size_t)status.st_size,
 		.slots = slots,
 		.shift = (uint32_t)__builtin_ctz(slots),
+		.at = start,
+		.credit = start,
 		.fd = {.socket = -1, .epoll = -1},
 		.spin_ns = RING_SPIN_NS,
 		.hand = {.registered = bell_register(), .socket = -1},

@@ -5,7 +5,7 @@
 /*
  * A one-way ring: one producer, one consumer, in a file of its own.
  *
- *     line 0   magic, version, slots                written once by the maker
+ *     line 0   magic, version, slots, start         written once by the maker
  *     line 1   credit: slots given back             consumer
  *     line 2   consumer_closed                      consumer
  *     line 3   producer_closed                      producer
@@ -29,8 +29,11 @@
  *     R4  *_closed store-release       the last act on a ring
  *     A4  *_closed load-acquire
  *
- * Positions count slots from 0 and never wrap in practice (64 bits). Everything but the shared
- * lines is private to each end: its own position, the mask, the number of slots.
+ * Positions count slots, in 64 bits, and may wrap: differences and laps are right all the same.
+ * Both ends begin at start, 0 for all but those who want to see a wrap; any value will do. A slot
+ * that was never written has the lap of the round before, so that it reads as not published.
+ * Everything but the shared lines is private to each end: its own position, the mask, the number of
+ * slots.
  */
 
 #include <assert.h>
@@ -47,13 +50,14 @@
 #include "fetch.h"
 
 #define RING_MAGIC UINT64_C(0x676e69726e6f6e69) /* "inonring" in memory */
-#define RING_VERSION 2
+#define RING_VERSION 3
 
 struct ring_shared {
 	uint64_t magic;
 	uint32_t version;
 	uint32_t slots;
-	uint8_t pad0[48];
+	_Atomic uint64_t start; /* read once by each end, which then has it in at and credit */
+	uint8_t pad0[40];
 	_Atomic uint64_t credit; /* the producer clamps it: between its last value and its tail */
 	uint8_t pad1[56];
 	_Atomic uint32_t consumer_closed;
@@ -113,7 +117,10 @@ struct ring {
 /* 0, or -EINVAL with a sentence: may a ring have so many? */
 int ring_check_slots(uint32_t slots);
 
-/* Maps a file made by pinion_ring_create(). -EPROTO: not one. */
+/* pinion_ring_create(), of a ring whose first position is @start. */
+int ring_make(uint32_t slots, uint64_t start, int *fd);
+
+/* Maps a file that it made. -EPROTO: not one. */
 int ring_map(int fd, struct ring *ring);
 void ring_unmap(struct ring *ring);
 

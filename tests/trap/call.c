@@ -211,7 +211,7 @@ static const char *judge_published(struct scene *scene, int result)
 	for (uint32_t i = 0; i < SLOTS; i++) {
 		const struct fetch *slot = seen_slot(scene, i);
 
-		if (!slot || !slot->value[0])
+		if (!slot || !(slot->value[0] & ~PINION_SLOT_HEAD_LAP))
 			continue;
 		if (nr >= result ||
 		    scene->buffer[nr++].bits != (slot->value[0] & ~PINION_SLOT_HEAD_LAP))

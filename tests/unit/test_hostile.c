@@ -211,7 +211,7 @@ static void credit_that_cannot_be_ends_the_channel(void **state)
 		struct pinion_desc desc[8], more = desc_new(&pair.a, 0, 0);
 
 		fill(&pair, desc, 8);
-		pair.ab.shared->credit = credits[i];
+		pair.ab.shared->credit = pair.ab.at + credits[i];
 		assert_int_equal(pinion_channel_send(pair.a.channel, &more, 1), -EPROTO);
 		give(pair.a.cache, &more.buffer, 1);
 		assert_shut(&pair);
@@ -232,7 +232,7 @@ static void credit_that_goes_backwards_ends_the_channel(void **state)
 	more = desc_new(&pair.a, 0, 0);
 	send_one(&pair.a, &more); /* sees a credit of 4 */
 	fill(&pair, desc + 4, 3);
-	pair.ab.shared->credit = 3;
+	pair.ab.shared->credit = pair.ab.at + 3;
 	more = desc_new(&pair.a, 0, 0);
 	assert_int_equal(pinion_channel_send(pair.a.channel, &more, 1), -EPROTO);
 	give(pair.a.cache, &more.buffer, 1);
@@ -252,7 +252,7 @@ static void credit_for_what_was_not_taken_ends_the_channel(void **state)
 
 	(void)state;
 	fill(&pair, desc, 8);
-	pair.ab.shared->credit = 8;
+	pair.ab.shared->credit = pair.ab.at + 8;
 	assert_int_equal(pinion_channel_send(pair.a.channel, &more, 1), -EPROTO);
 	give(pair.a.cache, &more.buffer, 1);
 	pinion_channel_sever(pair.a.channel);

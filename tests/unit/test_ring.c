@@ -66,7 +66,7 @@ static void a_new_ring_has_nothing_published(void **state)
 		struct ring ring = ring_open(sizes[i]);
 
 		assert_int_equal(ring.slots, sizes[i]);
-		for (ring.at = 0; ring.at < sizes[i]; ring.at++)
+		for (uint32_t at = 0; at < sizes[i]; at++, ring.at++)
 			assert_false(ring_peek(&ring, &desc));
 		ring_unmap(&ring);
 	}
@@ -120,6 +120,40 @@ static void laps_hold_when_positions_are_large(void **state)
 	ring_unmap(&tx);
 }
 
+/* Wherever in a lap, of either kind, and across the end of 64 bits. */
+static void a_ring_may_begin_anywhere(void **state)
+{
+	const uint64_t starts[] = {0, 1, 7, 8, 9, 15, 16, UINT64_C(1) << 32, UINT64_C(1) << 63,
+				   UINT64_MAX - 16, UINT64_MAX - 7, UINT64_MAX};
+	struct pinion_desc desc, want;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+		struct ring tx = {0}, rx = {0};
+		int fd = -1;
+
+		assert_int_equal(ring_make(8, starts[i], &fd), 0);
+		assert_int_equal(ring_map(fd, &tx), 0);
+		assert_int_equal(ring_map(fd, &rx), 0);
+		assert_int_equal(close(fd), 0);
+		assert_true(tx.at == starts[i]);
+		for (; rx.at != tx.at + 8; rx.at++)
+			assert_false(ring_peek(&rx, &desc));
+		rx.at = starts[i];
+		for (uint32_t k = 0; k < 40; k++) {
+			want = desc_of(k);
+			assert_int_equal(ring_room(&tx, 8), 8);
+			ring_publish(&tx, &want, 1);
+			assert_true(ring_peek(&rx, &desc));
+			assert_desc(&desc, k);
+			ring_take(&rx, 1);
+			assert_false(ring_peek(&rx, &desc));
+		}
+		ring_unmap(&tx);
+		ring_unmap(&rx);
+	}
+}
+
 /* The ring's own bits must not come from a caller: they would publish under the wrong lap. */
 static void a_reserved_bit_is_not_valid(void **state)
 {
@@ -144,14 +178,15 @@ static void half_a_slot_is_not_published(void **state)
 {
 	struct ring ring = ring_open(4);
 	const struct pinion_desc want = desc_of(7);
-	struct pinion_slot *slot = ring_slot(&ring, 0), whole;
+	struct pinion_slot *slot = ring_slot(&ring, ring.at), whole;
+	const uint64_t before = slot->head;
 	struct pinion_desc desc;
 
 	(void)state;
-	pinion_slot_store(&whole, &want, ring_lap(&ring, 0));
+	pinion_slot_store(&whole, &want, ring_lap(&ring, ring.at));
 	slot->head = whole.head;
 	assert_false(ring_peek(&ring, &desc));
-	slot->head = 0;
+	slot->head = before;
 	slot->body = whole.body;
 	assert_false(ring_peek(&ring, &desc));
 	slot->head = whole.head;
@@ -369,6 +404,7 @@ int main(void)
 		pool_test(a_new_ring_has_nothing_published),
 		pool_test(what_is_published_comes_back_in_order_over_many_laps),
 		pool_test(laps_hold_when_positions_are_large),
+		pool_test(a_ring_may_begin_anywhere),
 		pool_test(a_reserved_bit_is_not_valid),
 		pool_test(half_a_slot_is_not_published),
 		pool_test(a_file_that_is_no_ring_is_eproto),
