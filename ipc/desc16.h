@@ -5,12 +5,13 @@
 /*
  * A descriptor out of a slot in one piece: both halves by one load, a third of the work of two.
  *
- * Each half is acquired by itself: whichever of them is seen last, what was written before it is
- * seen. x86-64 acquires with every load and moves at least 8 bytes at once, which is all that is
- * asked of it here; assembly keeps the compiler from reading a slot twice. Elsewhere, and for
+ * Only the head of a batch's first slot is released (R2, ring.h), so what carries is the load of
+ * that head. Halves may be loaded in either order: one of the round before has the wrong lap.
+ * x86-64 acquires with every load and moves at least 8 bytes at once, which is all that is asked of
+ * it here; assembly keeps the compiler from reading a slot twice. Elsewhere, and for
  * ThreadSanitizer, which does not see assembly, each half moves by itself.
  *
- *     A2  slot load-acquire, by the receiver    sees the buffer's bytes and the owner word
+ *     A2  slot load-acquire, by the receiver    pairs with R2, see ring.h
  */
 
 #include <pinion/ring.h>

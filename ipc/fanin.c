@@ -23,7 +23,7 @@ static_assert(READY_LANES == PINION_FANIN_LANES, "a bit for each lane");
 #define PATROL_CALLS 16u
 /* How long nobody looks at the cold lanes while the receiver sleeps. */
 #define PATROL_NS UINT64_C(100000000)
-/* Looks at rings before wait sleeps, see ring_wait.c. */
+/* Looks at rings before wait sleeps: a count and not a time, which no set_spin() reaches. */
 #define SPINS 2000u
 
 #define NONE UINT32_MAX
@@ -42,7 +42,7 @@ struct lane {
 	uint32_t quota;                 /* descriptors of a turn */
 	uint32_t left;                  /* of this turn; 0: the next look begins one */
 	uint32_t idle;                  /* looks in a row that found nothing */
-	uint32_t busy;                  /* looks that found something, since it became hot */
+	uint32_t busy;                  /* looks that found something, since the producer fences */
 };
 
 /* All private but what ready points to. */
@@ -133,7 +133,7 @@ static void cool(struct pinion_fanin *fanin, struct tired *tired)
 
 		if (fenced)
 			rx->ear.unfenced = false;
-		lane->idle = 0;
+		lane->idle = lane->busy = 0;
 		if (channel_ready(lane->channel))
 			bell_disarm(&rx->shared->bell);
 		else
@@ -159,8 +159,7 @@ static void cool_all(struct pinion_fanin *fanin)
 		uint32_t next = fanin->lane[n].next;
 		struct ring *rx = channel_rx(fanin->lane[n].channel);
 
-		if (rx->at != rx->credit)
-			ring_give(rx);
+		ring_give_rest(rx);
 		tire(fanin, &tired, n);
 		n = next;
 	}
@@ -344,8 +343,7 @@ static void found_empty(struct pinion_fanin *fanin, uint32_t n, struct tired *ti
 {
 	struct ring *rx = channel_rx(fanin->lane[n].channel);
 
-	if (rx->at != rx->credit)
-		ring_give(rx);
+	ring_give_rest(rx);
 	if (++fanin->lane[n].idle >= COOL_AFTER)
 		tire(fanin, tired, n);
 }

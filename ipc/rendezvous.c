@@ -551,6 +551,11 @@ int pinion_rendezvous_open(struct pinion_pool *pool, const char *path,
 	if (!rendezvous->config.backlog)
 		rendezvous->config.backlog = defaults.backlog;
 	LIST_INIT(&rendezvous->peers);
+	err = ring_check_slots(rendezvous->config.slots);
+	if (!err)
+		err = ring_check_slots(rendezvous->config.slots_max);
+	if (err)
+		goto free_rendezvous;
 	err = listener_open(&rendezvous->listener, path, rendezvous->config.mode);
 	if (err)
 		goto free_rendezvous;

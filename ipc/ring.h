@@ -255,8 +255,15 @@ static inline void ring_give(struct ring *ring)
 	atomic_store_explicit(&ring->shared->credit, ring->at, memory_order_release);
 }
 
+/* What is held back of the credit: the sender may wait for it. */
+static inline void ring_give_rest(struct ring *ring)
+{
+	if (ring->at != ring->credit)
+		ring_give(ring);
+}
+
 /* Credit goes so many slots at a time (each store takes the line from a sender that waits for it);
- * a receiver that took what there was holds back fewer. Requests count on it, see request.h. */
+ * what is held back is always less than that. Requests count on it, see request.h. */
 static inline uint32_t ring_credit_step(const struct ring *ring)
 {
 	return ring->slots / 16;
@@ -272,7 +279,8 @@ static inline void ring_take(struct ring *ring, uint32_t nr)
 }
 
 /* From another thread of the consumer's own process. It believes nothing of what the peer may have
- * written about fences, and has its own. */
+ * written about fences, and has its own. A fan-in (BELL_LANE) is not woken: its patrol finds
+ * out. */
 static inline void ring_wake_self(struct ring *ring)
 {
 	const struct bell_hand hand = {.registered = false, .socket = ring->hand.socket};
@@ -283,8 +291,7 @@ static inline void ring_wake_self(struct ring *ring)
 /* An empty ring was met. */
 static inline void ring_idle(struct ring *ring)
 {
-	if (ring->at != ring->credit)
-		ring_give(ring);
+	ring_give_rest(ring);
 	bell_idle(&ring->shared->bell, &ring->ear);
 }
 

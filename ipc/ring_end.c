@@ -200,6 +200,9 @@ int pinion_ring_peek(struct pinion_ring *ring, uint32_t skip, struct pinion_desc
 		return why_empty(end, end->ring.at + end->seen);
 	if (end->seen < skip + got)
 		end->seen = skip + got;
+	/* The end of what is published was met: the sender may wait for what we hold back. */
+	if (got < nr)
+		ring_give_rest(&end->ring);
 	return (int)got;
 }
 

@@ -79,8 +79,7 @@ int ring_fd_prepare(const struct ring_waiter *waiter)
 
 	if (ready)
 		return ready;
-	if (ring->at != ring->credit)
-		ring_give(ring);
+	ring_give_rest(ring);
 	bell_arm(&ring->shared->bell, &ring->ear, BELL_ARMED_FD);
 	ready = waiter->ready(waiter->context);
 	if (ready)

@@ -79,8 +79,7 @@ static void give(const struct crowd *crowd)
 	for (uint32_t i = 0; i < crowd->nr; i++) {
 		struct ring *ring = crowd->waiter[i].ring;
 
-		if (ring->at != ring->credit)
-			ring_give(ring);
+		ring_give_rest(ring);
 	}
 }
 

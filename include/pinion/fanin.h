@@ -24,7 +24,7 @@
  * receiver looks at their rings and at nothing else. A lane found empty many times in a row becomes
  * cold: its next message sets a bit in the ready set (the file of pinion_fanin_fd()), and the lane
  * is hot again. So a busy producer touches what it would touch without a fan-in, an idle one costs
- * nothing, and the first message after a rest costs two locked operations more.
+ * nothing, and the first message after a rest costs three locked operations and a fence more.
  *
  * Turns. Hot lanes are served in turn, and a turn is at most weight * PINION_FANIN_QUANTUM
  * descriptors, over as many calls as it takes: who sends without end delays the others by its turn.
@@ -32,10 +32,10 @@
  * Trust. Any producer can write the whole ready set. Bits set for nothing cost the receiver a look
  * at each lane, 64 in a call. Bits cleared hide the first message of somebody who was idle, and the
  * bell silenced keeps the receiver asleep; therefore every 16th recv() looks at one cold lane, all
- * in turn, and wait() looks at all of them every 100 ms. So a liar can delay those who were idle:
- * by 65,536 calls of a receiver that polls, by 100 ms with one that waits between; it can starve
- * nobody, and busy lanes it cannot delay at all. Bits of lanes that do not exist mean nothing.
- * Whoever must not have even that, gets a fan-in of its own.
+ * in turn, and a wait() that sleeps looks at all of them every 100 ms. So a liar can delay those
+ * who were idle: by 65,536 calls of recv() while others are busy, by 100 ms when nobody is; it can
+ * starve nobody, and busy lanes it cannot delay at all. Bits of lanes that do not exist mean
+ * nothing. Whoever must not have even that, gets a fan-in of its own.
  *
  * Threads: a fan-in is for one thread at a time, which is the receiving thread of all its channels.
  * That thread may call pinion_channel_recv() on one of them as well, but not pinion_channel_wait():
@@ -46,7 +46,8 @@
  * recv() takes a number of steps in proportion to the hot lanes, and 64.
  *
  * Death: of a dead producer the fan-in gives what it had published, and then -EPIPE, once somebody
- * said that it is dead (the rendezvous, or pinion_channel_sever()). With a rendezvous the event
+ * said that it is dead (the rendezvous, or pinion_channel_sever(); one that sleeps hears of that
+ * within 100 ms). With a rendezvous the event
  * LEFT may come first: pinion_fanin_remove() the channel then, before it is drained and buried. The
  * keeper has to ask for events: let wait() end at times. A dead receiver is noticed on the channel.
  */

@@ -65,6 +65,7 @@ struct pinion_event {
 /*
  * Makes the socket and, beside it, PATH.lock, which it holds locked for as long as it listens.
  *
+ * -EINVAL      slots or slots_max is no number of slots that a ring may have (ring.h)
  * -EADDRINUSE  another keeper listens there, or PATH is no socket: use another path. (A socket
  *              that a killed keeper left is replaced.)
  */

@@ -23,8 +23,10 @@
  *     (puts fd into the loop, for reading)             pinion_channel_send(), as ever
  *
  *     before the loop sleeps:
- *       while (pinion_channel_prepare(channel) == 1)
+ *       while ((what = pinion_channel_prepare(channel)) == 1)
  *               (receive until -EAGAIN)
+ *       if (what < 0)
+ *               (it has ended, and the fd will not say so: take it out of the loop)
  *     when fd is readable:
  *       pinion_channel_done(channel)
  *       (receive until -EAGAIN, or some, and again later)

@@ -241,6 +241,26 @@ static void rings_that_cannot_be_are_einval_on_either_side(void **state)
 	keeper_close_whole(&keeper);
 }
 
+static void a_keeper_whose_rings_cannot_be_is_einval(void **state)
+{
+	const struct pinion_rendezvous_config bad[] = {
+		{.slots = 3}, {.slots = 16, .slots_max = 3000},
+		{.slots = 2 * PINION_RING_SLOTS_MAX}};
+	const struct pinion_pool_config config = pool_config(64, BUFFER);
+	struct pinion_pool *pool = pool_make_from(&config);
+	struct pinion_rendezvous *rendezvous = NULL;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(pinion_rendezvous_open(pool, "/tmp/pinion-never", &bad[i],
+							&rendezvous),
+				 -EINVAL);
+		assert_sentence("slots");
+		assert_null(rendezvous);
+	}
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
 static void nobody_can_join_where_the_mode_lets_it(void **state)
 {
 	struct keeper keeper;
@@ -1217,6 +1237,7 @@ int main(void)
 		pool_test(a_member_joins_works_and_leaves),
 		pool_test(a_joiner_gets_the_rings_it_asks_for_up_to_the_keepers_maximum),
 		pool_test(rings_that_cannot_be_are_einval_on_either_side),
+		pool_test(a_keeper_whose_rings_cannot_be_is_einval),
 		pool_test(nobody_can_join_where_the_mode_lets_it),
 		pool_test(the_sockets_mode_keeps_others_out),
 		pool_test(three_members_at_once_do_not_get_in_each_others_way),

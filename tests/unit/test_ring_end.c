@@ -1122,9 +1122,27 @@ static void of_a_dead_sender_what_it_published_arrives_and_no_more(void **state)
 	ends_close(&ends);
 }
 
+/* Three of 64 slots are held back by a receiver that took them. One that only peeks finds something
+ * each time, and never an empty ring. */
+static void what_a_peeker_holds_back_comes_when_it_has_seen_all(void **state)
+{
+	struct ends ends = ends_make(64);
+	struct pinion_desc desc[64];
+
+	(void)state;
+	assert_int_equal(send_next(&ends, 64), 64);
+	assert_int_equal(pinion_ring_peek(ends.rx, 0, desc, 64), 64);
+	assert_int_equal(pinion_ring_release(ends.rx, 3), 0);
+	assert_int_equal(send_next(&ends, 1), -EAGAIN);
+	assert_int_equal(pinion_ring_peek(ends.rx, 0, desc, 64), 61);
+	assert_int_equal(send_next(&ends, 4), 3);
+	ends_close(&ends);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		pool_test(what_a_peeker_holds_back_comes_when_it_has_seen_all),
 		pool_test(a_descriptor_arrives_as_sent),
 		pool_test(nothing_there_is_eagain_and_errno_stays),
 		pool_test(a_full_ring_takes_what_fits_and_is_then_eagain),
