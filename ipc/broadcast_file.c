@@ -12,19 +12,6 @@
 
 #include "fail.h"
 
-static size_t ring_len(uint32_t slots)
-{
-	size_t len = offsetof(struct ring_shared, slot) + slots * sizeof(struct pinion_desc);
-
-	return (len + 4095) & ~(size_t)4095;
-}
-
-static bool slots_valid(uint32_t slots)
-{
-	return slots >= PINION_RING_SLOTS_MIN && slots <= PINION_RING_SLOTS_MAX &&
-	       !(slots & (slots - 1));
-}
-
 /* All of it now: a touch later must not meet a full machine. */
 static int make(const char *name, size_t len, int seals, struct pinion_hostmem *memory)
 {
@@ -51,7 +38,7 @@ int pinion_broadcast_create(uint32_t slots, int *fd)
 	struct ring_shared *shared;
 	int err;
 
-	if (!slots_valid(slots))
+	if (!ring_slots_valid(slots))
 		return pinion_fail(-EINVAL,
 				   "a broadcast has a power of two of slots from %u to "
 				   "%u, not %u",
@@ -123,7 +110,7 @@ int broadcast_map_ring(int fd, int protection, struct ring *ring)
 	/* The file's size decides; the header only has to agree with it. */
 	slots = shared->slots;
 	if (shared->magic != BROADCAST_MAGIC || shared->version != RING_VERSION ||
-	    !slots_valid(slots) || ring_len(slots) != len) {
+	    !ring_slots_valid(slots) || ring_len(slots) != len) {
 		(void)munmap(addr, len);
 		return pinion_fail(-EPROTO, "this file is not the ring of a broadcast");
 	}

@@ -26,7 +26,7 @@ int pinion_channel_wait_any(struct pinion_channel *const *channel, uint32_t nr,
 
 void pinion_channel_set_spin(struct pinion_channel *channel, uint64_t ns)
 {
-	channel_waiter(channel).ring->spin_ns = ns;
+	channel_rx(channel)->spin_ns = ns;
 }
 
 int pinion_channel_fd(struct pinion_channel *channel)
@@ -41,7 +41,7 @@ int pinion_channel_notify_fd(struct pinion_channel *channel)
 {
 	int fd = pinion_channel_fd(channel);
 
-	return fd < 0 ? fd : channel_waiter(channel).ring->hand.socket;
+	return fd < 0 ? fd : channel_rx(channel)->hand.socket;
 }
 
 int pinion_channel_set_notify(struct pinion_channel *channel, int fd)

@@ -13,22 +13,9 @@
 #include "fail.h"
 #include "ready.h"
 
-static size_t ring_len(uint32_t slots)
-{
-	size_t len = sizeof(struct ring_shared) + slots * sizeof(struct pinion_slot);
-
-	return (len + 4095) & ~(size_t)4095;
-}
-
-static bool slots_valid(uint32_t slots)
-{
-	return slots >= PINION_RING_SLOTS_MIN && slots <= PINION_RING_SLOTS_MAX &&
-	       !(slots & (slots - 1));
-}
-
 int ring_check_slots(uint32_t slots)
 {
-	if (slots_valid(slots))
+	if (ring_slots_valid(slots))
 		return 0;
 	return pinion_fail(-EINVAL, "a ring has a power of two of slots from %u to %u, not %u",
 			   PINION_RING_SLOTS_MIN, PINION_RING_SLOTS_MAX, slots);
@@ -113,7 +100,7 @@ int ring_map(int fd, struct ring *ring)
 	/* The file's size decides; the header only has to agree with it. */
 	slots = shared->slots;
 	if (shared->magic != RING_MAGIC || shared->version != RING_VERSION ||
-	    !slots_valid(slots) || ring_len(slots) != (size_t)status.st_size) {
+	    !ring_slots_valid(slots) || ring_len(slots) != (size_t)status.st_size) {
 		(void)munmap(shared, (size_t)status.st_size);
 		return pinion_fail(-EPROTO, "this file is not a ring of this layout");
 	}

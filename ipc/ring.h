@@ -114,6 +114,20 @@ struct ring {
 	struct bell_hand hand; /* producer; of a consumer: for another thread that has to wake it */
 };
 
+/* Bytes of a ring's file: whole pages. pre: ring_slots_valid(). */
+static inline size_t ring_len(uint32_t slots)
+{
+	size_t len = sizeof(struct ring_shared) + slots * sizeof(struct pinion_slot);
+
+	return (len + 4095) & ~(size_t)4095;
+}
+
+static inline bool ring_slots_valid(uint32_t slots)
+{
+	return slots >= PINION_RING_SLOTS_MIN && slots <= PINION_RING_SLOTS_MAX &&
+	       !(slots & (slots - 1));
+}
+
 /* 0, or -EINVAL with a sentence: may a ring have so many? */
 int ring_check_slots(uint32_t slots);
 
