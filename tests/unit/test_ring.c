@@ -322,9 +322,11 @@ static void what_precedes_publication_is_seen_after_it(void **state)
 /*
  * The fences F1 and F2, as a litmus: in each round one thread publishes and looks at the bell, the
  * other arms the bell and looks at the slot, both at once. If neither sees the other, a sleeper
- * would sleep on. Where both threads share one processor this shows nothing.
+ * would sleep on. Where both threads share one processor this shows nothing, and a meeting there
+ * costs two switches: so the rounds end by the clock as well as by their number.
  */
 #define ROUNDS 300000
+#define MOST_NS UINT64_C(15000000000) /* or as many as this allows on a busy machine */
 
 struct litmus {
 	struct ring tx, rx;
@@ -332,6 +334,7 @@ struct litmus {
 	struct bell_ear ear;
 	struct bell_hand hand;
 	_Atomic int arrived; /* counts up: 2 for each meeting */
+	_Atomic bool over;   /* set before the last meeting, read after it */
 	int missed;
 };
 
@@ -346,13 +349,15 @@ static void meet(struct litmus *litmus, int meeting)
 static void *publish_and_strike(void *arg)
 {
 	struct litmus *litmus = arg;
+	const uint64_t end = test_now_ns() + MOST_NS;
 
-	for (int i = 0; i < ROUNDS; i++) {
+	for (int i = 0; !atomic_load(&litmus->over); i++) {
 		const struct pinion_desc desc = desc_of((uint32_t)i);
 
 		meet(litmus, 2 * i + 1);
 		ring_publish(&litmus->tx, &desc, 1);
 		bell_strike(&litmus->bell, &litmus->hand);
+		atomic_store(&litmus->over, i + 1 == ROUNDS || test_now_ns() >= end);
 		meet(litmus, 2 * i + 2);
 	}
 	return NULL;
@@ -363,7 +368,7 @@ static void *arm_and_look(void *arg)
 	struct litmus *litmus = arg;
 	struct pinion_desc desc;
 
-	for (int i = 0; i < ROUNDS; i++) {
+	for (int i = 0; !atomic_load(&litmus->over); i++) {
 		bool seen;
 
 		bell_disarm(&litmus->bell);
