@@ -4,31 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-
-#include <pinion/hostmem.h>
 
 #include "fail.h"
-
-/* All of it now: a touch later must not meet a full machine. */
-static int make(const char *name, size_t len, int seals, struct pinion_hostmem *memory)
-{
-	int err = pinion_hostmem_create(name, len, 4096, memory);
-
-	if (err)
-		return pinion_fail(err, "cannot make a %s of %zu bytes: %s", name, len,
-				   strerror(-err));
-	err = pinion_hostmem_populate(memory, 0, len);
-	if (!err)
-		err = pinion_hostmem_seal(memory, F_SEAL_SHRINK | F_SEAL_GROW | seals);
-	if (!err)
-		return 0;
-	(void)pinion_hostmem_destroy(memory);
-	return pinion_fail(err, "cannot populate and seal a %s of %zu bytes: %s", name, len,
-			   strerror(-err));
-}
+#include "sealed.h"
 
 /* The last seals of the ring are set when its producer has it mapped. */
 int pinion_broadcast_create(uint32_t slots, int *fd)
@@ -43,15 +22,14 @@ int pinion_broadcast_create(uint32_t slots, int *fd)
 				   "a broadcast has a power of two of slots from %u to "
 				   "%u, not %u",
 				   PINION_RING_SLOTS_MIN, PINION_RING_SLOTS_MAX, slots);
-	err = make("pinion-broadcast", ring_len(slots), 0, &memory);
+	err = sealed_make("pinion-broadcast", ring_len(slots), 0, &memory);
 	if (err)
 		return err;
 	shared = memory.addr;
 	shared->magic = BROADCAST_MAGIC;
 	shared->version = RING_VERSION;
 	shared->slots = slots;
-	(void)munmap(memory.addr, memory.len);
-	*fd = memory.fd;
+	*fd = sealed_leave(&memory);
 	return 0;
 }
 
@@ -60,7 +38,7 @@ int pinion_broadcast_create_seat(int *fd)
 	KEEP_ERRNO;
 	struct pinion_hostmem memory;
 	struct seat_shared *shared;
-	int err = make("pinion-seat", SEAT_LEN, F_SEAL_SEAL, &memory);
+	int err = sealed_make("pinion-seat", SEAT_LEN, F_SEAL_SEAL, &memory);
 
 	if (err)
 		return err;
@@ -68,30 +46,7 @@ int pinion_broadcast_create_seat(int *fd)
 	shared->magic = SEAT_MAGIC;
 	shared->version = SEAT_VERSION;
 	atomic_init(&shared->bell.fenced, 1);
-	(void)munmap(memory.addr, memory.len);
-	*fd = memory.fd;
-	return 0;
-}
-
-/* Mapped only if it cannot be shortened: an access behind its end would be a SIGBUS. */
-static int map(int fd, size_t least, size_t most, int protection, void **addr, size_t *len)
-{
-	struct stat status;
-	int seals;
-
-	if (fstat(fd, &status))
-		return pinion_fail(-errno, "broadcast: %s", strerror(errno));
-	if (status.st_size < (off_t)least || status.st_size > (off_t)most)
-		return pinion_fail(-EPROTO, "a file of %jd bytes is not of a broadcast",
-				   (intmax_t)status.st_size);
-	if (pinion_hostmem_seals(fd, &seals) || !(seals & F_SEAL_SHRINK))
-		return pinion_fail(-EPROTO, "this file is not of a broadcast: it is not sealed");
-	*len = (size_t)status.st_size;
-	*addr = mmap(NULL, *len, protection, MAP_SHARED, fd, 0);
-	if (*addr == MAP_FAILED && errno == EPERM)
-		return pinion_fail(-EPERM, "this file is sealed against writing");
-	if (*addr == MAP_FAILED)
-		return pinion_fail(-errno, "cannot map a file of a broadcast: %s", strerror(errno));
+	*fd = sealed_leave(&memory);
 	return 0;
 }
 
@@ -101,8 +56,8 @@ int broadcast_map_ring(int fd, int protection, struct ring *ring)
 	uint32_t slots;
 	void *addr = NULL;
 	size_t len = 0;
-	int err = map(fd, ring_len(PINION_RING_SLOTS_MIN), ring_len(PINION_RING_SLOTS_MAX),
-		      protection, &addr, &len);
+	int err = sealed_map(fd, "broadcast", ring_len(PINION_RING_SLOTS_MIN),
+			     ring_len(PINION_RING_SLOTS_MAX), protection, &addr, &len);
 
 	if (err)
 		return err;
@@ -130,7 +85,8 @@ int broadcast_map_seat(int fd, struct seat_shared **seat)
 	struct seat_shared *shared;
 	void *addr = NULL;
 	size_t len = 0;
-	int err = map(fd, SEAT_LEN, SEAT_LEN, PROT_READ | PROT_WRITE, &addr, &len);
+	int err = sealed_map(fd, "broadcast", SEAT_LEN, SEAT_LEN, PROT_READ | PROT_WRITE, &addr,
+			     &len);
 
 	if (err)
 		return err == -EPERM ? -EPROTO : err; /* a ring that has its producer */

@@ -3,57 +3,42 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-
-#include <pinion/hostmem.h>
 
 #include "fail.h"
+#include "sealed.h"
 
 int ready_create(int *fd)
 {
 	struct pinion_hostmem memory;
 	struct ready_shared *shared;
-	int err = pinion_hostmem_create("pinion-ready", READY_LEN, READY_LEN, &memory);
+	int err = sealed_make("pinion-ready", READY_LEN, F_SEAL_SEAL, &memory);
 
 	if (err)
-		return pinion_fail(err, "cannot make a ready set: %s", strerror(-err));
-	err = pinion_hostmem_populate(&memory, 0, memory.len);
-	if (!err)
-		err = pinion_hostmem_seal(&memory, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-	if (err) {
-		(void)pinion_hostmem_destroy(&memory);
-		return pinion_fail(err, "cannot populate and seal a ready set: %s", strerror(-err));
-	}
+		return err;
 	shared = memory.addr;
 	shared->magic = READY_MAGIC;
 	shared->version = READY_VERSION;
 	shared->lanes = READY_LANES;
 	atomic_init(&shared->bell.fenced, 1);
-	(void)munmap(memory.addr, memory.len);
-	*fd = memory.fd;
+	*fd = sealed_leave(&memory);
 	return 0;
 }
 
 int ready_map(int fd, struct ready_shared **ready)
 {
-	struct stat status;
 	struct ready_shared *shared;
-	int seals;
+	void *addr = NULL;
+	size_t len = 0;
+	int err = sealed_map(fd, "ready set", READY_LEN, READY_LEN, PROT_READ | PROT_WRITE, &addr,
+			     &len);
 
-	if (fstat(fd, &status))
-		return pinion_fail(-errno, "ready set: %s", strerror(errno));
-	/* Mapped only if it cannot be shortened: an access behind its end would be a SIGBUS. */
-	if (status.st_size != (off_t)READY_LEN || pinion_hostmem_seals(fd, &seals) ||
-	    !(seals & F_SEAL_SHRINK))
-		return pinion_fail(-EPROTO, "this file is not a ready set: its size or its seals");
-	shared = mmap(NULL, READY_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (shared == MAP_FAILED)
-		return pinion_fail(-errno, "cannot map a ready set: %s", strerror(errno));
+	if (err)
+		return err;
+	shared = addr;
 	if (shared->magic != READY_MAGIC || shared->version != READY_VERSION ||
 	    shared->lanes != READY_LANES) {
-		(void)munmap(shared, READY_LEN);
+		(void)munmap(addr, len);
 		return pinion_fail(-EPROTO, "this file is not a ready set of this layout");
 	}
 	*ready = shared;

@@ -3,15 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-#include <pinion/hostmem.h>
 
 #include "fail.h"
 #include "ready.h"
+#include "sealed.h"
 
 int ring_check_slots(uint32_t slots)
 {
@@ -51,24 +48,12 @@ int ring_make(uint32_t slots, uint64_t start, int *fd)
 	struct pinion_hostmem memory;
 	int err = ring_check_slots(slots);
 
+	if (!err)
+		err = sealed_make("pinion-ring", ring_len(slots), F_SEAL_SEAL, &memory);
 	if (err)
 		return err;
-	err = pinion_hostmem_create("pinion-ring", ring_len(slots), 4096, &memory);
-	if (err)
-		return pinion_fail(err, "cannot make a ring of %u slots: %s", slots,
-				   strerror(-err));
-	/* All of it now: a touch later must not meet a full machine. */
-	err = pinion_hostmem_populate(&memory, 0, memory.len);
-	if (!err)
-		err = pinion_hostmem_seal(&memory, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-	if (err) {
-		(void)pinion_hostmem_destroy(&memory);
-		return pinion_fail(err, "cannot populate and seal a ring of %u slots: %s", slots,
-				   strerror(-err));
-	}
 	lay_out(memory.addr, slots, start);
-	(void)munmap(memory.addr, memory.len);
-	*fd = memory.fd;
+	*fd = sealed_leave(&memory);
 	return 0;
 }
 
@@ -79,35 +64,28 @@ int pinion_ring_create(uint32_t slots, int *fd)
 
 int ring_map(int fd, struct ring *ring)
 {
-	struct stat status;
 	struct ring_shared *shared;
 	uint64_t start;
 	uint32_t slots;
-	int seals;
+	void *addr = NULL;
+	size_t len = 0;
+	int err = sealed_map(fd, "ring", ring_len(PINION_RING_SLOTS_MIN),
+			     ring_len(PINION_RING_SLOTS_MAX), PROT_READ | PROT_WRITE, &addr, &len);
 
-	if (fstat(fd, &status))
-		return pinion_fail(-errno, "ring: %s", strerror(errno));
-	if (status.st_size < (off_t)ring_len(PINION_RING_SLOTS_MIN) ||
-	    status.st_size > (off_t)ring_len(PINION_RING_SLOTS_MAX))
-		return pinion_fail(-EPROTO, "a file of %jd bytes is not a ring",
-				   (intmax_t)status.st_size);
-	/* Mapped only if it cannot be shortened: an access behind its end would be a SIGBUS. */
-	if (pinion_hostmem_seals(fd, &seals) || !(seals & F_SEAL_SHRINK))
-		return pinion_fail(-EPROTO, "this file is not a ring: it is not sealed");
-	shared = mmap(NULL, (size_t)status.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (shared == MAP_FAILED)
-		return pinion_fail(-errno, "cannot map a ring: %s", strerror(errno));
+	if (err)
+		return err;
+	shared = addr;
 	/* The file's size decides; the header only has to agree with it. */
 	slots = shared->slots;
 	if (shared->magic != RING_MAGIC || shared->version != RING_VERSION ||
-	    !ring_slots_valid(slots) || ring_len(slots) != (size_t)status.st_size) {
-		(void)munmap(shared, (size_t)status.st_size);
+	    !ring_slots_valid(slots) || ring_len(slots) != len) {
+		(void)munmap(addr, len);
 		return pinion_fail(-EPROTO, "this file is not a ring of this layout");
 	}
 	start = atomic_load_explicit(&shared->start, memory_order_relaxed);
 	*ring = (struct ring){
 		.shared = shared,
-		.len = (size_t)status.st_size,
+		.len = len,
 		.slots = slots,
 		.shift = (uint32_t)__builtin_ctz(slots),
 		.at = start,
