@@ -1,18 +1,71 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* wait.h, of channels. */
+/* How this end of a channel waits, and wait.h, of channels. */
 #include <errno.h>
+#include <poll.h>
 
 #include <pinion/wait.h>
 
-#include "channel.h"
+#include "channel_inside.h"
 #include "fail.h"
 #include "ring_fd.h"
 
 _Static_assert(PINION_WAIT_ANY_MAX == BELL_ANY_MAX, "as many as the kernel takes");
 _Static_assert(PINION_SPIN_DEFAULT_NS == RING_SPIN_NS, "what the header promises");
 
-int pinion_channel_wait_any(struct pinion_channel *const *channel, uint32_t nr,
-			    uint64_t timeout_ns, uint32_t *which)
+static int something_to_say(void *context)
+{
+	const struct pinion_channel *channel = context;
+
+	if (channel_is_set(&channel->broken))
+		return -EPROTO;
+	if (ring_ready(&channel->rx))
+		return 1;
+	if (!channel_is_gone(channel, &channel->rx.shared->producer_closed))
+		return 0;
+	return ring_ready(&channel->rx) ? 1 : -EPIPE;
+}
+
+bool channel_ready(const struct pinion_channel *channel)
+{
+	return ring_ready(&channel->rx) || channel_is_set(&channel->broken) ||
+	       channel_is_gone(channel, &channel->rx.shared->producer_closed);
+}
+
+void channel_look(struct pinion_channel *channel)
+{
+	struct pollfd gone = {.fd = channel->pidfd, .events = POLLIN};
+
+	if (channel->pidfd >= 0 && poll(&gone, 1, 0) > 0)
+		pinion_channel_sever(channel);
+}
+
+static void peer_is_gone(void *context)
+{
+	pinion_channel_sever(context);
+}
+
+struct ring_waiter channel_waiter(struct pinion_channel *channel)
+{
+	return (struct ring_waiter){
+		.ring = &channel->rx,
+		.ready = something_to_say,
+		.gone = peer_is_gone,
+		.context = channel,
+		.pidfd = channel->pidfd,
+	};
+}
+
+int pinion_channel_wait(struct pinion_channel *channel, uint64_t timeout_ns)
+{
+	KEEP_ERRNO;
+	const struct ring_waiter waiter = channel_waiter(channel);
+	uint32_t which = 0;
+
+	return ring_wait(&waiter, 1, timeout_ns, &which);
+}
+
+int pinion_channel_wait_any(struct pinion_channel *const *channel, uint32_t nr, uint64_t timeout_ns,
+			    uint32_t *which)
 {
 	KEEP_ERRNO;
 	struct ring_waiter waiter[BELL_ANY_MAX];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The harness is itself tested: this program's channel was built with PINION_PLANTED_CREDIT, which
- * moves one store (pinion_channel_recv() in ipc/channel.c). Each claim here is that the harness
+ * moves one store (pinion_channel_recv(), channel_recv.c). Each claim here is that the harness
  * noticed it where the store is passed, and only there.
  */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * Orderly close of a channel's ring (ipc/channel.c): two buffers are on their way or not, and
+ * Orderly close of a channel's ring (ipc/channel_recv.c, channel_reclaim.c): two buffers are on their way or not, and
  * either end closes when it likes.
  *
  *     sender                                    receiver

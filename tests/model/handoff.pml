@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * Owner words (include/pinion/buffer.h), the hand-off of a channel (ipc/channel.c) and recovery
+ * Owner words (include/pinion/buffer.h), the hand-off of a channel (ipc/channel_send.c, channel_recv.c) and recovery
  * (pool/recovery.c): two members, a ring of two slots, two buffers, three magazines. Either member
  * may die between any two shared accesses, and so may recovery, which is then run again.
  *

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef IPC_CHANNEL_INSIDE_H
+#define IPC_CHANNEL_INSIDE_H
+
+/*
+ * A channel from inside, for the files that it is made of:
+ *
+ *     channel.c           life, and what is asked of one
+ *     channel_send.c      what this end sends
+ *     channel_recv.c      what it receives
+ *     channel_wait.c      how it waits for that
+ *     channel_reclaim.c   what lies in its rings when the other end is gone
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "channel.h"
+#include "ring.h"
+
+struct pinion_channel {
+	struct ring tx, rx;
+	struct pinion_pool *pool;
+	const struct pinion_view *view;
+	uint32_t self, peer; /* holder bits */
+	uint32_t peer_member;
+	struct pinion_buffer *out; /* by tx slot: what we published there, our own record */
+	int pidfd;                 /* the peer's; -1: somebody else watches it */
+	/* Either thread of this end may set these, and the other only has to see it some time. */
+	atomic_bool severed; /* the keeper says that the peer is gone */
+	atomic_bool broken;  /* the peer lied */
+};
+
+static inline bool channel_is_set(const atomic_bool *flag)
+{
+	return atomic_load_explicit(flag, memory_order_relaxed);
+}
+
+/* A4. The peer said so in its flag of a ring, or the keeper knows. */
+static inline bool channel_is_gone(const struct pinion_channel *channel,
+				   const _Atomic uint32_t *closed)
+{
+	return channel_is_set(&channel->severed) ||
+	       atomic_load_explicit(closed, memory_order_acquire);
+}
+
+/* R4, for what we send. */
+static inline void channel_close_tx(struct pinion_channel *channel)
+{
+	atomic_store_explicit(&channel->tx.shared->producer_closed, 1, memory_order_release);
+	ring_strike(&channel->tx);
+}
+
+/* R4, for what we receive: by the receiving thread alone, since the peer takes back what was not
+ * taken as soon as it sees this, and a take() still under way would then be a second holder. */
+static inline void channel_close_rx(struct pinion_channel *channel)
+{
+	atomic_store_explicit(&channel->rx.shared->consumer_closed, 1, memory_order_release);
+}
+
+/* Is @buffer held by the member with the holder bits @holder, under that generation? (Relaxed: our
+ * own, or A2 has seen the R2 of who held it, or A3 the R3 of who took it.) */
+static inline bool channel_is_held(const _Atomic uint64_t *owner, struct pinion_buffer buffer,
+				   uint32_t holder)
+{
+	return atomic_load_explicit(&owner[pinion_buffer_id(buffer)], memory_order_relaxed) ==
+	       pinion_owner_word(buffer, holder);
+}
+
+/* The peer broke a rule: -EPROTO. Both threads of this end may find out; recv ends what it
+ * receives. */
+int channel_break_off(struct pinion_channel *channel);
+
+#endif

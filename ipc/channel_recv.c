@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What this end of a channel receives. */
+#include <errno.h>
+
+#include "channel_inside.h"
+#include "fetch.h"
+#include "slot.h"
+#include "window.h"
+
+/*
+ * Takes the buffers of @nr descriptors, each of them a private copy that is checked here and then
+ * is what the caller gets; how many. @err: why it stopped. -EINVAL: the peer lies; else it is we
+ * who cannot take that one now.
+ */
+static uint32_t take(struct pinion_channel *channel, struct pinion_desc *desc, uint32_t nr,
+		     int *err)
+{
+	const struct pinion_view *view = channel->view;
+	_Atomic uint64_t *owner = view->owner;
+	const uint32_t self = channel->self, peer = channel->peer;
+	struct window window = {0};
+
+	for (uint32_t i = 0; i < nr; i++) {
+		uint32_t id = pinion_buffer_id(desc[i].buffer);
+
+		/* A segment that was added a moment ago may be unknown here as yet. */
+		if (!window_reach(&window, view, id)) {
+			*err = slot_meet(channel->pool, id);
+			if (!*err && !window_reach(&window, view, id))
+				*err = -EAGAIN;
+			if (*err)
+				return i;
+		}
+		if (desc[i].len > window.size || !channel_is_held(owner, desc[i].buffer, peer)) {
+			*err = -EINVAL;
+			return i;
+		}
+		desc[i].buffer = pinion_buffer_next(desc[i].buffer);
+		atomic_store_explicit(&owner[id], pinion_owner_word(desc[i].buffer, self),
+				      memory_order_relaxed);
+	}
+	return nr;
+}
+
+/* Nothing there: for now, or for good? */
+static int why_empty(struct pinion_channel *channel)
+{
+	ring_idle(&channel->rx);
+	if (!channel_is_gone(channel, &channel->rx.shared->producer_closed))
+		return -EAGAIN;
+	/* It may have published just before it closed: look once more. */
+	return ring_ready(&channel->rx) ? -EAGAIN : -EPIPE;
+}
+
+/* The words are wanted soon, and to be written: their lines come while the rest is copied. */
+static void fetch_words(const struct pinion_channel *channel, const struct pinion_desc *desc,
+			uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr; i++)
+		fetch_to_write(&channel->view->owner[pinion_buffer_id(desc[i].buffer)]);
+}
+
+int pinion_channel_recv(struct pinion_channel *channel, struct pinion_desc *desc, uint32_t nr)
+{
+	uint32_t got;
+	int err = 0;
+
+	if (channel_is_set(&channel->broken)) {
+		channel_close_rx(channel);
+		return -EPROTO;
+	}
+	got = ring_copy(&channel->rx, channel->rx.at, desc, nr);
+	if (!got)
+		return why_empty(channel);
+	fetch_words(channel, desc, got);
+#ifdef PINION_PLANTED_CREDIT
+	/* The wrong order, for tests/crash alone, which shows that it would notice. */
+	ring_take(&channel->rx, got);
+	got = take(channel, desc, got, &err);
+#else
+	got = take(channel, desc, got, &err);
+	ring_take(&channel->rx, got);
+#endif
+	/* What came before the lie is good: the lie itself is met again by the next call. */
+	if (got)
+		return (int)got;
+	if (err != -EINVAL)
+		return err;
+	pinion_channel_reject(channel);
+	return -EPROTO;
+}

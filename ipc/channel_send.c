@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What this end of a channel sends. */
+#include <errno.h>
+
+#include "channel_inside.h"
+#include "window.h"
+
+/* What the loop below needs of one stretch of the ring without a wrap. */
+struct stretch {
+	struct pinion_buffer *out;
+	struct pinion_slot *slot;
+	struct pinion_lap lap;
+};
+
+static struct stretch stretch_at(const struct pinion_channel *channel, uint64_t at)
+{
+	return (struct stretch){
+		.out = &channel->out[at & (channel->tx.slots - 1)],
+		.slot = ring_slot(&channel->tx, at),
+		.lap = ring_lap(&channel->tx, at),
+	};
+}
+
+/*
+ * Descriptors @from to @to of a batch: checks each, marks it out, and writes its slot, but for the
+ * very first, which publishes the others. Returns where it stopped.
+ *
+ * The mark is our record of what lies in the slot, for the case that the peer dies. It takes the
+ * place of an older one, whose buffer the peer must have taken: a peer that gives credit without
+ * would make us forget a buffer that is still ours. (No mark as yet is the handle of zeroes.)
+ */
+static uint32_t post(struct pinion_channel *channel, const struct pinion_desc *desc, uint32_t from,
+		     uint32_t to, struct window *window, bool *lied)
+{
+	const struct pinion_view *view = channel->view;
+	const _Atomic uint64_t *owner = view->owner;
+	const uint32_t self = channel->self;
+	struct stretch to_write = stretch_at(channel, channel->tx.at + from);
+	uint32_t i;
+
+	for (i = from; i < to; i++, to_write.out++, to_write.slot++) {
+		if (!window_reach(window, view, pinion_buffer_id(desc[i].buffer)) ||
+		    !channel_is_held(owner, desc[i].buffer, self) || desc[i].len > window->size)
+			break;
+		*lied = to_write.out->bits && channel_is_held(owner, *to_write.out, self);
+		if (__builtin_expect(*lied, 0))
+			break;
+		*to_write.out = desc[i].buffer;
+		if (i)
+			pinion_slot_store(to_write.slot, &desc[i], to_write.lap);
+	}
+	return i;
+}
+
+/* Publishes as much of the batch as is good; how many. */
+static uint32_t post_batch(struct pinion_channel *channel, const struct pinion_desc *desc,
+			   uint32_t nr, bool *lied)
+{
+	struct ring *tx = &channel->tx;
+	struct window window = {0};
+	uint32_t run = ring_run(tx, tx->at, nr), sent;
+
+	sent = post(channel, desc, 0, run, &window, lied);
+	if (sent == run && run < nr)
+		sent = post(channel, desc, run, nr, &window, lied);
+	if (!sent)
+		return 0;
+	ring_open_gate(ring_slot(tx, tx->at), desc, ring_lap(tx, tx->at)); /* R2 */
+	tx->at += sent;
+	ring_fetch_ahead(tx, sent);
+	return sent;
+}
+
+int pinion_channel_send(struct pinion_channel *channel, const struct pinion_desc *desc, uint32_t nr)
+{
+	bool lied = false;
+	int64_t room;
+
+	if (channel_is_set(&channel->broken))
+		return -EPROTO;
+	if (channel_is_gone(channel, &channel->tx.shared->consumer_closed))
+		return -EPIPE;
+	room = ring_room(&channel->tx, nr);
+	if (room <= 0)
+		return room ? channel_break_off(channel) : -EAGAIN;
+	nr = post_batch(channel, desc, (uint32_t)room, &lied);
+	/* What went before the lie goes: the lie is met again by the next call. */
+	if (!nr)
+		return lied ? channel_break_off(channel) : -EINVAL;
+	ring_strike(&channel->tx);
+	return (int)nr;
+}
