@@ -12,23 +12,27 @@
 _Static_assert(PINION_WAIT_ANY_MAX == BELL_ANY_MAX, "as many as the kernel takes");
 _Static_assert(PINION_SPIN_DEFAULT_NS == RING_SPIN_NS, "what the header promises");
 
-static int something_to_say(void *context)
+/* Any reason to go on, as struct ring_waiter has it. */
+static int reason(const struct pinion_channel *channel)
 {
-	const struct pinion_channel *channel = context;
-
 	if (channel_is_set(&channel->broken))
 		return -EPROTO;
 	if (ring_ready(&channel->rx))
 		return 1;
 	if (!channel_is_gone(channel, &channel->rx.shared->producer_closed))
 		return 0;
+	/* It may have published just before it closed: look once more. */
 	return ring_ready(&channel->rx) ? 1 : -EPIPE;
+}
+
+static int something_to_say(void *context)
+{
+	return reason(context);
 }
 
 bool channel_ready(const struct pinion_channel *channel)
 {
-	return ring_ready(&channel->rx) || channel_is_set(&channel->broken) ||
-	       channel_is_gone(channel, &channel->rx.shared->producer_closed);
+	return reason(channel) != 0;
 }
 
 void channel_look(struct pinion_channel *channel)
@@ -64,17 +68,20 @@ int pinion_channel_wait(struct pinion_channel *channel, uint64_t timeout_ns)
 	return ring_wait(&waiter, 1, timeout_ns, &which);
 }
 
+static bool waiter_at(const void *channels, uint32_t i, struct ring_waiter *waiter)
+{
+	struct pinion_channel *const *channel = channels;
+
+	*waiter = channel_waiter(channel[i]);
+	return true;
+}
+
 int pinion_channel_wait_any(struct pinion_channel *const *channel, uint32_t nr, uint64_t timeout_ns,
 			    uint32_t *which)
 {
 	KEEP_ERRNO;
-	struct ring_waiter waiter[BELL_ANY_MAX];
 
-	if (!nr || nr > BELL_ANY_MAX)
-		return -EINVAL;
-	for (uint32_t i = 0; i < nr; i++)
-		waiter[i] = channel_waiter(channel[i]);
-	return ring_wait(waiter, nr, timeout_ns, which);
+	return ring_wait_any(channel, waiter_at, nr, timeout_ns, which);
 }
 
 void pinion_channel_set_spin(struct pinion_channel *channel, uint64_t ns)

@@ -21,20 +21,22 @@ static bool has_fd(struct pinion_ring *ring)
 	return rx && rx->fd.socket >= 0;
 }
 
+static bool waiter_at(const void *rings, uint32_t i, struct ring_waiter *waiter)
+{
+	struct pinion_ring *const *ring = rings;
+
+	if (!receiving(ring[i]))
+		return false;
+	*waiter = ring_end_waiter(ring[i]);
+	return true;
+}
+
 int pinion_ring_wait_any(struct pinion_ring *const *ring, uint32_t nr, uint64_t timeout_ns,
 			 uint32_t *which)
 {
 	KEEP_ERRNO;
-	struct ring_waiter waiter[BELL_ANY_MAX];
 
-	if (!nr || nr > BELL_ANY_MAX)
-		return -EINVAL;
-	for (uint32_t i = 0; i < nr; i++) {
-		if (!receiving(ring[i]))
-			return -EINVAL;
-		waiter[i] = ring_end_waiter(ring[i]);
-	}
-	return ring_wait(waiter, nr, timeout_ns, which);
+	return ring_wait_any(ring, waiter_at, nr, timeout_ns, which);
 }
 
 void pinion_ring_set_spin(struct pinion_ring *ring, uint64_t ns)

@@ -192,3 +192,16 @@ int ring_wait(const struct ring_waiter *waiter, uint32_t nr, uint64_t timeout_ns
 	*which = crowd.ready;
 	return 0;
 }
+
+int ring_wait_any(const void *receivers, ring_waiter_at *at, uint32_t nr, uint64_t timeout_ns,
+		  uint32_t *which)
+{
+	struct ring_waiter waiter[BELL_ANY_MAX];
+
+	if (!nr || nr > BELL_ANY_MAX)
+		return -EINVAL;
+	for (uint32_t i = 0; i < nr; i++)
+		if (!at(receivers, i, &waiter[i]))
+			return -EINVAL;
+	return ring_wait(waiter, nr, timeout_ns, which);
+}
