@@ -12,6 +12,7 @@
 #include "fail.h"
 #include "pool.h"
 #include "slot.h"
+#include "vigil.h"
 
 /* How often an empty ring is looked at before the bell is armed: a few microseconds, less than what
  * a sleep and a wake-up cost. */
@@ -195,52 +196,38 @@ int pinion_broadcast_return(struct pinion_seat *seat, uint32_t nr)
 
 /* --- waiting */
 
-static bool ready(const struct pinion_seat *seat)
+static bool ready(void *context)
 {
+	const struct pinion_seat *seat = context;
+
 	return seat->broken || ring_ready(&seat->ring) || ended(seat) != SEAT_OPEN;
 }
 
-static bool spin(const struct pinion_seat *seat)
+static bool arm(void *context)
 {
-	for (int i = 0; i < SPINS; i++) {
-		if (ready(seat))
-			return true;
-#if defined(__x86_64__)
-		__builtin_ia32_pause();
-#endif
-	}
-	return false;
-}
-
-/* One sleep. -EAGAIN: nothing yet, go on. */
-static int sleep_once(struct pinion_seat *seat, uint64_t deadline)
-{
-	int err;
+	struct pinion_seat *seat = context;
 
 	bell_arm(&seat->shared->bell, &seat->ear, BELL_ARMED);
-	if (ready(seat))
-		return 0;
-	err = bell_wait(&seat->shared->bell, deadline);
-	if (err == -EINTR)
-		return err;
-	if (ready(seat))
-		return 0;
-	/* By the clock, not by the futex: a producer that rings for nothing keeps nobody longer. */
-	return bell_now_ns() >= deadline ? -ETIMEDOUT : -EAGAIN;
+	return ready(seat);
+}
+
+static int sleep_once(void *context, uint64_t deadline_ns)
+{
+	struct pinion_seat *seat = context;
+
+	return bell_wait(&seat->shared->bell, deadline_ns);
 }
 
 int pinion_broadcast_wait(struct pinion_seat *seat, uint64_t timeout_ns)
 {
 	KEEP_ERRNO;
-	uint64_t now = bell_now_ns(), deadline = now + timeout_ns;
-	int err = -EAGAIN;
+	static const struct vigil vigil = {ready, arm, sleep_once, NULL};
+	uint64_t deadline_ns = vigil_later(bell_now_ns(), timeout_ns);
+	int err;
 
-	if (deadline < now)
-		deadline = UINT64_MAX;
-	if (spin(seat))
+	if (vigil_spin(ready, seat, SPINS))
 		return 0;
-	while (err == -EAGAIN)
-		err = sleep_once(seat, deadline);
+	err = vigil_sleep(&vigil, seat, deadline_ns);
 	bell_disarm(&seat->shared->bell);
 	return err;
 }

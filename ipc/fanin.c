@@ -8,6 +8,7 @@
 #include "channel.h"
 #include "fail.h"
 #include "ready.h"
+#include "vigil.h"
 
 static_assert(READY_LANES == PINION_FANIN_LANES, "a bit for each lane");
 
@@ -406,22 +407,38 @@ static bool any_ready(const struct pinion_fanin *fanin)
 	return false;
 }
 
+static bool find_ready(void *context)
+{
+	struct pinion_fanin *fanin = context;
+
+	take_posts(fanin);
+	return any_ready(fanin);
+}
+
 static bool spin(struct pinion_fanin *fanin)
 {
-	for (uint32_t looks = 0; looks < SPINS; looks += 1 + fanin->nr_hot) {
-		take_posts(fanin);
-		if (any_ready(fanin))
+	for (uint32_t looks = 0; looks < SPINS; looks += 1 + fanin->nr_hot)
+		if (vigil_spin(find_ready, fanin, 1))
 			return true;
-#if defined(__x86_64__)
-		__builtin_ia32_pause();
-#endif
-	}
 	return false;
 }
 
-/* pre: all lanes are cold. */
-static int sleep_until(struct pinion_fanin *fanin, uint64_t deadline)
+/* What has nothing is cold after this, what is hot has something. */
+static bool arm(void *context)
 {
+	struct pinion_fanin *fanin = context;
+	uint64_t now = bell_now_ns();
+
+	cool_all(fanin);
+	if (!fanin->nr_hot && now - fanin->patrolled_ns >= PATROL_NS)
+		patrol_all(fanin, now);
+	return fanin->nr_hot;
+}
+
+/* pre: all lanes are cold. */
+static int sleep_once(void *context, uint64_t deadline)
+{
+	struct pinion_fanin *fanin = context;
 	uint64_t patrol_ns = fanin->patrolled_ns + PATROL_NS;
 	struct bell *bell = &fanin->ready->bell;
 	int err = 0;
@@ -433,37 +450,11 @@ static int sleep_until(struct pinion_fanin *fanin, uint64_t deadline)
 	return err;
 }
 
-/* One sleep. -EAGAIN: nothing yet, go on. */
-static int sleep_once(struct pinion_fanin *fanin, uint64_t deadline)
-{
-	uint64_t now = bell_now_ns();
-
-	/* What has nothing is cold after this, what is hot has something. */
-	cool_all(fanin);
-	if (!fanin->nr_hot && now - fanin->patrolled_ns >= PATROL_NS)
-		patrol_all(fanin, now);
-	if (fanin->nr_hot)
-		return 0;
-	if (sleep_until(fanin, deadline) == -EINTR)
-		return -EINTR;
-	take_posts(fanin);
-	if (any_ready(fanin))
-		return 0;
-	/* By the clock: who rings for nothing keeps nobody longer. */
-	return bell_now_ns() >= deadline ? -ETIMEDOUT : -EAGAIN;
-}
-
 int pinion_fanin_wait(struct pinion_fanin *fanin, uint64_t timeout_ns)
 {
 	KEEP_ERRNO;
-	uint64_t now = bell_now_ns(), deadline = now + timeout_ns;
-	int err = -EAGAIN;
+	static const struct vigil vigil = {find_ready, arm, sleep_once, NULL};
+	uint64_t deadline = vigil_later(bell_now_ns(), timeout_ns);
 
-	if (deadline < now)
-		deadline = UINT64_MAX;
-	if (spin(fanin))
-		return 0;
-	while (err == -EAGAIN)
-		err = sleep_once(fanin, deadline);
-	return err;
+	return spin(fanin) ? 0 : vigil_sleep(&vigil, fanin, deadline);
 }

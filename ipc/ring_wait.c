@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <poll.h>
 
+#include "vigil.h"
+
 /* How long a receiver sleeps before it looks whether its peer lives, where it has a pidfd. */
 #define LOOK_NS UINT64_C(100000000)
 
@@ -24,13 +26,9 @@ struct crowd {
 	uint64_t deadline_ns;
 };
 
-static uint64_t later(uint64_t now, uint64_t ns)
+static bool look(void *context)
 {
-	return now + ns < now ? UINT64_MAX : now + ns;
-}
-
-static bool look(struct crowd *crowd)
-{
+	struct crowd *crowd = context;
 	uint32_t i = crowd->first;
 
 	for (uint32_t n = 0; n < crowd->nr; n++) {
@@ -58,18 +56,13 @@ static uint64_t spin_ns(const struct crowd *crowd)
 
 static bool spin(struct crowd *crowd, uint64_t now)
 {
-	uint64_t until = later(now, spin_ns(crowd));
+	uint64_t until = vigil_later(now, spin_ns(crowd));
 
 	if (until > crowd->deadline_ns)
 		until = crowd->deadline_ns;
 	for (; now < until; now = bell_now_ns())
-		for (int i = 0; i < LOOKS; i++) {
-			if (look(crowd))
-				return true;
-#if defined(__x86_64__)
-			__builtin_ia32_pause();
-#endif
-		}
+		if (vigil_spin(look, crowd, LOOKS))
+			return true;
 	return false;
 }
 
@@ -83,7 +76,7 @@ static void give(const struct crowd *crowd)
 	}
 }
 
-static void arm(const struct crowd *crowd)
+static void announce(const struct crowd *crowd)
 {
 	bool unfenced = false;
 
@@ -97,6 +90,12 @@ static void arm(const struct crowd *crowd)
 		return;
 	for (uint32_t i = 0; i < crowd->nr; i++)
 		crowd->waiter[i].ring->ear.unfenced = false;
+}
+
+static bool arm(void *context)
+{
+	announce(context);
+	return look(context);
 }
 
 static void disarm(const struct crowd *crowd)
@@ -116,13 +115,14 @@ static int sleep_at_all(const struct crowd *crowd, uint64_t until)
 	err = bell_wait_any(bell, crowd->nr, until);
 	if (err != -ENOSYS)
 		return err;
-	slice = later(bell_now_ns(), SLICE_NS);
+	slice = vigil_later(bell_now_ns(), SLICE_NS);
 	return bell_wait(bell[0], slice < until ? slice : until);
 }
 
-static int sleep_once(const struct crowd *crowd)
+static int sleep_once(void *context, uint64_t deadline_ns)
 {
-	uint64_t until = crowd->deadline_ns < crowd->look_ns ? crowd->deadline_ns : crowd->look_ns;
+	const struct crowd *crowd = context;
+	uint64_t until = deadline_ns < crowd->look_ns ? deadline_ns : crowd->look_ns;
 
 	if (crowd->nr > 1)
 		return sleep_at_all(crowd, until);
@@ -140,28 +140,15 @@ static void look_for_peers(struct crowd *crowd, uint64_t now)
 		for (uint32_t i = 0; i < crowd->nr; i++)
 			if (peer[i].revents)
 				crowd->waiter[i].gone(crowd->waiter[i].context);
-	crowd->look_ns = later(now, LOOK_NS);
+	crowd->look_ns = vigil_later(now, LOOK_NS);
 }
 
-/* One sleep. -EAGAIN: nothing yet, go on. */
-static int wait_once(struct crowd *crowd)
+static void tend(void *context, uint64_t now)
 {
-	uint64_t now;
-	int err;
+	struct crowd *crowd = context;
 
-	arm(crowd);
-	if (look(crowd))
-		return 0;
-	err = sleep_once(crowd);
-	if (err != -EINTR && look(crowd))
-		return 0;
-	now = bell_now_ns();
 	if (crowd->look_ns != UINT64_MAX && (now >= crowd->look_ns || now >= crowd->deadline_ns))
 		look_for_peers(crowd, now);
-	if (err == -EINTR)
-		return err;
-	/* By the clock, not by the futex: a peer that rings for nothing keeps nobody longer. */
-	return now >= crowd->deadline_ns ? -ETIMEDOUT : -EAGAIN;
 }
 
 static bool watches(const struct ring_waiter *waiter, uint32_t nr)
@@ -174,17 +161,17 @@ static bool watches(const struct ring_waiter *waiter, uint32_t nr)
 
 int ring_wait(const struct ring_waiter *waiter, uint32_t nr, uint64_t timeout_ns, uint32_t *which)
 {
+	static const struct vigil vigil = {look, arm, sleep_once, tend};
 	struct crowd crowd = {.waiter = waiter, .nr = nr};
 	uint64_t now = bell_now_ns();
-	int err = -EAGAIN;
+	int err;
 
 	crowd.first = *which < nr - 1 ? *which + 1 : 0;
-	crowd.deadline_ns = later(now, timeout_ns);
-	crowd.look_ns = watches(waiter, nr) ? later(now, LOOK_NS) : UINT64_MAX;
+	crowd.deadline_ns = vigil_later(now, timeout_ns);
+	crowd.look_ns = watches(waiter, nr) ? vigil_later(now, LOOK_NS) : UINT64_MAX;
 	if (!look(&crowd) && !spin(&crowd, now)) {
 		give(&crowd);
-		while (err == -EAGAIN)
-			err = wait_once(&crowd);
+		err = vigil_sleep(&vigil, &crowd, crowd.deadline_ns);
 		disarm(&crowd);
 		if (err)
 			return err;

@@ -4,15 +4,13 @@
 
 /*
  * How a receiver waits at its ring, or at several: it looks for a while, then sleeps at the bells,
- * and never beyond its time limit.
+ * and never beyond its time limit. The loop is that of vigil.h; here
  *
  *     arm every bell, one fence for all
  *     look at every ring
  *     sleep until a bell is struck, the time is over, or peers are to be looked for
  *     ... again, as long as there is nothing
  *     disarm every bell
- *
- * A wake-up is a hint and no more: what counts is the look that follows, and the clock.
  */
 
 #include "ring.h"
