@@ -27,6 +27,10 @@
  *
  * Threads: an end is for one thread at a time.
  *
+ * Each end makes the calls of its own column. Those here do not ask which end it is, since they are
+ * the fast ones: their `pre:` says it, and a call on the wrong end spoils the ring for both. Of
+ * wait.h, set_spin() changes nothing at an end that sends, and the others ask.
+ *
  * Progress: no call waits for the peer except wait(), which is bounded by its time limit. Sending
  * and receiving nr descriptors takes a number of steps in proportion to nr.
  *
@@ -88,7 +92,7 @@ uint32_t pinion_ring_slots(const struct pinion_ring *ring);
 
 /*
  * pinion_ring_send() - publish up to @nr descriptors; returns how many, at least 1.
- * pre: 1 <= nr <= INT_MAX.
+ * pre: the end sends; 1 <= nr <= INT_MAX.
  *
  * A batch becomes visible at once: the receiver finds all of it, or none. A reservation (below) is
  * given up.
@@ -102,7 +106,7 @@ int pinion_ring_send(struct pinion_ring *ring, const struct pinion_desc *desc, u
 
 /*
  * pinion_ring_recv() - take up to @nr descriptors; returns how many, at least 1.
- * pre: 1 <= nr <= INT_MAX.
+ * pre: the end receives; 1 <= nr <= INT_MAX.
  *
  * -EAGAIN  nothing there
  * -EPIPE   nothing there, and the sender closed its end: nothing will come
@@ -119,7 +123,7 @@ int pinion_ring_recv(struct pinion_ring *ring, struct pinion_desc *desc, uint32_
  *     pinion_ring_commit(ring, i);
  *
  * pinion_ring_reserve(): how many of the next @nr slots are free and lie in one piece (a ring ends
- * somewhere), at least 1; errors as send. A reservation before it is given up.
+ * somewhere), at least 1; errors as send. A reservation before it is given up. pre: the end sends.
  * pinion_ring_put(): writes the @i-th of the slots reserved, in any order, any number of times. The
  * receiver does not see it. -EINVAL  a reserved bit, or slot @i was not reserved
  * pinion_ring_commit(): publishes the first @nr of them and ends the reservation; 0 gives it up.
@@ -136,7 +140,7 @@ int pinion_ring_commit(struct pinion_ring *ring, uint32_t nr);
  *
  * pinion_ring_peek(): copies up to @nr descriptors from the @skip-th on that is published and was
  * not released; returns how many; errors as recv, about what lies from there on. A second look may
- * see another descriptor, if the sender is a liar: act on the copy.
+ * see another descriptor, if the sender is a liar: act on the copy. pre, of both: the end receives.
  * pinion_ring_release(): gives the first @nr slots back. -EINVAL  so many are not published
  */
 int pinion_ring_peek(struct pinion_ring *ring, uint32_t skip, struct pinion_desc *desc,
@@ -145,7 +149,7 @@ int pinion_ring_release(struct pinion_ring *ring, uint32_t nr);
 
 /*
  * pinion_ring_wait() - until something can be received, or @timeout_ns (monotonic) is over. Spins
- * a little, then sleeps. 0 does not promise a descriptor: recv says.
+ * a little, then sleeps. 0 does not promise a descriptor: recv says. pre: the end receives.
  *
  * -ETIMEDOUT  nothing came
  * -EINTR      a signal handler ran
