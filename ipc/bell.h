@@ -36,7 +36,7 @@
  *                barrier is seen by the look that follows; what it does after it finds fenced set.
  *
  * A receiver goes back to 0 when it has met an empty ring so many times without sleeping: it polls.
- * (A fan-in goes by what it found instead: RELAX_AFTER in fanin.c.)
+ * (A fan-in goes by what it found instead: RELAX_AFTER in fanin_recv.c.)
  * Who cannot register with the kernel fences always; who cannot call it never leaves 1.
  *
  * state is written by both: a strike that comes late, by a sender who was held up, wakes for
