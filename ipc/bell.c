@@ -2,6 +2,7 @@
 #include "bell.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <stddef.h>
@@ -170,5 +171,16 @@ void bell_wake(struct bell *bell, const struct bell_hand *hand)
 		ready_post(hand->ready, hand->lane); /* behind the QUIET, see ready.h */
 	else
 		(void)futex(&bell->state, FUTEX_WAKE_BITSET, 1, NULL);
+	errno = saved;
+}
+
+void bell_toll(struct bell *bell, const struct bell_hand *hand)
+{
+	int saved = errno;
+
+	bell_strike(bell, hand);
+	if (hand->socket >= 0)
+		tell(hand->socket);
+	(void)futex(&bell->state, FUTEX_WAKE_BITSET, INT_MAX, NULL);
 	errno = saved;
 }

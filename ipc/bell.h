@@ -105,6 +105,10 @@ int bell_wait_any(struct bell *const *bell, uint32_t nr, uint64_t deadline_ns);
 /* The strike itself. Never blocks. */
 void bell_wake(struct bell *bell, const struct bell_hand *hand);
 
+/* In the place of a sender that is dead. It may have set the bell to QUIET and died before it woke
+ * anybody, so that the state says nothing about who sleeps: whoever does is woken. */
+void bell_toll(struct bell *bell, const struct bell_hand *hand);
+
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t bell_now_ns(void);
 

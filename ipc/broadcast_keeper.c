@@ -7,9 +7,12 @@
 
 #include "fail.h"
 
+/* The dead may have ended it already, or have taken the call at the bell, and woken nobody: so the
+ * bell tolls whatever they say. */
 int pinion_broadcast_orphan(int fd)
 {
 	KEEP_ERRNO;
+	const struct bell_hand hand = {.registered = false, .socket = -1};
 	struct seat_shared *seat;
 	int err = broadcast_map_seat(fd, &seat);
 
@@ -17,7 +20,8 @@ int pinion_broadcast_orphan(int fd)
 		return err;
 	/* One that was severed stays so: it must not use what it read. */
 	if (atomic_load_explicit(&seat->ended, memory_order_relaxed) == SEAT_OPEN)
-		seat_end(seat, SEAT_ENDED, &(struct bell_hand){.registered = false, .socket = -1});
+		seat_end(seat, SEAT_ENDED, &hand);
+	bell_toll(&seat->bell, &hand);
 	broadcast_unmap_seat(seat);
 	return 0;
 }

@@ -292,14 +292,14 @@ static inline void ring_take(struct ring *ring, uint32_t nr)
 		ring_give(ring);
 }
 
-/* From another thread of the consumer's own process. It believes nothing of what the peer may have
- * written about fences, and has its own. A fan-in (BELL_LANE) is not woken: its patrol finds
- * out. */
+/* From another thread of the consumer's own process, about a peer that is dead or a liar. It
+ * believes nothing of what the peer may have written about fences or about who sleeps. A fan-in
+ * (BELL_LANE) is not woken: its patrol finds out. */
 static inline void ring_wake_self(struct ring *ring)
 {
 	const struct bell_hand hand = {.registered = false, .socket = ring->hand.socket};
 
-	bell_strike(&ring->shared->bell, &hand);
+	bell_toll(&ring->shared->bell, &hand);
 }
 
 /* An empty ring was met. */

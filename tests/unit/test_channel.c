@@ -213,6 +213,17 @@ static void *close_later(void *arg)
 	return NULL;
 }
 
+/* The peer has taken the call at the bell, and died before it woke anybody. */
+static void *die_and_sever_later(void *arg)
+{
+	struct later *later = arg;
+
+	pause_ns(50000000);
+	atomic_store(&later->pair->ab.shared->bell.state, BELL_QUIET);
+	pinion_channel_sever(later->pair->b.channel);
+	return NULL;
+}
+
 static void *signal_later(void *arg)
 {
 	struct later *later = arg;
@@ -268,6 +279,20 @@ static void a_sleeper_is_woken_by_close_and_gets_epipe(void **state)
 static void on_signal(int number)
 {
 	(void)number;
+}
+
+static void a_sleeper_is_woken_by_sever_though_the_dead_silenced_its_bell(void **state)
+{
+	struct pair pair = pair_make(512, 8);
+	struct later later = {&pair, {{0}, 0, 0}, 0};
+	struct pinion_desc desc;
+	int err;
+
+	(void)state;
+	assert_in_range(wait_while(&later, die_and_sever_later, &err), 40000000, 2000000000);
+	assert_int_equal(err, 0);
+	assert_int_equal(pinion_channel_recv(pair.b.channel, &desc, 1), -EPIPE);
+	pair_close_whole(&pair);
 }
 
 static void a_signal_ends_the_wait_with_eintr(void **state)
@@ -561,6 +586,7 @@ int main(void)
 		pool_test(wait_returns_at_once_when_something_is_there),
 		pool_test(a_sleeper_is_woken_by_a_descriptor),
 		pool_test(a_sleeper_is_woken_by_close_and_gets_epipe),
+		pool_test(a_sleeper_is_woken_by_sever_though_the_dead_silenced_its_bell),
 		pool_test(a_signal_ends_the_wait_with_eintr),
 		pool_test(no_wake_up_is_lost),
 		pool_test(after_close_what_was_sent_is_drained_and_then_it_is_epipe),
