@@ -56,9 +56,15 @@ void ready_post(struct ready_shared *ready, uint32_t lane)
 	/* Seldom enough that the fence is always worth it. */
 	static const struct bell_hand hand = {.registered = false, .socket = -1};
 
+#ifdef PINION_PLANTED_READY
+	/* The wrong order, for tests/crash alone, which shows that it would notice. */
+	atomic_fetch_or_explicit(&ready->summary, UINT64_C(1) << lane / 64, memory_order_release);
+#endif
 	atomic_fetch_or_explicit(&ready->word[lane / 64], UINT64_C(1) << lane % 64,
 				 memory_order_release); /* R5 */
+#ifndef PINION_PLANTED_READY
 	atomic_fetch_or_explicit(&ready->summary, UINT64_C(1) << lane / 64,
 				 memory_order_release); /* R6 */
+#endif
 	bell_strike(&ready->bell, &hand);
 }

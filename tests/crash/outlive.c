@@ -2,16 +2,12 @@
 #include "outlive.h"
 
 #include <errno.h>
-#include <signal.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <pinion/cache.h>
 #include <pinion/error.h>
 
+#include "fate.h"
 #include "invariant.h"
 #include "tap.h"
 
@@ -26,6 +22,12 @@ struct view {
 };
 
 typedef const char *fate(struct view *view);
+
+/* As fate_try() wants it. */
+struct attempt {
+	fate *comes;
+	struct view *view;
+};
 
 static uint64_t word_of(const struct pair *pair, uint32_t id)
 {
@@ -298,37 +300,11 @@ static bool applies(fate *comes, const struct view *view)
 	return comes != goes_on || view->pair->second.channel;
 }
 
-static char *verdict_page(void)
+static const char *attempt(void *arg)
 {
-	static char *page;
+	const struct attempt *attempt = arg;
 
-	if (!page)
-		page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (page == MAP_FAILED)
-		tap_bail("no page for verdicts");
-	return page;
-}
-
-/* In a process of its own, which ends; one that hangs is ended by its alarm. */
-static const char *come(struct view *view, size_t i)
-{
-	char *verdict = verdict_page();
-	const char *problem;
-	pid_t pid;
-	int status;
-
-	snprintf(verdict, 256, "%s: that did not end, or died", fates[i].name);
-	pid = _Fork();
-	if (pid == 0) {
-		(void)alarm(5);
-		problem = fates[i].comes(view);
-		if (problem)
-			snprintf(verdict, 256, "%s: %s", fates[i].name, problem);
-		_exit(problem != NULL);
-	}
-	if (pid < 0 || waitpid(pid, &status, 0) != pid)
-		tap_bail("no process for what might come");
-	return status ? verdict : NULL;
+	return attempt->comes(attempt->view);
 }
 
 #define FATES (sizeof(fates) / sizeof(fates[0]))
@@ -344,7 +320,7 @@ static const char *come_all(struct view *view, size_t only)
 	for (size_t i = 0; !problem && i < FATES; i++) {
 		if (!applies(fates[i].comes, view) || (only < FATES && i != only))
 			continue;
-		problem = come(view, i);
+		problem = fate_try(fates[i].name, attempt, &(struct attempt){fates[i].comes, view});
 		still_load(&view->now, view->pair);
 	}
 	still_close(&view->now);

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What is stepped of a fan-in. */
+#include <errno.h>
+#include <unistd.h>
+
+#include <pinion/cache.h>
+
+#include "bell.h"
+#include "parts.h"
+#include "ready.h"
+
+_Static_assert(sizeof(struct ready_shared) <= COMPANY_BYTES, "a ready set is copied whole");
+
+#define ONE_MS UINT64_C(1000000)
+#define A_MINUTE UINT64_C(60000000000)
+
+/* As ipc/fanin.c has them: after so many looks that find nothing a lane is cold, and one of so many
+ * goes to a cold lane. */
+#define COOL 256u
+#define PATROL 16u
+#define A_REST (COOL + 44) /* then all lanes are cold */
+
+/* --- FIRST's operations */
+
+int lanes_take(struct player *receiver, struct pinion_channel **channel, struct pinion_desc *desc,
+	       uint32_t nr)
+{
+	receiver->looks++;
+	return pinion_fanin_recv(receiver->fanin, channel, desc, nr);
+}
+
+static int post(struct player *first)
+{
+	return pinion_channel_send(first->channel[SECOND], first->desc, first->nr);
+}
+
+/* One and then the rest. */
+static int post_twice(struct player *first)
+{
+	const int sent = pinion_channel_send(first->channel[SECOND], first->desc, 1);
+
+	return sent != 1 ? sent
+			 : pinion_channel_send(first->channel[SECOND], &first->desc[1],
+					       first->nr - 1);
+}
+
+static int join(struct player *first)
+{
+	return pinion_channel_join(first->channel[SECOND], first->file[0], first->number[FIRST]);
+}
+
+static int leave(struct player *first)
+{
+	return pinion_channel_close(first->channel[SECOND]);
+}
+
+static int take(struct player *first)
+{
+	struct pinion_channel *channel;
+
+	return lanes_take(first, &channel, first->desc, first->nr);
+}
+
+/* ... and again, until the patrol would find what nobody told of. */
+static int take_untold(struct player *first)
+{
+	int nr = take(first);
+
+	while (nr == -EAGAIN && first->looks % PATROL)
+		nr = take(first);
+	return nr;
+}
+
+static int add(struct player *first)
+{
+	uint32_t lane;
+
+	return pinion_fanin_add(first->fanin, first->channel[SECOND], 1, &lane);
+}
+
+static int drop(struct player *first)
+{
+	return pinion_fanin_remove(first->fanin, first->channel[SECOND]);
+}
+
+static int watch(struct player *first)
+{
+	return pinion_fanin_wait(first->fanin, ONE_MS);
+}
+
+static int watch_long(struct player *first)
+{
+	return pinion_fanin_wait(first->fanin, A_MINUTE);
+}
+
+/* --- how all come there */
+
+static int ring_for(struct company *company, int file)
+{
+	int fd = -1;
+
+	company_must(!pinion_ring_create(SLOTS, &fd), "no ring");
+	company_file(company, file, fd);
+	return fd;
+}
+
+/* @file: of the two between them the one that goes to the receiver. */
+static void connect(struct company *company, int receiver, int producer, int file)
+{
+	const int in = ring_for(company, file), back = ring_for(company, file + 1);
+	struct player *to = &company->player[receiver], *from = &company->player[producer];
+
+	company_must(
+		!pinion_channel_open(from->pool, in, back, to->member, &from->channel[receiver]) &&
+			!pinion_channel_open(to->pool, back, in, from->member,
+					     &to->channel[producer]),
+		"no channel");
+}
+
+static void join_lane(struct player *receiver, struct player *producer, int from, int to)
+{
+	uint32_t lane;
+
+	company_must(!pinion_fanin_add(receiver->fanin, receiver->channel[from], 1, &lane) &&
+			     !pinion_channel_join(producer->channel[to],
+						  pinion_fanin_fd(receiver->fanin), lane),
+		     "no lane");
+}
+
+/* A fan-in with no lane, and channels to it from the two others. */
+static struct player *receiver_for(struct company *company, int receiver)
+{
+	struct player *player = &company->player[receiver];
+	int file = LANES_RING;
+
+	company_must(!pinion_fanin_create(&player->fanin), "no fan-in");
+	company_file(company, LANES_READY, dup(pinion_fanin_fd(player->fanin)));
+	for (int i = 0; i < PLAYERS; i++) {
+		if (i == receiver)
+			continue;
+		connect(company, receiver, i, file);
+		file += 2;
+	}
+	return player;
+}
+
+static void send_some(struct player *producer, int receiver, uint32_t nr)
+{
+	player_draw(producer, nr);
+	company_must(pinion_channel_send(producer->channel[receiver], producer->desc, nr) ==
+			     (int)nr,
+		     "a batch is not sent");
+}
+
+/* What came goes back to the pool. */
+static void take_one(struct player *receiver)
+{
+	struct pinion_channel *channel;
+	struct pinion_desc desc;
+
+	company_must(lanes_take(receiver, &channel, &desc, 1) == 1 &&
+			     !pinion_buffer_free(receiver->cache, desc.buffer),
+		     "what was sent is not received");
+}
+
+/* All lanes hot, each has been used. */
+static struct player *lanes_hot(struct company *company, int receiver)
+{
+	struct player *player = receiver_for(company, receiver);
+
+	for (int i = 0; i < PLAYERS; i++) {
+		if (i == receiver)
+			continue;
+		join_lane(player, &company->player[i], i, receiver);
+		send_some(&company->player[i], receiver, 1);
+		take_one(player);
+	}
+	return player;
+}
+
+/* Looks until all lanes are cold, the last of them by the patrol; what came, of @desc. */
+static uint32_t rest(struct player *receiver)
+{
+	struct pinion_channel *channel;
+	struct pinion_desc desc;
+	uint32_t idle = 0, got = 0;
+
+	while (idle < A_REST || receiver->looks % PATROL != 1) {
+		const int nr = lanes_take(receiver, &channel, &desc, 1);
+
+		idle = nr == -EAGAIN ? idle + 1 : 0;
+		got += nr == 1;
+	}
+	return got;
+}
+
+static struct player *lanes_cold(struct company *company, int receiver)
+{
+	struct player *player = lanes_hot(company, receiver);
+
+	(void)rest(player);
+	return player;
+}
+
+static void to_post_hot(struct company *company)
+{
+	(void)lanes_hot(company, SECOND);
+	player_draw(&company->player[FIRST], 1);
+}
+
+static void to_post_cold(struct company *company)
+{
+	(void)lanes_cold(company, SECOND);
+	player_draw(&company->player[FIRST], 1);
+}
+
+static void to_post_three(struct company *company)
+{
+	(void)lanes_cold(company, SECOND);
+	player_draw(&company->player[FIRST], 3);
+}
+
+static void to_wake(struct company *company)
+{
+	to_post_cold(company);
+	player_doze(&company->player[SECOND], watch_long);
+}
+
+/* With one sent before, which nobody was told of. */
+static void to_join(struct company *company)
+{
+	struct player *second = receiver_for(company, SECOND), *first = &company->player[FIRST];
+
+	company_must(
+		!pinion_fanin_add(second->fanin, second->channel[FIRST], 1, &first->number[FIRST]),
+		"no lane");
+	join_lane(second, &company->player[THIRD], THIRD, SECOND);
+	(void)rest(second);
+	send_some(first, SECOND, 1);
+	second->due = 1;
+	first->file[0] = company->file[LANES_READY].fd;
+}
+
+static void to_leave(struct company *company)
+{
+	(void)lanes_cold(company, SECOND);
+}
+
+static void to_take_hot(struct company *company)
+{
+	(void)lanes_hot(company, FIRST);
+	send_some(&company->player[SECOND], FIRST, 3);
+	company->player[FIRST].nr = 2;
+}
+
+static void to_take_posted(struct company *company)
+{
+	(void)lanes_cold(company, FIRST);
+	send_some(&company->player[SECOND], FIRST, 3);
+	send_some(&company->player[THIRD], FIRST, 1);
+	company->player[FIRST].nr = 3;
+}
+
+/* One look more, and SECOND's lane is cold; another, and so is THIRD's. */
+static void to_cool(struct company *company)
+{
+	struct player *first = lanes_hot(company, FIRST);
+	struct pinion_channel *channel;
+	struct pinion_desc desc;
+
+	for (uint32_t i = 1; i < COOL - 1; i++)
+		company_must(lanes_take(first, &channel, &desc, 1) == -EAGAIN, "something came");
+	first->nr = 1;
+}
+
+static void to_watch(struct company *company)
+{
+	(void)lanes_hot(company, FIRST);
+}
+
+static void to_add(struct company *company)
+{
+	join_lane(receiver_for(company, FIRST), &company->player[THIRD], THIRD, FIRST);
+	send_some(&company->player[SECOND], FIRST, 2);
+}
+
+static void to_drop(struct company *company)
+{
+	(void)lanes_cold(company, FIRST);
+	send_some(&company->player[SECOND], FIRST, 2);
+}
+
+/* --- what the others do meanwhile; SECOND's nr is what came */
+
+/* A look that finds nothing but what the ready set says. */
+static void glance(struct company *company)
+{
+	struct player *second = &company->player[SECOND];
+	struct pinion_channel *channel;
+
+	second->nr = lanes_take(second, &channel, second->desc, SLOTS) > 0;
+}
+
+static void rest_meanwhile(struct company *company)
+{
+	company->player[SECOND].nr = rest(&company->player[SECOND]);
+}
+
+/* Before the patrol comes by. */
+static const char *all_came(struct company *company, int result)
+{
+	struct player *second = &company->player[SECOND];
+	struct pinion_channel *channel;
+	struct pinion_desc desc;
+	uint32_t got = second->nr;
+
+	(void)result;
+	while (second->looks % PATROL)
+		got += lanes_take(second, &channel, &desc, 1) == 1;
+	return got == company->player[FIRST].nr
+		       ? NULL
+		       : "the receiver was not told of all that was sent to it";
+}
+
+static void send_one(struct company *company)
+{
+	send_some(&company->player[SECOND], FIRST, 1);
+}
+
+static const char *told(struct company *company, int result)
+{
+	(void)company;
+	return result == 1 ? NULL : "the receiver was not told of what was sent while it looked";
+}
+
+static const char *woke(struct company *company, int result)
+{
+	(void)company;
+	return result ? "who waits was not told of what was sent" : NULL;
+}
+
+/* --- asleep when FIRST dies: it hears of THIRD all the same */
+
+static int sleep_till_third(struct player *second)
+{
+	struct pinion_channel *channel = NULL;
+	struct pinion_desc desc;
+
+	while (channel != second->channel[THIRD])
+		if (lanes_take(second, &channel, &desc, 1) == -EAGAIN && watch_long(second))
+			return 1;
+	return 0;
+}
+
+static void third_sends(struct company *company)
+{
+	send_some(&company->player[THIRD], SECOND, 1);
+}
+
+#define PRODUCER .fates = lanes_of_producer
+#define GLANCE .meanwhile = glance, .afterwards = all_came
+#define REST .meanwhile = rest_meanwhile, .afterwards = all_came
+#define RECEIVER .fates = lanes_of_receiver
+
+const struct part lanes_parts[] = {
+	{"post_hot", to_post_hot, post, .result = 1, .batch = 1, PRODUCER, GLANCE},
+	{"post_cold", to_post_cold, post, .result = 1, .batch = 1, PRODUCER, GLANCE},
+	{"post_three", to_post_three, post, .result = 3, .batch = 3, PRODUCER},
+	{"post_twice", to_post_three, post_twice, .result = 2, .batch = 1, .more = 2, PRODUCER,
+	 REST},
+	{"post_awakes", to_wake, post, .result = 1, .batch = 1, .sleep = sleep_till_third,
+	 .rouse = third_sends, PRODUCER},
+	{"join_lane", to_join, join, .result = 0, PRODUCER, GLANCE},
+	{"leave_lane", to_leave, leave, .result = 0, .ends = true, PRODUCER},
+	{"take_hot", to_take_hot, take, .result = 2, RECEIVER},
+	{"take_posted", to_take_posted, take, .result = 3, RECEIVER},
+	{"take_and_cool", to_cool, take, .result = -EAGAIN, RECEIVER},
+	{"cool_and_take", to_cool, take_untold, .result = -EAGAIN,
+	 .from = (const void *)bell_announce, .meanwhile = send_one, .afterwards = told, RECEIVER},
+	{"watch_in_vain", to_watch, watch, .result = -ETIMEDOUT,
+	 .from = (const void *)bell_announce, .meanwhile = send_one, .afterwards = woke, RECEIVER},
+	{"add_lane", to_add, add, .result = 0, .from = (const void *)bell_disarm, RECEIVER},
+	{"drop_lane", to_drop, drop, .result = 0, RECEIVER},
+};
+const size_t nr_lanes_parts = sizeof(lanes_parts) / sizeof(lanes_parts[0]);

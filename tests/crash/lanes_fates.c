@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What might come of a fan-in when FIRST stands still:
+ *
+ *     it is a producer
+ *         slow      SECOND, who receives, takes all of its batch or nothing; THIRD, who sends too,
+ *                   is heard within so many looks, and wakes who waits
+ *         dead      the same; then -EPIPE about FIRST's channel and no other, and the keeper
+ *                   recovers and releases it, before SECOND drained the channel or after
+ *     it is the receiver
+ *         slow      the producers send until their rings are full; nobody lies
+ *         dead      each producer, once told, gets -EPIPE and has back what was not taken
+ */
+
+#include <errno.h>
+
+#include <pinion/cache.h>
+
+#include "burial.h"
+
+/* The patrol has looked at both lanes by then: see fanin.h. */
+#define LOOKS 64
+
+/* What SECOND found. */
+struct haul {
+	uint32_t first, third;
+	bool end; /* of FIRST's channel */
+};
+
+static struct pinion_pool *keeper(const struct view *view)
+{
+	return view->company->pool;
+}
+
+/* --- FIRST is a producer */
+
+/* One look of SECOND's; what came goes back to the pool. */
+static const char *look(const struct view *view, struct haul *haul)
+{
+	struct player *second = &view->company->player[SECOND];
+	struct pinion_channel *channel = NULL;
+	struct pinion_desc desc[SLOTS];
+	const int nr = lanes_take(second, &channel, desc, SLOTS);
+	const bool is_first = channel == second->channel[FIRST];
+
+	if (nr == -EAGAIN)
+		return NULL;
+	if (nr == -EPIPE && is_first && !haul->end) {
+		haul->end = true;
+		return NULL;
+	}
+	if (nr < 0)
+		return "the receiver ends a channel that it should not";
+	*(is_first ? &haul->first : &haul->third) += (uint32_t)nr;
+	for (int i = 0; i < nr; i++)
+		if (pinion_buffer_free(second->cache, desc[i].buffer))
+			return "what was received is not the receiver's";
+	return NULL;
+}
+
+static const char *look_round(const struct view *view, struct haul *haul)
+{
+	const char *problem = NULL;
+
+	for (int i = 0; !problem && i < LOOKS; i++)
+		problem = look(view, haul);
+	return problem;
+}
+
+static const char *third_sends(const struct view *view)
+{
+	struct player *third = &view->company->player[THIRD];
+
+	player_draw(third, 1);
+	return pinion_channel_send(third->channel[SECOND], third->desc, 1) == 1
+		       ? NULL
+		       : "another producer cannot send";
+}
+
+static const char *wrong_haul(const struct view *view, const struct haul *haul)
+{
+	const uint32_t due = view->company->player[SECOND].due, batch = view->part->batch;
+	const uint32_t got = haul->first - due;
+
+	if (haul->first < due || (got && got != batch && got != batch + view->part->more))
+		return "the receiver received a part of a batch";
+	return haul->third == 1 ? NULL : "what another producer sent was not received once";
+}
+
+/* It waits for THIRD, and takes what is there. */
+static const char *hear(const struct view *view, struct haul *haul)
+{
+	const char *problem = third_sends(view);
+
+	if (!problem && pinion_fanin_wait(view->company->player[SECOND].fanin, 1000000000))
+		problem = "who waits was not told of what another producer sent";
+	if (!problem)
+		problem = look_round(view, haul);
+	return problem ? problem : wrong_haul(view, haul);
+}
+
+static const char *receiver_goes_on(struct view *view)
+{
+	struct haul haul = {0};
+	const char *problem = look_round(view, &haul);
+
+	if (!problem)
+		problem = hear(view, &haul);
+	if (!problem && haul.end && !view->part->ends)
+		problem = "the receiver takes one that is slow for one that is gone";
+	return problem;
+}
+
+/* What FIRST had published, and the end. */
+static const char *drain(const struct view *view)
+{
+	struct haul haul = {0};
+	const char *problem;
+
+	pinion_channel_sever(view->company->player[SECOND].channel[FIRST]);
+	problem = hear(view, &haul);
+	return problem || haul.end ? problem : "what the dead sent does not end with -EPIPE";
+}
+
+static const char *reclaim(const struct view *view)
+{
+	struct player *second = &view->company->player[SECOND];
+
+	return pinion_channel_reclaim(second->channel[FIRST], second->cache) < 0
+		       ? "the receiver cannot reclaim what it sent to the dead"
+		       : NULL;
+}
+
+static const char *producer_dies(struct view *view)
+{
+	const char *problem = drain(view);
+
+	if (!problem)
+		problem = reclaim(view);
+	if (!problem)
+		problem = burial_recover(view, FIRST, NULL, 0);
+	if (!problem)
+		problem = burial_release(view, FIRST);
+	return problem ? problem : burial_sound(view);
+}
+
+static const char *producer_is_recovered(struct view *view)
+{
+	struct pinion_buffer transit[SLOTS];
+	const uint32_t nr =
+		pinion_channel_published(view->company->player[SECOND].channel[FIRST], transit);
+	const char *problem = burial_recover(view, FIRST, transit, nr);
+
+	if (!problem)
+		problem = drain(view);
+	if (!problem)
+		problem = burial_release(view, FIRST);
+	if (!problem)
+		problem = reclaim(view);
+	return problem ? problem : burial_sound(view);
+}
+
+/* --- FIRST is the receiver */
+
+static const char *send_on(struct player *player)
+{
+	int err = 1;
+
+	for (uint32_t i = 0; err == 1; i++) {
+		if (i > SLOTS)
+			return "a producer can send without end";
+		player_draw(player, 1);
+		err = pinion_channel_send(player->channel[FIRST], player->desc, 1);
+	}
+	return err == -EAGAIN ? NULL : "a producer cannot send beside one that is slow";
+}
+
+static const char *producers_go_on(struct view *view)
+{
+	const char *problem = send_on(&view->company->player[SECOND]);
+
+	return problem ? problem : send_on(&view->company->player[THIRD]);
+}
+
+/* It hears of the death, and has back what was not taken. */
+static const char *turns_away(const struct view *view, int i)
+{
+	struct player *player = &view->company->player[i];
+	struct pinion_channel *channel = player->channel[FIRST];
+	const int held = (int)pinion_pool_held(keeper(view), player->member);
+
+	pinion_channel_sever(channel);
+	if (pinion_channel_send(channel, player->desc, 1) != -EPIPE)
+		return "a producer can send to the dead";
+	if (pinion_channel_wait(channel, 0) ||
+	    pinion_channel_recv(channel, player->desc, 1) != -EPIPE)
+		return "a producer is not told that its receiver is dead";
+	if (pinion_channel_reclaim(channel, player->cache) != held ||
+	    pinion_pool_held(keeper(view), player->member))
+		return "what was sent to the dead did not come back";
+	return NULL;
+}
+
+static const char *producers_turn_away(const struct view *view)
+{
+	const char *problem = turns_away(view, SECOND);
+
+	return problem ? problem : turns_away(view, THIRD);
+}
+
+static const char *receiver_dies(struct view *view)
+{
+	const char *problem = producers_turn_away(view);
+
+	if (!problem)
+		problem = burial_recover(view, FIRST, NULL, 0);
+	if (!problem)
+		problem = burial_release(view, FIRST);
+	return problem ? problem : burial_sound(view);
+}
+
+static const char *receiver_is_recovered(struct view *view)
+{
+	const char *problem = burial_recover(view, FIRST, NULL, 0);
+
+	if (!problem)
+		problem = burial_release(view, FIRST);
+	if (!problem)
+		problem = producers_turn_away(view);
+	return problem ? problem : burial_sound(view);
+}
+
+const struct fate lanes_of_producer[] = {
+	{"the producer is slow", receiver_goes_on},
+	{"the producer is dead", producer_dies},
+	{"the producer is recovered, then drained", producer_is_recovered},
+	{"all are dead", burial_of_all},
+	{0},
+};
+
+const struct fate lanes_of_receiver[] = {
+	{"the receiver is slow", producers_go_on},
+	{"the receiver is dead", receiver_dies},
+	{"the receiver is recovered, then left", receiver_is_recovered},
+	{"all are dead", burial_of_all},
+	{0},
+};

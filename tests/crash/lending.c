@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What is stepped of a broadcast. */
+#include "parts.h"
+
+#include <errno.h>
+
+#include <pinion/cache.h>
+
+#include "bell.h"
+#include "ring.h"
+
+_Static_assert(sizeof(struct ring_shared) + SLOTS * sizeof(struct pinion_slot) <= COMPANY_BYTES,
+	       "a ring is copied whole");
+
+/* So far into the ring that a batch of four wraps. */
+#define NEAR_THE_END (SLOTS - 2)
+
+#define ONE_MS UINT64_C(1000000)
+#define A_MINUTE UINT64_C(60000000000)
+
+/* --- FIRST's operations */
+
+static int start(struct player *first)
+{
+	return pinion_broadcast_open(first->pool, first->file[0], &first->broadcast);
+}
+
+static int admit(struct player *first)
+{
+	return pinion_broadcast_admit(first->broadcast, first->file[1], &first->number[THIRD]);
+}
+
+static int lend(struct player *first)
+{
+	return pinion_broadcast_send(first->broadcast, first->desc, first->nr);
+}
+
+static int collect(struct player *first)
+{
+	struct pinion_buffer buffer[SLOTS];
+
+	return pinion_broadcast_collect(first->broadcast, buffer, SLOTS);
+}
+
+static int sever(struct player *first)
+{
+	return pinion_broadcast_sever(first->broadcast, first->number[SECOND]);
+}
+
+static int end(struct player *first)
+{
+	pinion_broadcast_end(first->broadcast);
+	return 0;
+}
+
+static int stop(struct player *first)
+{
+	return pinion_broadcast_close(first->broadcast);
+}
+
+static int join(struct player *first)
+{
+	return pinion_broadcast_join(first->pool, first->file[0], first->file[1], SECOND + 1,
+				     &first->seat);
+}
+
+static int borrow(struct player *first)
+{
+	return pinion_broadcast_recv(first->seat, first->desc, first->nr);
+}
+
+static int give_back(struct player *first)
+{
+	return pinion_broadcast_return(first->seat, first->nr);
+}
+
+static int leave(struct player *first)
+{
+	return pinion_broadcast_leave(first->seat);
+}
+
+static int wait(struct player *first)
+{
+	return pinion_broadcast_wait(first->seat, ONE_MS);
+}
+
+static int wait_long(struct player *first)
+{
+	return pinion_broadcast_wait(first->seat, A_MINUTE);
+}
+
+/* --- how all come there */
+
+/* @producer's ring is there, and not opened. */
+static struct player *ring_for(struct company *company, int producer)
+{
+	struct player *player = &company->player[producer];
+	int fd = -1;
+
+	company_must(!pinion_broadcast_create(SLOTS, &fd), "no broadcast");
+	company_file(company, LENDING_RING, fd);
+	player->file[0] = fd;
+	return player;
+}
+
+static int seat_for(struct company *company, int consumer)
+{
+	int fd = -1;
+
+	company_must(!pinion_broadcast_create_seat(&fd), "no seat");
+	company_file(company, LENDING_SEAT + consumer, fd);
+	return fd;
+}
+
+static void let_in(struct company *company, struct player *producer, int consumer)
+{
+	company_must(!pinion_broadcast_admit(producer->broadcast, seat_for(company, consumer),
+					     &producer->number[consumer]),
+		     "a consumer is not admitted");
+}
+
+static void seat(struct company *company, struct player *producer, int consumer)
+{
+	struct player *player = &company->player[consumer];
+
+	let_in(company, producer, consumer);
+	company_must(!pinion_broadcast_join(player->pool, company->file[LENDING_RING].fd,
+					    company->file[LENDING_SEAT + consumer].fd,
+					    producer->member, &player->seat),
+		     "a consumer does not join");
+}
+
+/* With the others as its consumers. */
+static struct player *producer_for(struct company *company, int producer)
+{
+	struct player *player = ring_for(company, producer);
+
+	company_must(!pinion_broadcast_open(player->pool, player->file[0], &player->broadcast),
+		     "no producer");
+	return player;
+}
+
+static struct player *lender(struct company *company, int producer)
+{
+	struct player *player = producer_for(company, producer);
+
+	for (int i = 0; i < PLAYERS; i++)
+		if (i != producer)
+			seat(company, player, i);
+	return player;
+}
+
+static void lend_some(struct company *company, struct player *producer, uint32_t nr)
+{
+	player_draw(producer, nr);
+	company_must(lend(producer) == (int)nr, "a batch is not lent");
+	producer->out += nr;
+	for (int i = 0; i < PLAYERS; i++)
+		if (company->player[i].seat)
+			company->player[i].due += nr;
+}
+
+/* What desc[] has is what it was lent. */
+static void borrow_some(struct player *player, uint32_t nr)
+{
+	company_must(pinion_broadcast_recv(player->seat, &player->desc[player->nr], nr) == (int)nr,
+		     "a batch does not come");
+	player->nr += nr;
+	player->due -= nr;
+}
+
+static void borrow_and_return(struct player *player)
+{
+	if (player->due)
+		borrow_some(player, player->due);
+	company_must(!give_back(player), "loans are not taken back");
+	player->nr = 0;
+}
+
+static void collect_all(struct player *producer)
+{
+	struct pinion_buffer buffer[SLOTS];
+	const int nr = pinion_broadcast_collect(producer->broadcast, buffer, SLOTS);
+
+	company_must(nr == (int)producer->out, "what was lent is not back");
+	for (int i = 0; i < nr; i++)
+		company_must(!pinion_buffer_free(producer->cache, buffer[i]), "cannot free");
+	producer->out = 0;
+}
+
+/* @nr have gone round. */
+static struct player *lender_at(struct company *company, int producer, uint32_t nr)
+{
+	struct player *player = lender(company, producer);
+
+	lend_some(company, player, nr);
+	for (int i = 0; i < PLAYERS; i++)
+		if (i != producer)
+			borrow_and_return(&company->player[i]);
+	collect_all(player);
+	return player;
+}
+
+static void to_open(struct company *company)
+{
+	(void)ring_for(company, FIRST);
+}
+
+static void to_admit(struct company *company)
+{
+	struct player *first = producer_for(company, FIRST);
+
+	seat(company, first, SECOND);
+	lend_some(company, first, 2);
+	first->file[1] = seat_for(company, THIRD);
+}
+
+static void to_lend(struct company *company)
+{
+	player_draw(lender_at(company, FIRST, 5), 1);
+}
+
+static void to_lend_four(struct company *company)
+{
+	player_draw(lender_at(company, FIRST, NEAR_THE_END), 4);
+}
+
+/* SECOND has loans, THIRD did not take its own. */
+static struct player *lender_behind(struct company *company)
+{
+	struct player *first = lender_at(company, FIRST, 3);
+
+	lend_some(company, first, 2);
+	borrow_some(&company->player[SECOND], 2);
+	return first;
+}
+
+static void to_lend_behind(struct company *company)
+{
+	player_draw(lender_behind(company), 4);
+}
+
+static void to_lend_full(struct company *company)
+{
+	struct player *first = lender_at(company, FIRST, 3);
+
+	lend_some(company, first, SLOTS);
+	player_draw(first, 1);
+}
+
+static void to_lend_to_nobody(struct company *company)
+{
+	player_draw(producer_for(company, FIRST), 1);
+}
+
+static void to_wake(struct company *company)
+{
+	to_lend(company);
+	player_doze(&company->player[SECOND], wait_long);
+}
+
+/* One is back from both, two from SECOND. */
+static void to_collect(struct company *company)
+{
+	struct player *first = lender_at(company, FIRST, 3);
+
+	lend_some(company, first, 1);
+	borrow_and_return(&company->player[THIRD]);
+	lend_some(company, first, 1);
+	borrow_and_return(&company->player[SECOND]);
+}
+
+static void to_end(struct company *company)
+{
+	(void)lender_behind(company);
+}
+
+static void to_end_a_sleep(struct company *company)
+{
+	(void)lender_at(company, FIRST, 3);
+	player_doze(&company->player[SECOND], wait_long);
+}
+
+/* FIRST is behind, THIRD is not. */
+static void to_borrow(struct company *company)
+{
+	lend_some(company, lender_at(company, SECOND, 4), 3);
+	borrow_and_return(&company->player[THIRD]);
+	company->player[FIRST].nr = 1;
+}
+
+static void to_borrow_four(struct company *company)
+{
+	lend_some(company, lender_at(company, SECOND, NEAR_THE_END), 4);
+	borrow_and_return(&company->player[THIRD]);
+	company->player[FIRST].nr = 4;
+}
+
+static void to_borrow_nothing(struct company *company)
+{
+	(void)lender_at(company, SECOND, 4);
+	company->player[FIRST].nr = 1;
+}
+
+/* So often that it will tell its producer to leave out the fence. */
+static void to_borrow_idly(struct company *company)
+{
+	to_borrow_nothing(company);
+	for (uint32_t i = 1; i < BELL_IDLE_MAX; i++)
+		(void)borrow(&company->player[FIRST]);
+}
+
+static void to_borrow_the_end(struct company *company)
+{
+	pinion_broadcast_end(lender_at(company, SECOND, 4)->broadcast);
+	company->player[FIRST].nr = 1;
+}
+
+/* Of four it has had, two. */
+static void to_return(struct company *company)
+{
+	to_borrow_four(company);
+	company->player[FIRST].nr = 0;
+	borrow_some(&company->player[FIRST], 4);
+	company->player[FIRST].nr = 2;
+}
+
+static void to_join(struct company *company)
+{
+	struct player *second = producer_for(company, SECOND);
+
+	seat(company, second, THIRD);
+	let_in(company, second, FIRST);
+	lend_some(company, second, 3);
+	borrow_and_return(&company->player[THIRD]);
+	company->player[FIRST].file[0] = company->file[LENDING_RING].fd;
+	company->player[FIRST].file[1] = company->file[LENDING_SEAT + FIRST].fd;
+}
+
+/* --- what the others do meanwhile */
+
+static void lend_one(struct company *company)
+{
+	lend_some(company, &company->player[SECOND], 1);
+	borrow_and_return(&company->player[THIRD]);
+}
+
+static void borrow_what_is_there(struct company *company)
+{
+	for (int i = SECOND; i < PLAYERS; i++) {
+		struct player *player = &company->player[i];
+		int nr;
+
+		nr = pinion_broadcast_recv(player->seat, player->desc, SLOTS);
+		player->nr = nr > 0 ? (uint32_t)nr : 0;
+		(void)give_back(player);
+	}
+}
+
+/* The rest of the batch, or if there was nothing as yet all of it. */
+static const char *all_came(struct company *company, int result)
+{
+	for (int i = SECOND; i < PLAYERS; i++) {
+		struct player *player = &company->player[i];
+		const int rest = (int)player->due + result - (int)player->nr;
+		const int nr = pinion_broadcast_recv(player->seat, player->desc, SLOTS);
+
+		if (rest ? nr != rest : nr != -EAGAIN)
+			return "a part of what was lent did not come, or came twice";
+	}
+	return NULL;
+}
+
+static const char *woke(struct company *company, int result)
+{
+	(void)company;
+	return result ? "who waits was not told of what was lent" : NULL;
+}
+
+/* --- asleep when FIRST dies */
+
+/* It hears that nothing more will come. */
+static int sleep_to_the_end(struct player *second)
+{
+	const int err = wait_long(second);
+	int nr;
+
+	while (!err && (nr = pinion_broadcast_recv(second->seat, second->desc, 1)) != -EPIPE)
+		if (nr != 1 && (nr != -EAGAIN || wait_long(second)))
+			return 1;
+	return err;
+}
+
+static void orphan(struct company *company)
+{
+	company_must(!pinion_broadcast_orphan(company->file[LENDING_SEAT + SECOND].fd),
+		     "a consumer is not told that its producer died");
+}
+
+#define PRODUCER .fates = lending_of_producer
+#define MEETS .meanwhile = borrow_what_is_there, .afterwards = all_came
+#define CONSUMER .fates = lending_of_consumer
+
+const struct part lending_parts[] = {
+	{"open", to_open, start, .result = 0, PRODUCER},
+	{"admit", to_admit, admit, .result = 0, PRODUCER},
+	{"lend", to_lend, lend, .result = 1, .batch = 1, PRODUCER, MEETS},
+	{"lend_four", to_lend_four, lend, .result = 4, .batch = 4, PRODUCER, MEETS},
+	{"lend_behind", to_lend_behind, lend, .result = 4, .batch = 4, PRODUCER},
+	{"lend_full", to_lend_full, lend, .result = -EAGAIN, PRODUCER},
+	{"lend_to_nobody", to_lend_to_nobody, lend, .result = 1, PRODUCER},
+	{"wake", to_wake, lend, .result = 1, .batch = 1, .sleep = sleep_to_the_end, .rouse = orphan,
+	 PRODUCER},
+	{"collect", to_collect, collect, .result = 1, PRODUCER},
+	{"sever", to_end, sever, .result = 0, .severs = true, PRODUCER},
+	{"end", to_end, end, .result = 0, .ends = true, PRODUCER},
+	{"end_a_sleep", to_end_a_sleep, end, .result = 0, .ends = true, .sleep = sleep_to_the_end,
+	 .rouse = orphan, PRODUCER},
+	{"stop", to_end, stop, .result = 0, .ends = true, PRODUCER},
+	{"join", to_join, join, .result = 0, CONSUMER},
+	{"borrow", to_borrow, borrow, .result = 1, CONSUMER},
+	{"borrow_four", to_borrow_four, borrow, .result = 4, CONSUMER},
+	{"borrow_nothing", to_borrow_nothing, borrow, .result = -EAGAIN, CONSUMER},
+	{"borrow_idly", to_borrow_idly, borrow, .result = -EAGAIN, CONSUMER},
+	{"borrow_the_end", to_borrow_the_end, borrow, .result = -EPIPE, .ends = true, CONSUMER},
+	{"return", to_return, give_back, .result = 0, .returns = 2, CONSUMER},
+	{"leave", to_return, leave, .result = 0, .returns = 4, .ends = true, CONSUMER},
+	{"await", to_borrow, wait, .result = 0, CONSUMER},
+	{"await_in_vain", to_borrow_nothing, wait, .result = -ETIMEDOUT,
+	 .from = (const void *)bell_arm, CONSUMER},
+	{"await_woken", to_borrow_nothing, wait_long, .result = 0, .wake = lend_one,
+	 .from = (const void *)bell_arm, .meanwhile = lend_one, .afterwards = woke, CONSUMER},
+};
+const size_t nr_lending_parts = sizeof(lending_parts) / sizeof(lending_parts[0]);

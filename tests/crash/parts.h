@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef PINION_TESTS_PARTS_H
+#define PINION_TESTS_PARTS_H
+
+/*
+ * The operations of broadcasts and fan-ins that are stepped. A new one is a line of a table and a
+ * small function for each half, as in transfers.h:
+ *
+ *     set()  at full speed: brings all ends to where the operation begins
+ *     act()  stepped: FIRST's operation and nothing else
+ *
+ * A wait is stepped from where it arms the bell, as in transfers.h; and what enters a fan-in from
+ * where it touches the ring, since before that it looks for one of 4,096 lanes.
+ */
+
+#include "company.h"
+
+struct part;
+
+/* What is looked at when FIRST stands still. */
+struct view {
+	struct company *company;
+	const struct part *part;
+	const struct frame *earlier; /* a state before this one */
+	struct frame now;
+};
+
+/* What might come of that, and what is wrong then, or NULL. */
+struct fate {
+	const char *name; /* NULL: the end of a table */
+	const char *(*comes)(struct view *view);
+};
+
+struct part {
+	const char *name;
+	void (*set)(struct company *company);
+	int (*act)(struct player *first);
+	int result;       /* what act() returns */
+	uint32_t batch;   /* what others then find more, all at once */
+	uint32_t more;    /* and beside that, as a batch of its own */
+	bool ends;        /* they may find the end as well */
+	bool severs;      /* SECOND may find that it is cast out */
+	uint32_t returns; /* loans that come back, all at once */
+	const void *from; /* the function where stepping begins; NULL: at act() */
+	void (*wake)(struct company *company); /* FIRST falls asleep, and this wakes it */
+
+	/* SECOND was asleep when FIRST died: in sleep(), which returns 0 when it has heard of what
+	 * rouse() does. */
+	int (*sleep)(struct player *second);
+	void (*rouse)(struct company *company);
+
+	/* FIRST stands still, the others do this, FIRST goes on to its end, and returned @result:
+	 * what is wrong then. */
+	void (*meanwhile)(struct company *company);
+	const char *(*afterwards)(struct company *company, int result);
+
+	const struct fate *fates;
+};
+
+/* Files of a broadcast: the ring, then the seat of each player that has one. */
+enum { LENDING_RING, LENDING_SEAT };
+
+extern const struct part lending_parts[]; /* of a broadcast */
+extern const size_t nr_lending_parts;
+
+/* Files of a fan-in: the ready set, then for each producer the ring from it and that to it. */
+enum { LANES_READY, LANES_RING };
+
+extern const struct part lanes_parts[]; /* of a fan-in */
+extern const size_t nr_lanes_parts;
+
+/* lending_fates.c */
+extern const struct fate lending_of_producer[], lending_of_consumer[];
+
+/* pinion_fanin_recv(), counted. */
+int lanes_take(struct player *receiver, struct pinion_channel **channel, struct pinion_desc *desc,
+	       uint32_t nr);
+
+/* lanes_fates.c */
+extern const struct fate lanes_of_producer[], lanes_of_receiver[];
+
+/* By name, or NULL. */
+const struct part *part_find(const char *name);
+
+/* How many there are, and each. */
+size_t parts_nr(void);
+const struct part *part_at(size_t i);
+
+#endif
