@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A crash at every instruction of every operation of a channel, and of a ring by itself.
+ * A crash at every instruction of every operation of a channel, of requests over it, and of a ring
+ * by itself.
  *
  *     channel                   all of them
  *     channel TRANSFER          one

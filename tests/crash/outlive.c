@@ -68,20 +68,48 @@ static const char *send_all(struct side *side)
 	return NULL;
 }
 
+/* What comes, by way of the requester where there is one. */
+static int hear(struct side *side, struct pinion_desc *desc, uint32_t nr)
+{
+	void *context[RING];
+
+	return side->requester ? pinion_request_recv(side->requester, desc, context, nr)
+			       : pinion_channel_recv(side->channel, desc, nr);
+}
+
+/* Answers all that came, and asks as much as it may: for both there is room. */
+static const char *talks_on(struct side *side, const struct pinion_desc *desc, int nr)
+{
+	void *context = side_context(0);
+	int err;
+
+	for (int i = 0; i < nr; i++)
+		if (!pinion_desc_is_answer(&desc[i])) {
+			err = pinion_request_answer(side->requester, &desc[i], 1);
+			if (err != 1 && err != -EPIPE)
+				return "SECOND cannot answer one that is slow";
+		}
+	do {
+		side_draw(side, 1);
+		err = pinion_request_send(side->requester, side->desc, &context, 1);
+	} while (err == 1);
+	return err == -EAGAIN || err == -EPIPE ? NULL : "SECOND cannot ask one that is slow";
+}
+
 static const char *goes_on(struct view *view)
 {
 	struct side *side = &view->pair->second;
 	struct pinion_desc desc[RING];
 	int nr, err;
 
-	nr = pinion_channel_recv(side->channel, desc, RING);
+	nr = hear(side, desc, RING);
 	if (nr < 0 && nr != -EAGAIN && nr != -EPIPE)
 		return nr == -EPROTO ? "SECOND, which receives, takes one that is slow for a liar"
 				     : "SECOND cannot receive beside one that is slow";
 	err = pinion_channel_wait(side->channel, 0);
 	if (err && err != -ETIMEDOUT)
 		return "SECOND cannot wait beside one that is slow";
-	return send_all(side);
+	return side->requester ? talks_on(side, desc, nr) : send_all(side);
 }
 
 /* --- FIRST is dead */
@@ -99,6 +127,23 @@ static const char *receive(struct view *view, const struct pinion_desc *desc)
 	return NULL;
 }
 
+/* What SECOND asked and will never hear of: each context once. */
+static const char *give_up(struct side *side)
+{
+	const uint32_t want = side->requester ? pinion_requester_outstanding(side->requester) : 0;
+	void *context[RING];
+
+	if (!side->requester)
+		return NULL;
+	if (pinion_requester_abandon(side->requester, side->cache, context, RING) != (int)want)
+		return "SECOND has not back what it asked the dead";
+	for (uint32_t i = 1; i < want; i++)
+		if (context[i] == context[i - 1])
+			return "SECOND has a context back twice";
+	return pinion_requester_outstanding(side->requester) ? "SECOND still waits for the dead"
+							     : NULL;
+}
+
 static const char *drain(struct view *view)
 {
 	struct side *side = &view->pair->second;
@@ -108,7 +153,7 @@ static const char *drain(struct view *view)
 	int nr;
 
 	pinion_channel_sever(side->channel);
-	while (!problem && (nr = pinion_channel_recv(side->channel, desc, 3)) > 0) {
+	while (!problem && (nr = hear(side, desc, 3)) > 0) {
 		drained += (uint32_t)nr;
 		for (int i = 0; !problem && i < nr; i++)
 			problem = receive(view, &desc[i]);
@@ -119,7 +164,7 @@ static const char *drain(struct view *view)
 		return "what the dead sent does not end with -EPIPE";
 	if (drained != view->queued && drained != view->queued + view->transfer->batch)
 		return "SECOND received a part of a batch";
-	return NULL;
+	return give_up(side);
 }
 
 static const char *reclaim(struct view *view)

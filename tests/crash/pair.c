@@ -71,6 +71,8 @@ static void side_leave(struct side *side)
 {
 	if (!side->pool)
 		return;
+	if (side->requester)
+		(void)pinion_requester_close(side->requester);
 	if (side->channel)
 		channel_abandon(side->channel);
 	if (side->ring)
@@ -232,6 +234,44 @@ void pair_ring(struct pair *pair, enum pinion_ring_end first, uint32_t nr)
 			     pinion_ring_recv(to->ring, to->desc, 1) == 1,
 		     "a ring does not move");
 	}
+}
+
+void pair_talk(struct pair *pair, uint32_t depth, uint32_t peer_depth)
+{
+	must(!pinion_requester_open(pair->first.channel, depth, peer_depth,
+				    &pair->first.requester) &&
+		     !pinion_requester_open(pair->second.channel, peer_depth, depth,
+					    &pair->second.requester),
+	     "no requester");
+}
+
+void *side_context(uint32_t i)
+{
+	static char context[RING];
+
+	return &context[i];
+}
+
+void side_ask(struct side *side, uint32_t nr)
+{
+	void *context[RING];
+
+	side_draw(side, nr);
+	for (uint32_t i = 0; i < nr; i++) {
+		context[i] = side_context(i);
+		side->sent[pinion_buffer_id(side->desc[i].buffer)] = side->desc[i].buffer;
+	}
+	must(pinion_request_send(side->requester, side->desc, context, nr) == (int)nr,
+	     "a batch of requests was not sent");
+}
+
+void side_hear(struct side *side, uint32_t nr)
+{
+	void *context[RING];
+
+	side->nr = nr;
+	must(pinion_request_recv(side->requester, side->desc, context, nr) == (int)nr,
+	     "a batch of requests was not received");
 }
 
 void side_doze(struct pair *pair, struct side *side)

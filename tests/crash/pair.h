@@ -20,6 +20,7 @@
  */
 
 #include <pinion/channel.h>
+#include <pinion/request.h>
 
 #include "snapshot.h"
 
@@ -40,10 +41,11 @@ struct side {
 	uint32_t member;
 	struct pinion_pool *pool;
 	struct pinion_cache *cache;
-	struct pinion_channel *channel; /* NULL: closed */
-	struct pinion_ring *ring;       /* of RING_ALONE; NULL: not open */
-	struct pinion_desc desc[RING];  /* to send; or what came */
-	uint32_t nr;                    /* how many of them */
+	struct pinion_channel *channel;     /* NULL: closed */
+	struct pinion_ring *ring;           /* of RING_ALONE; NULL: not open */
+	struct pinion_requester *requester; /* over the channel; NULL: none */
+	struct pinion_desc desc[RING];      /* to send; or what came */
+	uint32_t nr;                        /* how many of them */
 
 	/* By id: what it sent last. */
 	struct pinion_buffer sent[PAIR_BUFFERS];
@@ -106,6 +108,18 @@ void pair_ring(struct pair *pair, enum pinion_ring_end first, uint32_t nr);
 
 /* The @i-th descriptor that ever passes RING_ALONE. */
 struct pinion_desc pair_desc(uint32_t i);
+
+/* Both have a requester over their channel: FIRST may ask @depth at a time, SECOND @peer_depth. */
+void pair_talk(struct pair *pair, uint32_t depth, uint32_t peer_depth);
+
+/* What the @i-th request of desc[] is about: its context. */
+void *side_context(uint32_t i);
+
+/* @side draws and asks @nr. */
+void side_ask(struct side *side, uint32_t nr);
+
+/* What came to the requester of @side, exactly @nr, is in desc[]. */
+void side_hear(struct side *side, uint32_t nr);
 
 /* @side's receiver is asleep at its channel, and will never wake: its bell is armed. */
 void side_doze(struct pair *pair, struct side *side);

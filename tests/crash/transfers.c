@@ -91,6 +91,40 @@ static int ring_release(struct side *first)
 	return seen < 0 ? seen : pinion_ring_release(first->ring, (uint32_t)seen);
 }
 
+static int ask(struct side *first)
+{
+	void *context[RING];
+
+	for (uint32_t i = 0; i < first->nr; i++)
+		context[i] = side_context(i);
+	return pinion_request_send(first->requester, first->desc, context, first->nr);
+}
+
+static int hear(struct side *first)
+{
+	void *context[RING];
+
+	return pinion_request_recv(first->requester, first->desc, context, first->nr);
+}
+
+static int answer(struct side *first)
+{
+	return pinion_request_answer(first->requester, first->desc, first->nr);
+}
+
+/* The end in good order: nothing is awaited any more, and nobody is told but by the channel. */
+static int hang_up(struct side *first)
+{
+	struct pinion_requester *requester = first->requester;
+	void *context[RING];
+	int err = pinion_requester_abandon(requester, first->cache, context, RING);
+
+	first->requester = NULL;
+	if (err != 2 || pinion_requester_close(requester))
+		return -EINVAL;
+	return pinion_channel_close(first->channel);
+}
+
 /* --- how both come there */
 
 static void to_send(struct pair *pair)
@@ -238,6 +272,52 @@ static void to_reclaim(struct pair *pair)
 		tap_bail("the dead one's ring has more than it sent");
 }
 
+/* FIRST has asked two, and SECOND has heard one of them. */
+static void talk(struct pair *pair)
+{
+	pair_cycle(pair, NEAR_THE_END);
+	pair_talk(pair, 4, 4);
+	side_ask(&pair->first, 2);
+	side_hear(&pair->second, 1);
+}
+
+static void to_ask(struct pair *pair)
+{
+	talk(pair);
+	side_draw(&pair->first, 2);
+}
+
+static void to_ask_too_much(struct pair *pair)
+{
+	talk(pair);
+	side_ask(&pair->first, 2);
+	side_draw(&pair->first, 1);
+}
+
+static void to_hear_an_answer(struct pair *pair)
+{
+	struct side *second = &pair->second;
+
+	talk(pair);
+	if (pinion_request_answer(second->requester, second->desc, 1) != 1)
+		tap_bail("a request is not answered");
+	second->sent[pinion_buffer_id(second->desc[0].buffer)] = second->desc[0].buffer;
+	pair->first.nr = 1;
+}
+
+static void to_hear_requests(struct pair *pair)
+{
+	talk(pair);
+	side_ask(&pair->second, 2);
+	pair->first.nr = 2;
+}
+
+static void to_answer(struct pair *pair)
+{
+	to_hear_requests(pair);
+	side_hear(&pair->first, 2);
+}
+
 static void ring_of(struct pair *pair, enum pinion_ring_end end, uint32_t at, uint32_t nr)
 {
 	pair_ring(pair, end, at);
@@ -288,6 +368,12 @@ const struct transfer transfers[] = {
 	{"leave", to_leave, leave, .result = 0},
 	{"leave_a_sleeper", to_leave_a_sleeper, leave, .result = 0},
 	{"reclaim", to_reclaim, reclaim, .result = 3, .bereft = true},
+	{"ask", to_ask, ask, .result = 2, .batch = 2, .brief = true},
+	{"ask_too_much", to_ask_too_much, ask, .result = -EAGAIN, .brief = true},
+	{"hear_an_answer", to_hear_an_answer, hear, .result = 1, .brief = true},
+	{"hear_requests", to_hear_requests, hear, .result = 2, .gives = true, .brief = true},
+	{"answer", to_answer, answer, .result = 2, .batch = 2, .brief = true},
+	{"hang_up", to_hear_requests, hang_up, .result = 0, .brief = true},
 	{"ring_send", to_ring_send, ring_send, .result = 4, .batch = 4, .alone = true},
 	{"ring_commit", to_ring_put, ring_commit, .result = 4, .batch = 4, .alone = true},
 	{"ring_commit_wrap", to_ring_send, ring_commit, .result = 2, .batch = 2, .alone = true},

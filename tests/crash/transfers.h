@@ -3,8 +3,8 @@
 #define PINION_TESTS_TRANSFERS_H
 
 /*
- * The operations of channels and rings that are stepped. A new one is a line of the table and a
- * small function for each half, as in operations.h:
+ * The operations of channels, of requests and of rings that are stepped. A new one is a line of the
+ * table and a small function for each half, as in operations.h:
  *
  *     set()  at full speed: brings both ends to where the operation begins
  *     act()  stepped: FIRST's operation and nothing else
@@ -25,6 +25,7 @@ struct transfer {
 	bool woken;       /* FIRST falls asleep, and SECOND then sends it one */
 	bool alone;       /* it is about RING_ALONE */
 	bool bereft;      /* SECOND is dead, and recovered, when it begins */
+	bool brief;       /* killed after its stores alone */
 	const void *from; /* the function where stepping begins; NULL: at act() */
 };
 

@@ -165,7 +165,7 @@ uint64_t walk_kill(struct pair *pair, const struct transfer *transfer, const str
 	/* At full speed nobody would wake it. */
 	if (transfer->woken)
 		return 0;
-	if (walk->points <= SHORT) {
+	if (walk->points <= SHORT && !transfer->brief) {
 		for (uint64_t i = 0; i < walk->points; i++)
 			walk_kill_at(pair, transfer, i, fault);
 		return walk->points;
