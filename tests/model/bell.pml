@@ -7,12 +7,13 @@
  *     --------                                  ------
  *     look; something? take it                  publish
  *     nothing: poll again                       F1, if fenced or not registered   bell_strike()
- *        or    fenced := 0       bell_relax()   state ARMED? then
- *        or    fenced := 1,      bell_arm()        state := QUIET, futex wake     bell_wake()
- *              state := ARMED,
- *              F2, and membarrier after a
- *              time without fences
- *              look; nothing: futex wait         bell_wait()
+ *        or    fenced := 0       bell_relax()   state not QUIET? then
+ *        or    fenced := 1,      bell_arm()        state once more; CAS it to QUIET,
+ *              state := ARMED or ARMED_FD,         and, by what it was:           bell_wake()
+ *              F2, and membarrier after a            ARMED: futex wake
+ *              time without fences                   ARMED_FD: a byte
+ *              look; nothing:                    bell_wait(), or a loop
+ *                futex wait, or wait for a byte
  *              state := QUIET                    bell_disarm()
  *
  * Each process has a store buffer, which gives its stores to memory one by one, at any time, those
@@ -38,6 +39,7 @@
  *     -DARMED_AFTER_THE_BARRIER          no_wake_up_is_lost
  *     -DWITHOUT_THE_SECOND_LOOK          no_wake_up_is_lost
  *     -DWAKE_WITHOUT_A_WORD              no_wake_up_is_lost
+ *     -DSTORE_FOR_THE_CAS                no_wake_up_is_lost
  *     -DBELIEVES_WITHOUT_REGISTRATION    no_wake_up_is_lost
  */
 
@@ -53,6 +55,7 @@
 #define LOCS 3
 #define QUIET 0
 #define ARMED 1
+#define ARMED_FD 2
 
 #define NOTHING 255
 
@@ -62,7 +65,8 @@ byte memory[LOCS];
 byte buffered[2 * LOCS]; /* newest store not yet in memory, or NOTHING */
 byte ahead[LOCS];        /* what the sender has read ahead of its turn, or NOTHING */
 bit registered;
-bit asleep;
+byte asleep; /* at the futex: ARMED, in its loop: ARMED_FD, or QUIET: not at all */
+bit byte_there;
 byte taken;
 
 #define OWN(me, loc) buffered[(me) * LOCS + (loc)]
@@ -117,7 +121,6 @@ proctype machine()
 {
 	do
 	:: d_step { OWN(SENDER, PUBLISHED) != NOTHING -> drain(SENDER, PUBLISHED) }
-	:: d_step { OWN(SENDER, STATE) != NOTHING -> drain(SENDER, STATE) }
 	:: d_step { OWN(RECEIVER, STATE) != NOTHING -> drain(RECEIVER, STATE) }
 	:: d_step { OWN(RECEIVER, FENCED) != NOTHING -> drain(RECEIVER, FENCED) }
 	:: d_step { ahead[STATE] == NOTHING -> ahead[STATE] = READ(SENDER, STATE) }
@@ -128,13 +131,43 @@ proctype machine()
 	od
 }
 
+/* The CAS, on memory: false when the receiver has moved since the load. */
+inline cas_to_quiet(state, struck)
+{
+	d_step {
+		if
+#ifndef STORE_FOR_THE_CAS
+		:: memory[STATE] != state -> struck = 0
+#endif
+		:: else ->
+			struck = 1;
+#ifndef WAKE_WITHOUT_A_WORD
+			memory[STATE] = QUIET
+#endif
+		fi;
+		printf("sender strikes: state was %d, so it believes; struck %d\n", state, struck)
+	}
+}
+
 inline wake()
 {
-#ifndef WAKE_WITHOUT_A_WORD
-	store(SENDER, STATE, QUIET);
-#endif
-	barrier(SENDER);
-	d_step { asleep = 0; printf("sender wakes\n") }
+	load_sender(STATE, state);
+	cas_to_quiet(state, struck);
+	if
+	:: struck ->
+		barrier(SENDER); /* a system call */
+		d_step {
+			if
+			:: state == ARMED_FD -> byte_there = 1
+			:: state != ARMED_FD && asleep == ARMED -> asleep = QUIET
+			:: else
+			fi;
+			printf("sender wakes\n")
+		}
+	:: else
+	fi;
+	state = 0;
+	struck = 0
 }
 
 inline strike()
@@ -156,7 +189,7 @@ inline strike()
 	fenced = 0;
 	load_sender(STATE, state);
 	if
-	:: state == ARMED -> state = 0; wake()
+	:: state != QUIET -> wake()
 	:: else
 	fi
 }
@@ -164,6 +197,7 @@ inline strike()
 proctype sender()
 {
 	byte at, fenced, state;
+	bit struck;
 
 	do
 	:: at < N -> at++; store(SENDER, PUBLISHED, at); strike()
@@ -191,10 +225,10 @@ inline relax()
 	store(RECEIVER, FENCED, 0)
 }
 
-inline arm()
+inline arm(how)
 {
 #ifdef FENCED_AFTER_THE_BARRIER
-	store(RECEIVER, STATE, ARMED);
+	store(RECEIVER, STATE, how);
 	barrier(RECEIVER);
 	if
 	:: unfenced -> membarrier(); store(RECEIVER, FENCED, 1); unfenced = 0
@@ -208,7 +242,7 @@ inline arm()
 	fi;
 #endif
 #ifndef ARMED_AFTER_THE_BARRIER
-	store(RECEIVER, STATE, ARMED);
+	store(RECEIVER, STATE, how);
 #endif
 #ifndef WITHOUT_F2
 	barrier(RECEIVER); /* F2 */
@@ -223,7 +257,7 @@ inline arm()
 	fi
 #ifdef ARMED_AFTER_THE_BARRIER
 	;
-	store(RECEIVER, STATE, ARMED)
+	store(RECEIVER, STATE, how)
 #endif
 #endif
 }
@@ -234,12 +268,24 @@ inline futex_wait()
 	barrier(RECEIVER);
 	d_step {
 		if
-		:: memory[STATE] == ARMED -> asleep = 1; printf("receiver sleeps\n")
+		:: memory[STATE] == ARMED -> asleep = ARMED; printf("receiver sleeps\n")
 		:: else
 		fi
 	}
 end_asleep:
-	!asleep
+	asleep == QUIET
+}
+
+/* The loop, in which nothing else happens, and what pinion_channel_done() does at its end. */
+inline loop_wait()
+{
+	barrier(RECEIVER);
+	d_step { asleep = ARMED_FD; printf("receiver sleeps in its loop\n") }
+end_in_the_loop:
+	d_step { byte_there -> asleep = QUIET };
+	store(RECEIVER, STATE, QUIET);
+	barrier(RECEIVER);
+	byte_there = 0
 }
 
 #define SOMETHING (memory[PUBLISHED] > taken)
@@ -247,7 +293,7 @@ end_asleep:
 inline sleep()
 {
 	do
-	:: arm();
+	:: arm(ARMED);
 #ifndef WITHOUT_THE_SECOND_LOOK
 		if
 		:: SOMETHING -> break
@@ -263,6 +309,19 @@ inline sleep()
 	store(RECEIVER, STATE, QUIET) /* bell_disarm() */
 }
 
+inline sleep_in_the_loop()
+{
+	arm(ARMED_FD);
+#ifdef WITHOUT_THE_SECOND_LOOK
+	loop_wait()
+#else
+	if
+	:: SOMETHING -> store(RECEIVER, STATE, QUIET)
+	:: else -> loop_wait()
+	fi
+#endif
+}
+
 proctype receiver()
 {
 	bit unfenced;
@@ -272,6 +331,7 @@ end_polling:
 	:: atomic { SOMETHING -> taken = memory[PUBLISHED] }
 	:: atomic { !SOMETHING && !unfenced -> skip }; relax()
 	:: atomic { !SOMETHING -> skip }; sleep()
+	:: atomic { !SOMETHING -> skip }; sleep_in_the_loop()
 	od
 }
 
