@@ -2,6 +2,7 @@
 #include "errnos.h"
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 
@@ -13,6 +14,8 @@
 
 #define VALUES(...) {__VA_ARGS__, ERRNOS_NOTHING}
 #define NEVER {ERRNOS_NOTHING}
+
+#define FUTEX_WAITV 449 /* <asm/unistd_64.h> from 5.16 on */
 
 struct row {
 	long number;
@@ -68,8 +71,10 @@ static const struct row table[] = {
 	{SYS_setsockopt, {"setsockopt", false, VALUES(-ENOMEM, -EPERM)}},
 	{SYS_getsockopt, {"getsockopt", false, VALUES(-ENOPROTOOPT, -EMFILE, -ESRCH)}},
 	{SYS_sendmsg, {"sendmsg", false, VALUES(-EINTR, -ENOBUFS, -ENOMEM, -EAGAIN)}},
-	{SYS_sendto, {"sendto", false, VALUES(-EINTR, -EPIPE, -ENOBUFS)}},
+	{SYS_sendto, {"sendto", false, VALUES(-EINTR, -ENOBUFS, -ENOMEM)}},
 	{SYS_recvmsg, {"recvmsg", false, VALUES(-EINTR, -ENOMEM, -ECONNRESET)}},
+	{SYS_recvfrom, {"recvfrom", false, VALUES(-EINTR, -ENOMEM)}},
+	{SYS_socketpair, {"socketpair", false, VALUES(-EMFILE, -ENFILE, -ENOMEM)}},
 	{SYS_poll, {"poll", false, VALUES(-EINTR, -ENOMEM)}},
 	{SYS_epoll_create1, {"epoll_create1", false, VALUES(-EMFILE, -ENFILE, -ENOMEM)}},
 	{SYS_epoll_ctl, {"epoll_ctl", false, VALUES(-ENOMEM, -ENOSPC)}},
@@ -77,6 +82,7 @@ static const struct row table[] = {
 	{SYS_kill, {"kill", false, VALUES(-EPERM, -ENOSYS)}},
 	{SYS_pidfd_open, {"pidfd_open", false, VALUES(-EMFILE, -ENFILE, -ESRCH, -ENOSYS)}},
 	/* Threads and the processor. */
+	{FUTEX_WAITV, {"futex_waitv", false, VALUES(-ENOSYS, -EPERM, -ENOMEM, -EINTR)}},
 	{SYS_clone, {"clone", false, VALUES(-EAGAIN, -ENOMEM)}},
 	{SYS_clone3, {"clone3", false, VALUES(-EAGAIN, -ENOMEM, -ENOSYS)}},
 	{SYS_getcpu, {"getcpu", false, VALUES(-ENOSYS)}},
@@ -87,7 +93,7 @@ static const struct row table[] = {
 	{SYS_getrandom, {"getrandom", false, VALUES(-EINTR, -ENOSYS, 4)}},
 	/* What cannot fail, or what the C library does not survive failing. A failing brk() is met
 	 * as a failing allocation, see heap.h. */
-	{SYS_futex, {"futex", false, NEVER}},
+	{SYS_futex, {"futex", false, NEVER}}, /* but for the sleep at a bell, below */
 	{SYS_exit, {"exit", false, NEVER}},
 	{SYS_exit_group, {"exit_group", false, NEVER}},
 	{SYS_brk, {"brk", false, NEVER}},
@@ -105,11 +111,16 @@ static const struct row table[] = {
 	{SYS_sched_yield, {"sched_yield", false, NEVER}},
 };
 
-const struct errnos *errnos_of(long number)
+/* A bell's (ipc/bell.c). The C library's are of another kind, and do not survive failing. */
+static const struct errnos bell_wait = {"futex", false, VALUES(-EINTR, -EAGAIN, -EPERM, -ENOSYS)};
+
+const struct errnos *errnos_of(long number, unsigned long long op)
 {
 	static const struct errnos unknown = {"(not in the table)", false,
 					      VALUES(-ENOSYS, -EPERM, -ENOMEM)};
 
+	if (number == SYS_futex && op == FUTEX_WAIT_BITSET)
+		return &bell_wait;
 	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++)
 		if (table[i].number == number)
 			return &table[i].errnos;

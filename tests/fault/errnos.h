@@ -21,8 +21,9 @@ struct errnos {
 
 #define ERRNOS_NOTHING 1000000L
 
-/* Never NULL: a call that the table does not know may be refused by a filter (seccomp(2)). */
-const struct errnos *errnos_of(long number);
+/* Never NULL: a call that the table does not know may be refused by a filter (seccomp(2)). @op is
+ * its second argument: what futex(2) is called for. */
+const struct errnos *errnos_of(long number, unsigned long long op);
 
 /* How many values it has. */
 unsigned errnos_nr(const struct errnos *errnos);

@@ -58,10 +58,11 @@ static void poke(pid_t thread, size_t reg, long value)
 }
 
 /* The planned call is here: what is it to return, and is it still made? */
-static void arm(struct tracer *tracer, pid_t thread, long number)
+static void arm(struct tracer *tracer, pid_t thread, const struct __ptrace_syscall_info *info)
 {
 	struct inject_result *result = tracer->result;
-	const struct errnos *errnos = errnos_of(number);
+	const long number = (long)info->entry.nr;
+	const struct errnos *errnos = errnos_of(number, info->entry.args[1]);
 
 	result->number = number;
 	result->name = errnos->name;
@@ -85,7 +86,7 @@ static void at_entry(struct tracer *tracer, pid_t thread, const struct __ptrace_
 	if (tracer->phase != INSIDE)
 		return;
 	if (tracer->result->calls++ == tracer->plan->call)
-		arm(tracer, thread, (long)info->entry.nr);
+		arm(tracer, thread, info);
 }
 
 static void at_syscall(struct tracer *tracer, pid_t thread)

@@ -24,14 +24,17 @@
 
 #include <stdbool.h>
 
+#include <pinion/broadcast.h>
 #include <pinion/cache.h>
 #include <pinion/channel.h>
 #include <pinion/domain.h>
+#include <pinion/fanin.h>
 #include <pinion/named.h>
 #include <pinion/pool.h>
 #include <pinion/request.h>
 #include <pinion/rendezvous.h>
 #include <pinion/session.h>
+#include <pinion/wait.h>
 
 /* What an operation works with: as much of it as it needs. */
 struct scene {
@@ -50,6 +53,11 @@ struct scene {
 	struct pinion_domain *domain, *attached;
 	int fd, ring[2];
 	struct pinion_channel *channel, *sender;
+	struct pinion_ring *tx, *rx[2]; /* tx sends to the last of rx */
+	struct pinion_broadcast *broadcast;
+	struct pinion_seat *seat;
+	struct pinion_fanin *fanin;
+	uint32_t lane, consumer;
 	struct pinion_requester *requester;
 	struct pinion_rendezvous *rendezvous;
 	struct pinion_session *session;
@@ -78,10 +86,18 @@ extern const struct operation segment_operations[];
 extern const struct operation named_operations[];
 extern const struct operation domain_operations[];
 extern const struct operation ipc_operations[];
+extern const struct operation broadcast_operations[];
+extern const struct operation fanin_operations[];
 extern const struct operation planted_operations[]; /* planted.c: mistakes made on purpose */
 
 /* All but the planted ones, ended by NULL. */
 extern const struct operation *const operation_tables[];
+
+/* What a run() gives whose call is right when it says @right, and else fails as it says. */
+static inline int operation_unless(int result, int right)
+{
+	return result == right ? 0 : result;
+}
 
 /* Why it cannot run here, or NULL. */
 const char *operation_missing(const struct operation *operation);
