@@ -149,10 +149,21 @@ int bell_wait_any(struct bell *const *bell, uint32_t nr, uint64_t deadline_ns)
 }
 
 /* Whatever the socket's other holders did to it: this neither blocks nor raises SIGPIPE. It may be
- * full (then it is readable) or closed (then nobody reads). */
-static void tell(int socket)
+ * full (then it is readable) or closed (then nobody reads). False: the kernel had no room. */
+static bool tell(int socket)
 {
-	(void)send(socket, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return send(socket, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 ||
+	       (errno != ENOBUFS && errno != ENOMEM && errno != EINTR);
+}
+
+/* Nobody was told: the next strike is to try again. A receiver that has moved since stays as it
+ * is, or is told once for nothing. */
+static void rearm(struct bell *bell, uint32_t state)
+{
+	uint32_t quiet = BELL_QUIET;
+
+	(void)atomic_compare_exchange_strong_explicit(&bell->state, &quiet, state,
+						      memory_order_relaxed, memory_order_relaxed);
 }
 
 void bell_wake(struct bell *bell, const struct bell_hand *hand)
@@ -165,12 +176,14 @@ void bell_wake(struct bell *bell, const struct bell_hand *hand)
 	if (!atomic_compare_exchange_strong_explicit(&bell->state, &state, BELL_QUIET,
 						     memory_order_relaxed, memory_order_relaxed))
 		return;
-	if (state == BELL_ARMED_FD)
-		tell(hand->socket);
-	else if (state == BELL_LANE)
+	if (state == BELL_ARMED_FD) {
+		if (!tell(hand->socket))
+			rearm(bell, state);
+	} else if (state == BELL_LANE) {
 		ready_post(hand->ready, hand->lane); /* behind the QUIET, see ready.h */
-	else
+	} else {
 		(void)futex(&bell->state, FUTEX_WAKE_BITSET, 1, NULL);
+	}
 	errno = saved;
 }
 
@@ -180,7 +193,7 @@ void bell_toll(struct bell *bell, const struct bell_hand *hand)
 
 	bell_strike(bell, hand);
 	if (hand->socket >= 0)
-		tell(hand->socket);
+		(void)tell(hand->socket);
 	(void)futex(&bell->state, FUTEX_WAKE_BITSET, INT_MAX, NULL);
 	errno = saved;
 }

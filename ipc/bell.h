@@ -15,7 +15,8 @@
  *
  * ARMED_FD is for a receiver that sleeps in a loop of its own, where it waits for descriptors of
  * all kinds (ring_fd.h): the sender has one end of a pair of sockets, the receiver the other.
- * A sender that was not given one leaves the bell armed, and strikes again when it gets it.
+ * A sender that was not given one leaves the bell armed, and strikes again when it gets it. One for
+ * whose byte the kernel has no memory arms the bell again, for its next strike.
  *
  * LANE is for a receiver of many rings, which does not sleep at any of them: it goes on with
  * others, and is told by a bit in its ready set (ready.h). A sender that knows of no such set

@@ -32,9 +32,10 @@
  *       (receive until -EAGAIN, or some, and again later)
  *
  * A sender that finds the receiver asleep in its loop sends one byte; one that does not, sends
- * nothing. prepare() says that the receiver goes to sleep, and looks once more: without that look
- * a descriptor that came just before would wake nobody. Between done() and prepare() the fd may
- * stay silent though something came. Level or edge triggered makes no difference.
+ * nothing. A byte that the kernel has no memory for goes with the next message. prepare() says that
+ * the receiver goes to sleep, and looks once more: without that look a descriptor that came just
+ * before would wake nobody. Between done() and prepare() the fd may stay silent though something
+ * came. Level or edge triggered makes no difference.
  *
  * What the fd is not: a peer cannot make a call of ours block, neither on this side nor on the
  * sending one, whatever it does to its end. It can make the fd readable for nothing, as it can ring

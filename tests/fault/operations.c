@@ -16,6 +16,7 @@ const struct operation *const operation_tables[] = {
 	named_operations,
 	domain_operations,
 	ipc_operations,
+	wait_operations,
 	broadcast_operations,
 	fanin_operations,
 	NULL,

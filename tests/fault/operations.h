@@ -86,6 +86,7 @@ extern const struct operation segment_operations[];
 extern const struct operation named_operations[];
 extern const struct operation domain_operations[];
 extern const struct operation ipc_operations[];
+extern const struct operation wait_operations[];
 extern const struct operation broadcast_operations[];
 extern const struct operation fanin_operations[];
 extern const struct operation planted_operations[]; /* planted.c: mistakes made on purpose */
