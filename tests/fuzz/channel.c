@@ -8,20 +8,19 @@
  * is a member that others trust with allocation (pool.h).
  */
 
-#include "lie.h"
+#include "rings.h"
+#include "target.h"
 
 #define OURS 12u
 #define THEIRS 12u
 #define HONEST 4u
-#define DESCS 6u /* in one call: more than a ring has */
-#define WAITS 2  /* in one run: each spins */
+
+static struct rings rings;
 
 /* Made once. */
 static struct {
 	struct side a, b;
 	struct side honest_a, honest_c;
-	struct ring ab, ba; /* b's mappings */
-	int fd_ab, fd_ba;
 	struct pinion_buffer ours[OURS], theirs[THEIRS], honest[HONEST];
 	void *picture; /* of the control area */
 } stage;
@@ -72,17 +71,13 @@ static void open_stage(void)
 	hold(stage.a.pool, stage.ours, OURS);
 	hold(stage.b.pool, stage.theirs, THEIRS);
 	open_honest();
-	assert_int_equal(pinion_ring_create(SLOTS, &stage.fd_ab), 0);
-	assert_int_equal(pinion_ring_create(SLOTS, &stage.fd_ba), 0);
-	assert_int_equal(ring_map(stage.fd_ab, &stage.ab), 0);
-	assert_int_equal(ring_map(stage.fd_ba, &stage.ba), 0);
 	control = &stage.b.pool->control;
 	stage.picture = malloc(control->len);
 	assert_non_null(stage.picture);
 	memcpy(stage.picture, control->addr, control->len);
 }
 
-static void open_run(void)
+void target_open(void)
 {
 	if (!stage.picture)
 		open_stage();
@@ -90,19 +85,11 @@ static void open_run(void)
 	/* The honest channel goes on where it was. */
 	for (uint32_t i = 0; i < HONEST; i++)
 		words()[pinion_buffer_id(stage.honest[i])] = held(stage.honest[i], &stage.honest_c);
-	ring_wipe(stage.ab.shared);
-	ring_wipe(stage.ba.shared);
+	rings_wipe(&rings);
 	memset(&model, 0, sizeof(model));
-	assert_int_equal(pinion_channel_open(stage.a.pool, stage.fd_ab, stage.fd_ba,
+	assert_int_equal(pinion_channel_open(stage.a.pool, rings.fd_ab, rings.fd_ba,
 					     pinion_pool_member(stage.b.pool), &stage.a.channel),
 			 0);
-}
-
-static void close_run(void)
-{
-	assert_int_equal(pinion_channel_close(stage.a.channel), 0);
-	if (model.cache)
-		assert_int_equal(pinion_cache_close(model.cache), 0);
 }
 
 /* --- what b does */
@@ -162,7 +149,7 @@ static void publish(struct script *script)
 	const uint64_t at = model.received + script_below(script, SLOTS);
 	const struct pinion_desc desc = some_desc(script);
 
-	slot_put(stage.ba.shared->slot, at, &desc);
+	slot_put(rings.ba.shared->slot, at, &desc);
 }
 
 /* Takes one of those sent as it should, and may give credit. */
@@ -173,42 +160,37 @@ static void take_sent(struct script *script)
 
 	if (how % SLOTS >= model.sent)
 		return;
-	if (!slot_says(stage.ab.shared->slot, model.sent - 1 - how % SLOTS, &desc) ||
+	if (!slot_says(rings.ab.shared->slot, model.sent - 1 - how % SLOTS, &desc) ||
 	    pinion_buffer_id(desc.buffer) >= BUFFERS || is_honest(pinion_buffer_id(desc.buffer)))
 		return;
 	desc.buffer = pinion_buffer_next(desc.buffer);
 	words()[pinion_buffer_id(desc.buffer)] = held(desc.buffer, &stage.b);
 	if (how & 64)
-		stage.ab.shared->credit = model.sent - how % SLOTS;
+		rings.ab.shared->credit = model.sent - how % SLOTS;
 }
 
 /* --- what a does, and what must come of it */
 
 struct before {
-	struct pinion_slot ab[SLOTS], ba[SLOTS];
+	struct slots slots;
 	uint64_t word[BUFFERS];
 	bool sender_gone, receiver_gone;
 };
 
 static struct before look(void)
 {
-	struct before before;
+	struct before before = {.slots = slots_look(&rings)};
 
-	memcpy(before.ab, stage.ab.shared->slot, sizeof(before.ab));
-	memcpy(before.ba, stage.ba.shared->slot, sizeof(before.ba));
 	for (uint32_t id = 0; id < BUFFERS; id++)
 		before.word[id] = words()[id];
-	before.sender_gone = model.severed || stage.ba.shared->producer_closed;
-	before.receiver_gone = model.severed || stage.ab.shared->consumer_closed;
+	before.sender_gone = model.severed || rings.ba.shared->producer_closed;
+	before.receiver_gone = model.severed || rings.ab.shared->consumer_closed;
 	return before;
 }
 
 static void check_same(const struct before *before, const char *call)
 {
-	oracle(!memcmp(before->ab, stage.ab.shared->slot, sizeof(before->ab)), "%s wrote slots",
-	       call);
-	oracle(!memcmp(before->ba, stage.ba.shared->slot, sizeof(before->ba)),
-	       "%s wrote the peer's slots", call);
+	slots_check(&before->slots, &rings, call);
 	for (uint32_t id = 0; id < BUFFERS; id++)
 		oracle(before->word[id] == words()[id], "%s: the word of %u is %#jx", call, id,
 		       (uintmax_t)words()[id]);
@@ -228,7 +210,7 @@ static int expect_received(struct before *before, struct pinion_desc *desc, uint
 
 	if (model.broken)
 		return -EPROTO;
-	while (there < nr && slot_says(before->ba, model.received + there, &desc[there]))
+	while (there < nr && slot_says(before->slots.ba, model.received + there, &desc[there]))
 		there++;
 	if (!there)
 		return before->sender_gone ? -EPIPE : -EAGAIN;
@@ -242,12 +224,11 @@ static int expect_received(struct before *before, struct pinion_desc *desc, uint
 static void receive(struct script *script)
 {
 	const uint32_t nr = 1 + script_below(script, DESCS);
-	struct pinion_desc want[DESCS], *desc = malloc(nr * sizeof(*desc));
+	struct pinion_desc want[DESCS], *desc = descs_new(nr);
 	struct before before = look();
-	const uint64_t credit = stage.ba.shared->credit;
+	const uint64_t credit = rings.ba.shared->credit;
 	int expected = expect_received(&before, want, nr), got;
 
-	oracle(desc, "no memory"); /* of its exact length, so that a write behind it is seen */
 	got = pinion_channel_recv(stage.a.channel, desc, nr);
 	oracle(got == expected, "recv of %u: %d, not %d", nr, got, expected);
 	for (int i = 0; i < got; i++)
@@ -255,10 +236,10 @@ static void receive(struct script *script)
 	check_same(&before, "recv");
 	model.received += got > 0 ? (uint64_t)got : 0;
 	model.broken |= got == -EPROTO;
-	oracle(stage.ba.shared->credit == credit || stage.ba.shared->credit == model.received,
+	oracle(rings.ba.shared->credit == credit || rings.ba.shared->credit == model.received,
 	       "recv: credit for what was not received");
 	oracle(!model.broken ||
-		       (stage.ba.shared->consumer_closed && stage.ab.shared->producer_closed),
+		       (rings.ba.shared->consumer_closed && rings.ab.shared->producer_closed),
 	       "a liar is not told");
 	free(desc);
 }
@@ -272,7 +253,7 @@ static void check_sent(struct before *before, const struct pinion_desc *desc, ui
 		oracle(!out->bits || before->word[pinion_buffer_id(*out)] != held(*out, &stage.a),
 		       "the record of a buffer that is still ours is lost");
 		*out = desc[i].buffer;
-		slot_put(before->ab, model.sent + i, &desc[i]);
+		slot_put(before->slots.ab, model.sent + i, &desc[i]);
 	}
 	model.sent += nr;
 	oracle(model.sent - model.given <= SLOTS, "sent over what was not given back");
@@ -280,7 +261,7 @@ static void check_sent(struct before *before, const struct pinion_desc *desc, ui
 
 static void check_refused(const struct before *before, const struct pinion_desc *desc, int err)
 {
-	const uint64_t credit = stage.ab.shared->credit;
+	const uint64_t credit = rings.ab.shared->credit;
 
 	if (model.broken)
 		oracle(err == -EPROTO, "a broken channel sends: %d", err);
@@ -305,7 +286,7 @@ static void transmit(struct script *script)
 
 	for (uint32_t i = 0; i < nr; i++)
 		desc[i] = some_desc(script);
-	model.given = credit_believed(stage.ab.shared, model.given, model.sent);
+	model.given = credit_believed(rings.ab.shared, model.given, model.sent);
 	sent = pinion_channel_send(stage.a.channel, desc, nr);
 	oracle(sent && sent <= (int)nr && sent <= (int)SLOTS, "send of %u: %d", nr, sent);
 	if (sent > 0) {
@@ -320,7 +301,7 @@ static void transmit(struct script *script)
 static void wait_shortly(struct script *script)
 {
 	struct pinion_desc ignored;
-	const bool there = slot_says(stage.ba.shared->slot, model.received, &ignored);
+	const bool there = slot_says(rings.ba.shared->slot, model.received, &ignored);
 	const struct before before = look();
 	int err;
 
@@ -384,16 +365,16 @@ static void use_honest(struct script *script)
 	*buffer = desc.buffer;
 }
 
-static void step(struct script *script)
+void target_step(struct script *script)
 {
 	switch (script_below(script, 16)) {
 	case 0:
 	case 1:
-		lie_store(script, stage.ba.shared);
+		lie_store(script, rings.ba.shared);
 		break;
 	case 2:
 	case 3:
-		lie_store(script, stage.ab.shared);
+		lie_store(script, rings.ab.shared);
 		break;
 	case 4:
 		scribble_word(script);
@@ -432,16 +413,10 @@ static void step(struct script *script)
 	}
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+void target_close(void)
 {
-	struct script script = {data, len};
-
-	open_run();
-	while (script.left)
-		step(&script);
-	close_run();
-	use_honest(&script);
-	return 0;
+	assert_int_equal(pinion_channel_close(stage.a.channel), 0);
+	if (model.cache)
+		assert_int_equal(pinion_cache_close(model.cache), 0);
+	use_honest(&(struct script){0});
 }

@@ -4,16 +4,10 @@
  * oracles recompute each outcome from what lies in shared memory, as in channel.c.
  */
 
-#include "lie.h"
+#include "rings.h"
+#include "target.h"
 
-#define DESCS 6u /* in one call: more than a ring has */
-#define WAITS 2  /* in one run: each spins */
-
-static struct {
-	struct ring ab, ba; /* the peer's mappings */
-	int fd_ab, fd_ba;
-	bool open;
-} stage;
+static struct rings rings;
 
 /* Of one run. */
 static struct {
@@ -23,23 +17,15 @@ static struct {
 	int waits;
 } model;
 
-static void open_run(void)
+void target_open(void)
 {
-	if (!stage.open) {
-		assert_int_equal(pinion_ring_create(SLOTS, &stage.fd_ab), 0);
-		assert_int_equal(pinion_ring_create(SLOTS, &stage.fd_ba), 0);
-		assert_int_equal(ring_map(stage.fd_ab, &stage.ab), 0);
-		assert_int_equal(ring_map(stage.fd_ba, &stage.ba), 0);
-		stage.open = true;
-	}
-	ring_wipe(stage.ab.shared);
-	ring_wipe(stage.ba.shared);
+	rings_wipe(&rings);
 	memset(&model, 0, sizeof(model));
-	assert_int_equal(pinion_ring_open(stage.fd_ab, PINION_RING_SEND, &model.tx), 0);
-	assert_int_equal(pinion_ring_open(stage.fd_ba, PINION_RING_RECV, &model.rx), 0);
+	assert_int_equal(pinion_ring_open(rings.fd_ab, PINION_RING_SEND, &model.tx), 0);
+	assert_int_equal(pinion_ring_open(rings.fd_ba, PINION_RING_RECV, &model.rx), 0);
 }
 
-static void close_run(void)
+void target_close(void)
 {
 	assert_int_equal(pinion_ring_close(model.tx), 0);
 	assert_int_equal(pinion_ring_close(model.rx), 0);
@@ -62,36 +48,14 @@ static bool valid(const struct pinion_desc *desc)
 	return !(desc->buffer.bits >> 63) && desc->len <= PINION_DESC_LEN_MAX;
 }
 
-/* Slots as they must be after a call. */
-struct before {
-	struct pinion_slot ab[SLOTS], ba[SLOTS];
-};
-
-static struct before look(void)
-{
-	struct before before;
-
-	memcpy(before.ab, stage.ab.shared->slot, sizeof(before.ab));
-	memcpy(before.ba, stage.ba.shared->slot, sizeof(before.ba));
-	return before;
-}
-
-static void check_same(const struct before *before, const char *call)
-{
-	oracle(!memcmp(before->ab, stage.ab.shared->slot, sizeof(before->ab)),
-	       "%s: a sender's slots are not what they must be", call);
-	oracle(!memcmp(before->ba, stage.ba.shared->slot, sizeof(before->ba)),
-	       "%s wrote the peer's slots", call);
-}
-
 /* --- sending */
 
 /* Why there is no room. */
 static void check_no_room(int err)
 {
-	const uint64_t credit = stage.ab.shared->credit;
+	const uint64_t credit = rings.ab.shared->credit;
 
-	if (stage.ab.shared->consumer_closed)
+	if (rings.ab.shared->consumer_closed)
 		oracle(err == -EPIPE, "the receiver closed: %d", err);
 	else if (err == -EAGAIN)
 		oracle(credit == model.sent - SLOTS, "full, with a credit of %ju",
@@ -107,7 +71,7 @@ static void check_room(uint32_t reserved)
 }
 
 /* Slots of a reservation that were not published count for nothing. */
-static void empty(struct before *before, uint32_t from)
+static void empty(struct slots *before, uint32_t from)
 {
 	for (uint32_t i = from; i < model.reserved; i++) {
 		struct pinion_slot *slot = &before->ab[(model.sent + i) % SLOTS];
@@ -123,55 +87,55 @@ static void transmit(struct script *script)
 {
 	const uint32_t nr = 1 + script_below(script, DESCS);
 	struct pinion_desc desc[DESCS];
-	struct before before = look();
+	struct slots before = slots_look(&rings);
 	int sent;
 
 	for (uint32_t i = 0; i < nr; i++)
 		desc[i] = some_desc(script);
-	model.given = credit_believed(stage.ab.shared, model.given, model.sent);
+	model.given = credit_believed(rings.ab.shared, model.given, model.sent);
 	sent = pinion_ring_send(model.tx, desc, nr);
 	oracle(sent && sent <= (int)nr && sent <= (int)SLOTS, "send of %u: %d", nr, sent);
 	if (sent < 0 && sent != -EINVAL) {
 		check_no_room(sent);
-		return check_same(&before, "send");
+		return slots_check(&before, &rings, "send");
 	}
 	oracle(sent > 0 || !valid(&desc[0]), "a good descriptor is refused");
 	if (sent < 0) /* a reservation stays, too */
-		return check_same(&before, "send");
+		return slots_check(&before, &rings, "send");
 	empty(&before, 0);
 	for (int i = 0; i < sent; i++) {
 		oracle(valid(&desc[i]), "a reserved bit was sent");
 		slot_put(before.ab, model.sent++, &desc[i]);
 	}
 	check_room(0);
-	check_same(&before, "send");
+	slots_check(&before, &rings, "send");
 }
 
 static void reserve(struct script *script)
 {
 	const uint32_t nr = 1 + script_below(script, DESCS);
-	struct before before = look();
+	struct slots before = slots_look(&rings);
 	int got;
 
-	model.given = credit_believed(stage.ab.shared, model.given, model.sent);
+	model.given = credit_believed(rings.ab.shared, model.given, model.sent);
 	got = pinion_ring_reserve(model.tx, nr);
 	if (got < 0) {
 		check_no_room(got);
-		return check_same(&before, "reserve");
+		return slots_check(&before, &rings, "reserve");
 	}
 	oracle(got && got <= (int)nr && model.sent % SLOTS + (uint32_t)got <= SLOTS,
 	       "reserve of %u: %d", nr, got);
 	empty(&before, 0);
 	model.reserved = (uint32_t)got;
 	check_room(model.reserved);
-	check_same(&before, "reserve");
+	slots_check(&before, &rings, "reserve");
 }
 
 /* In order, so that those committed were put; and now and then one that was not reserved. */
 static void put(struct script *script)
 {
 	const struct pinion_desc desc = some_desc(script);
-	struct before before = look();
+	struct slots before = slots_look(&rings);
 	const bool may = model.put < model.reserved && valid(&desc);
 	const int err = pinion_ring_put(model.tx, model.put, &desc);
 
@@ -183,13 +147,13 @@ static void put(struct script *script)
 			before.ab[model.sent % SLOTS].head ^= PINION_SLOT_HEAD_LAP;
 		model.put++;
 	}
-	check_same(&before, "put");
+	slots_check(&before, &rings, "put");
 }
 
 static void commit(struct script *script)
 {
 	const uint32_t nr = script_below(script, model.put + 1);
-	struct before before = look();
+	struct slots before = slots_look(&rings);
 	struct pinion_slot *first = &before.ab[model.sent % SLOTS];
 
 	oracle(pinion_ring_commit(model.tx, model.reserved + 1) == -EINVAL, "committed too many");
@@ -198,7 +162,7 @@ static void commit(struct script *script)
 	if (nr)
 		first->head = (first->head & ~PINION_SLOT_HEAD_LAP) | lap_of(model.sent) << 63;
 	model.sent += nr;
-	check_same(&before, "commit");
+	slots_check(&before, &rings, "commit");
 }
 
 /* --- receiving */
@@ -207,8 +171,8 @@ static void check_empty(int err)
 {
 	struct pinion_desc ignored;
 
-	if (!stage.ba.shared->producer_closed ||
-	    slot_says(stage.ba.shared->slot, model.received, &ignored))
+	if (!rings.ba.shared->producer_closed ||
+	    slot_says(rings.ba.shared->slot, model.received, &ignored))
 		oracle(err == -EAGAIN, "nothing there: %d", err);
 	else
 		oracle(err == -EPIPE, "nothing will come: %d", err);
@@ -218,7 +182,7 @@ static uint32_t there(uint64_t at, struct pinion_desc *desc, uint32_t nr)
 {
 	uint32_t got = 0;
 
-	while (got < nr && slot_says(stage.ba.shared->slot, at + got, &desc[got]))
+	while (got < nr && slot_says(rings.ba.shared->slot, at + got, &desc[got]))
 		got++;
 	return got;
 }
@@ -236,16 +200,15 @@ static void check_received(int got, int want, const struct pinion_desc *desc,
 static void receive(struct script *script)
 {
 	const uint32_t nr = 1 + script_below(script, DESCS);
-	struct pinion_desc want[DESCS], *desc = malloc(nr * sizeof(*desc));
-	const struct before before = look();
+	struct pinion_desc want[DESCS], *desc = descs_new(nr);
+	const struct slots before = slots_look(&rings);
 	const uint32_t expected = there(model.received, want, nr);
 	int got;
 
-	oracle(desc, "no memory"); /* of its exact length, so that a write behind it is seen */
 	got = pinion_ring_recv(model.rx, desc, nr);
 	check_received(got, (int)expected, desc, want);
 	model.received += expected;
-	check_same(&before, "recv");
+	slots_check(&before, &rings, "recv");
 	free(desc);
 }
 
@@ -253,12 +216,12 @@ static void receive(struct script *script)
  * library knows. */
 static void check_none_further(int err)
 {
-	const bool closed = stage.ba.shared->producer_closed;
+	const bool closed = rings.ba.shared->producer_closed;
 	struct pinion_desc ignored;
 	bool any = false;
 
 	for (uint32_t i = 0; i < SLOTS; i++)
-		any |= slot_says(stage.ba.shared->slot, model.received + i, &ignored);
+		any |= slot_says(rings.ba.shared->slot, model.received + i, &ignored);
 	if (err == -EPIPE)
 		oracle(closed, "nothing will come, from a sender that has not closed");
 	else
@@ -269,18 +232,17 @@ static void peek(struct script *script)
 {
 	const uint32_t nr = 1 + script_below(script, DESCS), skip = script_below(script, SLOTS + 2);
 	const uint32_t left = skip < SLOTS ? SLOTS - skip : 0, most = nr < left ? nr : left;
-	struct pinion_desc want[DESCS], *desc = malloc(nr * sizeof(*desc));
-	const struct before before = look();
+	struct pinion_desc want[DESCS], *desc = descs_new(nr);
+	const struct slots before = slots_look(&rings);
 	int got;
 
-	oracle(desc, "no memory");
 	got = pinion_ring_peek(model.rx, skip, desc, nr);
 	oracle(got && got <= (int)most, "peek of %u: %d", nr, got);
 	if (got < 0)
 		check_none_further(got);
 	else
 		check_received(got, (int)there(model.received + skip, want, most), desc, want);
-	check_same(&before, "peek");
+	slots_check(&before, &rings, "peek");
 	free(desc);
 }
 
@@ -288,7 +250,7 @@ static void release(struct script *script)
 {
 	const uint32_t nr = script_below(script, SLOTS + 2);
 	struct pinion_desc ignored[SLOTS + 2];
-	const struct before before = look();
+	const struct slots before = slots_look(&rings);
 	const bool all = nr <= SLOTS && there(model.received, ignored, nr) == nr;
 	const int err = pinion_ring_release(model.rx, nr);
 
@@ -296,14 +258,14 @@ static void release(struct script *script)
 	oracle(err || nr <= SLOTS, "more was released than there is");
 	if (!err)
 		model.received += nr;
-	check_same(&before, "release");
+	slots_check(&before, &rings, "release");
 }
 
 static void wait_shortly(struct script *script)
 {
 	struct pinion_desc ignored;
-	const bool reason = slot_says(stage.ba.shared->slot, model.received, &ignored) ||
-			    stage.ba.shared->producer_closed;
+	const bool reason = slot_says(rings.ba.shared->slot, model.received, &ignored) ||
+			    rings.ba.shared->producer_closed;
 	int err;
 
 	if (model.waits++ == WAITS)
@@ -318,10 +280,10 @@ static void publish(struct script *script)
 	struct pinion_desc desc = some_desc(script);
 
 	if (valid(&desc))
-		slot_put(stage.ba.shared->slot, at, &desc);
+		slot_put(rings.ba.shared->slot, at, &desc);
 }
 
-static void step(struct script *script)
+void target_step(struct script *script)
 {
 	static void (*const acts[])(struct script *) = {
 		publish, publish, transmit, transmit, reserve,      put,     put,
@@ -332,20 +294,7 @@ static void step(struct script *script)
 	if (which < sizeof(acts) / sizeof(acts[0]))
 		return acts[which](script);
 	if (which == 15) /* takes and gives credit, as it should */
-		stage.ab.shared->credit = model.sent - script_below(script, 2);
+		rings.ab.shared->credit = model.sent - script_below(script, 2);
 	else
-		lie_store(script, which == 13 ? stage.ab.shared : stage.ba.shared);
-}
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
-{
-	struct script script = {data, len};
-
-	open_run();
-	while (script.left)
-		step(&script);
-	close_run();
-	return 0;
+		lie_store(script, which == 13 ? rings.ab.shared : rings.ba.shared);
 }
