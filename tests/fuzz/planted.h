@@ -3,13 +3,18 @@
 #define PINION_TESTS_FUZZ_PLANTED_H
 
 /*
- * Planted bugs, one at a time: put before the first line of a ring's users by the compiler
- * (-include), with PLANTED_ID, PLANTED_LEN or PLANTED_CREDIT.
+ * Planted bugs, one at a time: put before the first line of a ring's users, or of the member's side
+ * of segments, by the compiler (-include), with PLANTED_ID, PLANTED_LEN, PLANTED_CREDIT,
+ * PLANTED_MEET or PLANTED_FILE.
  */
 
 #include "ring.h"
 
+#include <sys/stat.h>
+
 #include <pinion/pool.h>
+
+#include "slot.h"
 
 #if defined(PLANTED_ID) /* any id names a buffer */
 #define pinion_view_has(view, id) ((void)(view), (void)(id), 1)
@@ -34,6 +39,16 @@ static inline int64_t planted_room(struct ring *ring, uint32_t nr)
 	return ring->slots - used < nr ? (int64_t)(ring->slots - used) : nr;
 }
 #define ring_room planted_room
+#elif defined(PLANTED_MEET) /* no segment there: perhaps its file is still to come */
+static inline int planted_meet(struct pinion_pool *pool, uint32_t id)
+{
+	int err = slot_meet(pool, id);
+
+	return err == -EINVAL ? -EAGAIN : err;
+}
+#define slot_meet planted_meet
+#elif defined(PLANTED_FILE) /* whatever file comes is the segment's */
+#define fstat(fd, status) ((void)(fd), (status)->st_ino = segment->inode, 0)
 #else
 #error "which bug?"
 #endif
