@@ -31,6 +31,10 @@
  *       pinion_channel_done(channel)
  *       (receive until -EAGAIN, or some, and again later)
  *
+ * libuv has a uv_poll_t for the fd, and a uv_prepare_t, called before each sleep, for prepare().
+ * glib has a GSource with g_source_add_unix_fd(), whose own prepare() says that it is ready when
+ * ours does not give 0.
+ *
  * A sender that finds the receiver asleep in its loop sends one byte; one that does not, sends
  * nothing. A byte that the kernel has no memory for goes with the next message. prepare() says that
  * the receiver goes to sleep, and looks once more: without that look a descriptor that came just

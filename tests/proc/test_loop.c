@@ -3,13 +3,12 @@
 
 #include <sched.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include <pinion/ring.h>
 #include <pinion/wait.h>
 
-#include "proc_support.h"
+#include "doomed.h"
 
 #define SOON 10000 /* ms */
 #define PRODUCERS 4
@@ -289,63 +288,30 @@ static void a_keeper_serves_its_members_in_a_loop(void **state)
 	keeper_close_whole(&keeper);
 }
 
-/* The keeper is the child, and dies while the member sleeps. */
-struct doomed {
-	char path[SUPPORT_PATH_LEN];
-	_Atomic int listening;
-};
-
-static int keep_until_killed(struct doomed *doomed)
-{
-	struct pinion_pool_config config = pool_config(512, BUFFER);
-	struct pinion_rendezvous *rendezvous;
-	struct pinion_event event;
-	struct pinion_pool *pool;
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (pinion_pool_create(&config, &pool) ||
-	    pinion_rendezvous_open(pool, doomed->path, NULL, &rendezvous))
-		return 1;
-	doomed->listening = 1;
-	for (;;)
-		if (pinion_rendezvous_next(rendezvous, &event) < 0)
-			return 2;
-}
-
+/* The keeper dies while the member sleeps. */
 static void a_sessions_fd_tells_that_the_keeper_died(void **state)
 {
-	struct doomed *doomed = mmap(NULL, sizeof(*doomed), PROT_READ | PROT_WRITE,
-				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct doomed doomed;
 	struct pinion_session *session;
 	struct pinion_channel *channel;
 	struct pinion_desc desc;
 	struct pollfd want = {.events = POLLIN};
-	char dir[SUPPORT_PATH_LEN];
-	pid_t pid;
 
 	(void)state;
-	support_dir_create(dir);
-	snprintf(doomed->path, sizeof(doomed->path), "%.900s/keeper", dir);
-	pid = fork();
-	if (pid == 0)
-		_exit(keep_until_killed(doomed));
-	while (!doomed->listening)
-		usleep(1000);
-	assert_int_equal(pinion_session_open(doomed->path, &session), 0);
+	doomed_open(&doomed);
+	assert_int_equal(pinion_session_open(doomed.path, &session), 0);
 	channel = pinion_session_channel(session);
 	want.fd = pinion_channel_fd(channel);
 	assert_true(want.fd >= 0);
 	assert_int_equal(pinion_channel_prepare(channel), 0);
 	assert_int_equal(poll(&want, 1, 50), 0);
-	kill(pid, SIGKILL);
+	kill(doomed.pid, SIGKILL);
 	assert_int_equal(poll(&want, 1, SOON), 1);
 	assert_int_equal(pinion_channel_done(channel), 0);
 	assert_int_equal(pinion_channel_recv(channel, &desc, 1), -EPIPE);
 	assert_int_equal(pinion_channel_prepare(channel), -EPIPE);
 	assert_int_equal(pinion_session_close(session), 0);
-	assert_int_equal(member_end(pid), 128 + SIGKILL);
-	munmap(doomed, sizeof(*doomed));
-	support_dir_destroy(dir);
+	doomed_close(&doomed);
 }
 
 int main(void)
