@@ -12,13 +12,22 @@
 
 /* --- life */
 
+/* -1: a ring that this end does not have. Its shared is NULL. */
+static int open_ring(int fd, struct ring *ring)
+{
+	if (fd != -1)
+		return ring_map(fd, ring);
+	*ring = (struct ring){.fd = {.socket = -1, .epoll = -1}, .hand = {.socket = -1}};
+	return 0;
+}
+
 static int open_rings(struct pinion_channel *channel, int tx, int rx)
 {
-	int err = ring_map(tx, &channel->tx);
+	int err = open_ring(tx, &channel->tx);
 
 	if (!err)
-		err = ring_map(rx, &channel->rx);
-	if (err)
+		err = open_ring(rx, &channel->rx);
+	if (err || tx == -1)
 		return err;
 	channel->out = calloc(channel->tx.slots, sizeof(*channel->out));
 	if (!channel->out)
@@ -44,6 +53,8 @@ int pinion_channel_open(struct pinion_pool *pool, int tx, int rx, uint32_t peer,
 
 	if (peer >= pool->geometry.nr_members)
 		return pinion_fail(-EINVAL, "the pool has no member %u", peer);
+	if (tx == -1 && rx == -1)
+		return pinion_fail(-EINVAL, "a channel has at least one ring");
 	channel = calloc(1, sizeof(*channel));
 	if (!channel)
 		return pinion_fail(-ENOMEM, "no memory for a channel");
@@ -85,10 +96,16 @@ void channel_watch(struct pinion_channel *channel, int pidfd)
 	channel->pidfd = pidfd;
 }
 
+static void wake_receiver(struct pinion_channel *channel)
+{
+	if (channel->rx.shared)
+		ring_wake_self(&channel->rx);
+}
+
 void pinion_channel_sever(struct pinion_channel *channel)
 {
 	atomic_store_explicit(&channel->severed, true, memory_order_relaxed);
-	ring_wake_self(&channel->rx);
+	wake_receiver(channel);
 }
 
 /* Of this process, for who watches it. */
@@ -104,7 +121,7 @@ int channel_break_off(struct pinion_channel *channel)
 	if (!atomic_exchange_explicit(&channel->broken, true, memory_order_relaxed))
 		atomic_fetch_add_explicit(&lies, 1, memory_order_relaxed);
 	channel_close_tx(channel);
-	ring_wake_self(&channel->rx);
+	wake_receiver(channel);
 	return -EPROTO;
 }
 
@@ -121,9 +138,15 @@ uint32_t pinion_channel_peer(const struct pinion_channel *channel)
 	return channel->peer_member;
 }
 
+uint32_t pinion_channel_rights(const struct pinion_channel *channel)
+{
+	return (channel->tx.shared ? PINION_RIGHT_SEND : 0) |
+	       (channel->rx.shared ? PINION_RIGHT_RECV : 0);
+}
+
 uint32_t pinion_channel_slots(const struct pinion_channel *channel)
 {
-	return channel->rx.slots;
+	return channel->rx.shared ? channel->rx.slots : channel->tx.slots;
 }
 
 uint32_t channel_room(const struct pinion_channel *channel)
@@ -154,6 +177,8 @@ int pinion_channel_join(struct pinion_channel *channel, int ready, uint32_t lane
 	if (lane >= READY_LANES)
 		return pinion_fail(-EINVAL, "a ready set has %u lanes, not %u", READY_LANES,
 				   lane + 1);
+	if (!channel->tx.shared)
+		return pinion_fail(-EACCES, "this end of the channel may not send");
 	if (hand->ready)
 		return pinion_fail(-EBUSY, "the channel has joined a ready set already");
 	err = ready_map(ready, &hand->ready);

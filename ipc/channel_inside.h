@@ -9,6 +9,7 @@
  *     channel_send.c      what this end sends
  *     channel_recv.c      what it receives
  *     channel_wait.c      how it waits for that
+ *     channel_room.c      how it waits to send, if it may only send
  *     channel_reclaim.c   what lies in its rings when the other end is gone
  */
 
@@ -20,7 +21,7 @@
 #include "ring.h"
 
 struct pinion_channel {
-	struct ring tx, rx;
+	struct ring tx, rx; /* shared is NULL: not there, this end may not do that */
 	struct pinion_pool *pool;
 	const struct pinion_view *view;
 	uint32_t self, peer; /* holder bits */
@@ -48,6 +49,8 @@ static inline bool channel_is_gone(const struct pinion_channel *channel,
 /* R4, for what we send. */
 static inline void channel_close_tx(struct pinion_channel *channel)
 {
+	if (!channel->tx.shared)
+		return;
 	atomic_store_explicit(&channel->tx.shared->producer_closed, 1, memory_order_release);
 	ring_strike(&channel->tx);
 }
@@ -56,6 +59,8 @@ static inline void channel_close_tx(struct pinion_channel *channel)
  * taken as soon as it sees this, and a take() still under way would then be a second holder. */
 static inline void channel_close_rx(struct pinion_channel *channel)
 {
+	if (!channel->rx.shared)
+		return;
 	atomic_store_explicit(&channel->rx.shared->consumer_closed, 1, memory_order_release);
 }
 
@@ -71,5 +76,8 @@ static inline bool channel_is_held(const _Atomic uint64_t *owner, struct pinion_
 /* The peer broke a rule: -EPROTO. Both threads of this end may find out; recv ends what it
  * receives. */
 int channel_break_off(struct pinion_channel *channel);
+
+/* pinion_channel_wait() of an end that may only send. */
+int channel_wait_to_send(struct pinion_channel *channel, uint64_t timeout_ns);
 
 #endif

@@ -43,6 +43,8 @@ int pinion_channel_reclaim(struct pinion_channel *channel, struct pinion_cache *
 {
 	int freed = 0, err = 0;
 
+	if (!channel->tx.shared)
+		return 0;
 	/* A living peer may still take them, until it says that it will not (R4-A4). */
 	if (!channel_is_gone(channel, &channel->tx.shared->consumer_closed))
 		return -EBUSY;

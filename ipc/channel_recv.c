@@ -65,6 +65,8 @@ int pinion_channel_recv(struct pinion_channel *channel, struct pinion_desc *desc
 	uint32_t got;
 	int err = 0;
 
+	if (__builtin_expect(!channel->rx.shared, 0))
+		return -EACCES;
 	if (channel_is_set(&channel->broken)) {
 		channel_close_rx(channel);
 		return -EPROTO;

@@ -76,6 +76,8 @@ int pinion_channel_send(struct pinion_channel *channel, const struct pinion_desc
 	bool lied = false;
 	int64_t room;
 
+	if (__builtin_expect(!channel->tx.shared, 0))
+		return -EACCES;
 	if (channel_is_set(&channel->broken))
 		return -EPROTO;
 	if (channel_is_gone(channel, &channel->tx.shared->consumer_closed))

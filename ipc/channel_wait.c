@@ -65,15 +65,17 @@ int pinion_channel_wait(struct pinion_channel *channel, uint64_t timeout_ns)
 	const struct ring_waiter waiter = channel_waiter(channel);
 	uint32_t which = 0;
 
+	if (!channel->rx.shared)
+		return channel_wait_to_send(channel, timeout_ns);
 	return ring_wait(&waiter, 1, timeout_ns, &which);
 }
 
-static bool waiter_at(const void *channels, uint32_t i, struct ring_waiter *waiter)
+static int waiter_at(const void *channels, uint32_t i, struct ring_waiter *waiter)
 {
 	struct pinion_channel *const *channel = channels;
 
 	*waiter = channel_waiter(channel[i]);
-	return true;
+	return waiter->ring->shared ? 0 : -EACCES;
 }
 
 int pinion_channel_wait_any(struct pinion_channel *const *channel, uint32_t nr, uint64_t timeout_ns,
@@ -94,6 +96,8 @@ int pinion_channel_fd(struct pinion_channel *channel)
 	KEEP_ERRNO;
 	const struct ring_waiter waiter = channel_waiter(channel);
 
+	if (!waiter.ring->shared)
+		return pinion_fail(-EACCES, "this end of the channel may not receive");
 	return ring_fd_open(&waiter);
 }
 
@@ -108,6 +112,8 @@ int pinion_channel_set_notify(struct pinion_channel *channel, int fd)
 {
 	KEEP_ERRNO;
 
+	if (!channel_tx(channel)->shared)
+		return pinion_fail(-EACCES, "this end of the channel may not send");
 	return ring_fd_notify(channel_tx(channel), fd);
 }
 
@@ -116,6 +122,8 @@ int pinion_channel_prepare(struct pinion_channel *channel)
 	KEEP_ERRNO;
 	const struct ring_waiter waiter = channel_waiter(channel);
 
+	if (!waiter.ring->shared)
+		return -EACCES;
 	return waiter.ring->fd.socket < 0 ? -EINVAL : ring_fd_prepare(&waiter);
 }
 
@@ -125,6 +133,8 @@ int pinion_channel_done(struct pinion_channel *channel)
 	const struct ring_waiter waiter = channel_waiter(channel);
 	int err;
 
+	if (!waiter.ring->shared)
+		return -EACCES;
 	if (waiter.ring->fd.socket < 0)
 		return -EINVAL;
 	err = ring_fd_done(&waiter);

@@ -78,6 +78,8 @@ int pinion_fanin_add(struct pinion_fanin *fanin, struct pinion_channel *channel,
 	if (weight < 1 || weight > PINION_FANIN_WEIGHT_MAX)
 		return pinion_fail(-EINVAL, "a weight is from 1 to %u, not %u",
 				   PINION_FANIN_WEIGHT_MAX, weight);
+	if (!channel_rx(channel)->shared)
+		return pinion_fail(-EACCES, "this end of the channel may not receive");
 	if (find(fanin, channel) != FANIN_NONE)
 		return pinion_fail(-EEXIST, "the channel is in this fan-in already");
 	n = find(fanin, NULL);

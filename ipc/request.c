@@ -40,6 +40,13 @@ uint32_t pinion_request_depth(const struct pinion_channel *channel)
 	return channel_room(channel);
 }
 
+static int check_rights(const struct pinion_channel *channel)
+{
+	if (pinion_channel_rights(channel) == PINION_RIGHT_BOTH)
+		return 0;
+	return pinion_fail(-EACCES, "requests need a channel that both sends and receives");
+}
+
 static int check_depths(const struct pinion_channel *channel, uint32_t depth, uint32_t peer_depth)
 {
 	uint32_t most = channel_room(channel);
@@ -64,8 +71,10 @@ int pinion_requester_open(struct pinion_channel *channel, uint32_t depth, uint32
 {
 	KEEP_ERRNO;
 	struct pinion_requester *requester;
-	int err = check_depths(channel, depth, peer_depth);
+	int err = check_rights(channel);
 
+	if (!err)
+		err = check_depths(channel, depth, peer_depth);
 	if (err)
 		return err;
 	requester = calloc(1, sizeof(*requester) + depth * sizeof(requester->place[0]));

@@ -21,14 +21,14 @@ static bool has_fd(struct pinion_ring *ring)
 	return rx && rx->fd.socket >= 0;
 }
 
-static bool waiter_at(const void *rings, uint32_t i, struct ring_waiter *waiter)
+static int waiter_at(const void *rings, uint32_t i, struct ring_waiter *waiter)
 {
 	struct pinion_ring *const *ring = rings;
 
 	if (!receiving(ring[i]))
-		return false;
+		return -EINVAL;
 	*waiter = ring_end_waiter(ring[i]);
-	return true;
+	return 0;
 }
 
 int pinion_ring_wait_any(struct pinion_ring *const *ring, uint32_t nr, uint64_t timeout_ns,

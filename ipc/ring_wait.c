@@ -187,8 +187,11 @@ int ring_wait_any(const void *receivers, ring_waiter_at *at, uint32_t nr, uint64
 
 	if (!nr || nr > BELL_ANY_MAX)
 		return -EINVAL;
-	for (uint32_t i = 0; i < nr; i++)
-		if (!at(receivers, i, &waiter[i]))
-			return -EINVAL;
+	for (uint32_t i = 0; i < nr; i++) {
+		int err = at(receivers, i, &waiter[i]);
+
+		if (err)
+			return err;
+	}
 	return ring_wait(waiter, nr, timeout_ns, which);
 }

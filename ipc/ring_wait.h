@@ -32,11 +32,10 @@ struct ring_waiter {
  */
 int ring_wait(const struct ring_waiter *waiter, uint32_t nr, uint64_t timeout_ns, uint32_t *which);
 
-/* The @i-th of @receivers, an array that only its owner knows; false: it receives nothing. */
-typedef bool ring_waiter_at(const void *receivers, uint32_t i, struct ring_waiter *waiter);
+/* The @i-th of @receivers, an array that only its owner knows. 0, or why nobody can wait there. */
+typedef int ring_waiter_at(const void *receivers, uint32_t i, struct ring_waiter *waiter);
 
-/* ring_wait() at @nr of them. -EINVAL: none, more than BELL_ANY_MAX, or one that receives nothing
- */
+/* ring_wait() at @nr of them. -EINVAL: none, or more than BELL_ANY_MAX. Else what @at says. */
 int ring_wait_any(const void *receivers, ring_waiter_at *at, uint32_t nr, uint64_t timeout_ns,
 		  uint32_t *which);
 

@@ -3,7 +3,7 @@
 #define IPC_VIGIL_H
 
 /*
- * The wait of all who wait here: at rings, at a fan-in, at a seat of a broadcast.
+ * The wait of all who wait here: at rings, for room in one, at a fan-in, at a seat of a broadcast.
  *
  *     vigil_spin(): look, a number of times
  *     vigil_sleep():

@@ -3,8 +3,8 @@
 #define PINION_CHANNEL_H
 
 /*
- * A channel: two one-way rings between two members of a pool. What travels are descriptors of
- * 16 bytes; with each, the buffer it names changes hands.
+ * A channel: two one-way rings between two members of a pool, or one. What travels are descriptors
+ * of 16 bytes; with each, the buffer it names changes hands.
  *
  *     producer                                  device process
  *     --------                                  --------------
@@ -15,17 +15,28 @@
  *     pinion_channel_recv()  <- completion ---  pinion_channel_send()
  *     pinion_buffer_free()
  *
+ * Rights. An end sends, receives, or does both, and what says so is which rings it has: who may not
+ * send was given no ring to send on, and could not if it tried. One ring works as either of two
+ * does: that the other side closed, died or lied is known at both ends of it. What an end cannot do
+ * for want of a ring is -EACCES:
+ *
+ *     may only send      recv; waiting with others or in a loop (wait.h); a place in a fan-in
+ *     may only receive   send; pinion_channel_set_notify(), pinion_channel_join()
+ *     either             requests
+ *
  * Nothing received is believed: each slot is read once into a private copy, and id, length, owner
  * and generation are checked there. A peer that lies gets its own channel closed (-EPROTO) and
  * harms nobody else.
  *
  * Threads: of one end, one thread sends and one receives (they may differ). wait() belongs to
- * the receiving thread. Nothing here blocks except wait(), and that is bounded by its time limit.
+ * the receiving thread, or to the sending one of an end that may only send. Nothing here blocks
+ * except wait(), and that is bounded by its time limit.
  *
  * Death: no call waits for the peer to move. A receiver drains what the dead had published and
  * then gets -EPIPE; a sender gets -EPIPE, and pinion_channel_reclaim() frees what the dead had
  * not taken. Who notices: in the keeper the rendezvous, from the peer's pidfd; in a session
- * pinion_channel_wait(), within 100 ms. A program that only polls recv() calls wait() now and then.
+ * pinion_channel_wait(), within 100 ms. A program that only polls recv() calls wait() now and then,
+ * and so does one that may only send.
  */
 
 #include <stdint.h>
@@ -37,11 +48,17 @@
 
 struct pinion_channel;
 
+/* What an end may do. */
+#define PINION_RIGHT_SEND 1u
+#define PINION_RIGHT_RECV 2u
+#define PINION_RIGHT_BOTH (PINION_RIGHT_SEND | PINION_RIGHT_RECV)
+
 /*
  * pinion_channel_open() - one end: send on @tx, receive on @rx, with member @peer.
- * The files are mapped, not kept. The other end swaps tx and rx and names us.
+ * The files are mapped, not kept. The other end swaps tx and rx and names us. One of them may be
+ * -1: this end does not do that, and the peer not the opposite.
  * -EPROTO  a file is not a ring of this layout
- * -EINVAL  the pool has no member @peer
+ * -EINVAL  the pool has no member @peer; or both files are -1
  */
 int pinion_channel_open(struct pinion_pool *pool, int tx, int rx, uint32_t peer,
 			struct pinion_channel **channel);
@@ -57,6 +74,9 @@ int pinion_channel_close(struct pinion_channel *channel);
 
 uint32_t pinion_channel_peer(const struct pinion_channel *channel);
 
+/* PINION_RIGHT_SEND, PINION_RIGHT_RECV, or both. */
+uint32_t pinion_channel_rights(const struct pinion_channel *channel);
+
 /*
  * pinion_channel_send() - publish up to @nr descriptors; returns how many, at least 1.
  *
@@ -70,6 +90,7 @@ uint32_t pinion_channel_peer(const struct pinion_channel *channel);
  * -EPROTO  the peer gave credit for what it did not take, or that cannot be: its channel is closed
  * -EINVAL  the first descriptor names a buffer that the caller does not hold, or a length beyond
  *          its size; nothing was sent (a bad one further on ends the batch before it)
+ * -EACCES  this end may only receive
  */
 int pinion_channel_send(struct pinion_channel *channel, const struct pinion_desc *desc,
 			uint32_t nr);
@@ -86,6 +107,7 @@ int pinion_channel_send(struct pinion_channel *channel, const struct pinion_desc
  *          buffer, a buffer that it does not hold. The channel is closed for good.
  * -ENOMEM, ...  the first is in a segment added a moment ago, which this process could not map:
  *          it stays there, try again
+ * -EACCES  this end may only send
  */
 int pinion_channel_recv(struct pinion_channel *channel, struct pinion_desc *desc, uint32_t nr);
 
@@ -103,6 +125,8 @@ uint64_t pinion_channel_lies(void);
  * pinion_channel_wait() - until something can be received, or @timeout_ns (monotonic) is over.
  *
  * Spins a little, then sleeps on a futex in the ring. 0 does not promise a descriptor: recv says.
+ * On an end that may only send: until something can be sent, or the peer is gone: send says. Credit
+ * wakes nobody, so that this one sleeps a millisecond at most at a time.
  *
  * -ETIMEDOUT  nothing came
  * -EINTR      a signal handler ran
@@ -111,7 +135,8 @@ int pinion_channel_wait(struct pinion_channel *channel, uint64_t timeout_ns);
 
 /*
  * pinion_channel_reclaim() - take back what was sent and never taken, and free it through
- * @cache; returns how many buffers. Threads: the sending one.
+ * @cache; returns how many buffers (none, on an end that may only receive).
+ * Threads: the sending one.
  *
  * -EBUSY  the peer neither closed nor died: it may still take them
  * -EAGAIN, -ENOMEM  some could not be freed (see pinion_buffer_free()): call again
@@ -123,7 +148,7 @@ int pinion_channel_wait(struct pinion_channel *channel, uint64_t timeout_ns);
  *
  * pinion_channel_published(): the handles of every slot that the peer ever wrote and that may
  * still be untaken, as pinion_pool_recover() wants them; returns their number (at most the
- * ring's slots; @buffer has room for pinion_channel_slots() of them).
+ * ring's slots; @buffer has room for pinion_channel_slots() of them; none from who may not send).
  */
 int pinion_channel_reclaim(struct pinion_channel *channel, struct pinion_cache *cache);
 void pinion_channel_sever(struct pinion_channel *channel);

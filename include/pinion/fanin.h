@@ -77,6 +77,7 @@ int pinion_fanin_fd(const struct pinion_fanin *fanin);
  * A producer that has not joined as yet is found by the looks at cold lanes alone.
  *
  * -EINVAL  @weight is not from 1 to PINION_FANIN_WEIGHT_MAX
+ * -EACCES  this end of the channel may only send
  * -EEXIST  it is in this fan-in already
  * -ENOSPC  all lanes are taken
  */
@@ -95,6 +96,7 @@ int pinion_fanin_remove(struct pinion_fanin *fanin, struct pinion_channel *chann
  * -EINVAL  no such lane
  * -EPROTO  the file is not a ready set of this layout, or not sealed
  * -EBUSY   the channel has joined one already
+ * -EACCES  this end of the channel may only receive
  */
 int pinion_channel_join(struct pinion_channel *channel, int ready, uint32_t lane);
 

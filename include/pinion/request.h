@@ -66,7 +66,7 @@ static inline bool pinion_desc_is_answer(const struct pinion_desc *desc)
 }
 
 /* How many requests may be outstanding on @channel, those of both members together: what open()
- * holds depth + peer_depth against. At least 4, and 15 of 16 slots. */
+ * holds depth + peer_depth against. At least 4, and 15 of 16 slots; 0 where one ring is missing. */
 uint32_t pinion_request_depth(const struct pinion_channel *channel);
 
 /*
@@ -76,6 +76,7 @@ uint32_t pinion_request_depth(const struct pinion_channel *channel);
  * pre: both ends are new, or nothing is under way on the channel.
  *
  * -EINVAL  more than pinion_request_depth(), or nothing at all
+ * -EACCES  this end of the channel does not both send and receive
  * -ENOMEM
  */
 int pinion_requester_open(struct pinion_channel *channel, uint32_t depth, uint32_t peer_depth,

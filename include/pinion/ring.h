@@ -20,7 +20,7 @@
  *
  * A ring moves descriptors and nothing else: it does not know what they name, and does not look
  * at who holds it. Processes that hand buffers of a pool to each other use a channel (channel.h),
- * two rings that check and record every change of hands.
+ * whose rings check and record every change of hands.
  *
  * Nothing shared is believed: a descriptor is read once, into the caller's memory; a peer's credit
  * is checked; size, mask and positions are private copies.

@@ -82,6 +82,7 @@
  * -EINTR      a signal handler ran that was installed without SA_RESTART: after others
  *             futex_waitv(2) goes on, unlike pinion_channel_wait()
  * -EINVAL     @nr is 0 or above PINION_WAIT_ANY_MAX; of rings: one of them sends
+ * -EACCES     one of the channels may only send
  */
 int pinion_channel_wait_any(struct pinion_channel *const *channel, uint32_t nr,
 			    uint64_t timeout_ns, uint32_t *which);
@@ -103,6 +104,7 @@ void pinion_ring_set_spin(struct pinion_ring *ring, uint64_t ns);
  *
  * -EMFILE, -ENFILE, -ENOMEM  what the kernel says
  * -EINVAL  this end of a ring sends
+ * -EACCES  this end of a channel may only send; the same from prepare() and done()
  */
 int pinion_channel_fd(struct pinion_channel *channel);
 int pinion_ring_fd(struct pinion_ring *ring);
@@ -114,6 +116,7 @@ int pinion_ring_notify_fd(struct pinion_ring *ring);
  * caller closes @fd. A receiver that went to sleep before this is woken if there is something.
  *
  * -EINVAL  not such a descriptor; or this end of a ring receives
+ * -EACCES  this end of a channel may only receive
  * -EMFILE  no room for the duplicate
  */
 int pinion_channel_set_notify(struct pinion_channel *channel, int fd);

@@ -546,7 +546,7 @@ static void wrong_files_are_eproto_and_leave_nothing_open(void **state)
 	assert_int_equal(pinion_channel_open(pool, ring, null, 1, &channel), -EPROTO);
 	assert_int_equal(pinion_channel_open(pool, null, ring, 1, &channel), -EPROTO);
 	assert_int_equal(errno, 4711);
-	assert_int_equal(pinion_channel_open(pool, ring, -1, 1, &channel), -EBADF);
+	assert_int_equal(pinion_channel_open(pool, ring, 1 << 20, 1, &channel), -EBADF);
 	assert_null(channel);
 	close(null);
 	close(ring);
