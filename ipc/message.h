@@ -7,7 +7,7 @@
  * message arrives whole or not at all).
  *
  *     newcomer                       keeper
- *     HELLO, slots     ---->         who is it: pidfd, credentials
+ *     HELLO, wishes    ---->         who is it: pidfd, credentials
  *                      <----         WELCOME + files       (or REFUSED with -errno in value)
  *     CONFIRM, cookie  ---->         the kernel's credentials on it show that the pid is still
  *                                    the process that the pidfd names: joined
@@ -26,7 +26,7 @@
 #include <pinion/pool.h>
 
 #define MESSAGE_MAGIC 0x70696e6fu /* "onip" in memory */
-#define MESSAGE_VERSION 3
+#define MESSAGE_VERSION 4
 
 enum message_kind {
 	MESSAGE_HELLO = 1,
@@ -47,10 +47,10 @@ struct message {
 	uint32_t keeper;      /* WELCOME: the keeper's number */
 	uint32_t slot;        /* SEGMENT: whose file it is */
 	uint64_t segments;    /* WELCOME: a bit for each slot whose file comes along. Files:
-	                       * control, segments by slot, ring to keeper, ring from it, and
-	                       * where to notify the keeper, if it waits in a loop */
+	                       * control, segments by slot, ring to keeper, ring from it (those it
+	                       * has a right to), and where to notify a keeper that loops */
 	uint32_t slots;       /* HELLO: of each ring, as wanted; 0: the keeper's choice */
-	uint32_t unused;      /* 0 */
+	uint32_t rights;      /* HELLO: those wanted, 0: any. WELCOME: those given: channel.h */
 };
 
 static_assert(sizeof(struct message) == 48, "one size for all");

@@ -47,7 +47,7 @@ struct peer {
 	uint32_t member;
 	uint64_t cookie, deadline_ns;
 	uint64_t owed; /* bit by slot: a new segment's file that its socket had no room for */
-	uint32_t slots; /* of the rings it gets */
+	uint32_t slots, rights; /* of the rings it gets; and which */
 	struct pinion_channel *channel;
 };
 
@@ -178,22 +178,29 @@ static int arrive(struct pinion_rendezvous *rendezvous)
 	return 0;
 }
 
-/* Both rings, our end of the channel opened; @rings: what the newcomer gets, its tx first. */
+static void close_rings(const int rings[2])
+{
+	for (int i = 0; i < 2; i++)
+		if (rings[i] >= 0)
+			(void)close(rings[i]);
+}
+
+/* The rings, our end of the channel opened; @rings: what the newcomer gets, its tx first. -1: one
+ * that it has no right to, and that nobody makes. */
 static int make_channel(struct pinion_rendezvous *rendezvous, struct peer *peer, int rings[2])
 {
-	int err = pinion_ring_create(peer->slots, &rings[0]);
+	int err = 0;
 
-	if (err)
-		return err;
-	err = pinion_ring_create(peer->slots, &rings[1]);
-	if (!err) {
+	rings[0] = rings[1] = -1;
+	if (peer->rights & PINION_RIGHT_SEND)
+		err = pinion_ring_create(peer->slots, &rings[0]);
+	if (!err && peer->rights & PINION_RIGHT_RECV)
+		err = pinion_ring_create(peer->slots, &rings[1]);
+	if (!err)
 		err = pinion_channel_open(rendezvous->pool, rings[1], rings[0], peer->member,
 					  &peer->channel);
-		if (err)
-			(void)close(rings[1]);
-	}
 	if (err)
-		(void)close(rings[0]);
+		close_rings(rings);
 	return err;
 }
 
@@ -213,8 +220,9 @@ static unsigned list_files(const struct pinion_pool *pool, const int rings[2],
 		*segments |= UINT64_C(1) << i;
 		files[nr++] = fds.segment[i];
 	}
-	files[nr++] = rings[0];
-	files[nr++] = rings[1];
+	for (int i = 0; i < 2; i++)
+		if (rings[i] >= 0)
+			files[nr++] = rings[i];
 	return nr;
 }
 
@@ -223,7 +231,8 @@ static int send_welcome(struct pinion_rendezvous *rendezvous, struct peer *peer,
 {
 	struct message welcome = {.magic = MESSAGE_MAGIC, .version = MESSAGE_VERSION,
 				  .kind = MESSAGE_WELCOME, .member = peer->member,
-				  .keeper = pinion_pool_member(rendezvous->pool)};
+				  .keeper = pinion_pool_member(rendezvous->pool),
+				  .rights = peer->rights};
 	int files[MESSAGE_FILES_MAX];
 	unsigned nr;
 
@@ -231,7 +240,7 @@ static int send_welcome(struct pinion_rendezvous *rendezvous, struct peer *peer,
 		return -EIO;
 	welcome.cookie = peer->cookie;
 	nr = list_files(rendezvous->pool, rings, files, &welcome.segments);
-	if (rendezvous->config.loop) {
+	if (rendezvous->config.loop && peer->rights & PINION_RIGHT_SEND) {
 		files[nr] = pinion_channel_notify_fd(peer->channel);
 		if (files[nr] < 0)
 			return files[nr];
@@ -313,13 +322,26 @@ static int choose_slots(const struct pinion_rendezvous_config *config, uint32_t 
 	return 0;
 }
 
-static int welcome(struct pinion_rendezvous *rendezvous, struct peer *peer, uint32_t slots)
+/* Of what it wants, what it may. */
+static int choose_rights(const struct pinion_rendezvous_config *config, uint32_t wanted,
+			 uint32_t *rights)
+{
+	*rights = wanted ? wanted & config->rights : config->rights;
+	if (wanted & ~PINION_RIGHT_BOTH)
+		return -EINVAL;
+	return *rights ? 0 : -EACCES;
+}
+
+static int welcome(struct pinion_rendezvous *rendezvous, struct peer *peer,
+		   const struct message *hello)
 {
 	int rings[2], err;
 
 	if (has_slot_unused(rendezvous, peer->identity.pid))
 		return -EBUSY;
-	err = choose_slots(&rendezvous->config, slots, &peer->slots);
+	err = choose_slots(&rendezvous->config, hello->slots, &peer->slots);
+	if (!err)
+		err = choose_rights(&rendezvous->config, hello->rights, &peer->rights);
 	if (err)
 		return err;
 	err = pinion_pool_admit(rendezvous->pool, peer->identity.pid, &peer->member);
@@ -328,8 +350,7 @@ static int welcome(struct pinion_rendezvous *rendezvous, struct peer *peer, uint
 	err = make_channel(rendezvous, peer, rings);
 	if (!err) {
 		err = send_welcome(rendezvous, peer, rings);
-		(void)close(rings[0]);
-		(void)close(rings[1]);
+		close_rings(rings);
 	}
 	if (err) {
 		/* It never saw the pool: the message arrives whole or not at all. */
@@ -412,7 +433,7 @@ static int hear(struct pinion_rendezvous *rendezvous, struct peer *peer,
 	if (err == -EAGAIN)
 		return 0;
 	if (!err && peer->state == ARRIVED && message.kind == MESSAGE_HELLO) {
-		err = welcome(rendezvous, peer, message.slots);
+		err = welcome(rendezvous, peer, &message);
 		if (err) {
 			refuse(peer->socket, err);
 			turn_away(rendezvous, peer);
@@ -528,6 +549,17 @@ int pinion_rendezvous_bury(struct pinion_rendezvous *rendezvous, uint32_t member
 	return err;
 }
 
+static int check_config(const struct pinion_rendezvous_config *config)
+{
+	int err = ring_check_slots(config->slots);
+
+	if (!err)
+		err = ring_check_slots(config->slots_max);
+	if (!err && config->rights & ~PINION_RIGHT_BOTH)
+		err = pinion_fail(-EINVAL, "there are no rights %#x", config->rights);
+	return err;
+}
+
 int pinion_rendezvous_open(struct pinion_pool *pool, const char *path,
 			   const struct pinion_rendezvous_config *config,
 			   struct pinion_rendezvous **out)
@@ -546,14 +578,14 @@ int pinion_rendezvous_open(struct pinion_pool *pool, const char *path,
 		rendezvous->config.slots = defaults.slots;
 	if (!rendezvous->config.slots_max)
 		rendezvous->config.slots_max = rendezvous->config.slots;
+	if (!rendezvous->config.rights)
+		rendezvous->config.rights = PINION_RIGHT_BOTH;
 	if (!rendezvous->config.mode)
 		rendezvous->config.mode = defaults.mode;
 	if (!rendezvous->config.backlog)
 		rendezvous->config.backlog = defaults.backlog;
 	LIST_INIT(&rendezvous->peers);
-	err = ring_check_slots(rendezvous->config.slots);
-	if (!err)
-		err = ring_check_slots(rendezvous->config.slots_max);
+	err = check_config(&rendezvous->config);
 	if (err)
 		goto free_rendezvous;
 	err = listener_open(&rendezvous->listener, path, rendezvous->config.mode);

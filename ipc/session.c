@@ -75,17 +75,30 @@ static int wait_readable(int fd)
 	return -ETIMEDOUT;
 }
 
-/* Files that come with it: control, segments, two rings, and perhaps a socket. */
+/* Files that come with it: control, segments, rings, and perhaps a socket. */
 static unsigned files_of(const struct message *welcome)
 {
-	return (unsigned)__builtin_popcountll(welcome->segments) + 3 + (welcome->value == 1);
+	return (unsigned)__builtin_popcountll(welcome->segments) + 1 +
+	       (unsigned)__builtin_popcount(welcome->rights) + (welcome->value == 1);
+}
+
+/* A WELCOME with the files that it names, and no rights but those that were asked for. */
+static bool makes_sense(const struct message *welcome, uint32_t wanted, unsigned nr_files)
+{
+	if (!wanted)
+		wanted = PINION_RIGHT_BOTH;
+	return welcome->kind == MESSAGE_WELCOME && welcome->rights &&
+	       !(welcome->rights & ~wanted) && nr_files == files_of(welcome) &&
+	       (welcome->value != 1 || welcome->rights & PINION_RIGHT_SEND);
 }
 
 /* HELLO, and the WELCOME that answers it. */
-static int greet(int fd, uint32_t slots, struct message *welcome, int *files, unsigned *nr_files)
+static int greet(int fd, const struct pinion_session_config *config, struct message *welcome,
+		 int *files, unsigned *nr_files)
 {
 	const struct message hello = {.magic = MESSAGE_MAGIC, .version = MESSAGE_VERSION,
-				      .kind = MESSAGE_HELLO, .slots = slots};
+				      .kind = MESSAGE_HELLO, .slots = config->slots,
+				      .rights = config->rights};
 	struct message_sender ignored;
 	int err = message_send(fd, &hello, NULL, 0);
 
@@ -102,7 +115,7 @@ static int greet(int fd, uint32_t slots, struct message *welcome, int *files, un
 				   "is it of another release?");
 	if (err)
 		return pinion_fail(err, "cannot talk to the keeper: %s", strerror(-err));
-	if (welcome->kind == MESSAGE_WELCOME && *nr_files == files_of(welcome))
+	if (makes_sense(welcome, config->rights, *nr_files))
 		return 0;
 	message_close_files(files, *nr_files);
 	if (welcome->kind == MESSAGE_REFUSED && welcome->value < 0 && welcome->value >= -4095)
@@ -169,6 +182,21 @@ static int open_pool(struct pinion_session *session, const struct message *welco
 	return pinion_pool_attach(&fds, welcome->member, &session->pool);
 }
 
+/* @files: its rings, its tx first, and what comes behind them. */
+static int open_channel(struct pinion_session *session, const struct message *welcome,
+			const int *files)
+{
+	int tx = welcome->rights & PINION_RIGHT_SEND ? *files++ : -1;
+	int rx = welcome->rights & PINION_RIGHT_RECV ? *files++ : -1;
+	int err = pinion_channel_open(session->pool, tx, rx, welcome->keeper, &session->channel);
+
+	if (!err && welcome->value == 1)
+		err = pinion_channel_set_notify(session->channel, *files);
+	if (!err)
+		channel_watch(session->channel, session->keeper.pidfd);
+	return err;
+}
+
 /* The files are the pool's from here on, but for the rings', which are only mapped. */
 static int open_all(struct pinion_session *session, const struct message *welcome,
 		    const int *files)
@@ -182,13 +210,8 @@ static int open_all(struct pinion_session *session, const struct message *welcom
 	}
 	session->pool->fetch = fetch;
 	session->pool->fetch_context = session;
-	err = pinion_channel_open(session->pool, rings[0], rings[1], welcome->keeper,
-				  &session->channel);
-	if (!err && welcome->value == 1)
-		err = pinion_channel_set_notify(session->channel, rings[2]);
+	err = open_channel(session, welcome, rings);
 	message_close_files(rings, files_of(welcome) - (unsigned)(rings - files));
-	if (!err)
-		channel_watch(session->channel, session->keeper.pidfd);
 	return err;
 }
 
@@ -238,7 +261,8 @@ static void discard(struct pinion_session *session)
 	free(session);
 }
 
-static int join(struct pinion_session *session, const char *path, uint32_t slots)
+static int join(struct pinion_session *session, const char *path,
+		const struct pinion_session_config *config)
 {
 	int files[MESSAGE_FILES_MAX];
 	struct message welcome;
@@ -254,7 +278,7 @@ static int join(struct pinion_session *session, const char *path, uint32_t slots
 		session->keeper.pidfd = -1;
 		return pinion_fail(err, "cannot tell who keeps the pool: %s", strerror(-err));
 	}
-	err = greet(session->socket, slots, &welcome, files, &nr_files);
+	err = greet(session->socket, config, &welcome, files, &nr_files);
 	if (!err)
 		err = open_all(session, &welcome, files);
 	if (!err)
@@ -262,14 +286,24 @@ static int join(struct pinion_session *session, const char *path, uint32_t slots
 	return err;
 }
 
+static int check_config(const struct pinion_session_config *config)
+{
+	if (config->rights & ~PINION_RIGHT_BOTH)
+		return pinion_fail(-EINVAL, "there are no rights %#x", config->rights);
+	return config->slots ? ring_check_slots(config->slots) : 0;
+}
+
 int pinion_session_open_with(const char *path, const struct pinion_session_config *config,
 			     struct pinion_session **out)
 {
 	KEEP_ERRNO;
-	uint32_t slots = config ? config->slots : 0;
+	static const struct pinion_session_config defaults;
 	struct pinion_session *session;
-	int err = slots ? ring_check_slots(slots) : 0;
+	int err;
 
+	if (!config)
+		config = &defaults;
+	err = check_config(config);
 	if (err)
 		return err;
 	session = calloc(1, sizeof(*session));
@@ -279,7 +313,7 @@ int pinion_session_open_with(const char *path, const struct pinion_session_confi
 	session->keeper.pidfd = -1;
 	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
 		session->came[i] = -1;
-	err = join(session, path, slots);
+	err = join(session, path, config);
 	if (err) {
 		/* The keeper may have admitted us already: without a word it could not know that
 		 * the slot is free before this process ends. Whether that word arrives changes

@@ -13,12 +13,14 @@
  *     pinion_rendezvous_next()  JOINED           ...
  *        serve event.channel
  *     pinion_rendezvous_next()  LEFT             exits, or is killed
- *        recv from event.channel until -EPIPE (or -EPROTO, if it lied)
+ *        recv from event.channel until -EPIPE (or -EPROTO, if it lied; -EACCES: it could not send)
  *     pinion_rendezvous_bury()
  *
  * The socket is SOCK_SEQPACKET and carries fixed-size, versioned messages; files go by SCM_RIGHTS.
  * Each process that joins becomes a member and gets the pool's files and one channel to the
- * keeper. Data never goes through the socket.
+ * keeper. Data never goes through the socket. The channel has the rings that the member may use:
+ * one that may not send is given none to send on (channel.h). Rights are about channels: who is
+ * not to write to the pool that others use gets a pool of its own.
  *
  * Death is what a pidfd says: SO_PEERPIDFD where the kernel has it (6.5), else pidfd_open() of
  * the peer's pid, confirmed by a second message with the kernel's own credentials, so that a
@@ -45,6 +47,7 @@ struct pinion_rendezvous_config {
 	uint32_t backlog;   /* peers in the middle of joining, at most; 0: 16 */
 	uint32_t slots_max; /* the most that a peer gets by asking for it; 0: as slots */
 	int loop;           /* not 0: members wake the channels' pinion_channel_fd(), see wait.h */
+	uint32_t rights;    /* what members may do at most, PINION_RIGHT_SEND: send; 0: both */
 };
 
 enum pinion_event_kind {
@@ -65,7 +68,8 @@ struct pinion_event {
 /*
  * Makes the socket and, beside it, PATH.lock, which it holds locked for as long as it listens.
  *
- * -EINVAL      slots or slots_max is no number of slots that a ring may have (ring.h)
+ * -EINVAL      slots or slots_max is no number of slots that a ring may have (ring.h); or there are
+ *              no such rights
  * -EADDRINUSE  another keeper listens there, or PATH is no socket: use another path. (A socket
  *              that a killed keeper left is replaced.)
  */
@@ -94,9 +98,9 @@ int pinion_rendezvous_next(struct pinion_rendezvous *rendezvous, struct pinion_e
 /*
  * pinion_rendezvous_bury() - the last act about a member that left.
  *
- * pre: its channel was drained (recv gave -EPIPE or -EPROTO), and nothing of its is in flight to a
- * device. Frees what was sent to it and not taken, recovers what it held, closes the channel and
- * releases the member's slot. @cache: the caller's, for what comes back to it.
+ * pre: its channel was drained (recv gave -EPIPE, -EPROTO or -EACCES), and nothing of its is in
+ * flight to a device. Frees what was sent to it and not taken, recovers what it held, closes the
+ * channel and releases the member's slot. @cache: the caller's, for what comes back to it.
  *
  * -EINVAL  that member has not left
  * others: see pinion_channel_reclaim() and pinion_pool_recover(): call again, nothing is lost

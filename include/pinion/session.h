@@ -26,7 +26,7 @@ struct pinion_session;
 
 /*
  * -ENOENT, -ECONNREFUSED  nobody keeps a pool there
- * -EACCES     the socket's mode forbids it
+ * -EACCES     the socket's mode forbids it; or the keeper gives none of the rights asked for
  * -EPROTO     the keeper is of another release, or not a keeper
  * -EAGAIN     the pool's member slots are all taken, or too many are joining at the moment
  * -EBUSY      this process began to join before and the keeper has not heard that it gave up: that
@@ -36,15 +36,17 @@ struct pinion_session;
 int pinion_session_open(const char *path, struct pinion_session **session);
 
 struct pinion_session_config {
-	uint32_t slots; /* descriptors in each ring of the channel; 0: as the keeper has it */
+	uint32_t slots;  /* descriptors in each ring of the channel; 0: as the keeper has it */
+	uint32_t rights; /* PINION_RIGHT_SEND, PINION_RIGHT_RECV, or both; 0: all that it gives */
 };
 
 /*
  * pinion_session_open_with() - the same, with a channel of the size that is asked for, or of the
  * largest that the keeper gives (struct pinion_rendezvous_config), if that is less: which it is,
- * pinion_channel_slots() says. @config: NULL is one of zeroes.
+ * pinion_channel_slots() says. So it is with the rights: a channel has those asked for that the
+ * keeper gives, see pinion_channel_rights(). @config: NULL is one of zeroes.
  *
- * -EINVAL  not a number of slots that a ring may have, see pinion_ring_create()
+ * -EINVAL  not a number of slots that a ring may have, see pinion_ring_create(); not a right
  */
 int pinion_session_open_with(const char *path, const struct pinion_session_config *config,
 			     struct pinion_session **session);

@@ -1020,15 +1020,17 @@ static void answer(int listener, const struct garbage *garbage)
 static void a_keeper_that_talks_nonsense_is_eproto_and_leaks_nothing(void **state)
 {
 	struct message welcome = message_of(MESSAGE_WELCOME), odd = message_of(MESSAGE_BYE);
-	struct message many = welcome, some = welcome;
+	struct message many = welcome, some = welcome, more = welcome, told = welcome;
 	const struct garbage answers[] = {
 		{"", 0, 0, 0},
 		{"rubbish", 7, 0, 0},
 		{&welcome, sizeof(welcome), 0, 0},
 		{&odd, sizeof(odd), 3, 0},
 		{&many, sizeof(many), 100, 0},
-		{&some, sizeof(some), 3, 0},
+		{&some, sizeof(some), 4, 0},
 		{&some, sizeof(some), 253, 0},
+		{&more, sizeof(more), 4, 0},
+		{&told, sizeof(told), 4, 0},
 	};
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -1038,19 +1040,27 @@ static void a_keeper_that_talks_nonsense_is_eproto_and_leaks_nothing(void **stat
 
 	(void)state;
 	many.segments = UINT64_MAX; /* as many files as a message of ours may have, and more */
-	some.segments = 1;
+	some.segments = more.segments = told.segments = 1;
+	many.rights = some.rights = PINION_RIGHT_SEND;
+	more.rights = PINION_RIGHT_BOTH; /* than was asked for */
+	told.rights = PINION_RIGHT_RECV; /* and yet where to notify the keeper */
+	told.value = 1;
 	support_dir_create(dir);
 	snprintf(address.sun_path, sizeof(address.sun_path), "%.90s/keeper", dir);
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	assert_int_equal(listen(fd, 8), 0);
 	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+		const bool takes = answers[i].bytes == &told;
+		const struct pinion_session_config asks = {
+			.rights = takes ? PINION_RIGHT_RECV : PINION_RIGHT_SEND};
 		const pid_t pid = fork();
 
 		if (pid == 0) {
 			answer(fd, &answers[i]);
 			_exit(0);
 		}
-		assert_true(pinion_session_open(address.sun_path, &session) < 0);
+		assert_int_equal(pinion_session_open_with(address.sun_path, &asks, &session),
+				 -EPROTO);
 		assert_true(pinion_error_text()[0] != '\0');
 		assert_null(session);
 		assert_int_equal(member_end(pid), 0);
