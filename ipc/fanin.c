@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "fanin_inside.h"
+#include "fanin.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "fail.h"
+#include "fanin_inside.h"
 
 static_assert(READY_LANES == PINION_FANIN_LANES, "a bit for each lane");
 
@@ -70,8 +71,8 @@ static uint32_t find(const struct pinion_fanin *fanin, const struct pinion_chann
 	return FANIN_NONE;
 }
 
-int pinion_fanin_add(struct pinion_fanin *fanin, struct pinion_channel *channel, uint32_t weight,
-		     uint32_t *lane)
+int fanin_reserve(struct pinion_fanin *fanin, struct pinion_channel *channel, uint32_t weight,
+		  uint32_t *lane)
 {
 	uint32_t n;
 
@@ -87,10 +88,24 @@ int pinion_fanin_add(struct pinion_fanin *fanin, struct pinion_channel *channel,
 		return pinion_fail(-ENOSPC, "all %u lanes of the fan-in are taken", READY_LANES);
 	fanin->lane[n].channel = channel;
 	fanin->lane[n].quota = weight * PINION_FANIN_QUANTUM;
-	fanin->used[n / 64] |= fanin_bit(n);
-	fanin_heat(fanin, n);
 	*lane = n;
 	return 0;
+}
+
+void fanin_start(struct pinion_fanin *fanin, uint32_t lane)
+{
+	fanin->used[lane / 64] |= fanin_bit(lane);
+	fanin_heat(fanin, lane);
+}
+
+int pinion_fanin_add(struct pinion_fanin *fanin, struct pinion_channel *channel, uint32_t weight,
+		     uint32_t *lane)
+{
+	int err = fanin_reserve(fanin, channel, weight, lane);
+
+	if (!err)
+		fanin_start(fanin, *lane);
+	return err;
 }
 
 int pinion_fanin_remove(struct pinion_fanin *fanin, struct pinion_channel *channel)

@@ -32,7 +32,9 @@
 /*
  * States of a lane, and who moves it (the receiver, always):
  *
- *     free -> hot   add
+ *     free -> kept  fanin_reserve(): it has a channel, and nobody looks at it
+ *     kept -> hot   fanin_start()
+ *     free -> hot   add, which is both
  *     hot  -> cold  found empty FANIN_COOL_AFTER times in a row, BELL_LANE stored, empty still
  *     cold -> hot   its bit, or the patrol; at first for one look only: the bit may be a lie
  *     any  -> free  remove; its channel ended

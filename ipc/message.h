@@ -37,26 +37,35 @@ enum message_kind {
 	MESSAGE_SEGMENT = 6,
 };
 
+/* The last file of a WELCOME. */
+enum message_last {
+	MESSAGE_LAST_RING = 0,
+	MESSAGE_LAST_NOTIFY = 1, /* where to notify a keeper that waits in a loop */
+	MESSAGE_LAST_READY = 2,  /* the ready set of its fan-in */
+};
+
 struct message {
 	uint32_t magic;
 	uint16_t version;
 	uint16_t kind;
 	uint64_t cookie;      /* WELCOME, CONFIRM: random, the same in both */
-	int32_t value;        /* REFUSED: -errno. WELCOME: 1 when the files end with a socket */
+	int32_t value;        /* REFUSED: -errno. WELCOME: a message_last */
 	uint32_t member;      /* WELCOME: the newcomer's number */
 	uint32_t keeper;      /* WELCOME: the keeper's number */
 	uint32_t slot;        /* SEGMENT: whose file it is */
 	uint64_t segments;    /* WELCOME: a bit for each slot whose file comes along. Files:
 	                       * control, segments by slot, ring to keeper, ring from it (those it
-	                       * has a right to), and where to notify a keeper that loops */
+	                       * has a right to), and what value says */
 	uint32_t slots;       /* HELLO: of each ring, as wanted; 0: the keeper's choice */
 	uint32_t rights;      /* HELLO: those wanted, 0: any. WELCOME: those given: channel.h */
+	uint32_t lane;        /* WELCOME: in the ready set, if it comes along */
+	uint32_t unused;      /* 0 */
 };
 
-static_assert(sizeof(struct message) == 48, "one size for all");
+static_assert(sizeof(struct message) == 56, "one size for all");
 static_assert(PINION_SEGMENT_MAX <= 64, "a bit for each slot");
 
-/* Control area, segments, two rings, a socket. The kernel allows 253 files (unix(7)). */
+/* Control area, segments, two rings, one more. The kernel allows 253 files (unix(7)). */
 #define MESSAGE_FILES_MAX (PINION_SEGMENT_MAX + 4)
 
 /* 0, -EAGAIN, or what sendmsg says. Never blocks and never raises SIGPIPE. */

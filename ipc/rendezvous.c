@@ -13,6 +13,7 @@
 
 #include "bell.h"
 #include "fail.h"
+#include "fanin.h"
 #include "listener.h"
 #include "message.h"
 #include "peer.h"
@@ -48,6 +49,7 @@ struct peer {
 	uint64_t cookie, deadline_ns;
 	uint64_t owed; /* bit by slot: a new segment's file that its socket had no room for */
 	uint32_t slots, rights; /* of the rings it gets; and which */
+	uint32_t lane;          /* see has_lane() */
 	struct pinion_channel *channel;
 };
 
@@ -88,8 +90,22 @@ static void unwatch(const struct pinion_rendezvous *rendezvous, int *fd)
 	*fd = -1;
 }
 
-static void close_channel(struct peer *peer)
+/* Is it in the keeper's fan-in, or was? */
+static bool has_lane(const struct pinion_rendezvous *rendezvous, const struct peer *peer)
 {
+	return rendezvous->config.fanin && peer->channel && peer->rights & PINION_RIGHT_SEND;
+}
+
+/* The fan-in itself may have found the end of it. */
+static void free_lane(const struct pinion_rendezvous *rendezvous, const struct peer *peer)
+{
+	if (has_lane(rendezvous, peer))
+		(void)pinion_fanin_remove(rendezvous->config.fanin, peer->channel);
+}
+
+static void close_channel(const struct pinion_rendezvous *rendezvous, struct peer *peer)
+{
+	free_lane(rendezvous, peer);
 	if (peer->channel)
 		(void)pinion_channel_close(peer->channel);
 	peer->channel = NULL;
@@ -100,7 +116,7 @@ static void forget(struct pinion_rendezvous *rendezvous, struct peer *peer)
 	LIST_REMOVE(peer, link);
 	unwatch(rendezvous, &peer->socket);
 	unwatch(rendezvous, &peer->identity.pidfd);
-	close_channel(peer);
+	close_channel(rendezvous, peer);
 	free(peer);
 }
 
@@ -114,7 +130,7 @@ static void turn_away(struct pinion_rendezvous *rendezvous, struct peer *peer)
 	peer->state = SHUNNED;
 	unwatch(rendezvous, &peer->socket);
 	/* It may think that it joined, if it was only slow: its channel tells it. */
-	close_channel(peer);
+	close_channel(rendezvous, peer);
 }
 
 static void turn_away_the_slow(struct pinion_rendezvous *rendezvous)
@@ -245,7 +261,11 @@ static int send_welcome(struct pinion_rendezvous *rendezvous, struct peer *peer,
 		if (files[nr] < 0)
 			return files[nr];
 		nr++;
-		welcome.value = 1;
+		welcome.value = MESSAGE_LAST_NOTIFY;
+	} else if (has_lane(rendezvous, peer)) {
+		files[nr++] = pinion_fanin_fd(rendezvous->config.fanin);
+		welcome.value = MESSAGE_LAST_READY;
+		welcome.lane = peer->lane;
 	}
 	return message_send(peer->socket, &welcome, files, nr);
 }
@@ -322,6 +342,16 @@ static int choose_slots(const struct pinion_rendezvous_config *config, uint32_t 
 	return 0;
 }
 
+/* Nothing comes out of it before the peer has joined. */
+static int reserve_lane(struct pinion_rendezvous *rendezvous, struct peer *peer)
+{
+	int err = 0;
+
+	if (has_lane(rendezvous, peer))
+		err = fanin_reserve(rendezvous->config.fanin, peer->channel, 1, &peer->lane);
+	return err == -ENOSPC ? -EAGAIN : err;
+}
+
 /* Of what it wants, what it may. */
 static int choose_rights(const struct pinion_rendezvous_config *config, uint32_t wanted,
 			 uint32_t *rights)
@@ -349,12 +379,14 @@ static int welcome(struct pinion_rendezvous *rendezvous, struct peer *peer,
 		return err;
 	err = make_channel(rendezvous, peer, rings);
 	if (!err) {
-		err = send_welcome(rendezvous, peer, rings);
+		err = reserve_lane(rendezvous, peer);
+		if (!err)
+			err = send_welcome(rendezvous, peer, rings);
 		close_rings(rings);
 	}
 	if (err) {
 		/* It never saw the pool: the message arrives whole or not at all. */
-		close_channel(peer);
+		close_channel(rendezvous, peer);
 		pool_dismiss(rendezvous->pool, peer->member);
 		return err;
 	}
@@ -386,6 +418,8 @@ static int confirm(struct pinion_rendezvous *rendezvous, struct peer *peer,
 	}
 	rendezvous->nr_joining--;
 	peer->state = JOINED;
+	if (has_lane(rendezvous, peer))
+		fanin_start(rendezvous->config.fanin, peer->lane);
 	fill(event, PINION_EVENT_JOINED, peer);
 	return 1;
 }
@@ -396,6 +430,7 @@ static int leave(struct pinion_rendezvous *rendezvous, struct peer *peer, bool k
 	peer->state = LEFT;
 	unwatch(rendezvous, &peer->socket);
 	unwatch(rendezvous, &peer->identity.pidfd);
+	free_lane(rendezvous, peer);
 	pinion_channel_sever(peer->channel);
 	fill(event, PINION_EVENT_LEFT, peer);
 	event->killed = killed;
@@ -557,6 +592,8 @@ static int check_config(const struct pinion_rendezvous_config *config)
 		err = ring_check_slots(config->slots_max);
 	if (!err && config->rights & ~PINION_RIGHT_BOTH)
 		err = pinion_fail(-EINVAL, "there are no rights %#x", config->rights);
+	if (!err && config->loop && config->fanin)
+		err = pinion_fail(-EINVAL, "a keeper waits in its loop or at its fan-in, not both");
 	return err;
 }
 

@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <pinion/fanin.h>
 #include <pinion/session.h>
 #include <pinion/wait.h>
 
@@ -75,11 +76,27 @@ static int wait_readable(int fd)
 	return -ETIMEDOUT;
 }
 
-/* Files that come with it: control, segments, rings, and perhaps a socket. */
+/* Files that come with it: control, segments, rings, and perhaps one more. */
 static unsigned files_of(const struct message *welcome)
 {
 	return (unsigned)__builtin_popcountll(welcome->segments) + 1 +
-	       (unsigned)__builtin_popcount(welcome->rights) + (welcome->value == 1);
+	       (unsigned)__builtin_popcount(welcome->rights) +
+	       (welcome->value != MESSAGE_LAST_RING);
+}
+
+/* Is its last file one that goes with its rights? */
+static bool ends_well(const struct message *welcome)
+{
+	switch (welcome->value) {
+	case MESSAGE_LAST_RING:
+		return true;
+	case MESSAGE_LAST_NOTIFY:
+		return welcome->rights & PINION_RIGHT_SEND;
+	case MESSAGE_LAST_READY:
+		return welcome->rights & PINION_RIGHT_SEND && welcome->lane < PINION_FANIN_LANES;
+	default:
+		return false;
+	}
 }
 
 /* A WELCOME with the files that it names, and no rights but those that were asked for. */
@@ -89,7 +106,7 @@ static bool makes_sense(const struct message *welcome, uint32_t wanted, unsigned
 		wanted = PINION_RIGHT_BOTH;
 	return welcome->kind == MESSAGE_WELCOME && welcome->rights &&
 	       !(welcome->rights & ~wanted) && nr_files == files_of(welcome) &&
-	       (welcome->value != 1 || welcome->rights & PINION_RIGHT_SEND);
+	       ends_well(welcome);
 }
 
 /* HELLO, and the WELCOME that answers it. */
@@ -190,8 +207,10 @@ static int open_channel(struct pinion_session *session, const struct message *we
 	int rx = welcome->rights & PINION_RIGHT_RECV ? *files++ : -1;
 	int err = pinion_channel_open(session->pool, tx, rx, welcome->keeper, &session->channel);
 
-	if (!err && welcome->value == 1)
+	if (!err && welcome->value == MESSAGE_LAST_NOTIFY)
 		err = pinion_channel_set_notify(session->channel, *files);
+	if (!err && welcome->value == MESSAGE_LAST_READY)
+		err = pinion_channel_join(session->channel, *files, welcome->lane);
 	if (!err)
 		channel_watch(session->channel, session->keeper.pidfd);
 	return err;

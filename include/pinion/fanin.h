@@ -17,8 +17,9 @@
  *                                               pinion_fanin_remove(channel)
  *                                               pinion_fanin_destroy()
  *
- * File and lane travel as the channel's own files did: over a socket (SCM_RIGHTS), by fork. A
- * rendezvous does not carry them.
+ * File and lane travel as the channel's own files did: over a socket (SCM_RIGHTS), by fork. With a
+ * rendezvous that was given the fan-in (rendezvous.h) there is less to do: it adds who joins and
+ * removes who left, and the session of a producer calls pinion_channel_join().
  *
  * A lane is the way from one producer to here. Lanes that had something lately are hot, and the
  * receiver looks at their rings and at nothing else. A lane found empty many times in a row becomes
@@ -47,8 +48,8 @@
  *
  * Death: of a dead producer the fan-in gives what it had published, and then -EPIPE, once somebody
  * said that it is dead (the rendezvous, or pinion_channel_sever(); one that sleeps hears of that
- * within 100 ms). With a rendezvous the event
- * LEFT may come first: pinion_fanin_remove() the channel then, before it is drained and buried. The
+ * within 100 ms). With a rendezvous the event LEFT may come first: one that knows the fan-in has
+ * removed the channel then; else pinion_fanin_remove() it, before it is drained and buried. The
  * keeper has to ask for events: let wait() end at times. A dead receiver is noticed on the channel.
  */
 

@@ -22,6 +22,12 @@
  * one that may not send is given none to send on (channel.h). Rights are about channels: who is
  * not to write to the pool that others use gets a pool of its own.
  *
+ * A keeper that receives through a fan-in names it in the configuration. Who joins and may send
+ * then gets a lane of it, of weight 1, and need not know: its session attaches it. The channel is
+ * in the fan-in when JOINED is told, and no more when LEFT is; before and after, nothing of it
+ * comes from pinion_fanin_recv(). The fan-in must outlive the rendezvous, and both are one
+ * thread's.
+ *
  * Death is what a pidfd says: SO_PEERPIDFD where the kernel has it (6.5), else pidfd_open() of
  * the peer's pid, confirmed by a second message with the kernel's own credentials, so that a
  * re-used pid is not taken for the peer. A closed socket alone is an orderly leave only when the
@@ -39,6 +45,7 @@
 #include <pinion/channel.h>
 #include <pinion/pool.h>
 
+struct pinion_fanin;
 struct pinion_rendezvous;
 
 struct pinion_rendezvous_config {
@@ -48,6 +55,7 @@ struct pinion_rendezvous_config {
 	uint32_t slots_max; /* the most that a peer gets by asking for it; 0: as slots */
 	int loop;           /* not 0: members wake the channels' pinion_channel_fd(), see wait.h */
 	uint32_t rights;    /* what members may do at most, PINION_RIGHT_SEND: send; 0: both */
+	struct pinion_fanin *fanin; /* where their channels are added; NULL: nowhere */
 };
 
 enum pinion_event_kind {
@@ -69,7 +77,7 @@ struct pinion_event {
  * Makes the socket and, beside it, PATH.lock, which it holds locked for as long as it listens.
  *
  * -EINVAL      slots or slots_max is no number of slots that a ring may have (ring.h); or there are
- *              no such rights
+ *              no such rights; or both loop and fanin are there, and a ring has one bell
  * -EADDRINUSE  another keeper listens there, or PATH is no socket: use another path. (A socket
  *              that a killed keeper left is replaced.)
  */

@@ -28,7 +28,8 @@ struct pinion_session;
  * -ENOENT, -ECONNREFUSED  nobody keeps a pool there
  * -EACCES     the socket's mode forbids it; or the keeper gives none of the rights asked for
  * -EPROTO     the keeper is of another release, or not a keeper
- * -EAGAIN     the pool's member slots are all taken, or too many are joining at the moment
+ * -EAGAIN     the pool's member slots are all taken, or the lanes of the keeper's fan-in, or too
+ *             many are joining at the moment
  * -EBUSY      this process began to join before and the keeper has not heard that it gave up: that
  *             slot goes when it ends
  * -ETIMEDOUT  the keeper did not accept or not answer, two seconds each

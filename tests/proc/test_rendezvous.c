@@ -3,11 +3,11 @@
 
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
-#include "message.h"
+#include <pinion/fanin.h>
+
 #include "proc_support.h"
+#include "raw_support.h"
 
 #define SOON 5000 /* ms: for what must happen; a loaded machine is slow */
 
@@ -82,27 +82,6 @@ static int slink_off(const char *path, void *arg)
 }
 
 /* Raw conversation, for peers that do not keep to it. */
-
-static int dial(const char *path)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
-	if (strlen(path) >= sizeof(address.sun_path))
-		return -1;
-	strcpy(address.sun_path, path);
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address))) {
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
-static struct message message_of(enum message_kind kind)
-{
-	return (struct message){
-		.magic = MESSAGE_MAGIC, .version = MESSAGE_VERSION, .kind = (uint16_t)kind};
-}
 
 /* HELLO, and what comes back; its files are closed unseen. 0 or -errno. */
 static int say_hello(int fd, struct message *answer)
@@ -1021,6 +1000,7 @@ static void a_keeper_that_talks_nonsense_is_eproto_and_leaks_nothing(void **stat
 {
 	struct message welcome = message_of(MESSAGE_WELCOME), odd = message_of(MESSAGE_BYE);
 	struct message many = welcome, some = welcome, more = welcome, told = welcome;
+	struct message lane, odd_end;
 	const struct garbage answers[] = {
 		{"", 0, 0, 0},
 		{"rubbish", 7, 0, 0},
@@ -1031,6 +1011,8 @@ static void a_keeper_that_talks_nonsense_is_eproto_and_leaks_nothing(void **stat
 		{&some, sizeof(some), 253, 0},
 		{&more, sizeof(more), 4, 0},
 		{&told, sizeof(told), 4, 0},
+		{&lane, sizeof(lane), 4, 0},
+		{&odd_end, sizeof(odd_end), 4, 0},
 	};
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -1044,7 +1026,11 @@ static void a_keeper_that_talks_nonsense_is_eproto_and_leaks_nothing(void **stat
 	many.rights = some.rights = PINION_RIGHT_SEND;
 	more.rights = PINION_RIGHT_BOTH; /* than was asked for */
 	told.rights = PINION_RIGHT_RECV; /* and yet where to notify the keeper */
-	told.value = 1;
+	told.value = MESSAGE_LAST_NOTIFY;
+	lane = odd_end = some;
+	lane.value = MESSAGE_LAST_READY;
+	lane.lane = PINION_FANIN_LANES;
+	odd_end.value = MESSAGE_LAST_READY + 1;
 	support_dir_create(dir);
 	snprintf(address.sun_path, sizeof(address.sun_path), "%.90s/keeper", dir);
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);

@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Members that may only send, or only receive: what they are given, and what they do with it. */
 
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-
-#include "message.h"
 #include "proc_support.h"
+#include "raw_support.h"
 #include "ring.h"
 
 #define SOON 5000 /* ms: for what must happen; a loaded machine is slow */
@@ -385,42 +381,19 @@ static void a_sender_whose_ring_is_full_hears_of_the_keepers_death(void **state)
 
 /* Members that do not keep to it. */
 
-static int dial(const char *path)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
-	if (fd < 0 || strlen(path) >= sizeof(address.sun_path))
-		return -1;
-	strcpy(address.sun_path, path);
-	return connect(fd, (struct sockaddr *)&address, sizeof(address)) ? -1 : fd;
-}
-
-static struct message message_of(enum message_kind kind)
-{
-	return (struct message){
-		.magic = MESSAGE_MAGIC, .version = MESSAGE_VERSION, .kind = (uint16_t)kind};
-}
-
-/* Joins and asks for @rights in so many words; how many files came, or why it was refused. */
+/* Joins and asks for @rights; how many files came, or why it was refused. */
 static int join_by_hand(const char *path, uint32_t rights, int *files, uint32_t *got)
 {
-	struct message hello = message_of(MESSAGE_HELLO), confirm = message_of(MESSAGE_CONFIRM);
-	const int fd = dial(path);
-	struct pollfd want = {fd, POLLIN, 0};
-	unsigned nr = MESSAGE_FILES_MAX;
-	struct message_sender sender;
 	struct message answer;
+	int nr, fd = dial(path);
 
-	hello.rights = rights;
-	if (fd < 0 || send(fd, &hello, sizeof(hello), 0) < 0 || poll(&want, 1, SOON) != 1 ||
-	    message_recv(fd, &answer, files, &nr, &sender))
+	if (fd < 0)
 		return -ENOTCONN;
-	if (answer.kind == MESSAGE_REFUSED)
-		return answer.value;
+	nr = hello_by_hand(fd, rights, &answer, files);
+	if (nr < 0)
+		return nr;
 	*got = answer.rights;
-	confirm.cookie = answer.cookie;
-	return send(fd, &confirm, sizeof(confirm), 0) < 0 ? -errno : (int)nr;
+	return confirm_by_hand(fd, answer.cookie) ? -ENOTCONN : nr;
 }
 
 static int ask_for_too_much(const char *path, void *arg)
