@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <pinion/fanin.h>
+
 #define SECOND_NS UINT64_C(1000000000)
 
 /* As the first segment of scene_config(), and twice as long. */
@@ -35,16 +37,18 @@ static void serve(struct scene *own, struct pinion_channel *channel)
 	}
 }
 
-/* One member beside the keeper, and one slot more than segments: what is lost is missed. */
+/* One member beside the keeper, and one slot more than segments: what is lost is missed. It has a
+ * fan-in for the sake of who joins, and receives from the one channel itself. */
 static void open_pool(struct scene *own)
 {
-	static const struct pinion_rendezvous_config slots = {.slots = 16};
+	struct pinion_rendezvous_config slots = {.slots = 16};
 	struct pinion_pool_config config = scene_config();
 
 	config.nr_caches = 2;
 	config.max_segments = config.nr_segments + 1;
 	scene_must(!pinion_pool_create(&config, &own->pool), "a pool");
 	scene_cache_open(own, own->pool);
+	scene_must(!pinion_fanin_create(&slots.fanin), "a fan-in");
 	scene_must(!pinion_rendezvous_open(own->pool, own->path, &slots, &own->rendezvous),
 		   "a rendezvous");
 }

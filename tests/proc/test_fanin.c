@@ -147,6 +147,7 @@ static void hall_bury(struct hall *hall, const struct pinion_event *left)
 	struct pinion_desc desc[8];
 	int got;
 
+	assert_int_equal(pinion_fanin_remove(hall->fanin, left->channel), -ENOENT);
 	while ((got = pinion_channel_recv(left->channel, desc, 8)) > 0)
 		hall_count(hall, left->channel, desc, got);
 	assert_int_equal(got, -EPIPE);
