@@ -27,7 +27,11 @@
  *
  * The receiver may relax, poll and sleep as often as it likes, and the sender may stop after any
  * message. Whether the sender is registered is chosen at the start. There is no time limit in the
- * wait: what the model proves is that none is needed while the sender lives.
+ * wait: what the model proves is that none is needed.
+ *
+ * The sender may be killed before it strikes, or when it has said QUIET and woken nobody. Who speaks
+ * for it then (a keeper, or another thread of the receiver's) says so, as one message more, and
+ * tolls: it strikes, and wakes whatever the state says.                          bell_toll()
  *
  * Weakenings, and what each breaks (check reads these lines, README.md tells how it comes about):
  *
@@ -40,10 +44,11 @@
  *     -DWITHOUT_THE_SECOND_LOOK          no_wake_up_is_lost
  *     -DWAKE_WITHOUT_A_WORD              no_wake_up_is_lost
  *     -DSTORE_FOR_THE_CAS                no_wake_up_is_lost
+ *     -DSTRIKE_FOR_A_TOLL                no_wake_up_is_lost
  *     -DBELIEVES_WITHOUT_REGISTRATION    no_wake_up_is_lost
  */
 
-#define N 3 /* messages */
+#define N 3 /* messages, but for that of its death */
 
 #define SENDER 0
 #define RECEIVER 1
@@ -149,12 +154,21 @@ inline cas_to_quiet(state, struck)
 	}
 }
 
+inline may_die()
+{
+	if
+	:: !dead -> goto killed
+	:: skip
+	fi
+}
+
 inline wake()
 {
 	load_sender(STATE, state);
 	cas_to_quiet(state, struck);
 	if
 	:: struck ->
+		may_die();
 		barrier(SENDER); /* a system call */
 		d_step {
 			if
@@ -194,15 +208,43 @@ inline strike()
 	fi
 }
 
+/* Wherever the receiver sleeps. */
+inline toll()
+{
+	strike();
+#ifndef STRIKE_FOR_A_TOLL
+	barrier(SENDER);
+	d_step {
+		byte_there = 1;
+		if
+		:: asleep == ARMED -> asleep = QUIET
+		:: else
+		fi;
+		printf("the bell tolls\n")
+	}
+#endif
+}
+
+/* And who speaks for it, whom the kernel does not know. What the dead had in its buffer is in memory,
+ * and nobody else writes there, so that one process is enough. */
 proctype sender()
 {
 	byte at, fenced, state;
-	bit struck;
+	bit struck, dead;
 
 	do
-	:: at < N -> at++; store(SENDER, PUBLISHED, at); strike()
-	:: break
-	od
+	:: at < N -> at++; store(SENDER, PUBLISHED, at); may_die(); strike()
+	:: goto over
+	od;
+killed:
+	dead = 1;
+	d_step { registered = 0; state = 0; struck = 0; printf("the sender is killed\n") };
+	barrier(SENDER);
+	at++;
+	store(SENDER, PUBLISHED, at);
+	toll();
+over:
+	skip
 }
 
 inline membarrier()
