@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef PINION_DEVICE_H
+#define PINION_DEVICE_H
+
+/*
+ * The other side of client.h: a device process, which drives a device for the clients of piniond.
+ * What pinion_rendezvous (rendezvous.h) is to a program that keeps its pool itself, this is to one
+ * that leaves that to the service; the events are the same.
+ *
+ *     device process                                     service
+ *     --------------                                     -------
+ *     pinion_device_open("nvme:0000:41:00.0", ...)  ---> may this user drive devices? which pool?
+ *     pinion_device_pool(): the pool, as a member
+ *       (domain over it, see domain.h)
+ *     pinion_device_park(device, container)         ---> holds the VFIO container, so that pins and
+ *                                                        mappings outlive this process
+ *     pinion_device_ready(device)                   ---> clients that ask for it get channels
+ *     poll(pinion_device_fd(device))
+ *     pinion_device_next()  JOINED                  <---
+ *        serve event.channel
+ *     pinion_device_next()  LEFT                    <--- from the client's pidfd, or its goodbye
+ *        recv from event.channel until -EPIPE
+ *     pinion_device_bury()                          ---> the service recovers what it held
+ *     pinion_device_close()
+ *
+ * Death: killed with DMA in flight, nothing that it held is freed before the device is quiet: the
+ * kernel turns bus mastering off when the last fd of the device is closed (so that fd, unlike the
+ * container, is never passed to anybody); the service sees that it is off, closes the container,
+ * which unmaps, and only then recovers. Clients get -EPIPE, reclaim what was not taken, and may
+ * attach again when the next device process has announced the same name.
+ *
+ * The service restarts without this process having to care: next() connects again by itself.
+ * Nothing else is done differently meanwhile; who joins and who leaves is told afterwards.
+ *
+ * Threads: one at a time. Nothing here waits except open(), up to two seconds.
+ */
+
+#include <stdint.h>
+
+#include <pinion/cache.h>
+#include <pinion/client.h>
+#include <pinion/pool.h>
+#include <pinion/rendezvous.h>
+
+struct pinion_device;
+
+struct pinion_device_config {
+	const char *socket; /* NULL: PINION_SOCKET of the environment, or the default */
+	const char *pool;   /* in which it serves; NULL: the only one that the rules give it */
+	const char *bdf;    /* PCI address, for the look at its bus mastering; NULL: no PCI device, it
+	                     * is quiet as soon as this process is dead */
+	uint32_t slots;     /* descriptors in each ring of a channel; 0: 1024 */
+	uint32_t slots_max; /* the most that a client gets by asking for it; 0: as slots */
+};
+
+/*
+ * pinion_device_open() - announce @name: letters, digits and ":._-", such as "nvme:0000:41:00.0".
+ *
+ * -EACCES      the rules do not make this user a device process, or not for that name or pool
+ * -EADDRINUSE  another living process drives a device of that name
+ * -EBUSY       the one before is dead, and its device not yet quiet: try again
+ * others as of pinion_client_open()
+ */
+int pinion_device_open(const char *name, const struct pinion_device_config *config,
+		       struct pinion_device **device);
+
+/* Clients lose their channels (what was sent to them stays theirs to take). The device must be
+ * quiet: what this process holds is freed at once. It is gone whatever is returned. */
+int pinion_device_close(struct pinion_device *device);
+
+struct pinion_pool *pinion_device_pool(const struct pinion_device *device);
+
+/*
+ * pinion_device_park() - the service keeps a duplicate of @container: a VFIO container, or an
+ * iommufd. pre: nothing was mapped in it that is not this process's own or the pool's.
+ * -EINVAL  not such a file
+ */
+int pinion_device_park(struct pinion_device *device, int container);
+
+/* From now on clients that ask for it are let in. */
+int pinion_device_ready(struct pinion_device *device);
+
+int pinion_device_fd(const struct pinion_device *device);
+
+/* 1: @event is filled, see rendezvous.h. 0: nothing for now. Never waits; bounded work. */
+int pinion_device_next(struct pinion_device *device, struct pinion_event *event);
+
+/*
+ * pinion_device_bury() - the last act about a client that left; see pinion_rendezvous_bury(). Frees
+ * what was sent to it and not taken, closes the channel, and lets the service recover the rest and
+ * use the member number again.
+ *
+ * -EINVAL  that member has not left
+ * others: see pinion_channel_reclaim(): call again, nothing is lost
+ */
+int pinion_device_bury(struct pinion_device *device, uint32_t member, struct pinion_cache *cache);
+
+#endif

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef IPC_WIRE_H
+#define IPC_WIRE_H
+
+/*
+ * What piniond and its peers say to each other (SOCK_SEQPACKET, so a message arrives whole or not
+ * at all). Each message has one size; a wrong size, magic or version ends the conversation.
+ *
+ *     peer                              service
+ *     HELLO                 ---->       who is it: pidfd, credentials
+ *                           <----       COOKIE, random
+ *     CONFIRM, cookie       ---->       the kernel's credentials on it show that the pid is still
+ *                                       the process that the pidfd names (see peer.h)
+ *   then one of
+ *     ATTACH, name, slots   ---->       a client
+ *                           <----       ATTACHED + files
+ *     ANNOUNCE, name, text  ---->       a device process; text: "POOL BDF", either may be "-"
+ *                           <----       ANNOUNCED + files
+ *     REJOIN, cookie        ---->       a member, after the service was restarted: the cookie that
+ *                           <----       REJOINED          it was ATTACHED or ANNOUNCED with
+ *     QUERY, name           ---->       a command; name: what, text: its argument
+ *                           <----       ANSWER + a sealed file with JSON
+ *   or REFUSED, with -errno in value and a sentence in text, to each of these.
+ *
+ *   Of members, at any time:
+ *                           <----       SEGMENT, slot + file: the pool grew
+ *     BYE                   ---->       left, in good order, with nothing mapped any more
+ *   of a device process:
+ *     PARK + container      ---->
+ *     READY                 ---->
+ *                           <----       JOINED, channel, who + rings, pidfd
+ *                           <----       LEFT, channel
+ *     SETTLED, channel      ---->       drained, reclaimed, unmapped
+ *   of a client with a channel:
+ *                           <----       LEFT, channel
+ *     SETTLED, channel      ---->
+ *
+ * JOINED and LEFT are told again after a REJOIN if they may not have been heard: who knows a channel
+ * already, or no longer, takes no notice but answers a LEFT with SETTLED.
+ */
+
+#include <assert.h>
+#include <stdint.h>
+
+#include <pinion/client.h>
+#include <pinion/pool.h>
+
+#include "peer.h"
+
+#define WIRE_MAGIC 0x70696e64u /* "dnip" in memory */
+#define WIRE_VERSION 1
+#define WIRE_TEXT_MAX 128
+
+enum wire_kind {
+	WIRE_HELLO = 1,
+	WIRE_COOKIE = 2,
+	WIRE_CONFIRM = 3,
+	WIRE_ATTACH = 4,
+	WIRE_ATTACHED = 5,
+	WIRE_ANNOUNCE = 6,
+	WIRE_ANNOUNCED = 7,
+	WIRE_REJOIN = 8,
+	WIRE_REJOINED = 9,
+	WIRE_QUERY = 10,
+	WIRE_ANSWER = 11,
+	WIRE_REFUSED = 12,
+	WIRE_SEGMENT = 13,
+	WIRE_BYE = 14,
+	WIRE_PARK = 15,
+	WIRE_READY = 16,
+	WIRE_JOINED = 17,
+	WIRE_LEFT = 18,
+	WIRE_SETTLED = 19,
+	WIRE_KINDS
+};
+
+struct wire {
+	uint32_t magic;
+	uint16_t version;
+	uint16_t kind;
+	int32_t value;     /* REFUSED: -errno. LEFT: 1 when it was killed */
+	uint32_t member;   /* ATTACHED, ANNOUNCED: the peer's own number */
+	uint32_t peer;     /* ATTACHED, JOINED: the member at the channel's other end */
+	uint32_t channel;  /* ATTACHED, JOINED, LEFT, SETTLED: its number, never used twice */
+	uint64_t cookie;   /* COOKIE, CONFIRM; ATTACHED, ANNOUNCED, REJOIN: of the membership */
+	uint64_t segments; /* ATTACHED, ANNOUNCED: a bit for each slot whose file comes along */
+	uint32_t slots;    /* of each ring. ATTACH: as wanted, or 0. ANNOUNCE: as given, or 0 */
+	uint32_t slot;     /* SEGMENT: whose file. ANNOUNCE: slots_max, or 0 */
+	uint32_t pid, uid, gid; /* JOINED: the client's */
+	uint32_t unused;   /* 0 */
+	char name[PINION_NAME_MAX];
+	char text[WIRE_TEXT_MAX];
+};
+
+static_assert(sizeof(struct wire) == 256, "one size for all");
+static_assert(PINION_SEGMENT_MAX <= 64, "a bit for each slot");
+
+/*
+ * Files that come along:
+ *     ATTACHED   control, segments by slot; of a channel also: ring to send on, ring to receive on,
+ *                pidfd of the device process
+ *     ANNOUNCED  control, segments by slot
+ *     SEGMENT    the segment
+ *     JOINED     ring to send on, ring to receive on, pidfd of the client
+ *     PARK       the container
+ *     ANSWER     the text
+ */
+#define WIRE_FILES_MAX (PINION_SEGMENT_MAX + 4)
+
+/* A message of @kind, all else 0. */
+struct wire wire_of(enum wire_kind kind);
+
+/* 0, -EAGAIN, or what sendmsg says. Never blocks and never raises SIGPIPE. */
+int wire_send(int fd, const struct wire *message, const int *files, unsigned nr_files);
+
+/*
+ * One message that is well formed: the strings end. Received files are O_CLOEXEC and the caller's.
+ * @nr_files: room in @files on entry, number on return; surplus ones are closed.
+ * -EAGAIN nothing there; -EPIPE the other end is closed; -EPROTO not a message of ours.
+ */
+int wire_recv(int fd, struct wire *message, int *files, unsigned *nr_files,
+	      struct message_sender *sender);
+
+/* Does a name have only what names may have? */
+int wire_name_valid(const char *name);
+
+#endif
