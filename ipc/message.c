@@ -2,114 +2,20 @@
 #include "message.h"
 
 #include <errno.h>
-#include <stdbool.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
-#include <unistd.h>
-
-/* Room for all files and one set of credentials, aligned as control messages want. */
-union ancillary {
-	char room[CMSG_SPACE(sizeof(int) * 253) + CMSG_SPACE(sizeof(struct ucred))];
-	struct cmsghdr align;
-};
 
 int message_send(int fd, const struct message *message, const int *files, unsigned nr_files)
 {
-	struct iovec iov = {(void *)(uintptr_t)message, sizeof(*message)};
-	struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1};
-	union ancillary ancillary;
-	ssize_t sent;
-
-	if (nr_files) {
-		struct cmsghdr *control;
-
-		memset(&ancillary, 0, sizeof(ancillary));
-		header.msg_control = ancillary.room;
-		header.msg_controllen = CMSG_SPACE(sizeof(int) * nr_files);
-		control = CMSG_FIRSTHDR(&header);
-		control->cmsg_level = SOL_SOCKET;
-		control->cmsg_type = SCM_RIGHTS;
-		control->cmsg_len = CMSG_LEN(sizeof(int) * nr_files);
-		memcpy(CMSG_DATA(control), files, sizeof(int) * nr_files);
-	}
-	do
-		sent = sendmsg(fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
-	while (sent < 0 && errno == EINTR);
-	return sent < 0 ? -errno : 0;
-}
-
-void message_close_files(const int *files, unsigned nr)
-{
-	for (unsigned i = 0; i < nr; i++)
-		(void)close(files[i]);
-}
-
-/* Keeps as many files as there is room for and closes the others: none may stay open unseen. */
-static void take_files(const struct cmsghdr *control, int *files, unsigned room, unsigned *nr)
-{
-	size_t count = (control->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-	for (size_t i = 0; i < count; i++) {
-		int file;
-
-		memcpy(&file, CMSG_DATA(control) + i * sizeof(int), sizeof(int));
-		if (*nr < room)
-			files[(*nr)++] = file;
-		else
-			(void)close(file);
-	}
-}
-
-static void take_ancillary(struct msghdr *header, int *files, unsigned *nr_files,
-			   struct message_sender *sender)
-{
-	unsigned room = *nr_files;
-
-	*nr_files = 0;
-	sender->pid = 0;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c)) {
-		if (c->cmsg_level != SOL_SOCKET)
-			continue;
-		if (c->cmsg_type == SCM_RIGHTS)
-			take_files(c, files, room, nr_files);
-		if (c->cmsg_type == SCM_CREDENTIALS) {
-			struct ucred credentials;
-
-			memcpy(&credentials, CMSG_DATA(c), sizeof(credentials));
-			sender->pid = credentials.pid;
-		}
-	}
+	return mail_send(fd, message, sizeof(*message), files, nr_files);
 }
 
 int message_recv(int fd, struct message *message, int *files, unsigned *nr_files,
-		 struct message_sender *sender)
+		 struct mail_sender *sender)
 {
-	struct iovec iov = {message, sizeof(*message)};
-	union ancillary ancillary;
-	struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = ancillary.room,
-				.msg_controllen = sizeof(ancillary.room)};
-	bool reset = false;
-	ssize_t got;
+	int err = mail_recv(fd, message, sizeof(*message), files, nr_files, sender);
 
-	/* Who hangs up before it has read what we sent resets the connection. That is told first,
-	 * and once; what it said before comes after (unix(7) does not say so, the kernel does). */
-	for (;;) {
-		got = recvmsg(fd, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-		if (got >= 0 || (errno != EINTR && (errno != ECONNRESET || reset)))
-			break;
-		reset = reset || errno == ECONNRESET;
-	}
-	if (got < 0) {
-		*nr_files = 0;
-		return -errno;
-	}
-	take_ancillary(&header, files, nr_files, sender);
-	if (got == sizeof(*message) && !(header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) &&
-	    message->magic == MESSAGE_MAGIC && message->version == MESSAGE_VERSION)
-		return 0;
-	message_close_files(files, *nr_files);
+	if (err || (message->magic == MESSAGE_MAGIC && message->version == MESSAGE_VERSION))
+		return err;
+	mail_close_files(files, *nr_files);
 	*nr_files = 0;
-	/* A message of no bytes looks the same as the end; both are the end of talking. */
-	return got ? -EPROTO : -EPIPE;
+	return -EPROTO;
 }

@@ -25,6 +25,8 @@
 
 #include <pinion/pool.h>
 
+#include "mail.h"
+
 #define MESSAGE_MAGIC 0x70696e6fu /* "onip" in memory */
 #define MESSAGE_VERSION 4
 
@@ -68,23 +70,11 @@ static_assert(PINION_SEGMENT_MAX <= 64, "a bit for each slot");
 /* Control area, segments, two rings, one more. The kernel allows 253 files (unix(7)). */
 #define MESSAGE_FILES_MAX (PINION_SEGMENT_MAX + 4)
 
-/* 0, -EAGAIN, or what sendmsg says. Never blocks and never raises SIGPIPE. */
+/* 0, -EAGAIN, or what sendmsg says, see mail.h. */
 int message_send(int fd, const struct message *message, const int *files, unsigned nr_files);
 
-/* Who sent it, as the kernel says (SO_PASSCRED must be on to get it). */
-struct message_sender {
-	int32_t pid; /* 0: not told */
-};
-
-/*
- * One message that is well formed. Received files are O_CLOEXEC and the caller's.
- * @nr_files: room in @files on entry, number on return; surplus ones are closed.
- * -EAGAIN nothing there; -EPIPE the other end is closed; -EPROTO not a message of ours.
- */
+/* One message that is well formed, see mail_recv(). -EPROTO: not a message of ours. */
 int message_recv(int fd, struct message *message, int *files, unsigned *nr_files,
-		 struct message_sender *sender);
-
-/* Closes @nr files. */
-void message_close_files(const int *files, unsigned nr);
+		 struct mail_sender *sender);
 
 #endif

@@ -408,7 +408,7 @@ static void fill(struct pinion_event *event, enum pinion_event_kind kind, const 
 }
 
 static int confirm(struct pinion_rendezvous *rendezvous, struct peer *peer,
-		   const struct message *message, const struct message_sender *sender,
+		   const struct message *message, const struct mail_sender *sender,
 		   struct pinion_event *event)
 {
 	/* The cookie shows that this was sent after the pidfd was opened. */
@@ -460,7 +460,7 @@ static void hang_up(struct pinion_rendezvous *rendezvous, struct peer *peer)
 static int hear(struct pinion_rendezvous *rendezvous, struct peer *peer,
 		struct pinion_event *event)
 {
-	struct message_sender sender;
+	struct mail_sender sender;
 	struct message message;
 	unsigned nr_files = 0;
 	int err = message_recv(peer->socket, &message, NULL, &nr_files, &sender);

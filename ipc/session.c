@@ -1,27 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <pinion/fanin.h>
 #include <pinion/session.h>
 #include <pinion/wait.h>
 
-#include "bell.h"
 #include "channel.h"
+#include "dial.h"
 #include "fail.h"
+#include "membership.h"
 #include "message.h"
+#include "parcel.h"
 #include "peer.h"
 #include "pool.h"
 #include "ring.h"
-
-/* How long a keeper may take to accept, and then to answer. */
-#define PATIENCE_MS 2000
 
 struct pinion_session {
 	pid_t pid; /* whose it is: a forked child has a copy, but is no member */
@@ -29,52 +25,8 @@ struct pinion_session {
 	struct peer_identity keeper;
 	struct pinion_pool *pool;
 	struct pinion_channel *channel;
-	int came[PINION_SEGMENT_MAX]; /* by slot: files of segments not yet asked for; -1: none */
+	struct parcels parcels;
 };
-
-static int connect_to(const char *path, int *fd)
-{
-	const struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int err;
-
-	if (strlen(path) >= sizeof(address.sun_path))
-		return pinion_fail(-ENAMETOOLONG, "%s: a socket's path has at most %zu bytes", path,
-				   sizeof(address.sun_path) - 1);
-	memcpy(address.sun_path, path, strlen(path));
-	*fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (*fd < 0)
-		return pinion_fail(-errno, "no socket: %s", strerror(errno));
-	/* A keeper that does not accept would block connect() without end. */
-	if (setsockopt(*fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)))
-		err = pinion_fail(-errno, "cannot limit the time of a connection: %s",
-				  strerror(errno));
-	else if (!connect(*fd, (struct sockaddr *)&address, sizeof(address)))
-		return 0;
-	else if (errno == EAGAIN)
-		err = pinion_fail(-ETIMEDOUT, "%s: the keeper does not accept connections", path);
-	else
-		err = pinion_fail(-errno, "%s: %s (is a keeper running there?)", path,
-				  strerror(errno));
-	(void)close(*fd);
-	return err;
-}
-
-static int wait_readable(int fd)
-{
-	uint64_t now = bell_now_ns(), deadline = now + PATIENCE_MS * UINT64_C(1000000);
-	struct pollfd want = {.fd = fd, .events = POLLIN};
-
-	for (; now < deadline; now = bell_now_ns()) {
-		int ready = poll(&want, 1, (int)((deadline - now) / 1000000) + 1);
-
-		if (ready > 0)
-			return 0;
-		if (ready < 0 && errno != EINTR)
-			return -errno;
-	}
-	return -ETIMEDOUT;
-}
 
 /* Files that come with it: control, segments, rings, and perhaps one more. */
 static unsigned files_of(const struct message *welcome)
@@ -116,14 +68,14 @@ static int greet(int fd, const struct pinion_session_config *config, struct mess
 	const struct message hello = {.magic = MESSAGE_MAGIC, .version = MESSAGE_VERSION,
 				      .kind = MESSAGE_HELLO, .slots = config->slots,
 				      .rights = config->rights};
-	struct message_sender ignored;
+	struct mail_sender ignored;
 	int err = message_send(fd, &hello, NULL, 0);
 
 	/* It may have refused and hung up already: then it said why. */
 	if (!err || err == -EPIPE || err == -ECONNRESET)
-		err = wait_readable(fd);
+		err = dial_wait(fd);
 	if (err == -ETIMEDOUT)
-		return pinion_fail(err, "the keeper did not answer within %d ms", PATIENCE_MS);
+		return pinion_fail(err, "the keeper did not answer within %d ms", DIAL_PATIENCE_MS);
 	*nr_files = MESSAGE_FILES_MAX;
 	if (!err)
 		err = message_recv(fd, welcome, files, nr_files, &ignored);
@@ -134,18 +86,17 @@ static int greet(int fd, const struct pinion_session_config *config, struct mess
 		return pinion_fail(err, "cannot talk to the keeper: %s", strerror(-err));
 	if (makes_sense(welcome, config->rights, *nr_files))
 		return 0;
-	message_close_files(files, *nr_files);
+	mail_close_files(files, *nr_files);
 	if (welcome->kind == MESSAGE_REFUSED && welcome->value < 0 && welcome->value >= -4095)
 		return pinion_fail(welcome->value, "the keeper refused: %s",
 				   strerror(-welcome->value));
 	return pinion_fail(-EPROTO, "the keeper's answer makes no sense");
 }
 
-/* One file that the keeper sent since the last look; -EAGAIN when there are no more. Of two for one
- * slot the later counts: the segment of the first is gone. */
+/* One file that the keeper sent since the last look; -EAGAIN when there are no more. */
 static int take_segment(struct pinion_session *session)
 {
-	struct message_sender ignored;
+	struct mail_sender ignored;
 	struct message message;
 	unsigned nr = 1;
 	int file, err = message_recv(session->socket, &message, &file, &nr, &ignored);
@@ -153,12 +104,10 @@ static int take_segment(struct pinion_session *session)
 	if (err)
 		return err;
 	if (message.kind != MESSAGE_SEGMENT || message.slot >= PINION_SEGMENT_MAX || nr != 1) {
-		message_close_files(&file, nr);
+		mail_close_files(&file, nr);
 		return -EPROTO;
 	}
-	if (session->came[message.slot] >= 0)
-		(void)close(session->came[message.slot]);
-	session->came[message.slot] = file;
+	parcels_put(&session->parcels, message.slot, file);
 	return 0;
 }
 
@@ -181,22 +130,10 @@ static int fetch(void *context, uint32_t slot, int *fd)
 		return -EAGAIN;
 	for (int i = 0; !err && i < FILES_PER_CALL; i++)
 		err = take_segment(session);
-	*fd = session->came[slot];
-	session->came[slot] = -1;
+	*fd = parcels_take(&session->parcels, slot);
 	if (*fd >= 0)
 		return 0;
 	return err && may_come(err) ? err : -EAGAIN;
-}
-
-static int open_pool(struct pinion_session *session, const struct message *welcome,
-		     const int *files)
-{
-	struct pinion_pool_fds fds = {.nr_segments = PINION_SEGMENT_MAX, .control = files[0]};
-	unsigned next = 1;
-
-	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
-		fds.segment[i] = welcome->segments >> i & 1 ? files[next++] : -1;
-	return pinion_pool_attach(&fds, welcome->member, &session->pool);
 }
 
 /* @files: its rings, its tx first, and what comes behind them. */
@@ -220,17 +157,18 @@ static int open_channel(struct pinion_session *session, const struct message *we
 static int open_all(struct pinion_session *session, const struct message *welcome,
 		    const int *files)
 {
-	const int *rings = &files[1 + __builtin_popcountll(welcome->segments)];
-	int err = open_pool(session, welcome, files);
+	const struct membership membership = {.member = welcome->member,
+					      .segments = welcome->segments,
+					      .fetch = fetch, .context = session};
+	const int *rings = &files[membership_nr_files(&membership)];
+	int err = membership_open(&membership, files, &session->pool);
 
 	if (err) {
-		message_close_files(files, files_of(welcome));
+		mail_close_files(files, files_of(welcome));
 		return err;
 	}
-	session->pool->fetch = fetch;
-	session->pool->fetch_context = session;
 	err = open_channel(session, welcome, rings);
-	message_close_files(rings, files_of(welcome) - (unsigned)(rings - files));
+	mail_close_files(rings, files_of(welcome) - (unsigned)(rings - files));
 	return err;
 }
 
@@ -254,11 +192,7 @@ static void let_go(struct pinion_session *session)
 		(void)pinion_pool_detach(session->pool);
 	session->channel = NULL;
 	session->pool = NULL;
-	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++) {
-		if (session->came[i] >= 0)
-			(void)close(session->came[i]);
-		session->came[i] = -1;
-	}
+	parcels_drop(&session->parcels);
 }
 
 /* pre: nothing of the pool is mapped here any more. */
@@ -286,7 +220,7 @@ static int join(struct pinion_session *session, const char *path,
 	int files[MESSAGE_FILES_MAX];
 	struct message welcome;
 	unsigned nr_files;
-	int err = connect_to(path, &session->socket);
+	int err = dial_connect(path, &session->socket);
 
 	if (err) {
 		session->socket = -1;
@@ -330,8 +264,7 @@ int pinion_session_open_with(const char *path, const struct pinion_session_confi
 		return pinion_fail(-ENOMEM, "no memory for a session");
 	session->pid = getpid();
 	session->keeper.pidfd = -1;
-	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
-		session->came[i] = -1;
+	parcels_init(&session->parcels);
 	err = join(session, path, config);
 	if (err) {
 		/* The keeper may have admitted us already: without a word it could not know that

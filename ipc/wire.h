@@ -119,7 +119,7 @@ int wire_send(int fd, const struct wire *message, const int *files, unsigned nr_
  * -EAGAIN nothing there; -EPIPE the other end is closed; -EPROTO not a message of ours.
  */
 int wire_recv(int fd, struct wire *message, int *files, unsigned *nr_files,
-	      struct message_sender *sender);
+	      struct mail_sender *sender);
 
 /* Does a name have only what names may have? */
 int wire_name_valid(const char *name);

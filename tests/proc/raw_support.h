@@ -43,7 +43,7 @@ static inline int hello_by_hand(int fd, uint32_t rights, struct message *answer,
 	struct message hello = message_of(MESSAGE_HELLO);
 	struct pollfd want = {fd, POLLIN, 0};
 	unsigned nr = MESSAGE_FILES_MAX;
-	struct message_sender sender;
+	struct mail_sender sender;
 
 	hello.rights = rights;
 	if (send(fd, &hello, sizeof(hello), MSG_NOSIGNAL) != (ssize_t)sizeof(hello) ||

@@ -88,7 +88,7 @@ static int say_hello(int fd, struct message *answer)
 {
 	const struct message hello = message_of(MESSAGE_HELLO);
 	struct pollfd want = {fd, POLLIN, 0};
-	struct message_sender sender;
+	struct mail_sender sender;
 	unsigned nr_files = 0;
 
 	if (send(fd, &hello, sizeof(hello), MSG_NOSIGNAL) != (ssize_t)sizeof(hello))
@@ -198,7 +198,7 @@ static void rings_that_cannot_be_are_einval_on_either_side(void **state)
 	keeper_open(&keeper);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		const struct pinion_session_config config = {.slots = bad[i]};
-		struct message_sender sender;
+		struct mail_sender sender;
 		unsigned nr_files = 0;
 		int fd;
 
@@ -503,7 +503,7 @@ static void stalled_joiners_are_dropped_and_others_join_meanwhile(void **state)
 static int confirm_late(const char *path, void *arg)
 {
 	struct message welcome, confirm = message_of(MESSAGE_CONFIRM);
-	struct message_sender sender;
+	struct mail_sender sender;
 	int files[MESSAGE_FILES_MAX];
 	unsigned nr_files = MESSAGE_FILES_MAX;
 	const struct message hello = message_of(MESSAGE_HELLO);

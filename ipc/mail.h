@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef IPC_MAIL_H
+#define IPC_MAIL_H
+
+/*
+ * Messages of a fixed size, with files, over a SOCK_SEQPACKET socket: whole or not at all, and
+ * never waited for. What a message means is for message.h and wire.h.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* More than that the kernel does not allow in one message (unix(7), SCM_MAX_FD). */
+#define MAIL_FILES_MAX 253
+
+/* Who sent it, as the kernel says (SO_PASSCRED must be on to get it). */
+struct mail_sender {
+	int32_t pid; /* 0: not told */
+};
+
+/* 0, -EAGAIN, or what sendmsg says. Never blocks and never raises SIGPIPE. */
+int mail_send(int fd, const void *data, size_t len, const int *files, unsigned nr_files);
+
+/*
+ * One message of exactly @len bytes. Received files are O_CLOEXEC and the caller's.
+ * @nr_files: room in @files on entry, number on return; surplus ones are closed.
+ * -EAGAIN nothing there; -EPIPE the other end is closed; -EPROTO a message of another size.
+ */
+int mail_recv(int fd, void *data, size_t len, int *files, unsigned *nr_files,
+	      struct mail_sender *sender);
+
+/* Closes @nr files. */
+void mail_close_files(const int *files, unsigned nr);
+
+#endif
