@@ -45,7 +45,7 @@
 #include <pinion/client.h>
 #include <pinion/pool.h>
 
-#include "peer.h"
+#include "mail.h"
 
 #define WIRE_MAGIC 0x70696e64u /* "dnip" in memory */
 #define WIRE_VERSION 1

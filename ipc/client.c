@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <pinion/client.h>
+
+#include "channel.h"
+#include "fail.h"
+#include "link.h"
+#include "membership.h"
+#include "ring.h"
+
+struct pinion_client {
+	struct link link;
+	struct pinion_pool *pool;
+	struct pinion_channel *channel; /* NULL: none, or settled */
+	uint32_t number;                /* of the channel; 0: there never was one */
+	int device;                     /* pidfd of the device process; -1: none */
+	bool left;                      /* it is gone, and that was told */
+};
+
+static int check_wish(const char *what, const struct pinion_client_config *config)
+{
+	if (config && config->slots) {
+		int err = ring_check_slots(config->slots);
+
+		if (err)
+			return err;
+	}
+	if (strlen(what) >= PINION_NAME_MAX)
+		return pinion_fail(-ENAMETOOLONG, "%s: a name has at most %u characters", what,
+				   PINION_NAME_MAX - 1);
+	if (!wire_name_valid(what))
+		return pinion_fail(-EINVAL, "\"%s\": a name consists of letters, digits and "
+				   "\":._-\", such as pool:buffers or nvme:0000:41:00.0", what);
+	return 0;
+}
+
+/* Two rings and a pidfd. They are mapped, and the pidfd kept. */
+static int open_channel(struct pinion_client *client, const struct wire *answer, int *files)
+{
+	int err = pinion_channel_open(client->pool, files[0], files[1], answer->peer,
+				      &client->channel);
+
+	if (err)
+		return err;
+	client->number = answer->channel;
+	client->device = files[2];
+	files[2] = -1;
+	channel_watch(client->channel, client->device);
+	return 0;
+}
+
+static void close_files(const int *files, unsigned nr)
+{
+	for (unsigned i = 0; i < nr; i++)
+		if (files[i] >= 0)
+			(void)close(files[i]);
+}
+
+static int open_all(struct pinion_client *client, const struct wire *answer, int *files,
+		    unsigned nr_files)
+{
+	const struct membership membership = {.member = answer->member,
+					      .segments = answer->segments,
+					      .fetch = link_parcel, .context = &client->link};
+	unsigned nr = membership_nr_files(&membership);
+	int err;
+
+	if (answer->kind != WIRE_ATTACHED || nr_files != nr + (answer->channel ? 3 : 0))
+		err = pinion_fail(-EPROTO, "the service's answer makes no sense");
+	else
+		err = membership_open(&membership, files, &client->pool);
+	if (err) {
+		close_files(files, nr_files);
+		return err;
+	}
+	if (answer->channel)
+		err = open_channel(client, answer, files + nr);
+	close_files(files + nr, nr_files - nr);
+	return err;
+}
+
+static void let_go(struct pinion_client *client)
+{
+	if (client->channel)
+		(void)pinion_channel_close(client->channel);
+	if (client->pool)
+		(void)pinion_pool_detach(client->pool);
+	client->channel = NULL;
+	client->pool = NULL;
+}
+
+static void discard(struct pinion_client *client)
+{
+	if (client->device >= 0)
+		(void)close(client->device);
+	link_close(&client->link);
+	free(client);
+}
+
+/* pre: nothing of the pool is mapped here any more. */
+static int say_bye(struct pinion_client *client)
+{
+	const struct wire bye = wire_of(WIRE_BYE);
+
+	return link_send(&client->link, &bye, NULL, 0);
+}
+
+static int attach(struct pinion_client *client, const char *what, uint32_t slots)
+{
+	struct wire question = wire_of(WIRE_ATTACH), answer;
+	int files[WIRE_FILES_MAX];
+	unsigned nr_files = WIRE_FILES_MAX;
+	int err;
+
+	(void)strcpy(question.name, what);
+	question.slots = slots;
+	err = link_ask(&client->link, &question, &answer, files, &nr_files);
+	if (err)
+		return err;
+	err = open_all(client, &answer, files, nr_files);
+	if (!err)
+		link_joined(&client->link, answer.cookie);
+	return err;
+}
+
+int pinion_client_open(const char *what, const struct pinion_client_config *config,
+		       struct pinion_client **out)
+{
+	KEEP_ERRNO;
+	struct pinion_client *client;
+	int err = check_wish(what, config);
+
+	if (err)
+		return err;
+	client = calloc(1, sizeof(*client));
+	if (!client)
+		return pinion_fail(-ENOMEM, "no memory for a client");
+	client->device = -1;
+	err = link_open(&client->link, config ? config->socket : NULL);
+	if (err) {
+		free(client);
+		return err;
+	}
+	err = attach(client, what, config ? config->slots : 0);
+	if (err) {
+		/* It may have let us in already. Whether the word arrives changes nothing for the
+		 * caller: the slot goes with this process at the latest. */
+		let_go(client);
+		(void)say_bye(client);
+		discard(client);
+		return err;
+	}
+	*out = client;
+	return 0;
+}
+
+int pinion_client_close(struct pinion_client *client)
+{
+	KEEP_ERRNO;
+	int err;
+
+	if (client->link.pid != getpid()) {
+		if (client->channel)
+			channel_abandon(client->channel);
+		client->channel = NULL;
+		let_go(client);
+		discard(client);
+		return 0;
+	}
+	let_go(client);
+	err = say_bye(client);
+	discard(client);
+	/* One that is gone itself need not be told: it learns from the pidfd when this ends. */
+	if (!err || err == -EPIPE || err == -ECONNRESET)
+		return 0;
+	return pinion_fail(err, "cannot tell the service that this process leaves: %s (it keeps "
+			   "the slot, and what this process held, until the process ends)",
+			   strerror(-err));
+}
+
+struct pinion_pool *pinion_client_pool(const struct pinion_client *client)
+{
+	return client->pool;
+}
+
+struct pinion_channel *pinion_client_channel(const struct pinion_client *client)
+{
+	return client->channel;
+}
+
+int pinion_client_fd(const struct pinion_client *client)
+{
+	return client->link.epoll;
+}
+
+static void say_settled(struct pinion_client *client, uint32_t number)
+{
+	struct wire message = wire_of(WIRE_SETTLED);
+
+	message.channel = number;
+	/* If it cannot be said, the service asks again when it is back. */
+	(void)link_send(&client->link, &message, NULL, 0);
+}
+
+static int fill(struct pinion_client_event *event, enum pinion_client_event_kind kind)
+{
+	*event = (struct pinion_client_event){.kind = kind};
+	return 1;
+}
+
+/* LEFT is the only one that a client expects; of a channel that it no longer has, it says so. */
+static int hear(struct pinion_client *client, const struct letter *letter,
+		struct pinion_client_event *event)
+{
+	mail_close_files(letter->files, letter->nr_files);
+	if (letter->message.kind != WIRE_LEFT)
+		return 0;
+	if (letter->message.channel != client->number || !client->channel) {
+		say_settled(client, letter->message.channel);
+		return 0;
+	}
+	if (client->left)
+		return 0;
+	client->left = true;
+	pinion_channel_sever(client->channel);
+	return fill(event, PINION_CLIENT_DEVICE_LEFT);
+}
+
+/* Letters that are no news for the program, heard in one call. */
+#define LETTERS_PER_CALL 32
+
+int pinion_client_next(struct pinion_client *client, struct pinion_client_event *event)
+{
+	KEEP_ERRNO;
+	struct letter letter;
+	int told = 0;
+
+	if (client->link.pid != getpid())
+		return 0;
+	for (int i = 0; !told && i < LETTERS_PER_CALL; i++) {
+		switch (link_next(&client->link, &letter)) {
+		case LINK_NOTHING: return 0;
+		case LINK_LETTER: told = hear(client, &letter, event); break;
+		case LINK_LOST: return fill(event, PINION_CLIENT_SERVICE_LOST);
+		case LINK_BACK: return fill(event, PINION_CLIENT_SERVICE_BACK);
+		case LINK_EXPELLED: return fill(event, PINION_CLIENT_EXPELLED);
+		}
+	}
+	return told;
+}
+
+int pinion_client_settle(struct pinion_client *client, struct pinion_cache *cache)
+{
+	KEEP_ERRNO;
+	int err;
+
+	if (!client->left || !client->channel)
+		return pinion_fail(-EINVAL, "no device process has left");
+	err = pinion_channel_reclaim(client->channel, cache);
+	if (err < 0)
+		return pinion_fail(err, "what was sent to the device process cannot be freed: %s",
+				   strerror(-err));
+	(void)pinion_channel_close(client->channel);
+	client->channel = NULL;
+	say_settled(client, client->number);
+	return 0;
+}

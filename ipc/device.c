@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <bsd/sys/queue.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <pinion/device.h>
+
+#include "channel.h"
+#include "fail.h"
+#include "link.h"
+#include "membership.h"
+#include "ring.h"
+
+/* A client with a channel to us: PRESENT -> LEFT (told) -> gone, by bury(). */
+struct guest {
+	LIST_ENTRY(guest) link;
+	uint32_t member, number; /* of the pool; of the channel */
+	struct pinion_event event; /* as told when it joined */
+	int pidfd;
+	bool left;
+};
+
+struct pinion_device {
+	struct link link;
+	struct pinion_pool *pool;
+	int container; /* parked with the service; -1: none */
+	bool ready;
+	LIST_HEAD(, guest) guests;
+};
+
+/* Opening. */
+
+static int check_wish(const char *name, const struct pinion_device_config *config)
+{
+	const char *pool = config->pool ? config->pool : "-", *bdf = config->bdf ? config->bdf : "-";
+	int err = config->slots ? ring_check_slots(config->slots) : 0;
+
+	if (!err && config->slots_max)
+		err = ring_check_slots(config->slots_max);
+	if (err)
+		return err;
+	if (!wire_name_valid(name) || !wire_name_valid(pool) || !wire_name_valid(bdf))
+		return pinion_fail(-EINVAL, "\"%s\", \"%s\", \"%s\": a name has 1 to %u letters, "
+				   "digits and \":._-\"", name, pool, bdf, PINION_NAME_MAX - 1);
+	return 0;
+}
+
+static int open_pool(struct pinion_device *device, const struct wire *answer, const int *files,
+		     unsigned nr_files)
+{
+	const struct membership membership = {.member = answer->member,
+					      .segments = answer->segments,
+					      .fetch = link_parcel, .context = &device->link};
+	int err;
+
+	if (answer->kind != WIRE_ANNOUNCED || nr_files != membership_nr_files(&membership))
+		err = pinion_fail(-EPROTO, "the service's answer makes no sense");
+	else
+		err = membership_open(&membership, files, &device->pool);
+	if (err)
+		mail_close_files(files, nr_files);
+	return err;
+}
+
+static int announce(struct pinion_device *device, const char *name,
+		    const struct pinion_device_config *config)
+{
+	struct wire question = wire_of(WIRE_ANNOUNCE), answer;
+	int files[WIRE_FILES_MAX];
+	unsigned nr_files = WIRE_FILES_MAX;
+	int err;
+
+	(void)strcpy(question.name, name);
+	(void)snprintf(question.text, sizeof(question.text), "%s %s",
+		       config->pool ? config->pool : "-", config->bdf ? config->bdf : "-");
+	question.slots = config->slots;
+	question.slot = config->slots_max;
+	err = link_ask(&device->link, &question, &answer, files, &nr_files);
+	if (err)
+		return err;
+	err = open_pool(device, &answer, files, nr_files);
+	if (!err)
+		link_joined(&device->link, answer.cookie);
+	return err;
+}
+
+static void say(struct pinion_device *device, enum wire_kind kind)
+{
+	const struct wire message = wire_of(kind);
+
+	(void)link_send(&device->link, &message, NULL, 0);
+}
+
+static void say_settled(struct pinion_device *device, uint32_t number)
+{
+	struct wire message = wire_of(WIRE_SETTLED);
+
+	message.channel = number;
+	/* If it cannot be said, the service asks again when it is back. */
+	(void)link_send(&device->link, &message, NULL, 0);
+}
+
+static void forget(struct guest *guest)
+{
+	LIST_REMOVE(guest, link);
+	(void)close(guest->pidfd);
+	free(guest);
+}
+
+/* The channels end with a word to their clients, unless this is a forked child's copy. */
+static void let_go(struct pinion_device *device, bool own)
+{
+	struct guest *guest, *next;
+
+	LIST_FOREACH_SAFE(guest, &device->guests, link, next) {
+		if (own)
+			(void)pinion_channel_close(guest->event.channel);
+		else
+			channel_abandon(guest->event.channel);
+		forget(guest);
+	}
+	if (device->pool)
+		(void)pinion_pool_detach(device->pool);
+	device->pool = NULL;
+}
+
+static void discard(struct pinion_device *device)
+{
+	if (device->container >= 0)
+		(void)close(device->container);
+	link_close(&device->link);
+	free(device);
+}
+
+int pinion_device_open(const char *name, const struct pinion_device_config *config,
+		       struct pinion_device **out)
+{
+	KEEP_ERRNO;
+	static const struct pinion_device_config defaults;
+	struct pinion_device *device;
+	int err;
+
+	config = config ? config : &defaults;
+	err = check_wish(name, config);
+	if (err)
+		return err;
+	device = calloc(1, sizeof(*device));
+	if (!device)
+		return pinion_fail(-ENOMEM, "no memory for a device");
+	device->container = -1;
+	LIST_INIT(&device->guests);
+	err = link_open(&device->link, config->socket);
+	if (err) {
+		free(device);
+		return err;
+	}
+	err = announce(device, name, config);
+	if (err) {
+		let_go(device, true);
+		say(device, WIRE_BYE);
+		discard(device);
+		return err;
+	}
+	*out = device;
+	return 0;
+}
+
+int pinion_device_close(struct pinion_device *device)
+{
+	KEEP_ERRNO;
+	bool own = device->link.pid == getpid();
+
+	let_go(device, own);
+	if (own)
+		say(device, WIRE_BYE);
+	discard(device);
+	return 0;
+}
+
+struct pinion_pool *pinion_device_pool(const struct pinion_device *device)
+{
+	return device->pool;
+}
+
+int pinion_device_fd(const struct pinion_device *device)
+{
+	return device->link.epoll;
+}
+
+/* What the service must know is said again each time that it is back. */
+static int say_parked(struct pinion_device *device)
+{
+	const struct wire park = wire_of(WIRE_PARK);
+
+	if (device->container < 0)
+		return 0;
+	return link_send(&device->link, &park, &device->container, 1);
+}
+
+int pinion_device_park(struct pinion_device *device, int container)
+{
+	KEEP_ERRNO;
+	int copy = fcntl(container, F_DUPFD_CLOEXEC, 3), err;
+
+	if (copy < 0)
+		return pinion_fail(-errno, "cannot keep a copy of the container: %s",
+				   strerror(errno));
+	if (device->container >= 0)
+		(void)close(device->container);
+	device->container = copy;
+	err = say_parked(device);
+	return err == -EPIPE || err == -ECONNRESET ? 0 : err;
+}
+
+int pinion_device_ready(struct pinion_device *device)
+{
+	KEEP_ERRNO;
+
+	device->ready = true;
+	say(device, WIRE_READY);
+	return 0;
+}
+
+/* Events. */
+
+static struct guest *find(const struct pinion_device *device, uint32_t number)
+{
+	struct guest *guest;
+
+	LIST_FOREACH(guest, &device->guests, link)
+		if (guest->number == number)
+			return guest;
+	return NULL;
+}
+
+/* pre: two rings and a pidfd came along; the pidfd is kept. */
+static int welcome(struct pinion_device *device, const struct wire *message, const int *files,
+		   struct pinion_event *event)
+{
+	struct guest *guest = calloc(1, sizeof(*guest));
+	int err = guest ? pinion_channel_open(device->pool, files[0], files[1], message->peer,
+					      &guest->event.channel)
+			: -ENOMEM;
+
+	if (err) {
+		free(guest);
+		return err;
+	}
+	guest->member = message->peer;
+	guest->number = message->channel;
+	guest->pidfd = files[2];
+	guest->event = (struct pinion_event){
+		.kind = PINION_EVENT_JOINED,
+		.member = message->peer,
+		.pid = (pid_t)message->pid,
+		.uid = message->uid,
+		.gid = message->gid,
+		.channel = guest->event.channel,
+	};
+	channel_watch(guest->event.channel, guest->pidfd);
+	LIST_INSERT_HEAD(&device->guests, guest, link);
+	*event = guest->event;
+	return 0;
+}
+
+static int hear_joined(struct pinion_device *device, const struct letter *letter,
+		       struct pinion_event *event)
+{
+	const struct wire *message = &letter->message;
+	bool news = letter->nr_files == LETTER_FILES_MAX && !find(device, message->channel);
+	int err = news ? welcome(device, message, letter->files, event) : 0;
+
+	mail_close_files(letter->files, news && !err ? 2 : letter->nr_files);
+	/* It cannot be served: that channel ends before it was used, and the client hears of it. */
+	if (err)
+		say_settled(device, message->channel);
+	return news && !err;
+}
+
+static int hear_left(struct pinion_device *device, const struct wire *message,
+		     struct pinion_event *event)
+{
+	struct guest *guest = find(device, message->channel);
+
+	if (!guest)
+		say_settled(device, message->channel);
+	if (!guest || guest->left)
+		return 0;
+	guest->left = true;
+	pinion_channel_sever(guest->event.channel);
+	*event = guest->event;
+	event->kind = PINION_EVENT_LEFT;
+	event->killed = message->value != 0;
+	return 1;
+}
+
+static int hear(struct pinion_device *device, const struct letter *letter,
+		struct pinion_event *event)
+{
+	if (letter->message.kind == WIRE_JOINED)
+		return hear_joined(device, letter, event);
+	mail_close_files(letter->files, letter->nr_files);
+	return letter->message.kind == WIRE_LEFT ? hear_left(device, &letter->message, event) : 0;
+}
+
+static void say_all(struct pinion_device *device)
+{
+	(void)say_parked(device);
+	if (device->ready)
+		say(device, WIRE_READY);
+}
+
+/* Letters that are no news for the program, heard in one call. */
+#define LETTERS_PER_CALL 32
+
+int pinion_device_next(struct pinion_device *device, struct pinion_event *event)
+{
+	KEEP_ERRNO;
+	struct letter letter;
+	int told = 0;
+
+	if (device->link.pid != getpid())
+		return 0;
+	for (int i = 0; !told && i < LETTERS_PER_CALL; i++) {
+		switch (link_next(&device->link, &letter)) {
+		case LINK_NOTHING: return 0;
+		case LINK_LETTER: told = hear(device, &letter, event); break;
+		case LINK_BACK: say_all(device); break;
+		case LINK_LOST: break;
+		case LINK_EXPELLED:
+			return pinion_fail(-ECONNRESET, "the service does not know this process "
+					   "any more: stop the device, close, and open again");
+		}
+	}
+	return told;
+}
+
+static struct guest *find_left(const struct pinion_device *device, uint32_t member)
+{
+	struct guest *guest;
+
+	LIST_FOREACH(guest, &device->guests, link)
+		if (guest->member == member && guest->left)
+			return guest;
+	return NULL;
+}
+
+int pinion_device_bury(struct pinion_device *device, uint32_t member, struct pinion_cache *cache)
+{
+	KEEP_ERRNO;
+	struct guest *guest = find_left(device, member);
+	int err;
+
+	if (!guest)
+		return pinion_fail(-EINVAL, "member %u has not left", member);
+	err = pinion_channel_reclaim(guest->event.channel, cache);
+	if (err < 0)
+		return pinion_fail(err, "what was sent to member %u cannot be freed: %s", member,
+				   strerror(-err));
+	(void)pinion_channel_close(guest->event.channel);
+	say_settled(device, guest->number);
+	forget(guest);
+	return 0;
+}
