@@ -111,3 +111,14 @@ void ring_unmap(struct ring *ring)
 		(void)close(ring->hand.socket);
 	ready_unmap(ring->hand.ready);
 }
+
+uint32_t ring_depth(const struct ring *ring)
+{
+	struct ring look = *ring;
+	uint32_t nr = 0;
+
+	look.at = atomic_load_explicit(&ring->shared->credit, memory_order_relaxed);
+	for (; nr < ring->slots && ring_ready(&look); nr++)
+		look.at++;
+	return nr;
+}

@@ -269,6 +269,10 @@ static inline void ring_give(struct ring *ring)
 	atomic_store_explicit(&ring->shared->credit, ring->at, memory_order_release);
 }
 
+/* For somebody who only looks on: how many descriptors are published and not known to be taken, at
+ * most slots. Both ends may be writing, and lying. */
+uint32_t ring_depth(const struct ring *ring);
+
 /* What is held back of the credit: the sender may wait for it. */
 static inline void ring_give_rest(struct ring *ring)
 {

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef PINION_TESTS_SERVICE_SUPPORT_H
+#define PINION_TESTS_SERVICE_SUPPORT_H
+
+/*
+ * The real piniond in a child, and processes that use it.
+ *
+ *  - service_start(), service_stop(): with a configuration in a directory of its own.
+ *  - service_ask(): what pinion(1) asks, as JSON.
+ *  - part_start(f, arg): a child that has only its standard descriptors, with PINION_SOCKET set.
+ *  - echo_device(): a device process that sends back what comes.
+ */
+
+#include <jansson.h>
+#include <signal.h>
+
+#include <pinion/device.h>
+
+#include "link.h"
+#include "proc_support.h"
+
+#define SERVICE_POOL "buffers"
+#define SERVICE_DEVICE "echo:0"
+
+struct service_process {
+	pid_t pid;
+	char dir[SUPPORT_PATH_LEN], socket[SUPPORT_PATH_LEN + 16], config[SUPPORT_PATH_LEN + 16];
+};
+
+/* Any rules; the pool is of 4 KiB pages, so that no hugepages are taken from other tests. */
+static const char service_rules[] =
+	"{ user = \"root\"; pools = [ \"*\" ]; devices = [ \"*\" ]; serve = true; admin = true; },"
+	"{ user = \"*\"; pools = [ \"buffers\" ]; devices = [ \"echo:*\" ]; memberships = 8; }";
+
+static inline void service_configure(struct service_process *service, const char *rules)
+{
+	FILE *file;
+
+	support_dir_create(service->dir);
+	assert_int_equal(chmod(service->dir, 0755), 0);
+	(void)snprintf(service->socket, sizeof(service->socket), "%s/socket", service->dir);
+	(void)snprintf(service->config, sizeof(service->config), "%s/conf", service->dir);
+	file = fopen(service->config, "w");
+	assert_non_null(file);
+	fprintf(file, "socket = \"%s\";\n"
+		"pools = ( { name = \"" SERVICE_POOL "\"; members = 24; caches = 48; max_segments = 4;"
+		" segments = ( { size = \"4M\"; buffer = \"4K\"; page = \"4k\"; } ); } );\n"
+		"rules = ( %s );\n", service->socket, rules);
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(setenv("PINION_SOCKET", service->socket, 1), 0);
+}
+
+/* Is there somebody who accepts? */
+static inline void service_await(const struct service_process *service)
+{
+	struct link link;
+	int tries = 500;
+
+	while (link_open(&link, service->socket)) {
+		assert_true(tries-- > 0);
+		usleep(10000);
+	}
+	link_close(&link);
+}
+
+static inline void service_run(struct service_process *service)
+{
+	fflush(NULL);
+	service->pid = fork();
+	assert_true(service->pid >= 0);
+	if (service->pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close_range(3, ~0u, 0);
+		execl(getenv("PINIOND"), "piniond", "--config", service->config, NULL);
+		_exit(127);
+	}
+	service_await(service);
+}
+
+static inline void service_start(struct service_process *service)
+{
+	service_configure(service, service_rules);
+	service_run(service);
+}
+
+static inline int process_end(pid_t pid, int number)
+{
+	assert_int_equal(kill(pid, number), 0);
+	return member_end(pid);
+}
+
+static inline void service_stop(struct service_process *service)
+{
+	assert_int_equal(process_end(service->pid, SIGTERM), 0);
+	support_dir_destroy(service->dir);
+}
+
+/* The answer's JSON, or NULL and -errno. */
+static inline json_t *service_ask(const char *name, const char *text, int *err)
+{
+	struct wire question = wire_of(WIRE_QUERY), answer;
+	unsigned nr = 2;
+	int files[2];
+	struct link link;
+	json_t *json = NULL;
+
+	*err = link_open(&link, NULL);
+	if (*err)
+		return NULL;
+	(void)snprintf(question.name, sizeof(question.name), "%s", name);
+	(void)snprintf(question.text, sizeof(question.text), "%s", text);
+	*err = link_ask(&link, &question, &answer, files, &nr);
+	if (!*err) {
+		assert_int_equal(answer.kind, WIRE_ANSWER);
+		assert_true(nr >= 1);
+		json = json_loadfd(files[0], 0, NULL);
+		assert_non_null(json);
+		mail_close_files(files, nr);
+	}
+	link_close(&link);
+	return json;
+}
+
+/* The pool's part of the service's account; the caller's. */
+static inline json_t *service_pool(void)
+{
+	int err;
+	json_t *stat = service_ask("stat", "", &err), *pool;
+
+	assert_non_null(stat);
+	pool = json_incref(json_array_get(json_object_get(stat, "pools"), 0));
+	json_decref(stat);
+	return pool;
+}
+
+static inline json_int_t service_count(const char *list)
+{
+	json_t *pool = service_pool();
+	const json_int_t nr = (json_int_t)json_array_size(json_object_get(pool, list));
+
+	json_decref(pool);
+	return nr;
+}
+
+/* Buffers held by anyone, over all zones. */
+static inline json_int_t service_held(void)
+{
+	json_t *pool = service_pool(), *zone;
+	json_int_t held = 0;
+	size_t i;
+
+	json_array_foreach(json_object_get(pool, "zones"), i, zone)
+		held += json_integer_value(json_object_get(zone, "held"));
+	json_decref(pool);
+	return held;
+}
+
+/* Until that many members are left, and nothing is held by anyone; it must not take long. */
+static inline void service_await_members(json_int_t nr)
+{
+	const uint64_t until = test_now_ns() + UINT64_C(10000000000);
+
+	while (service_count("members") != nr) {
+		assert_true(test_now_ns() < until);
+		usleep(1000);
+	}
+}
+
+static inline pid_t part_start(int (*f)(void *arg), void *arg)
+{
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close_range(3, ~0u, 0);
+		_exit(f(arg));
+	}
+	return pid;
+}
+
+/* A device process. */
+
+struct echo {
+	struct pinion_device *device;
+	struct pinion_cache *cache;
+	struct pinion_event client[32];
+	uint32_t nr;
+};
+
+static inline int echo_some(struct echo *echo, struct pinion_channel *channel)
+{
+	struct pinion_desc desc[16];
+	int got = pinion_channel_recv(channel, desc, 16);
+	int sent = got > 0 ? pinion_channel_send(channel, desc, (uint32_t)got) : 0;
+
+	for (int i = sent > 0 ? sent : 0; i < got; i++)
+		(void)pinion_buffer_free(echo->cache, desc[i].buffer);
+	return got;
+}
+
+static inline void echo_leave(struct echo *echo, const struct pinion_event *event)
+{
+	int got;
+
+	do
+		got = echo_some(echo, event->channel);
+	while (got > 0);
+	for (uint32_t i = 0; i < echo->nr; i++)
+		if (echo->client[i].member == event->member)
+			echo->client[i] = echo->client[--echo->nr];
+	if (pinion_device_bury(echo->device, event->member, echo->cache))
+		fprintf(stderr, "# bury: %s\n", pinion_error_text());
+}
+
+static inline int echo_loop(struct echo *echo)
+{
+	struct pollfd want = {pinion_device_fd(echo->device), POLLIN, 0};
+	struct pinion_event event;
+
+	for (;;) {
+		bool busy = false;
+		int got;
+
+		for (uint32_t i = 0; i < echo->nr; i++)
+			busy |= echo_some(echo, echo->client[i].channel) > 0;
+		while ((got = pinion_device_next(echo->device, &event)) == 1) {
+			if (event.kind == PINION_EVENT_JOINED)
+				echo->client[echo->nr++] = event;
+			else
+				echo_leave(echo, &event);
+		}
+		if (got < 0)
+			return 3;
+		if (!busy)
+			poll(&want, 1, 1);
+	}
+}
+
+/* @arg: the device's name. */
+static inline int echo_device(void *arg)
+{
+	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
+	struct echo echo = {0};
+
+	if (pinion_device_open(arg, NULL, &echo.device)) {
+		fprintf(stderr, "# %s\n", pinion_error_text());
+		return 1;
+	}
+	if (pinion_cache_open(pinion_device_pool(echo.device), &any, &echo.cache) ||
+	    pinion_device_ready(echo.device))
+		return 2;
+	return echo_loop(&echo);
+}
+
+static inline pid_t echo_start(void)
+{
+	static char name[] = SERVICE_DEVICE;
+	const pid_t pid = part_start(echo_device, name);
+	struct pinion_client *client;
+	int tries = 500;
+
+	while (pinion_client_open(SERVICE_DEVICE, NULL, &client)) {
+		assert_true(tries-- > 0);
+		usleep(10000);
+	}
+	assert_int_equal(pinion_client_close(client), 0);
+	return pid;
+}
+
+#endif

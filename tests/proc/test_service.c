@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* piniond, clients without privilege, and a device process, each a real process. */
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "service_support.h"
+
+#define PATIENCE_NS UINT64_C(5000000000)
+
+/* Sends nr buffers to the device and gets them back; holds @keep of them at the end. 0: well. */
+static int bounce(struct pinion_client *client, struct pinion_cache *cache, uint32_t nr,
+		  uint32_t keep)
+{
+	struct pinion_channel *channel = pinion_client_channel(client);
+	struct pinion_buffer held;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		struct pinion_desc desc = {.len = i % BUFFER, .tag = i};
+
+		if (pinion_buffer_alloc(cache, &desc.buffer))
+			return 11;
+		if (pinion_channel_send(channel, &desc, 1) != 1)
+			return 12;
+		while (pinion_channel_recv(channel, &desc, 1) == -EAGAIN)
+			if (pinion_channel_wait(channel, PATIENCE_NS))
+				return 13;
+		if (desc.tag != i || pinion_buffer_free(cache, desc.buffer))
+			return 14;
+	}
+	for (uint32_t i = 0; i < keep; i++)
+		if (pinion_buffer_alloc(cache, &held))
+			return 15;
+	return 0;
+}
+
+static int attach(struct pinion_client **client, struct pinion_cache **cache)
+{
+	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
+
+	if (pinion_client_open(SERVICE_DEVICE, NULL, client)) {
+		fprintf(stderr, "# %s\n", pinion_error_text());
+		return 1;
+	}
+	return pinion_cache_open(pinion_client_pool(*client), &any, cache) ? 2 : 0;
+}
+
+/* Attaches as nobody, works, leaves in good order. */
+static int visit(void *arg)
+{
+	struct pinion_client *client;
+	struct pinion_cache *cache;
+	int err = become_nobody() ? 3 : attach(&client, &cache);
+
+	(void)arg;
+	if (!err)
+		err = bounce(client, cache, 500, 5);
+	if (!err && pinion_cache_close(cache))
+		err = 4;
+	return err ? err : pinion_client_close(client);
+}
+
+/* Attaches, works, and stays until it is killed, with buffers held and some under way. */
+static int stay(void *arg)
+{
+	struct pinion_client *client;
+	struct pinion_cache *cache;
+	int err = become_nobody() ? 3 : attach(&client, &cache);
+
+	if (!err)
+		err = bounce(client, cache, 50, 7);
+	if (err)
+		return err;
+	if (arg)
+		(void)write(*(int *)arg, "x", 1);
+	for (uint32_t under_way = 0;;) {
+		struct pinion_desc desc = {.len = 1};
+
+		if (under_way < 16 && !pinion_buffer_alloc(cache, &desc.buffer))
+			under_way += pinion_channel_send(pinion_client_channel(client), &desc, 1) == 1;
+		if (pinion_channel_recv(pinion_client_channel(client), &desc, 1) == 1)
+			under_way -= !pinion_buffer_free(cache, desc.buffer);
+	}
+}
+
+/* @f is given where to write; @out: where to read. */
+static pid_t run_with_pipe(int (*f)(void *), int *out)
+{
+	static int ends[2];
+	pid_t pid;
+
+	assert_int_equal(pipe(ends), 0);
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		_exit(f(&ends[1]));
+	}
+	close(ends[1]);
+	*out = ends[0];
+	return pid;
+}
+
+static void an_unprivileged_client_attaches_by_the_name_of_a_device(void **state)
+{
+	struct service_process service;
+	pid_t device;
+
+	(void)state;
+	service_start(&service);
+	device = echo_start();
+	assert_int_equal(member_end(part_start(visit, NULL)), 0);
+	service_await_members(1);
+	assert_int_equal(service_held(), 0);
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	service_await_members(0);
+	service_stop(&service);
+}
+
+static void what_killed_clients_held_comes_back(void **state)
+{
+	struct service_process service;
+	pid_t device, client[6];
+
+	(void)state;
+	service_start(&service);
+	device = echo_start();
+	for (int i = 0; i < 6; i++)
+		client[i] = part_start(stay, NULL);
+	service_await_members(7);
+	usleep(50000);
+	for (int i = 0; i < 6; i++)
+		assert_int_equal(process_end(client[i], SIGKILL), 128 + SIGKILL);
+	service_await_members(1);
+	assert_int_equal(service_held(), 0);
+	assert_int_equal(service_count("channels"), 0);
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	service_await_members(0);
+	assert_int_equal(service_held(), 0);
+	service_stop(&service);
+}
+
+/* Until the device process has died, and then in order. @arg: where to say that it may. */
+static int outlive_the_device(void *arg)
+{
+	struct pinion_client_event event = {0};
+	struct pinion_client *client;
+	struct pinion_cache *cache;
+	struct pollfd want = {.events = POLLIN};
+	struct pinion_desc desc;
+	int err = become_nobody() ? 3 : attach(&client, &cache);
+
+	if (!err)
+		err = bounce(client, cache, 50, 0);
+	if (err)
+		return err;
+	(void)write(*(int *)arg, "x", 1);
+	want.fd = pinion_client_fd(client);
+	while (event.kind != PINION_CLIENT_DEVICE_LEFT)
+		if (pinion_client_next(client, &event) == 0 && poll(&want, 1, 5000) != 1)
+			return 20;
+	while (pinion_channel_recv(pinion_client_channel(client), &desc, 1) > 0)
+		(void)pinion_buffer_free(cache, desc.buffer);
+	if (pinion_client_settle(client, cache))
+		return 21;
+	if (pinion_client_channel(client) || pinion_cache_close(cache))
+		return 22;
+	return pinion_client_close(client);
+}
+
+static void clients_outlive_their_device_process(void **state)
+{
+	struct service_process service;
+	pid_t device, client[3];
+	int pipe_end[3];
+	char said;
+
+	(void)state;
+	service_start(&service);
+	device = echo_start();
+	for (int i = 0; i < 3; i++)
+		client[i] = run_with_pipe(outlive_the_device, &pipe_end[i]);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(read(pipe_end[i], &said, 1), 1);
+		close(pipe_end[i]);
+	}
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(member_end(client[i]), 0);
+	service_await_members(0);
+	assert_int_equal(service_held(), 0);
+	/* The name is free again. */
+	device = echo_start();
+	assert_int_equal(member_end(part_start(visit, NULL)), 0);
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	service_await_members(0);
+	service_stop(&service);
+}
+
+/* Rules. */
+
+static int try_as_nobody(void *arg)
+{
+	struct pinion_client *client;
+
+	return become_nobody() ? 99 : -pinion_client_open(arg, NULL, &client);
+}
+
+static int serve_as_nobody(void *arg)
+{
+	struct pinion_device *device;
+
+	return become_nobody() ? 99 : -pinion_device_open(arg, NULL, &device);
+}
+
+static int order_as_nobody(void *arg)
+{
+	int err;
+
+	if (become_nobody())
+		return 99;
+	(void)service_ask(arg, SERVICE_POOL " 1", &err);
+	return -err;
+}
+
+static void rules_say_who_may_do_what(void **state)
+{
+	static char none[] = "pool:none", secret[] = "nvme:0000:41:00.0", echo[] = "echo:0",
+		    kick[] = "kick", odd[] = "pool:bu ffers";
+	struct service_process service;
+	pid_t device;
+
+	(void)state;
+	service_start(&service);
+	device = echo_start();
+	assert_int_equal(member_end(part_start(try_as_nobody, none)), ENOENT);
+	assert_int_equal(member_end(part_start(try_as_nobody, odd)), EINVAL);
+	assert_int_equal(member_end(part_start(try_as_nobody, secret)), ENOENT);
+	assert_int_equal(member_end(part_start(serve_as_nobody, secret)), EACCES);
+	assert_int_equal(member_end(part_start(serve_as_nobody, echo)), EACCES);
+	assert_int_equal(member_end(part_start(order_as_nobody, kick)), EACCES);
+	/* A name that lives is not given again. */
+	assert_int_equal(member_end(part_start(echo_device, echo)), 1);
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	service_await_members(0);
+	service_stop(&service);
+}
+
+static void who_meets_no_rule_may_do_nothing(void **state)
+{
+	static char pool[] = "pool:" SERVICE_POOL;
+	struct service_process service;
+
+	(void)state;
+	service_configure(&service, "{ user = \"root\"; pools = [ \"*\" ]; admin = true; }");
+	service_run(&service);
+	assert_int_equal(member_end(part_start(try_as_nobody, pool)), EACCES);
+	assert_int_equal(service_count("members"), 0);
+	service_stop(&service);
+}
+
+/* Attaches until it is refused, and says how often that went well. */
+static int attach_often(void *arg)
+{
+	struct pinion_client *client;
+	int nr = 0;
+
+	if (become_nobody())
+		return 99;
+	while (nr < 50 && !pinion_client_open(arg, NULL, &client))
+		nr++;
+	return nr;
+}
+
+static void a_user_has_no_more_memberships_than_its_rule_says(void **state)
+{
+	static char pool[] = "pool:" SERVICE_POOL;
+	struct service_process service;
+
+	(void)state;
+	service_start(&service);
+	assert_int_equal(member_end(part_start(attach_often, pool)), 8);
+	service_await_members(0);
+	assert_int_equal(member_end(part_start(attach_often, pool)), 8);
+	service_stop(&service);
+}
+
+/* A pool that grows. */
+
+static int use_all(void *arg)
+{
+	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
+	const uint64_t until = test_now_ns() + PATIENCE_NS;
+	struct pinion_client *client;
+	struct pinion_cache *cache;
+	struct pinion_buffer buffer;
+	uint32_t nr = 0;
+
+	(void)arg;
+	if (become_nobody() || pinion_client_open("pool:" SERVICE_POOL, NULL, &client) ||
+	    pinion_cache_open(pinion_client_pool(client), &any, &cache))
+		return 1;
+	while (nr < 1500 && test_now_ns() < until) {
+		if (pinion_buffer_alloc(cache, &buffer)) {
+			usleep(1000);
+			continue;
+		}
+		memset(pinion_buffer_addr(pinion_client_pool(client), buffer), (int)nr, BUFFER);
+		nr++;
+	}
+	return nr == 1500 ? 0 : 2;
+}
+
+static void a_pool_grows_under_its_clients(void **state)
+{
+	struct service_process service;
+	json_t *answer;
+	pid_t client;
+	int err;
+
+	(void)state;
+	service_start(&service);
+	client = part_start(use_all, NULL);
+	service_await_members(1);
+	usleep(100000); /* all 1024 are taken by now, or soon */
+	answer = service_ask("pool-grow", SERVICE_POOL " 4M", &err);
+	if (!answer)
+		fprintf(stderr, "# %s\n", pinion_error_text());
+	assert_non_null(answer);
+	json_decref(answer);
+	assert_int_equal(member_end(client), 0);
+	service_await_members(0);
+	assert_int_equal(service_held(), 0);
+	service_stop(&service);
+}
+
+/* A service that goes. */
+
+static int go_on_without(void *arg)
+{
+	struct pinion_client_event event = {0};
+	struct pinion_client *client;
+	struct pinion_cache *cache;
+	struct pollfd want = {.events = POLLIN};
+	int err = become_nobody() ? 3 : attach(&client, &cache);
+
+	if (!err)
+		err = bounce(client, cache, 10, 0);
+	if (err)
+		return err;
+	(void)write(*(int *)arg, "x", 1);
+	want.fd = pinion_client_fd(client);
+	while (pinion_client_next(client, &event) == 0)
+		if (poll(&want, 1, 5000) != 1)
+			return 20;
+	if (event.kind != PINION_CLIENT_SERVICE_LOST)
+		return 21;
+	err = bounce(client, cache, 1000, 0);
+	if (err)
+		return err;
+	(void)write(*(int *)arg, "y", 1);
+	while (pinion_client_next(client, &event) == 0)
+		if (poll(&want, 1, 5000) != 1)
+			return 22;
+	return event.kind == PINION_CLIENT_EXPELLED ? 0 : 23;
+}
+
+static void clients_go_on_without_the_service_and_hear_when_a_stranger_comes(void **state)
+{
+	struct service_process service;
+	pid_t device, client;
+	char said;
+	int pipe_end;
+
+	(void)state;
+	service_start(&service);
+	device = echo_start();
+	client = run_with_pipe(go_on_without, &pipe_end);
+	assert_int_equal(read(pipe_end, &said, 1), 1);
+	assert_int_equal(process_end(service.pid, SIGKILL), 128 + SIGKILL);
+	assert_int_equal(read(pipe_end, &said, 1), 1);
+	/* Nothing was handed over to this one: it knows nobody. */
+	service_run(&service);
+	assert_int_equal(member_end(client), 0);
+	assert_int_equal(member_end(device), 3);
+	close(pipe_end);
+	service_stop(&service);
+}
+
+/* Peers that do not keep to the protocol. */
+
+static int dial(const struct service_process *service)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	assert_true(strlen(service->socket) < sizeof(address.sun_path));
+	(void)strcpy(address.sun_path, service->socket);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+static bool hangs_up(int fd)
+{
+	struct pollfd want = {.fd = fd, .events = POLLIN};
+	char ignored[512];
+
+	return poll(&want, 1, 5000) == 1 && recv(fd, ignored, sizeof(ignored), 0) <= 0;
+}
+
+static void rubbish_is_hung_up_on(void **state)
+{
+	static const size_t sizes[] = {0, 1, 48, 255, 257, 4096};
+	char bytes[4096] = {0};
+	struct wire wrong = wire_of(WIRE_CONFIRM);
+	struct service_process service;
+	int fd;
+
+	(void)state;
+	service_start(&service);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		fd = dial(&service);
+		assert_int_equal(send(fd, bytes, sizes[i], 0), sizes[i]);
+		assert_true(hangs_up(fd));
+		close(fd);
+	}
+	/* A confirmation of what was never said; a name without an end. */
+	fd = dial(&service);
+	assert_int_equal(wire_send(fd, &wrong, NULL, 0), 0);
+	assert_true(hangs_up(fd));
+	close(fd);
+	fd = dial(&service);
+	wrong = wire_of(WIRE_HELLO);
+	memset(wrong.name, 'x', sizeof(wrong.name));
+	assert_int_equal(wire_send(fd, &wrong, NULL, 0), 0);
+	assert_true(hangs_up(fd));
+	close(fd);
+	service_stop(&service);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		pool_test(an_unprivileged_client_attaches_by_the_name_of_a_device),
+		pool_test(what_killed_clients_held_comes_back),
+		pool_test(clients_outlive_their_device_process),
+		pool_test(rules_say_who_may_do_what),
+		pool_test(who_meets_no_rule_may_do_nothing),
+		pool_test(a_user_has_no_more_memberships_than_its_rule_says),
+		pool_test(a_pool_grows_under_its_clients),
+		pool_test(clients_go_on_without_the_service_and_hear_when_a_stranger_comes),
+		pool_test(rubbish_is_hung_up_on),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

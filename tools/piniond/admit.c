@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "service.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include <pinion/error.h>
+#include <pinion/ring.h>
+
+#include "ring.h"
+
+#define SLOTS_DEFAULT 1024
+
+/* Names of pools, as opposed to those of devices, begin with this. */
+static const char pool_prefix[] = "pool:";
+
+struct member *admit_find_device(const struct service *service, const char *name)
+{
+	struct member *member;
+	struct pool *pool;
+
+	LIST_FOREACH(pool, &service->pools, link)
+		LIST_FOREACH(member, &pool->members, of_pool)
+			if (member->device && member->state <= QUIETING &&
+			    !strcmp(member->device->name, name))
+				return member;
+	return NULL;
+}
+
+static uint32_t count_memberships(const struct service *service, uid_t uid)
+{
+	const struct member *member;
+	const struct pool *pool;
+	uint32_t nr = 0;
+
+	LIST_FOREACH(pool, &service->pools, link)
+		LIST_FOREACH(member, &pool->members, of_pool)
+			nr += member->uid == uid && member->state == LIVE;
+	return nr;
+}
+
+static int on_death(sd_event_source *source, int fd, uint32_t events, void *context)
+{
+	struct member *member = context;
+	bool goodbye = member->peer && peers_last_words(member->peer);
+
+	(void)source, (void)fd, (void)events;
+	/* Whoever inherited its socket is not the member. */
+	if (member->peer)
+		peers_drop(member->peer);
+	burial_begin(member, !goodbye);
+	return 0;
+}
+
+/* The peer's pidfd becomes the member's. */
+static int watch(struct member *member, struct peer *peer)
+{
+	int err = sd_event_add_io(member->pool->service->event, &member->death,
+				  peer->identity.pidfd, EPOLLIN, on_death, member);
+
+	if (err < 0)
+		return err;
+	/* Before what peers say: deaths first. */
+	(void)sd_event_source_set_priority(member->death, SD_EVENT_PRIORITY_IMPORTANT);
+	member->pidfd = peer->identity.pidfd;
+	peer->identity.pidfd = -1;
+	return 0;
+}
+
+static struct member *new_member(struct peer *peer, struct pool *pool)
+{
+	struct member *member = calloc(1, sizeof(*member));
+
+	if (!member)
+		return NULL;
+	member->pool = pool;
+	member->pid = peer->identity.pid;
+	member->uid = peer->identity.uid;
+	member->gid = peer->identity.gid;
+	member->quota = peer->rule->bytes;
+	member->pidfd = -1;
+	return member;
+}
+
+static void free_member(struct member *member)
+{
+	free(member->device);
+	free(member);
+}
+
+/* A number in the pool, and what comes with it. Undone by dismiss(), as long as the process was
+ * not told. */
+static int admit(struct member *member, struct peer *peer)
+{
+	struct pinion_pool *pool = member->pool->pool;
+	int err;
+
+	if (getrandom(&member->cookie, sizeof(member->cookie), 0) != sizeof(member->cookie))
+		return -EIO;
+	err = pinion_pool_admit(pool, member->pid, &member->number);
+	if (err)
+		return err;
+	err = pinion_pool_quota(pool, member->number, member->quota);
+	if (!err)
+		err = watch(member, peer);
+	if (err) {
+		pool_dismiss(pool, member->number);
+		return err;
+	}
+	LIST_INSERT_HEAD(&member->pool->members, member, of_pool);
+	member->peer = peer;
+	peer->member = member;
+	peer->state = MEMBER;
+	return 0;
+}
+
+/* It never saw the pool: the message arrives whole or not at all. */
+static void dismiss(struct member *member)
+{
+	struct peer *peer = member->peer;
+
+	LIST_REMOVE(member, of_pool);
+	sd_event_source_disable_unref(member->death);
+	peer->identity.pidfd = member->pidfd;
+	peer->member = NULL;
+	peer->state = KNOWN;
+	pool_dismiss(member->pool->pool, member->number);
+	free_member(member);
+}
+
+/* Pairings. */
+
+static void free_pairing(struct pairing *pairing)
+{
+	for (enum side side = CLIENT; side <= DEVICE; ++side)
+		if (pairing->ring[side] >= 0)
+			(void)close(pairing->ring[side]);
+	free(pairing);
+}
+
+static uint32_t choose_slots(const struct device *device, uint32_t wanted)
+{
+	uint32_t slots = wanted ? wanted : device->slots;
+
+	return slots < device->slots_max ? slots : device->slots_max;
+}
+
+static struct pairing *new_pairing(struct member *client, struct member *device, uint32_t wanted)
+{
+	struct pairing *pairing = calloc(1, sizeof(*pairing));
+
+	if (!pairing)
+		return NULL;
+	pairing->number = ++client->pool->service->next_pairing;
+	pairing->slots = choose_slots(device->device, wanted);
+	pairing->end[CLIENT] = client;
+	pairing->end[DEVICE] = device;
+	pairing->ring[CLIENT] = pairing->ring[DEVICE] = -1;
+	for (enum side side = CLIENT; side <= DEVICE; ++side) {
+		if (!pinion_ring_create(pairing->slots, &pairing->ring[side]))
+			continue;
+		free_pairing(pairing);
+		return NULL;
+	}
+	return pairing;
+}
+
+/* Answers. */
+
+static int send_attached(struct member *member, const struct pairing *pairing)
+{
+	struct wire answer = wire_of(WIRE_ATTACHED);
+	int files[WIRE_FILES_MAX];
+	unsigned nr = pools_files(member->pool, files, &answer.segments);
+
+	answer.member = member->number;
+	answer.cookie = member->cookie;
+	if (pairing) {
+		answer.channel = pairing->number;
+		answer.peer = pairing->end[DEVICE]->number;
+		answer.slots = pairing->slots;
+		files[nr++] = pairing->ring[CLIENT];
+		files[nr++] = pairing->ring[DEVICE];
+		files[nr++] = pairing->end[DEVICE]->pidfd;
+	}
+	return wire_send(member->peer->socket, &answer, files, nr);
+}
+
+static int send_announced(struct member *member)
+{
+	struct wire answer = wire_of(WIRE_ANNOUNCED);
+	int files[WIRE_FILES_MAX];
+	unsigned nr = pools_files(member->pool, files, &answer.segments);
+
+	answer.member = member->number;
+	answer.cookie = member->cookie;
+	answer.slots = member->device->slots;
+	return wire_send(member->peer->socket, &answer, files, nr);
+}
+
+/* ATTACH. */
+
+static int attach(struct peer *peer, struct pool *pool, struct member *device, uint32_t slots)
+{
+	struct member *member = new_member(peer, pool);
+	struct pairing *pairing = NULL;
+	int err = member ? admit(member, peer) : -ENOMEM;
+
+	if (err) {
+		if (member)
+			free_member(member);
+		return err;
+	}
+	if (device) {
+		pairing = new_pairing(member, device, slots);
+		err = pairing ? 0 : -ENOMEM;
+	}
+	if (!err)
+		err = send_attached(member, pairing);
+	if (err) {
+		if (pairing)
+			free_pairing(pairing);
+		dismiss(member);
+		return err;
+	}
+	if (pairing) {
+		LIST_INSERT_HEAD(&pool->pairings, pairing, of_pool);
+		tell(device);
+	}
+	pool->service->counters.attached++;
+	return 0;
+}
+
+/* What is asked for: a pool, and the device process, if it is a device. 0, or a refusal. */
+static int find(struct peer *peer, const char *name, struct pool **pool, struct member **device)
+{
+	const struct service *service = peer->service;
+
+	*device = NULL;
+	if (!strncmp(name, pool_prefix, sizeof(pool_prefix) - 1)) {
+		const char *wanted = name + sizeof(pool_prefix) - 1;
+
+		*pool = pools_find(service, wanted);
+		if (*pool && config_rule_allows_pool(peer->rule, wanted))
+			return 0;
+		peers_refuse(peer, *pool ? -EACCES : -ENOENT, *pool
+			     ? "the rules do not give pool %s to this user"
+			     : "there is no pool %s", wanted);
+		return -ENOENT;
+	}
+	*device = admit_find_device(service, name);
+	if (!*device || (*device)->state != LIVE || !(*device)->device->ready)
+		peers_refuse(peer, -ENOENT, "no process drives %s at the moment", name);
+	else if (!config_rule_allows_device(peer->rule, name) ||
+		 !config_rule_allows_pool(peer->rule, (*device)->pool->name))
+		peers_refuse(peer, -EACCES, "the rules do not give %s to this user", name);
+	else
+		return *pool = (*device)->pool, 0;
+	return -ENOENT;
+}
+
+static bool may_have_more(struct peer *peer)
+{
+	const struct config_rule *rule = peer->rule;
+
+	if (!rule->memberships ||
+	    count_memberships(peer->service, peer->identity.uid) < rule->memberships)
+		return true;
+	peers_refuse(peer, -EDQUOT, "user %u has %u memberships, as many as it may",
+		     (unsigned)peer->identity.uid, rule->memberships);
+	return false;
+}
+
+void admit_attach(struct peer *peer, const struct wire *message)
+{
+	struct member *device;
+	struct pool *pool;
+	int err;
+
+	if (message->slots && ring_check_slots(message->slots)) {
+		peers_refuse(peer, -EINVAL, "%s", pinion_error_text());
+		return;
+	}
+	if (!may_have_more(peer) || find(peer, message->name, &pool, &device))
+		return;
+	err = attach(peer, pool, device, message->slots);
+	if (err)
+		peers_refuse(peer, err, "cannot attach to pool %s: %s", pool->name,
+			     err == -EAGAIN ? "all its member slots are taken" : strerror(-err));
+}
+
+/* ANNOUNCE. */
+
+/* The pool that is named, or the only one that the rule gives. NULL: refused. */
+static struct pool *choose_pool(struct peer *peer, const char *name)
+{
+	struct pool *pool, *only = NULL;
+	unsigned nr = 0;
+
+	LIST_FOREACH(pool, &peer->service->pools, link) {
+		if ((strcmp(name, "-") && strcmp(name, pool->name)) ||
+		    !config_rule_allows_pool(peer->rule, pool->name))
+			continue;
+		only = pool;
+		nr++;
+	}
+	if (nr == 1)
+		return only;
+	if (nr)
+		peers_refuse(peer, -EINVAL, "this user may serve in %u pools: name one", nr);
+	else
+		peers_refuse(peer, -EACCES, "the rules give this user no pool%s%s to serve in",
+			     strcmp(name, "-") ? " " : "", strcmp(name, "-") ? name : "");
+	return NULL;
+}
+
+static bool may_serve(struct peer *peer, const char *name)
+{
+	struct member *before = admit_find_device(peer->service, name);
+
+	if (!wire_name_valid(name) || !strncmp(name, pool_prefix, sizeof(pool_prefix) - 1))
+		peers_refuse(peer, -EINVAL, "that is no name for a device");
+	else if (!peer->rule->serve || !config_rule_allows_device(peer->rule, name))
+		peers_refuse(peer, -EACCES, "the rules do not let this user serve %s", name);
+	else if (before && before->state == LIVE)
+		peers_refuse(peer, -EADDRINUSE, "pid %d serves %s", (int)before->pid, name);
+	else if (before)
+		peers_refuse(peer, -EBUSY, "the device of the one who served %s is not yet quiet",
+			     name);
+	else
+		return true;
+	return false;
+}
+
+static uint32_t valid_slots(uint32_t wanted, uint32_t otherwise)
+{
+	return wanted && !ring_check_slots(wanted) ? wanted : otherwise;
+}
+
+/* pre: both are valid names. */
+static struct device *new_device(const struct wire *message, const char *bdf)
+{
+	struct device *device = calloc(1, sizeof(*device));
+
+	if (!device)
+		return NULL;
+	(void)strcpy(device->name, message->name);
+	(void)strcpy(device->bdf, bdf); /* wire_name_valid() */
+	device->container = -1;
+	device->slots = valid_slots(message->slots, SLOTS_DEFAULT);
+	device->slots_max = valid_slots(message->slot, device->slots);
+	return device;
+}
+
+static int announce(struct peer *peer, struct pool *pool, struct device *device)
+{
+	struct member *member = new_member(peer, pool);
+	int err;
+
+	if (!member) {
+		free(device);
+		return -ENOMEM;
+	}
+	member->device = device;
+	err = admit(member, peer);
+	if (err) {
+		free_member(member);
+		return err;
+	}
+	err = send_announced(member);
+	if (err) {
+		dismiss(member);
+		return err;
+	}
+	service_log(LOG_INFO, "%s: served by pid %d, uid %u, in pool %s", device->name,
+		    (int)member->pid, (unsigned)member->uid, pool->name);
+	return 0;
+}
+
+void admit_announce(struct peer *peer, const struct wire *message)
+{
+	char name[WIRE_TEXT_MAX], bdf[WIRE_TEXT_MAX];
+	struct device *device;
+	struct pool *pool;
+	int err;
+
+	if (sscanf(message->text, "%127s %127s", name, bdf) != 2 || !wire_name_valid(bdf)) {
+		peers_refuse(peer, -EPROTO, "not \"POOL BDF\"");
+		return;
+	}
+	if (!may_serve(peer, message->name))
+		return;
+	pool = choose_pool(peer, name);
+	if (!pool)
+		return;
+	device = new_device(message, bdf);
+	err = device ? announce(peer, pool, device) : -ENOMEM;
+	if (err)
+		peers_refuse(peer, err, "cannot join pool %s: %s", pool->name,
+			     err == -EAGAIN ? "all its member slots are taken" : strerror(-err));
+}
+
+/* REJOIN. */
+
+static struct member *find_cookie(const struct service *service, uint64_t cookie)
+{
+	struct member *member;
+	struct pool *pool;
+
+	LIST_FOREACH(pool, &service->pools, link)
+		LIST_FOREACH(member, &pool->members, of_pool)
+			if (member->cookie == cookie && member->state == LIVE)
+				return member;
+	return NULL;
+}
+
+void admit_rejoin(struct peer *peer, const struct wire *message)
+{
+	struct member *member = find_cookie(peer->service, message->cookie);
+	const struct wire answer = wire_of(WIRE_REJOINED);
+
+	/* Its pid is its own for as long as its pidfd says that it lives. */
+	if (!member || member->pid != peer->identity.pid ||
+	    poll(&(struct pollfd){.fd = member->pidfd, .events = POLLIN}, 1, 0)) {
+		peers_refuse(peer, -ESTALE, "no such membership");
+		return;
+	}
+	if (member->peer)
+		peers_drop(member->peer);
+	member->peer = peer;
+	peer->member = member;
+	peer->state = MEMBER;
+	if (wire_send(peer->socket, &answer, NULL, 0))
+		return; /* it will notice, and come again */
+	tell_again(member);
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "service.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include <pinion/channel.h>
+#include <pinion/error.h>
+
+#include "channel.h"
+
+/* For another try, when something was short, or a device is not quiet yet. */
+#define RETRY_USEC 1000
+
+static bool is_done(const struct pairing *pairing)
+{
+	for (enum side side = CLIENT; side <= DEVICE; ++side)
+		if (!pairing->settled[side] && pairing->end[side]->state == LIVE)
+			return false;
+	return true;
+}
+
+/* In transit: what a dead member has published to a living one that has not settled. */
+
+struct transit {
+	struct pinion_buffer *buffer;
+	uint32_t nr, room;
+};
+
+static int make_room(struct transit *transit, uint32_t more)
+{
+	struct pinion_buffer *larger;
+
+	if (transit->room - transit->nr >= more)
+		return 0;
+	larger = reallocarray(transit->buffer, transit->nr + more, sizeof(*larger));
+	if (!larger)
+		return -ENOMEM;
+	transit->buffer = larger;
+	transit->room = transit->nr + more;
+	return 0;
+}
+
+/* Looks at the rings as @living has them, and touches nothing. A ring that cannot be mapped any
+ * more was scribbled on by one of its two: what lies in it comes back at once, and who takes it
+ * nevertheless is told that it is stale. */
+static int add_published(struct transit *transit, const struct pairing *pairing, enum side dead)
+{
+	enum side living = other_side(dead);
+	struct pinion_channel *channel;
+	int err = make_room(transit, pairing->slots);
+
+	if (err)
+		return err;
+	err = pinion_channel_open(pairing->end[dead]->pool->pool, pairing->ring[living],
+				  pairing->ring[dead], pairing->end[dead]->number, &channel);
+	if (err)
+		return err == -EPROTO ? 0 : err;
+	if (pinion_channel_slots(channel) == pairing->slots)
+		transit->nr += pinion_channel_published(channel, transit->buffer + transit->nr);
+	channel_abandon(channel);
+	return 0;
+}
+
+static bool is_dead(const struct member *member)
+{
+	return member->state == GONE || member->state == RECOVERED;
+}
+
+static int find_transit(const struct pool *pool, struct transit *transit)
+{
+	const struct pairing *pairing;
+	int err = 0;
+
+	LIST_FOREACH(pairing, &pool->pairings, of_pool)
+		for (enum side side = CLIENT; !err && side <= DEVICE; ++side)
+			if (is_dead(pairing->end[side]) &&
+			    pairing->end[other_side(side)]->state == LIVE &&
+			    !pairing->settled[other_side(side)])
+				err = add_published(transit, pairing, side);
+	return err;
+}
+
+/* GONE -> RECOVERED. */
+static int recover(struct member *member)
+{
+	struct service *service = member->pool->service;
+	struct pinion_recovery report = {0};
+	struct transit transit = {0};
+	int err = find_transit(member->pool, &transit);
+
+	if (!err)
+		err = pinion_pool_recover(member->pool->pool, member->number, transit.buffer,
+					  transit.nr, &report);
+	free(transit.buffer);
+	if (err) {
+		service_log(LOG_WARNING, "pool %s, member %u: not recovered: %s",
+			    member->pool->name, member->number, pinion_error_text());
+		return err;
+	}
+	service->counters.recoveries++;
+	service->counters.returned += report.returned;
+	member->state = RECOVERED;
+	return 0;
+}
+
+static bool is_free(const struct member *member)
+{
+	const struct pairing *pairing;
+
+	LIST_FOREACH(pairing, &member->pool->pairings, of_pool)
+		if (pairing->end[CLIENT] == member || pairing->end[DEVICE] == member)
+			return false;
+	return true;
+}
+
+/* RECOVERED -> freed. pre: no pairing names it. */
+static int release(struct member *member)
+{
+	struct service *service = member->pool->service;
+	struct pinion_recovery report = {0};
+	int err = pinion_pool_release(member->pool->pool, member->number, &report);
+
+	if (err)
+		return err;
+	service->counters.returned += report.returned;
+	LIST_REMOVE(member, of_pool);
+	if (member->device && member->device->container >= 0)
+		(void)close(member->device->container);
+	(void)close(member->pidfd);
+	free(member->device);
+	free(member);
+	return 0;
+}
+
+static void drop_done(struct pool *pool)
+{
+	struct pairing *pairing, *next;
+
+	LIST_FOREACH_SAFE(pairing, &pool->pairings, of_pool, next) {
+		if (!is_done(pairing))
+			continue;
+		LIST_REMOVE(pairing, of_pool);
+		(void)close(pairing->ring[CLIENT]);
+		(void)close(pairing->ring[DEVICE]);
+		free(pairing);
+	}
+}
+
+/* One step of one member's burial; true when it must be tried again later by itself. */
+static bool step(struct member *member)
+{
+	if (member->state == QUIETING && quiet_now(member))
+		member->state = GONE;
+	if (member->state == QUIETING)
+		return true;
+	if (member->state == GONE && recover(member))
+		return true;
+	return member->state == RECOVERED && is_free(member) && release(member);
+}
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *context)
+{
+	struct pool *pool = context;
+
+	(void)source, (void)usec;
+	pool->retry = sd_event_source_disable_unref(pool->retry);
+	burial_go_on(pool);
+	return 0;
+}
+
+void burial_go_on(struct pool *pool)
+{
+	struct member *member, *next;
+	bool again = false;
+
+	drop_done(pool);
+	LIST_FOREACH_SAFE(member, &pool->members, of_pool, next)
+		again |= step(member);
+	if (again && !pool->retry &&
+	    sd_event_add_time_relative(pool->service->event, &pool->retry, CLOCK_MONOTONIC,
+				       RETRY_USEC, 100, on_retry, pool) < 0)
+		service_log(LOG_ERR, "pool %s: no timer for another try", pool->name);
+}
+
+/* The others hear of it at once: they have something to do before its number is free. */
+static void tell_others(struct member *member)
+{
+	struct pairing *pairing;
+
+	LIST_FOREACH(pairing, &member->pool->pairings, of_pool)
+		for (enum side side = CLIENT; side <= DEVICE; ++side)
+			if (pairing->end[side] == member)
+				tell(pairing->end[other_side(side)]);
+}
+
+void burial_begin(struct member *member, bool killed)
+{
+	struct counters *counters = &member->pool->service->counters;
+
+	*(killed ? &counters->deaths : &counters->left) += 1;
+	member->killed = killed;
+	member->state = killed && member->device ? QUIETING : GONE;
+	member->death = sd_event_source_disable_unref(member->death);
+	if (member->device)
+		member->device->dead_ns = service_now_ns();
+	service_log(LOG_INFO, "pool %s, member %u (pid %d): %s", member->pool->name, member->number,
+		    (int)member->pid, killed ? "died" : "left");
+	tell_others(member);
+	burial_go_on(member->pool);
+}

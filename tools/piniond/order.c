@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "order.h"
+
+#include <bsd/libutil.h>
+#include <bsd/stdlib.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#include <pinion/error.h>
+
+/* Words of an order's text; none is longer than the text. */
+#define WORDS_MAX 4
+
+struct words {
+	uint32_t nr;
+	char word[WORDS_MAX][WIRE_TEXT_MAX];
+};
+
+static struct words split(const char *text)
+{
+	struct words words = {0};
+	int nr = sscanf(text, "%127s %127s %127s %127s", words.word[0], words.word[1],
+			words.word[2], words.word[3]);
+
+	words.nr = nr > 0 ? (uint32_t)nr : 0;
+	return words;
+}
+
+static struct pool *find_pool(struct peer *peer, const char *name)
+{
+	struct pool *pool = pools_find(peer->service, name);
+
+	if (!pool)
+		peers_refuse(peer, -ENOENT, "there is no pool %s", name);
+	return pool;
+}
+
+/* A number of at most @most; otherwise the peer is refused. */
+static bool number(struct peer *peer, const char *word, long long most, int *out)
+{
+	const char *wrong;
+
+	*out = (int)strtonum(word, 0, most, &wrong);
+	if (wrong)
+		peers_refuse(peer, -EINVAL, "%s: not a number from 0 to %lld", word, most);
+	return !wrong;
+}
+
+/* The node in a word that may be missing. */
+static bool node_of(struct peer *peer, const struct words *words, uint32_t index, int *node)
+{
+	*node = PINION_NODE_ANY;
+	return words->nr <= index || number(peer, words->word[index], 1023, node);
+}
+
+static json_t *failed(struct peer *peer, int err)
+{
+	peers_refuse(peer, err, "%s", pinion_error_text());
+	return NULL;
+}
+
+/* The service may not kill. Who gives the order gets the pidfd, and can if its own rights allow it:
+ * that pidfd can be nobody else's. */
+static json_t *kick(struct peer *peer, const struct words *words, int *file)
+{
+	struct pool *pool = find_pool(peer, words->word[0]);
+	struct member *member;
+	int wanted;
+
+	if (!pool || !number(peer, words->word[1], PINION_MEMBER_MAX, &wanted))
+		return NULL;
+	LIST_FOREACH(member, &pool->members, of_pool) {
+		if (member->state != LIVE || member->number != (uint32_t)wanted)
+			continue;
+		*file = member->pidfd;
+		return json_pack("{si}", "pid", (int)member->pid);
+	}
+	peers_refuse(peer, -ENOENT, "pool %s has no member %s", pool->name, words->word[1]);
+	return NULL;
+}
+
+/* "NAME SIZE [NODE]": like its first segment, but for size and node. */
+static json_t *grow(struct peer *peer, const struct words *words, int *file)
+{
+	struct pool *pool = find_pool(peer, words->word[0]);
+	struct pinion_segment_config config;
+	struct pinion_segment_stat first;
+	uint64_t len;
+	uint32_t slot;
+	int err, node;
+
+	(void)file;
+	if (!pool || !node_of(peer, words, 2, &node))
+		return NULL;
+	if (expand_number(words->word[1], &len) || pinion_pool_segment(pool->pool, 0, &first)) {
+		peers_refuse(peer, -EINVAL, "%s: no size, or no segment to take the shape of",
+			     words->word[1]);
+		return NULL;
+	}
+	config = (struct pinion_segment_config){.len = len, .buffer_size = first.buffer_size,
+						.page_size = first.page_size, .node = node};
+	err = pinion_pool_grow(pool->pool, &config, &slot);
+	return err ? failed(peer, err) : json_pack("{si}", "slot", (int)slot);
+}
+
+static json_t *retire(struct peer *peer, const struct words *words, int *file)
+{
+	struct pool *pool = find_pool(peer, words->word[0]);
+	int err, slot;
+
+	(void)file;
+	if (!pool || !number(peer, words->word[1], PINION_SEGMENT_MAX - 1, &slot))
+		return NULL;
+	err = pinion_pool_retire(pool->pool, (uint32_t)slot);
+	return err ? failed(peer, err) : json_object();
+}
+
+/* "NAME SIZE BUFFER [NODE]" */
+static json_t *create(struct peer *peer, const struct words *words, int *file)
+{
+	struct config_pool config = {.pool = {.nr_segments = 1}};
+	struct pinion_segment_config *segment = &config.pool.segment[0];
+	uint64_t len, size;
+	int err, node;
+
+	(void)file;
+	if (!wire_name_valid(words->word[0]) || expand_number(words->word[1], &len) ||
+	    expand_number(words->word[2], &size)) {
+		peers_refuse(peer, -EINVAL, "not \"NAME SIZE BUFFER-SIZE [NODE]\"");
+		return NULL;
+	}
+	if (pools_find(peer->service, words->word[0])) {
+		peers_refuse(peer, -EEXIST, "there is a pool %s", words->word[0]);
+		return NULL;
+	}
+	if (!node_of(peer, words, 3, &node))
+		return NULL;
+	(void)snprintf(config.name, sizeof(config.name), "%.*s", (int)sizeof(config.name) - 1,
+		       words->word[0]);
+	*segment = (struct pinion_segment_config){
+		.len = len, .buffer_size = size, .page_size = 2 << 20, .node = node};
+	err = pools_add(peer->service, &config);
+	return err ? failed(peer, err) : json_object();
+}
+
+static json_t *destroy(struct peer *peer, const struct words *words, int *file)
+{
+	struct pool *pool = find_pool(peer, words->word[0]);
+
+	(void)file;
+	if (!pool)
+		return NULL;
+	if (!LIST_EMPTY(&pool->members)) {
+		peers_refuse(peer, -EBUSY, "pool %s has members: see `pinion ls`", pool->name);
+		return NULL;
+	}
+	pools_remove(pool);
+	return json_object();
+}
+
+static const struct {
+	const char *name;
+	uint32_t words; /* at least */
+	json_t *(*give)(struct peer *peer, const struct words *words, int *file);
+} orders[] = {
+	{"kick", 2, kick},
+	{"pool-create", 3, create},
+	{"pool-destroy", 1, destroy},
+	{"pool-grow", 2, grow},
+	{"pool-retire", 2, retire},
+};
+
+json_t *order_give(struct peer *peer, const char *order, const char *text, int *file)
+{
+	const struct words words = split(text);
+
+	if (!peer->rule->admin) {
+		peers_refuse(peer, -EACCES, "the rules do not let this user give orders");
+		return NULL;
+	}
+	for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
+		if (strcmp(orders[i].name, order) || words.nr < orders[i].words)
+			continue;
+		service_log(LOG_NOTICE, "pid %d, uid %u: %s %s", (int)peer->identity.pid,
+			    (unsigned)peer->identity.uid, order, text);
+		return orders[i].give(peer, &words, file);
+	}
+	peers_refuse(peer, -EINVAL, "no such order, or too few words: %s %s", order, text);
+	return NULL;
+}

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "service.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <syslog.h>
+#include <unistd.h>
+
+/* From a connection to its CONFIRM; and how long a peer that is no member may say nothing. */
+#define PATIENCE_NS UINT64_C(2000000000)
+#define IDLE_NS UINT64_C(60000000000)
+
+/* Messages heard from one peer before others have their turn. */
+#define MESSAGES_PER_TURN 8
+
+/* Groups of a peer that rules are looked up by; what it has beyond counts as not there. */
+#define GROUPS_MAX 1024
+
+void peers_drop(struct peer *peer)
+{
+	LIST_REMOVE(peer, link);
+	peer->service->nr_peers--;
+	if (peer->member)
+		peer->member->peer = NULL;
+	if (peer->identity.pidfd >= 0)
+		(void)close(peer->identity.pidfd);
+	sd_event_source_disable_unref(peer->io);
+	(void)close(peer->socket);
+	free(peer);
+}
+
+static void refuse(int socket, int err, const char *text)
+{
+	struct wire message = wire_of(WIRE_REFUSED);
+
+	message.value = err;
+	(void)snprintf(message.text, sizeof(message.text), "%s", text);
+	(void)wire_send(socket, &message, NULL, 0);
+}
+
+void peers_refuse(struct peer *peer, int err, const char *format, ...)
+{
+	char text[WIRE_TEXT_MAX];
+	va_list arguments;
+
+	va_start(arguments, format);
+	(void)vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	peer->service->counters.refused++;
+	service_log(LOG_INFO, "pid %d, uid %u: refused: %s", (int)peer->identity.pid,
+		    (unsigned)peer->identity.uid, text);
+	refuse(peer->socket, err, text);
+}
+
+static const struct config_rule *find_rule(const struct service *service, int socket,
+					   const struct peer_identity *identity)
+{
+	gid_t groups[GROUPS_MAX];
+	socklen_t len = sizeof(groups);
+
+	if (getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, groups, &len))
+		len = 0;
+	return config_find_rule(service->config, identity->uid, identity->gid, groups,
+				(unsigned)(len / sizeof(gid_t)));
+}
+
+/* HELLO: who is it? */
+static int greet(struct peer *peer)
+{
+	struct wire answer = wire_of(WIRE_COOKIE);
+	int err = peer_identify(peer->socket, &peer->identity);
+
+	if (err) {
+		peer->identity.pidfd = -1;
+		return err;
+	}
+	if (getrandom(&peer->cookie, sizeof(peer->cookie), 0) != sizeof(peer->cookie))
+		return -EIO;
+	peer->rule = find_rule(peer->service, peer->socket, &peer->identity);
+	answer.cookie = peer->cookie;
+	err = wire_send(peer->socket, &answer, NULL, 0);
+	if (!err)
+		peer->state = GREETED;
+	return err;
+}
+
+/* The cookie shows that this was sent after the pidfd was opened. */
+static int confirm(struct peer *peer, const struct wire *message, const struct mail_sender *sender)
+{
+	if (message->cookie != peer->cookie || !peer_is_sender(&peer->identity, sender->pid))
+		return -EPROTO;
+	peer->state = KNOWN;
+	peer->deadline_ns = service_now_ns() + IDLE_NS;
+	return 0;
+}
+
+static void hear_known(struct peer *peer, const struct wire *message)
+{
+	peer->deadline_ns = service_now_ns() + IDLE_NS;
+	if (!peer->rule) {
+		peers_refuse(peer, -EACCES, "no rule of the configuration names user %u or its "
+			     "groups", (unsigned)peer->identity.uid);
+		return;
+	}
+	switch (message->kind) {
+	case WIRE_ATTACH: admit_attach(peer, message); break;
+	case WIRE_ANNOUNCE: admit_announce(peer, message); break;
+	case WIRE_REJOIN: admit_rejoin(peer, message); break;
+	default: query_answer(peer, message); break;
+	}
+}
+
+static struct pairing *find_pairing(const struct member *member, uint32_t number, enum side *side)
+{
+	struct pairing *pairing;
+
+	LIST_FOREACH(pairing, &member->pool->pairings, of_pool)
+		for (*side = CLIENT; *side <= DEVICE; ++*side)
+			if (pairing->number == number && pairing->end[*side] == member)
+				return pairing;
+	return NULL;
+}
+
+static void settle(struct member *member, uint32_t number)
+{
+	enum side side;
+	struct pairing *pairing = find_pairing(member, number, &side);
+
+	if (!pairing)
+		return;
+	tell_settled(pairing, side);
+	burial_go_on(member->pool);
+}
+
+/* A container, and nothing else: closing it must be all that holds its mappings. */
+static void park(struct member *member, int file)
+{
+	if (member->device->container >= 0)
+		(void)close(member->device->container);
+	member->device->container = file;
+}
+
+/* What a member says; @file: the one that came along, or -1. True: the file was kept. */
+static bool hear_member(struct member *member, const struct wire *message, int file)
+{
+	switch (message->kind) {
+	case WIRE_SETTLED:
+		settle(member, message->channel);
+		return false;
+	case WIRE_READY:
+		if (member->device)
+			member->device->ready = true;
+		return false;
+	case WIRE_PARK:
+		if (!member->device || file < 0)
+			return false;
+		park(member, file);
+		return true;
+	default:
+		member->pool->service->counters.protocol_errors++;
+		return false;
+	}
+}
+
+/* Not from a child that inherited the socket: the member itself would live on. */
+static bool is_goodbye(const struct peer *peer, const struct wire *message,
+		       const struct mail_sender *sender)
+{
+	struct peer_identity identity = peer->identity;
+
+	if (!peer->member || message->kind != WIRE_BYE)
+		return false;
+	identity.pidfd = peer->member->pidfd;
+	return peer_is_sender(&identity, sender->pid);
+}
+
+/* One message. 0: go on; else hang up. */
+static int handle(struct peer *peer, const struct wire *message, const struct mail_sender *sender,
+		  int file)
+{
+	int err = 0;
+	bool kept = false;
+
+	if (peer->state == ARRIVED)
+		err = message->kind == WIRE_HELLO ? greet(peer) : -EPROTO;
+	else if (peer->state == GREETED)
+		err = message->kind == WIRE_CONFIRM ? confirm(peer, message, sender) : -EPROTO;
+	else if (message->kind == WIRE_BYE)
+		err = -EPIPE;
+	else if (peer->state == KNOWN)
+		hear_known(peer, message);
+	else
+		kept = hear_member(peer->member, message, file);
+	if (file >= 0 && !kept)
+		(void)close(file);
+	return err;
+}
+
+static int hear(struct peer *peer)
+{
+	struct mail_sender sender;
+	struct wire message;
+	unsigned nr = 1;
+	int file = -1, err = wire_recv(peer->socket, &message, &file, &nr, &sender);
+
+	if (err)
+		return err;
+	if (!is_goodbye(peer, &message, &sender))
+		return handle(peer, &message, &sender, nr ? file : -1);
+	if (nr)
+		(void)close(file);
+	peer->said_goodbye = true;
+	return -EPIPE;
+}
+
+bool peers_last_words(struct peer *peer)
+{
+	for (int i = 0; !peer->said_goodbye && i < MESSAGES_PER_TURN; i++)
+		if (hear(peer))
+			break;
+	return peer->said_goodbye;
+}
+
+static int on_io(sd_event_source *source, int fd, uint32_t events, void *context)
+{
+	struct peer *peer = context;
+	struct member *member;
+	int err = 0;
+
+	(void)source, (void)fd;
+	for (int i = 0; !err && events & (EPOLLIN | EPOLLHUP) && i < MESSAGES_PER_TURN; i++)
+		err = hear(peer);
+	if (err && err != -EAGAIN) {
+		member = peer->said_goodbye ? peer->member : NULL;
+		peer->service->counters.protocol_errors += err == -EPROTO;
+		peers_drop(peer);
+		if (member)
+			burial_begin(member, false);
+		return 0;
+	}
+	if (peer->member && events & EPOLLOUT)
+		tell(peer->member);
+	return 0;
+}
+
+static void new_peer(struct service *service, int socket)
+{
+	struct peer *peer = service->nr_peers < service->config->peers_max
+				    ? calloc(1, sizeof(*peer))
+				    : NULL;
+
+	if (!peer || sd_event_add_io(service->event, &peer->io, socket, EPOLLIN, on_io, peer) < 0) {
+		refuse(socket, -EAGAIN, "as many connections as there may be");
+		(void)close(socket);
+		free(peer);
+		return;
+	}
+	peer->service = service;
+	peer->socket = socket;
+	peer->state = ARRIVED;
+	peer->identity.pidfd = -1;
+	peer->deadline_ns = service_now_ns() + PATIENCE_NS;
+	LIST_INSERT_HEAD(&service->peers, peer, link);
+	service->nr_peers++;
+}
+
+static int on_connection(sd_event_source *source, int fd, uint32_t events, void *context)
+{
+	int socket = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)source, (void)events;
+	if (socket >= 0)
+		new_peer(context, socket);
+	else if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
+		service_log(LOG_WARNING, "cannot accept a connection: %s", strerror(errno));
+	return 0;
+}
+
+/* Who is too slow. */
+static int on_tick(sd_event_source *source, uint64_t usec, void *context)
+{
+	struct service *service = context;
+	uint64_t now = service_now_ns();
+	struct peer *peer, *next;
+
+	LIST_FOREACH_SAFE(peer, &service->peers, link, next)
+		if (peer->state != MEMBER && now > peer->deadline_ns)
+			peers_drop(peer);
+	(void)sd_event_source_set_time(source, usec + 500000);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+int peers_listen(struct service *service)
+{
+	const int on = 1;
+	int err;
+
+	/* Accepted sockets inherit SO_PASSCRED: credentials come with every message. */
+	if (setsockopt(service->listener, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)))
+		return -errno;
+	err = sd_event_add_io(service->event, NULL, service->listener, EPOLLIN, on_connection,
+			      service);
+	if (err >= 0)
+		err = sd_event_add_time_relative(service->event, NULL, CLOCK_MONOTONIC, 500000,
+						 100000, on_tick, service);
+	return err < 0 ? err : 0;
+}
+
+void peers_close(struct service *service)
+{
+	struct peer *peer, *next;
+
+	LIST_FOREACH_SAFE(peer, &service->peers, link, next)
+		peers_drop(peer);
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * piniond - keeps pools, lets processes in, notices deaths, and gives everything back.
+ *
+ *     piniond                            with /etc/pinion/piniond.conf
+ *     piniond --check FILE               is that configuration right?
+ *     piniond --config FILE --socket S   by hand, in the foreground
+ */
+#include "service.h"
+
+#include <err.h>
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <syslog.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "harden.h"
+#include "listener.h"
+
+#define CONFIG_DEFAULT "/etc/pinion/piniond.conf"
+
+static const char usage_text[] =
+	"usage: piniond [--config FILE] [--socket PATH]\n"
+	"       piniond --check FILE\n"
+	"\n"
+	"The service of pinion: makes the pools of buffers that FILE describes, lets processes attach to\n"
+	"them and to each other as FILE's rules allow, and takes back what the dead held.\n"
+	"\n"
+	"  --config FILE   the configuration, see piniond.conf(5) (" CONFIG_DEFAULT ")\n"
+	"  --socket PATH   listen there rather than where the configuration says\n"
+	"  --check FILE    read FILE, tell every mistake in it with its line, and exit\n"
+	"  --version\n"
+	"\n"
+	"Started by systemd it takes the socket from there, and tells when it is ready.\n"
+	"\n"
+	"Exit status: 0 stopped in order, or no mistake; 1 the machine lacks something, or a mistake;\n"
+	"2 wrong usage.\n";
+
+struct options {
+	const char *config, *socket, *check;
+};
+
+uint64_t service_now_ns(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* One line on stderr, with the priority in front where the journal reads it: sd-daemon(3). */
+void service_log(int priority, const char *format, ...)
+{
+	static int journal = -1;
+	va_list arguments;
+
+	if (journal < 0)
+		journal = getenv("JOURNAL_STREAM") != NULL;
+	if (journal)
+		(void)fprintf(stderr, "<%d>", priority);
+	else
+		(void)fputs("piniond: ", stderr);
+	va_start(arguments, format);
+	(void)vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	(void)fputc('\n', stderr);
+}
+
+static void parse(int argc, char **argv, struct options *options)
+{
+	enum { CONFIG = 1, SOCKET, CHECK, VERSION, HELP };
+	static const struct option known[] = {
+		{"config", required_argument, NULL, CONFIG},
+		{"socket", required_argument, NULL, SOCKET},
+		{"check", required_argument, NULL, CHECK},
+		{"version", no_argument, NULL, VERSION},
+		{"help", no_argument, NULL, HELP},
+		{NULL, 0, NULL, 0},
+	};
+	int code;
+
+	*options = (struct options){.config = CONFIG_DEFAULT};
+	while ((code = getopt_long(argc, argv, "", known, NULL)) != -1) {
+		switch (code) {
+		case CONFIG: options->config = optarg; break;
+		case SOCKET: options->socket = optarg; break;
+		case CHECK: options->check = optarg; break;
+		case VERSION: puts("piniond " PINION_VERSION); exit(0);
+		case HELP: fputs(usage_text, stdout); exit(0);
+		default: fputs(usage_text, stderr); exit(2);
+		}
+	}
+	if (optind != argc) {
+		fputs(usage_text, stderr);
+		exit(2);
+	}
+}
+
+static int check(const char *file)
+{
+	struct config *config;
+	int err = config_read(file, &config);
+
+	if (err)
+		return 1;
+	printf("%s: %u pools, %u rules, no mistakes\n", file, config->nr_pools, config->nr_rules);
+	config_free(config);
+	return 0;
+}
+
+/* The socket: systemd's, or one of our own. */
+static int listen_somewhere(struct service *service, const char *path, struct listener *own)
+{
+	int nr = sd_listen_fds(0), err;
+
+	own->fd = -1;
+	if (nr > 0 && sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_SEQPACKET, 1, NULL, 0) > 0) {
+		service->listener = SD_LISTEN_FDS_START;
+		return 0;
+	}
+	err = listener_open(own, path ? path : service->config->socket,
+			    service->config->socket_mode);
+	if (err)
+		return err;
+	service->listener = own->fd;
+	return 0;
+}
+
+static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *context)
+{
+	(void)info, (void)context;
+	return sd_event_exit(sd_event_source_get_event(source), 0);
+}
+
+/* Events: signals end the loop; the watchdog is fed by it, so that a loop that hangs is noticed. */
+static int open_events(struct service *service)
+{
+	sigset_t set;
+	int err;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	err = sd_event_default(&service->event);
+	if (err >= 0)
+		err = sd_event_add_signal(service->event, NULL, SIGTERM, on_signal, NULL);
+	if (err >= 0)
+		err = sd_event_add_signal(service->event, NULL, SIGINT, on_signal, NULL);
+	if (err >= 0)
+		err = sd_event_set_watchdog(service->event, 1);
+	return err < 0 ? err : 0;
+}
+
+static int drop_privileges(const struct config *config)
+{
+	int err = harden_limits();
+
+	if (!err && config->user)
+		err = harden_drop(config->user);
+	if (!err)
+		err = harden_seccomp();
+	return err;
+}
+
+/* With pools and socket there. */
+static int serve(struct service *service)
+{
+	int err = drop_privileges(service->config);
+
+	if (!err)
+		err = peers_listen(service);
+	if (err) {
+		service_log(LOG_ERR, "cannot serve: %s", strerror(-err));
+		return err;
+	}
+	service_log(LOG_INFO, "ready: %u pools", service->config->nr_pools);
+	(void)sd_notify(0, "READY=1");
+	err = sd_event_loop(service->event);
+	(void)sd_notify(0, "STOPPING=1");
+	return err < 0 ? err : 0;
+}
+
+static int run(struct service *service, const char *path)
+{
+	struct listener own;
+	int err = open_events(service);
+
+	if (err) {
+		service_log(LOG_ERR, "no event loop: %s", strerror(-err));
+		return err;
+	}
+	err = pools_create(service);
+	if (err)
+		goto destroy_pools;
+	err = listen_somewhere(service, path, &own);
+	if (err)
+		goto destroy_pools;
+	err = serve(service);
+	peers_close(service);
+	if (own.fd >= 0)
+		listener_close(&own);
+destroy_pools:
+	pools_destroy(service);
+	(void)sd_event_unref(service->event);
+	return err;
+}
+
+int main(int argc, char **argv)
+{
+	struct service service = {.started_ns = service_now_ns(), .listener = -1};
+	struct options options;
+	struct config *config;
+	int err;
+
+	parse(argc, argv, &options);
+	if (options.check)
+		return check(options.check);
+	err = config_read(options.config, &config);
+	if (err == -ENOENT)
+		errx(1, "%s: no such file; an example is in the documentation, see "
+		     "piniond.conf(5)", options.config);
+	if (err)
+		return 1;
+	service.config = config;
+	LIST_INIT(&service.peers);
+	LIST_INIT(&service.pools);
+	err = run(&service, options.socket);
+	config_free(config);
+	return err ? 1 : 0;
+}

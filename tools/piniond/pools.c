@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "service.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#include <pinion/error.h>
+
+/* A new segment: everyone gets its file before anyone can meet an id in it, or is owed it. */
+static void announce(struct courier *courier, uint32_t slot, int fd)
+{
+	struct pool *pool = (void *)((char *)courier - offsetof(struct pool, courier));
+	struct member *member;
+
+	LIST_FOREACH(member, &pool->members, of_pool)
+		tell_segment(member, slot, fd);
+}
+
+static void progress(void *context, uint64_t done, uint64_t total)
+{
+	const struct config_pool *config = context;
+
+	if (done == total)
+		service_log(LOG_INFO, "pool %s: %ju MiB populated", config->name,
+			    (uintmax_t)(total >> 20));
+}
+
+int pools_add(struct service *service, const struct config_pool *config)
+{
+	struct pinion_pool_config wish = config->pool;
+	struct pool *pool = calloc(1, sizeof(*pool));
+	int err;
+
+	if (!pool)
+		return -ENOMEM;
+	wish.name = config->name;
+	wish.path = config->path;
+	wish.progress = progress;
+	wish.progress_context = (void *)(uintptr_t)config;
+	err = pinion_pool_create(&wish, &pool->pool);
+	if (err) {
+		service_log(LOG_ERR, "pool %s: %s", config->name, pinion_error_text());
+		free(pool);
+		return err;
+	}
+	(void)strcpy(pool->name, config->name);
+	pool->service = service;
+	pool->courier.announce = announce;
+	LIST_INIT(&pool->members);
+	LIST_INIT(&pool->pairings);
+	LIST_INSERT_HEAD(&pool->pool->couriers, &pool->courier, link);
+	LIST_INSERT_HEAD(&service->pools, pool, link);
+	return 0;
+}
+
+int pools_create(struct service *service)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; !err && i < service->config->nr_pools; i++)
+		if (!service->config->pool[i].template)
+			err = pools_add(service, &service->config->pool[i]);
+	return err;
+}
+
+void pools_remove(struct pool *pool)
+{
+	LIST_REMOVE(pool, link);
+	LIST_REMOVE(&pool->courier, link);
+	(void)sd_event_source_disable_unref(pool->retry);
+	(void)pinion_pool_destroy(pool->pool);
+	free(pool);
+}
+
+void pools_destroy(struct service *service)
+{
+	struct pool *pool, *next;
+
+	LIST_FOREACH_SAFE(pool, &service->pools, link, next)
+		pools_remove(pool);
+}
+
+struct pool *pools_find(const struct service *service, const char *name)
+{
+	struct pool *pool;
+
+	LIST_FOREACH(pool, &service->pools, link)
+		if (!strcmp(pool->name, name))
+			return pool;
+	return NULL;
+}
+
+unsigned pools_files(const struct pool *pool, int files[WIRE_FILES_MAX], uint64_t *segments)
+{
+	struct pinion_pool_fds fds;
+	unsigned nr = 1;
+
+	pinion_pool_export(pool->pool, &fds);
+	*segments = 0;
+	files[0] = fds.control;
+	for (uint32_t i = 0; i < fds.nr_segments; i++) {
+		if (fds.segment[i] < 0)
+			continue;
+		*segments |= UINT64_C(1) << i;
+		files[nr++] = fds.segment[i];
+	}
+	return nr;
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "report.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ring.h"
+
+/* Resident memory of this process, in bytes: the second number of /proc/self/statm, proc(5). */
+static json_int_t resident(void)
+{
+	FILE *file = fopen("/proc/self/statm", "re");
+	long pages = 0;
+
+	if (!file)
+		return 0;
+	if (fscanf(file, "%*d %ld", &pages) != 1)
+		pages = 0;
+	(void)fclose(file);
+	return (json_int_t)pages * sysconf(_SC_PAGESIZE);
+}
+
+/* The name that the process has now, or "". */
+static const char *command_of(pid_t pid, char name[32])
+{
+	char path[64];
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	name[0] = 0;
+	file = fopen(path, "re");
+	if (!file)
+		return name;
+	if (fgets(name, 32, file))
+		name[strcspn(name, "\n")] = 0;
+	(void)fclose(file);
+	return name;
+}
+
+static json_t *segments(const struct pool *pool)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < pinion_pool_slots(pool->pool); i++) {
+		struct pinion_segment_stat stat;
+
+		if (pinion_pool_segment(pool->pool, i, &stat))
+			continue;
+		(void)json_array_append_new(list, json_pack(
+			"{si si sI sI sI si si sb}", "slot", (int)i, "node", stat.node, "page_size",
+			(json_int_t)stat.page_size, "buffer_size", (json_int_t)stat.buffer_size,
+			"len", (json_int_t)stat.len, "nr", (int)stat.nr, "free", (int)stat.free,
+			"retiring", stat.retiring));
+	}
+	return list;
+}
+
+static json_t *zones(const struct pool *pool)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < pinion_pool_zones(pool->pool); i++) {
+		struct pinion_zone_stat stat;
+
+		if (pinion_pool_stat(pool->pool, i, &stat) || !stat.total)
+			continue;
+		(void)json_array_append_new(list, json_pack(
+			"{sI sI si si si si}", "buffer_size", (json_int_t)stat.buffer_size,
+			"page_size", (json_int_t)stat.page_size, "node", stat.node, "total",
+			(int)stat.total, "free", (int)stat.free, "held", (int)stat.held));
+	}
+	return list;
+}
+
+static json_t *members(const struct pool *pool)
+{
+	static const char *const state[] = {
+		[LIVE] = "live", [QUIETING] = "waiting_for_quiet", [GONE] = "dead",
+		[RECOVERED] = "recovered"};
+	json_t *list = json_array();
+	const struct member *member;
+	char command[32];
+
+	LIST_FOREACH(member, &pool->members, of_pool)
+		(void)json_array_append_new(list, json_pack(
+			"{si si sI sI ss ss ss sb sI sI}", "number", (int)member->number, "pid",
+			(int)member->pid, "uid", (json_int_t)member->uid, "gid",
+			(json_int_t)member->gid, "command", command_of(member->pid, command),
+			"role", member->device ? "device" : "client", "state",
+			state[member->state], "connected", member->peer != NULL, "held",
+			(json_int_t)pinion_pool_held(pool->pool, member->number), "quota",
+			(json_int_t)member->quota));
+	return list;
+}
+
+/* How many descriptors lie in a ring, as far as its slots tell; see ring_depth(). */
+static json_int_t depth(const struct pairing *pairing, enum side side)
+{
+	struct ring ring;
+	uint32_t nr;
+
+	if (ring_map(pairing->ring[side], &ring))
+		return -1;
+	nr = ring_depth(&ring);
+	ring_unmap(&ring);
+	return nr;
+}
+
+static json_t *channels(const struct pool *pool)
+{
+	json_t *list = json_array();
+	const struct pairing *pairing;
+
+	LIST_FOREACH(pairing, &pool->pairings, of_pool)
+		(void)json_array_append_new(list, json_pack(
+			"{sI si si sI sI sI}", "number", (json_int_t)pairing->number, "client",
+			(int)pairing->end[CLIENT]->number, "device",
+			(int)pairing->end[DEVICE]->number, "slots", (json_int_t)pairing->slots,
+			"to_device", depth(pairing, CLIENT), "to_client", depth(pairing, DEVICE)));
+	return list;
+}
+
+static json_int_t bytes_of(const struct pool *pool)
+{
+	struct pinion_segment_stat stat;
+	json_int_t bytes = 0;
+
+	for (uint32_t i = 0; i < pinion_pool_slots(pool->pool); i++)
+		if (!pinion_pool_segment(pool->pool, i, &stat))
+			bytes += (json_int_t)stat.len;
+	return bytes;
+}
+
+static json_t *pools(const struct service *service)
+{
+	json_t *list = json_array();
+	const struct pool *pool;
+
+	LIST_FOREACH(pool, &service->pools, link)
+		(void)json_array_append_new(list, json_pack(
+			"{ss sb sI so so so so}", "name", pool->name, "template", 0, "bytes",
+			bytes_of(pool), "segments", segments(pool), "zones", zones(pool),
+			"members", members(pool), "channels", channels(pool)));
+	return list;
+}
+
+static json_t *devices(const struct service *service)
+{
+	json_t *list = json_array();
+	const struct member *member;
+	const struct pool *pool;
+
+	LIST_FOREACH(pool, &service->pools, link)
+		LIST_FOREACH(member, &pool->members, of_pool)
+			if (member->device)
+				(void)json_array_append_new(list, json_pack(
+					"{ss ss ss si si sb sb ss}", "name", member->device->name,
+					"bdf", member->device->bdf, "pool", pool->name, "member",
+					(int)member->number, "pid", (int)member->pid, "ready",
+					member->device->ready, "parked",
+					member->device->container >= 0, "state",
+					member->state == LIVE ? "live"
+					: member->state == QUIETING ? "waiting_for_quiet" : "dead"));
+	return list;
+}
+
+static json_t *counters(const struct counters *counters)
+{
+	return json_pack("{sI sI sI sI sI sI sI}",
+			 "attached", (json_int_t)counters->attached,
+			 "refused", (json_int_t)counters->refused,
+			 "deaths", (json_int_t)counters->deaths,
+			 "left", (json_int_t)counters->left,
+			 "returned", (json_int_t)counters->returned,
+			 "recoveries", (json_int_t)counters->recoveries,
+			 "protocol_errors", (json_int_t)counters->protocol_errors);
+}
+
+json_t *report_service(const struct service *service)
+{
+	return json_pack("{ss si sI sI si so so so}", "version", PINION_VERSION, "pid",
+			 (int)getpid(), "uptime_ns",
+			 (json_int_t)(service_now_ns() - service->started_ns), "rss", resident(),
+			 "peers", (int)service->nr_peers, "pools", pools(service), "devices",
+			 devices(service), "counters", counters(&service->counters));
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef PINIOND_SERVICE_H
+#define PINIOND_SERVICE_H
+
+/*
+ * piniond: who is there, what belongs to whom, and which file does what about it.
+ *
+ *     piniond.c    options, set-up in order, and back in the opposite order
+ *     config*.c    what the administrator wants
+ *     harden.c     as little privilege as the rest needs
+ *     pools.c      pools from the configuration; their files and segments
+ *     peers.c      connections: who is it, what does it say, is it too slow
+ *     admit.c      ATTACH, ANNOUNCE, REJOIN: peers become members
+ *     tell.c       what members are owed: segments, JOINED, LEFT
+ *     burial.c     members that left or died, until nothing of theirs is left
+ *     quiet.c      a dead device process's device: nothing is freed before it is quiet
+ *     query.c      QUERY: what the command pinion(1) asks ...
+ *     report.c     ... about everything there is
+ *     order.c      ... and orders
+ *
+ * One thread, one event loop. Nothing waits for a peer: what does not fit into a peer's socket is
+ * owed, and derived from the state below when the socket has room again.
+ *
+ *     service ─┬─ peers       connections; of them some are a member's
+ *              └─ pools ─┬─ members ── device (if it is a device process)
+ *                        └─ pairings: a channel between a client and a device process
+ *
+ * A member's life:
+ *
+ *     LIVE      -> QUIETING   a device process died: its device may still write
+ *     LIVE      -> GONE       it said goodbye, or its pidfd tells of its death
+ *     QUIETING  -> GONE       bus mastering is off, the container closed
+ *     GONE      -> RECOVERED  what it held is free again, but for what is in transit
+ *     RECOVERED -> (freed)    every pairing of its is done: its number may be used again
+ *
+ * A pairing is done when each of its ends is gone or has SETTLED: drained, reclaimed, unmapped.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <bsd/sys/queue.h>
+#include <systemd/sd-event.h>
+
+#include <pinion/client.h>
+#include <pinion/pool.h>
+
+#include "config.h"
+#include "peer.h"
+#include "pool.h"
+#include "wire.h"
+
+struct service;
+
+/* An end of a pairing, and an index into what it has two of. */
+enum side { CLIENT, DEVICE };
+
+static inline enum side other_side(enum side side)
+{
+	return side == CLIENT ? DEVICE : CLIENT;
+}
+
+struct pairing {
+	LIST_ENTRY(pairing) of_pool;
+	uint32_t number; /* never used twice */
+	uint32_t slots;  /* of each ring */
+	struct member *end[2];
+	int ring[2];     /* by who sends on it */
+	bool settled[2];
+	bool told_joined;   /* the device process was, on its present connection */
+	bool told_left[2];  /* likewise */
+};
+
+struct device {
+	char name[PINION_NAME_MAX];
+	char bdf[PINION_NAME_MAX]; /* "-": none */
+	uint32_t slots, slots_max;
+	int container; /* -1: none parked */
+	bool ready;
+	uint64_t dead_ns; /* since when it is waited for; 0: it lives */
+	bool complained;
+};
+
+enum life { LIVE, QUIETING, GONE, RECOVERED };
+
+struct member {
+	LIST_ENTRY(member) of_pool;
+	struct pool *pool;
+	uint32_t number;
+	enum life state;
+	bool killed; /* rather than left in order */
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+	int pidfd;
+	sd_event_source *death; /* NULL: not LIVE */
+	uint64_t cookie;
+	uint64_t owed;          /* a bit for each slot whose file it has not been sent */
+	uint64_t quota;         /* bytes; 0: none */
+	struct peer *peer;      /* its connection; NULL: none at the moment */
+	struct device *device;  /* NULL: a client */
+};
+
+struct pool {
+	LIST_ENTRY(pool) link;
+	struct service *service;
+	char name[PINION_NAME_MAX];
+	struct pinion_pool *pool;
+	struct courier courier; /* hears of new segments */
+	sd_event_source *retry; /* a burial goes on then; NULL: none waits */
+	LIST_HEAD(, member) members;
+	LIST_HEAD(, pairing) pairings;
+};
+
+/*
+ * A connection's life:
+ *
+ *     ARRIVED -> GREETED   HELLO: pidfd and credentials taken, COOKIE sent
+ *     GREETED -> KNOWN     CONFIRM from the right process
+ *     KNOWN   -> MEMBER    ATTACH, ANNOUNCE or REJOIN
+ */
+enum peer_state { ARRIVED, GREETED, KNOWN, MEMBER };
+
+struct peer {
+	LIST_ENTRY(peer) link;
+	struct service *service;
+	enum peer_state state;
+	int socket;
+	sd_event_source *io;
+	struct peer_identity identity;
+	uint64_t cookie, deadline_ns; /* MEMBER has none */
+	const struct config_rule *rule; /* NULL: may do nothing */
+	struct member *member;          /* of a MEMBER */
+	bool said_goodbye;
+};
+
+struct counters {
+	uint64_t attached, refused, deaths, left, returned, recoveries, protocol_errors;
+};
+
+struct service {
+	const struct config *config;
+	sd_event *event;
+	int listener;
+	uint64_t started_ns;
+	uint32_t next_pairing;
+	uint32_t nr_peers;
+	LIST_HEAD(, peer) peers;
+	LIST_HEAD(, pool) pools;
+	struct counters counters;
+};
+
+/* pools.c */
+int pools_create(struct service *service);
+void pools_destroy(struct service *service);
+/* Leaves a sentence (pinion_error_text()). */
+int pools_add(struct service *service, const struct config_pool *config);
+/* pre: it has no members. */
+void pools_remove(struct pool *pool);
+struct pool *pools_find(const struct service *service, const char *name);
+/* Files as a message has them: control, then those segments that are there, by slot. */
+unsigned pools_files(const struct pool *pool, int files[WIRE_FILES_MAX], uint64_t *segments);
+
+/* peers.c */
+int peers_listen(struct service *service);
+void peers_close(struct service *service);
+/* Hangs up. Its member, if any, lives on without it. */
+void peers_drop(struct peer *peer);
+/* What a member said before it died: was it a goodbye? */
+bool peers_last_words(struct peer *peer);
+/* @err and a sentence for the peer. */
+void peers_refuse(struct peer *peer, int err, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* admit.c */
+void admit_attach(struct peer *peer, const struct wire *message);
+void admit_announce(struct peer *peer, const struct wire *message);
+void admit_rejoin(struct peer *peer, const struct wire *message);
+struct member *admit_find_device(const struct service *service, const char *name);
+
+/* tell.c */
+/* Sends @member what it is owed, as far as its socket has room. */
+void tell(struct member *member);
+/* A segment's file, or a note that it is owed. For the moment in which the pool is locked. */
+void tell_segment(struct member *member, uint32_t slot, int fd);
+/* A new connection of @member: what may have been lost with the old one is owed again. */
+void tell_again(struct member *member);
+/* @member of @pairing has settled: the other end is to hear of it. */
+void tell_settled(struct pairing *pairing, enum side side);
+
+/* burial.c */
+/* No longer a member: @killed, or it said goodbye. pre: its connection was dropped. */
+void burial_begin(struct member *member, bool killed);
+/* Goes on with everything in @pool that is not yet buried, as far as it can be. */
+void burial_go_on(struct pool *pool);
+
+/* quiet.c */
+/* Is the device of this dead process quiet? Then its container is closed. */
+bool quiet_now(struct member *member);
+
+/* query.c */
+void query_answer(struct peer *peer, const struct wire *message);
+
+/* piniond.c */
+void service_log(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
+uint64_t service_now_ns(void);
+
+#endif

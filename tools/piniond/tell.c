@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "service.h"
+
+#include <errno.h>
+
+/* Nothing here waits: a socket without room is watched until it has some, and what was not sent
+ * is found again from what the state says. */
+
+static int send_segment(const struct member *member, uint32_t slot, int fd)
+{
+	struct wire message = wire_of(WIRE_SEGMENT);
+
+	message.slot = slot;
+	return wire_send(member->peer->socket, &message, &fd, 1);
+}
+
+static void watch_room(const struct member *member, bool wanted)
+{
+	(void)sd_event_source_set_io_events(member->peer->io,
+					    wanted ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+void tell_segment(struct member *member, uint32_t slot, int fd)
+{
+	member->owed |= UINT64_C(1) << slot;
+	if (!member->peer || member->state != LIVE)
+		return;
+	if (send_segment(member, slot, fd))
+		watch_room(member, true);
+	else
+		member->owed &= ~(UINT64_C(1) << slot);
+}
+
+static int tell_segments(struct member *member)
+{
+	struct pinion_pool_fds fds;
+	int err = 0;
+
+	if (!member->owed)
+		return 0;
+	pinion_pool_export(member->pool->pool, &fds);
+	for (uint32_t i = 0; !err && i < fds.nr_segments; i++) {
+		if (!(member->owed >> i & 1))
+			continue;
+		err = fds.segment[i] < 0 ? 0 : send_segment(member, i, fds.segment[i]);
+		if (!err)
+			member->owed &= ~(UINT64_C(1) << i);
+	}
+	return err;
+}
+
+static int tell_joined(struct pairing *pairing)
+{
+	const struct member *client = pairing->end[CLIENT];
+	const int files[] = {pairing->ring[DEVICE], pairing->ring[CLIENT], client->pidfd};
+	struct wire message = wire_of(WIRE_JOINED);
+	int err;
+
+	message.channel = pairing->number;
+	message.peer = client->number;
+	message.slots = pairing->slots;
+	message.pid = (uint32_t)client->pid;
+	message.uid = client->uid;
+	message.gid = client->gid;
+	err = wire_send(pairing->end[DEVICE]->peer->socket, &message, files, 3);
+	pairing->told_joined = !err;
+	return err;
+}
+
+static int tell_left(struct pairing *pairing, enum side side)
+{
+	const struct member *other = pairing->end[other_side(side)];
+	struct wire message = wire_of(WIRE_LEFT);
+	int err;
+
+	message.channel = pairing->number;
+	message.value = other->killed;
+	err = wire_send(pairing->end[side]->peer->socket, &message, NULL, 0);
+	pairing->told_left[side] = !err;
+	return err;
+}
+
+/* Has the end opposite to @side let go of the channel, while @side still has it? */
+static bool is_left(const struct pairing *pairing, enum side side)
+{
+	enum side other = other_side(side);
+
+	return !pairing->settled[side] &&
+	       (pairing->end[other]->state != LIVE || pairing->settled[other]);
+}
+
+/* JOINED before LEFT: a device process that never heard of a client need not hear that it left,
+ * but it may have heard on a connection before. */
+static int tell_pairing(struct pairing *pairing, enum side side)
+{
+	int err = 0;
+
+	if (side == DEVICE && !pairing->told_joined && !pairing->settled[DEVICE])
+		err = tell_joined(pairing);
+	if (!err && is_left(pairing, side) && !pairing->told_left[side])
+		err = tell_left(pairing, side);
+	return err;
+}
+
+void tell(struct member *member)
+{
+	struct pairing *pairing;
+	int err;
+
+	if (!member->peer || member->state != LIVE)
+		return;
+	err = tell_segments(member);
+	LIST_FOREACH(pairing, &member->pool->pairings, of_pool)
+		for (enum side side = CLIENT; !err && side <= DEVICE; ++side)
+			if (pairing->end[side] == member)
+				err = tell_pairing(pairing, side);
+	/* Other errors come again as a hang-up, which is heard where messages are. */
+	watch_room(member, err == -EAGAIN);
+}
+
+void tell_again(struct member *member)
+{
+	struct pinion_pool_fds fds;
+	struct pairing *pairing;
+
+	pinion_pool_export(member->pool->pool, &fds);
+	for (uint32_t i = 0; i < fds.nr_segments; i++)
+		if (fds.segment[i] >= 0)
+			member->owed |= UINT64_C(1) << i;
+	LIST_FOREACH(pairing, &member->pool->pairings, of_pool) {
+		if (pairing->end[DEVICE] == member)
+			pairing->told_joined = pairing->told_left[DEVICE] = false;
+		if (pairing->end[CLIENT] == member)
+			pairing->told_left[CLIENT] = false;
+	}
+	tell(member);
+}
+
+void tell_settled(struct pairing *pairing, enum side side)
+{
+	pairing->settled[side] = true;
+	tell(pairing->end[other_side(side)]);
+}
