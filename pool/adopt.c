@@ -5,6 +5,7 @@
 
 #include <pinion/named.h>
 
+#include "adopt.h"
 #include "attach.h"
 #include "fail.h"
 #include "member.h"
@@ -99,8 +100,7 @@ static void count_members(const struct pinion_pool *pool, struct pinion_adoption
 	}
 }
 
-/* Each is released at once: nothing can be in transit when nobody lives. */
-static int repair(struct pinion_pool *pool, struct pinion_recovery *report)
+int adopt_repair(struct pinion_pool *pool, struct pinion_recovery *report)
 {
 	for (uint32_t i = 0; i < pool->geometry.nr_members; i++) {
 		struct pinion_recovery this;
@@ -144,7 +144,7 @@ static int adopt(struct pinion_pool *pool, const char *path, struct pinion_adopt
 		return err;
 	count_members(pool, adoption);
 	if (!adoption->living)
-		err = repair(pool, &adoption->recovery);
+		err = adopt_repair(pool, &adoption->recovery);
 	return err ? err : take_number(pool);
 }
 

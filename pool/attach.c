@@ -122,8 +122,7 @@ static int check_member(const struct pinion_pool *pool, uint32_t member)
 	return pinion_fail(-EINVAL, "member %u was not admitted to the pool", member);
 }
 
-/* The files stay the caller's until all is well: forget them before discarding. */
-static void discard_keeping_files(struct pinion_pool *pool)
+void attach_discard(struct pinion_pool *pool)
 {
 	pool->control.fd = -1;
 	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
@@ -161,7 +160,7 @@ int pinion_pool_attach(const struct pinion_pool_fds *fds, uint32_t member,
 		return pinion_fail(-ENOMEM, "no memory for a pool's private part");
 	err = attach(pool, fds, member);
 	if (err) {
-		discard_keeping_files(pool);
+		attach_discard(pool);
 		return err;
 	}
 	close_unused(pool, fds);

@@ -11,4 +11,7 @@
  */
 int attach_control(struct pinion_pool *pool, int fd, size_t len, size_t page_size);
 
+/* Discards a pool whose files are the caller's still. */
+void attach_discard(struct pinion_pool *pool);
+
 #endif

@@ -7,6 +7,7 @@
 #include "fail.h"
 #include "make.h"
 #include "named.h"
+#include "record.h"
 #include "slot.h"
 
 /*
@@ -95,12 +96,28 @@ static void announce(struct pinion_pool *pool, uint32_t slot)
 		courier->announce(courier, slot, pool->memory[slot].fd);
 }
 
-static int add(struct pinion_pool *pool, uint32_t slot, const struct made *made)
+/* Undoes make_place() of a slot that nobody saw; the memory goes as well. */
+static void displace(struct pinion_pool *pool, uint32_t slot, struct made *made)
+{
+	const struct depot_range range = depot_range(pool, slot);
+
+	depot_seize(pool, &range); /* as when a segment went */
+	slot_unmap(pool, slot);
+	pool->segment[slot] = (struct control_segment){0};
+	made->memory = (struct pinion_hostmem){.fd = -1};
+}
+
+static int add(struct pinion_pool *pool, uint32_t slot, struct made *made)
 {
 	int err;
 
 	pool_lock(pool);
 	err = make_place(pool, slot, made);
+	if (!err) {
+		err = record_tell(pool, slot, SLOT_LIVE);
+		if (err)
+			displace(pool, slot, made);
+	}
 	if (!err) {
 		announce(pool, slot);
 		make_publish(pool, slot, SLOT_LIVE);
@@ -180,6 +197,7 @@ static void give_back(struct pinion_pool *pool, uint32_t slot)
 	if (pool->named)
 		named_drop_segment(pool->named, slot);
 	pool->segment[slot] = (struct control_segment){0};
+	record_tell_gone(pool, slot);
 }
 
 /*
@@ -201,20 +219,35 @@ static struct outside close_depot(struct pinion_pool *pool, uint32_t slot)
 	return outside;
 }
 
+/* Nothing more is allocated from it. */
+static int begin(struct pinion_pool *pool, uint32_t slot)
+{
+	int err;
+
+	if (slot_state_of(pool->state[slot]) != SLOT_LIVE)
+		return 0;
+	err = record_tell(pool, slot, SLOT_RETIRING);
+	if (!err)
+		make_publish(pool, slot, SLOT_RETIRING);
+	return err;
+}
+
 /* pre: the pool is locked, and the slot has a segment. */
 static int retire(struct pinion_pool *pool, uint32_t slot)
 {
 	struct outside outside;
-	int err;
+	int err = begin(pool, slot);
 
-	if (slot_state_of(pool->state[slot]) == SLOT_LIVE)
-		make_publish(pool, slot, SLOT_RETIRING);
+	if (err)
+		return err;
 	outside = close_depot(pool, slot);
 	if (outside.held || outside.cached)
 		return pinion_fail(-EBUSY, "segment %u: %u of its %u buffers are held, %u lie in "
 				   "caches; ask again", slot, outside.held,
 				   pool->segment[slot].nr, outside.cached);
 	err = slot_forget(pool, slot, 0);
+	if (!err)
+		err = record_tell(pool, slot, SLOT_GONE);
 	if (err) {
 		const struct depot_range range = depot_range(pool, slot);
 

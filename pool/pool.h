@@ -13,6 +13,7 @@
 
 #include <pinion/hostmem.h>
 #include <pinion/pool.h>
+#include <pinion/resume.h>
 
 #include "layout.h"
 
@@ -64,6 +65,10 @@ struct pinion_pool {
 	void *fetch_context;
 	LIST_HEAD(, courier) couriers;
 	LIST_HEAD(, watcher) watchers;
+
+	/* Who stores what becomes of segments, before anybody sees it; see record.h. */
+	int (*store)(void *context, uint32_t slot, int fd, const struct pinion_pool_record *record);
+	void *store_context;
 
 	_Atomic uint64_t drawn; /* bytes taken from the depot less those given back; see quota.h */
 	_Atomic bool forked;    /* this is a child that inherited it: see fork.h */

@@ -20,7 +20,7 @@ static int check_file(const struct control_segment *segment, int fd)
 	return status.st_ino == segment->inode ? steady_file(fd) : -EINVAL;
 }
 
-static int check(const struct pinion_pool *pool, const struct control_segment *segment)
+int slot_check(const struct pinion_pool *pool, const struct control_segment *segment)
 {
 	if (segment->page_shift < 12 || segment->page_shift > 40)
 		return -EINVAL;
@@ -47,7 +47,7 @@ int slot_copy(struct pinion_pool *pool, uint32_t index)
 		atomic_thread_fence(memory_order_acquire);
 		if (atomic_load_explicit(&slot->state, memory_order_relaxed) != word)
 			return -EAGAIN;
-		if (check(pool, &segment))
+		if (slot_check(pool, &segment))
 			return pinion_fail(-EINVAL, "segment %u: the control area describes none "
 					   "that can be", index);
 	}

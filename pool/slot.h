@@ -51,6 +51,9 @@ int slot_forget(struct pinion_pool *pool, uint32_t index, uint64_t inode);
 /* Takes the segment out of the view, and unmaps it. */
 void slot_unmap(struct pinion_pool *pool, uint32_t index);
 
+/* -EINVAL for a shape that no segment of this pool has. */
+int slot_check(const struct pinion_pool *pool, const struct control_segment *segment);
+
 /* Copies one slot from the control area and checks it: -EINVAL for none that can be, -EAGAIN for
  * one that the keeper is changing. */
 int slot_copy(struct pinion_pool *pool, uint32_t index);

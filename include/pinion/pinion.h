@@ -11,6 +11,7 @@
 #include <pinion/buffer.h>
 #include <pinion/pool.h>
 #include <pinion/named.h>
+#include <pinion/resume.h>
 #include <pinion/cache.h>
 #include <pinion/domain.h>
 #include <pinion/sg.h>

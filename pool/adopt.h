@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef POOL_ADOPT_H
+#define POOL_ADOPT_H
+
+#include "pool.h"
+
+/* Recovers and releases all members, none of which lives: nothing can be in transit. The sums of
+ * what came back are added to @report. -errno: not all of them; it may be called again. */
+int adopt_repair(struct pinion_pool *pool, struct pinion_recovery *report);
+
+#endif
