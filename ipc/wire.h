@@ -35,8 +35,8 @@
  *                           <----       LEFT, channel
  *     SETTLED, channel      ---->
  *
- * JOINED and LEFT are told again after a REJOIN if they may not have been heard: who knows a channel
- * already, or no longer, takes no notice but answers a LEFT with SETTLED.
+ * JOINED and LEFT are told again after a REJOIN if they may not have been heard: who knows the
+ * channel already, or no longer, takes no notice but answers a LEFT with SETTLED.
  */
 
 #include <assert.h>

@@ -47,8 +47,8 @@ struct pinion_device;
 struct pinion_device_config {
 	const char *socket; /* NULL: PINION_SOCKET of the environment, or the default */
 	const char *pool;   /* in which it serves; NULL: the only one that the rules give it */
-	const char *bdf;    /* PCI address, for the look at its bus mastering; NULL: no PCI device, it
-	                     * is quiet as soon as this process is dead */
+	const char *bdf;    /* PCI address, to see when it is quiet; NULL: no PCI device, quiet as
+	                     * soon as this process is dead */
 	uint32_t slots;     /* descriptors in each ring of a channel; 0: 1024 */
 	uint32_t slots_max; /* the most that a client gets by asking for it; 0: as slots */
 };

@@ -12,7 +12,7 @@
  *         segments = ( { node = 0; size = "256M"; buffer = "64K"; } ); }
  *     );
  *     rules = (
- *       { user = "root"; pools = [ "*" ]; devices = [ "*" ]; serve = true; addresses = true; admin = true; },
+ *       { user = "root"; pools = [ "*" ]; devices = [ "*" ]; serve = true; admin = true; },
  *       { group = "pinion"; pools = [ "buffers" ]; devices = [ "nvme:*" ]; bytes = "64M"; }
  *     );
  *

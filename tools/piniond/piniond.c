@@ -24,6 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <pinion/error.h>
+
 #include "harden.h"
 #include "listener.h"
 
@@ -106,18 +108,6 @@ static void parse(int argc, char **argv, struct options *options)
 	}
 }
 
-static int check(const char *file)
-{
-	struct config *config;
-	int err = config_read(file, &config);
-
-	if (err)
-		return 1;
-	printf("%s: %u pools, %u rules, no mistakes\n", file, config->nr_pools, config->nr_rules);
-	config_free(config);
-	return 0;
-}
-
 /* The socket: systemd's, or one of our own. */
 static int listen_somewhere(struct service *service, const char *path, struct listener *own)
 {
@@ -130,8 +120,10 @@ static int listen_somewhere(struct service *service, const char *path, struct li
 	}
 	err = listener_open(own, path ? path : service->config->socket,
 			    service->config->socket_mode);
-	if (err)
+	if (err) {
+		service_log(LOG_ERR, "%s", pinion_error_text());
 		return err;
+	}
 	service->listener = own->fd;
 	return 0;
 }
@@ -162,21 +154,10 @@ static int open_events(struct service *service)
 	return err < 0 ? err : 0;
 }
 
-static int drop_privileges(const struct config *config)
-{
-	int err = harden_limits();
-
-	if (!err && config->user)
-		err = harden_drop(config->user);
-	if (!err)
-		err = harden_seccomp();
-	return err;
-}
-
 /* With pools and socket there. */
 static int serve(struct service *service)
 {
-	int err = drop_privileges(service->config);
+	int err = harden_seccomp();
 
 	if (!err)
 		err = peers_listen(service);
@@ -191,29 +172,54 @@ static int serve(struct service *service)
 	return err < 0 ? err : 0;
 }
 
+/* What takes privilege first: limits, and the socket's directory. Pools do not. */
 static int run(struct service *service, const char *path)
 {
 	struct listener own;
-	int err = open_events(service);
+	int err = harden_limits();
 
-	if (err) {
-		service_log(LOG_ERR, "no event loop: %s", strerror(-err));
+	if (!err)
+		err = listen_somewhere(service, path, &own);
+	if (err)
 		return err;
-	}
-	err = pools_create(service);
+	err = harden_drop(service->config->user);
+	if (!err)
+		err = open_events(service);
 	if (err)
-		goto destroy_pools;
-	err = listen_somewhere(service, path, &own);
-	if (err)
-		goto destroy_pools;
-	err = serve(service);
+		service_log(LOG_ERR, "cannot start: %s", strerror(-err));
+	else
+		err = pools_create(service);
+	if (!err)
+		err = serve(service);
 	peers_close(service);
-	if (own.fd >= 0)
-		listener_close(&own);
-destroy_pools:
 	pools_destroy(service);
 	(void)sd_event_unref(service->event);
+	if (own.fd >= 0)
+		listener_close(&own);
 	return err;
+}
+
+/* Mistakes were told by the reader; a file that it could not read was not. */
+static int read_config(const char *file, struct config **config)
+{
+	int err = config_read(file, config);
+
+	if (err == -ENOENT)
+		warnx("%s: no such file; an example is in piniond.conf(5)", file);
+	else if (err && err != -EINVAL)
+		warnx("%s: %s", file, strerror(-err));
+	return err;
+}
+
+static int check(const char *file)
+{
+	struct config *config;
+
+	if (read_config(file, &config))
+		return 1;
+	printf("%s: %u pools, %u rules, no mistakes\n", file, config->nr_pools, config->nr_rules);
+	config_free(config);
+	return 0;
 }
 
 int main(int argc, char **argv)
@@ -226,11 +232,7 @@ int main(int argc, char **argv)
 	parse(argc, argv, &options);
 	if (options.check)
 		return check(options.check);
-	err = config_read(options.config, &config);
-	if (err == -ENOENT)
-		errx(1, "%s: no such file; an example is in the documentation, see "
-		     "piniond.conf(5)", options.config);
-	if (err)
+	if (read_config(options.config, &config))
 		return 1;
 	service.config = config;
 	LIST_INIT(&service.peers);
