@@ -103,7 +103,7 @@ static_assert(PINION_SEGMENT_MAX <= 64, "a bit for each slot");
  *     SEGMENT    the segment
  *     JOINED     ring to send on, ring to receive on, pidfd of the client
  *     PARK       the container
- *     ANSWER     the text
+ *     ANSWER     the text; of the order "kick" also the member's pidfd
  */
 #define WIRE_FILES_MAX (PINION_SEGMENT_MAX + 4)
 

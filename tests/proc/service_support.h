@@ -8,7 +8,8 @@
  *  - service_start(), service_stop(): with a configuration in a directory of its own.
  *  - service_ask(): what pinion(1) asks, as JSON.
  *  - part_start(f, arg): a child that has only its standard descriptors, with PINION_SOCKET set.
- *  - echo_device(): a device process that sends back what comes.
+ *  - echo_start(): a device process that sends back what comes.
+ *  - attach(), bounce(): a client of it.
  */
 
 #include <jansson.h>
@@ -61,6 +62,28 @@ static inline void service_await(const struct service_process *service)
 		usleep(10000);
 	}
 	link_close(&link);
+}
+
+/* With what of systemd it needs to come back, see manager.c; @store: what its fd store takes. */
+static inline void service_run_managed(struct service_process *service, const char *store)
+{
+	fflush(NULL);
+	service->pid = fork();
+	assert_true(service->pid >= 0);
+	if (service->pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close_range(3, ~0u, 0);
+		execl(getenv("MANAGER"), "manager", store, getenv("PINIOND"), "--config",
+		      service->config, "--store-max", store, NULL);
+		_exit(127);
+	}
+	service_await(service);
+}
+
+static inline void service_start_managed(struct service_process *service)
+{
+	service_configure(service, service_rules);
+	service_run_managed(service, "2048");
 }
 
 static inline void service_run(struct service_process *service)
@@ -119,6 +142,29 @@ static inline json_t *service_ask(const char *name, const char *text, int *err)
 	}
 	link_close(&link);
 	return json;
+}
+
+/* A number of its account. */
+static inline json_int_t service_number(const char *name)
+{
+	int err;
+	json_t *stat = service_ask("stat", "", &err);
+	const json_int_t number = json_integer_value(json_object_get(stat, name));
+
+	assert_non_null(stat);
+	json_decref(stat);
+	return number;
+}
+
+/* Kills it; it is back, under another pid, when this returns. */
+static inline void service_kill(const struct service_process *service)
+{
+	const json_int_t restarts = service_number("restarts");
+
+	assert_int_equal(kill((pid_t)service_number("pid"), SIGKILL), 0);
+	usleep(1000);
+	service_await(service);
+	assert_int_equal(service_number("restarts"), restarts + 1);
 }
 
 /* The pool's part of the service's account; the caller's. */
@@ -267,6 +313,65 @@ static inline pid_t echo_start(void)
 		usleep(10000);
 	}
 	assert_int_equal(pinion_client_close(client), 0);
+	return pid;
+}
+
+/* A client. */
+
+#define PATIENCE_NS UINT64_C(5000000000)
+
+/* Sends nr buffers to the device and gets them back; holds @keep of them at the end. 0: well. */
+static inline int bounce(struct pinion_client *client, struct pinion_cache *cache, uint32_t nr,
+		  uint32_t keep)
+{
+	struct pinion_channel *channel = pinion_client_channel(client);
+	struct pinion_buffer held;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		struct pinion_desc desc = {.len = i % BUFFER, .tag = i};
+
+		if (pinion_buffer_alloc(cache, &desc.buffer))
+			return 11;
+		if (pinion_channel_send(channel, &desc, 1) != 1)
+			return 12;
+		while (pinion_channel_recv(channel, &desc, 1) == -EAGAIN)
+			if (pinion_channel_wait(channel, PATIENCE_NS))
+				return 13;
+		if (desc.tag != i || pinion_buffer_free(cache, desc.buffer))
+			return 14;
+	}
+	for (uint32_t i = 0; i < keep; i++)
+		if (pinion_buffer_alloc(cache, &held))
+			return 15;
+	return 0;
+}
+
+static inline int attach(struct pinion_client **client, struct pinion_cache **cache)
+{
+	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
+
+	if (pinion_client_open(SERVICE_DEVICE, NULL, client)) {
+		fprintf(stderr, "# %s\n", pinion_error_text());
+		return 1;
+	}
+	return pinion_cache_open(pinion_client_pool(*client), &any, cache) ? 2 : 0;
+}
+
+/* @f is given where to write; @out: where to read. */
+static inline pid_t run_with_pipe(int (*f)(void *), int *out)
+{
+	static int ends[2];
+	pid_t pid;
+
+	assert_int_equal(pipe(ends), 0);
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		_exit(f(&ends[1]));
+	}
+	close(ends[1]);
+	*out = ends[0];
 	return pid;
 }
 

@@ -6,45 +6,6 @@
 
 #include "service_support.h"
 
-#define PATIENCE_NS UINT64_C(5000000000)
-
-/* Sends nr buffers to the device and gets them back; holds @keep of them at the end. 0: well. */
-static int bounce(struct pinion_client *client, struct pinion_cache *cache, uint32_t nr,
-		  uint32_t keep)
-{
-	struct pinion_channel *channel = pinion_client_channel(client);
-	struct pinion_buffer held;
-
-	for (uint32_t i = 0; i < nr; i++) {
-		struct pinion_desc desc = {.len = i % BUFFER, .tag = i};
-
-		if (pinion_buffer_alloc(cache, &desc.buffer))
-			return 11;
-		if (pinion_channel_send(channel, &desc, 1) != 1)
-			return 12;
-		while (pinion_channel_recv(channel, &desc, 1) == -EAGAIN)
-			if (pinion_channel_wait(channel, PATIENCE_NS))
-				return 13;
-		if (desc.tag != i || pinion_buffer_free(cache, desc.buffer))
-			return 14;
-	}
-	for (uint32_t i = 0; i < keep; i++)
-		if (pinion_buffer_alloc(cache, &held))
-			return 15;
-	return 0;
-}
-
-static int attach(struct pinion_client **client, struct pinion_cache **cache)
-{
-	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
-
-	if (pinion_client_open(SERVICE_DEVICE, NULL, client)) {
-		fprintf(stderr, "# %s\n", pinion_error_text());
-		return 1;
-	}
-	return pinion_cache_open(pinion_client_pool(*client), &any, cache) ? 2 : 0;
-}
-
 /* Attaches as nobody, works, leaves in good order. */
 static int visit(void *arg)
 {
@@ -81,24 +42,6 @@ static int stay(void *arg)
 		if (pinion_channel_recv(pinion_client_channel(client), &desc, 1) == 1)
 			under_way -= !pinion_buffer_free(cache, desc.buffer);
 	}
-}
-
-/* @f is given where to write; @out: where to read. */
-static pid_t run_with_pipe(int (*f)(void *), int *out)
-{
-	static int ends[2];
-	pid_t pid;
-
-	assert_int_equal(pipe(ends), 0);
-	fflush(NULL);
-	pid = fork();
-	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		_exit(f(&ends[1]));
-	}
-	close(ends[1]);
-	*out = ends[0];
-	return pid;
 }
 
 static void an_unprivileged_client_attaches_by_the_name_of_a_device(void **state)

@@ -13,6 +13,7 @@
 #include <pinion/error.h>
 #include <pinion/ring.h>
 
+#include "ledger.h"
 #include "ring.h"
 
 #define SLOTS_DEFAULT 1024
@@ -58,19 +59,23 @@ static int on_death(sd_event_source *source, int fd, uint32_t events, void *cont
 	return 0;
 }
 
-/* The peer's pidfd becomes the member's. */
-static int watch(struct member *member, struct peer *peer)
+int admit_watch(struct member *member)
 {
-	int err = sd_event_add_io(member->pool->service->event, &member->death,
-				  peer->identity.pidfd, EPOLLIN, on_death, member);
+	int err = sd_event_add_io(member->pool->service->event, &member->death, member->pidfd,
+				  EPOLLIN, on_death, member);
 
 	if (err < 0)
 		return err;
 	/* Before what peers say: deaths first. */
 	(void)sd_event_source_set_priority(member->death, SD_EVENT_PRIORITY_IMPORTANT);
-	member->pidfd = peer->identity.pidfd;
-	peer->identity.pidfd = -1;
 	return 0;
+}
+
+/* The pidfd changes hands. */
+static void give_pidfd(int *from, int *to)
+{
+	*to = *from;
+	*from = -1;
 }
 
 static struct member *new_member(struct peer *peer, struct pool *pool)
@@ -106,10 +111,15 @@ static int admit(struct member *member, struct peer *peer)
 	err = pinion_pool_admit(pool, member->pid, &member->number);
 	if (err)
 		return err;
+	give_pidfd(&peer->identity.pidfd, &member->pidfd);
 	err = pinion_pool_quota(pool, member->number, member->quota);
 	if (!err)
-		err = watch(member, peer);
+		err = admit_watch(member);
+	if (!err)
+		err = ledger_add_member(member->pool->service->ledger, member);
 	if (err) {
+		(void)sd_event_source_disable_unref(member->death);
+		give_pidfd(&member->pidfd, &peer->identity.pidfd);
 		pool_dismiss(pool, member->number);
 		return err;
 	}
@@ -126,8 +136,9 @@ static void dismiss(struct member *member)
 	struct peer *peer = member->peer;
 
 	LIST_REMOVE(member, of_pool);
-	sd_event_source_disable_unref(member->death);
-	peer->identity.pidfd = member->pidfd;
+	(void)sd_event_source_disable_unref(member->death);
+	ledger_remove_member(member->pool->service->ledger, member);
+	give_pidfd(&member->pidfd, &peer->identity.pidfd);
 	peer->member = NULL;
 	peer->state = KNOWN;
 	pool_dismiss(member->pool->pool, member->number);
@@ -153,11 +164,12 @@ static uint32_t choose_slots(const struct device *device, uint32_t wanted)
 
 static struct pairing *new_pairing(struct member *client, struct member *device, uint32_t wanted)
 {
+	struct ledger *ledger = client->pool->service->ledger;
 	struct pairing *pairing = calloc(1, sizeof(*pairing));
 
 	if (!pairing)
 		return NULL;
-	pairing->number = ++client->pool->service->next_pairing;
+	pairing->number = ++ledger->next_pairing;
 	pairing->slots = choose_slots(device->device, wanted);
 	pairing->end[CLIENT] = client;
 	pairing->end[DEVICE] = device;
@@ -169,6 +181,29 @@ static struct pairing *new_pairing(struct member *client, struct member *device,
 		return NULL;
 	}
 	return pairing;
+}
+
+static int pair(struct member *client, struct member *device, uint32_t wanted,
+		struct pairing **pairing)
+{
+	int err;
+
+	*pairing = new_pairing(client, device, wanted);
+	if (!*pairing)
+		return -ENOMEM;
+	err = ledger_add_pairing(client->pool->service->ledger, *pairing);
+	if (!err)
+		return 0;
+	free_pairing(*pairing);
+	*pairing = NULL;
+	return err;
+}
+
+/* pre: nobody was told of it. */
+static void part(struct pairing *pairing)
+{
+	ledger_remove_pairing(pairing->end[CLIENT]->pool->service->ledger, pairing);
+	free_pairing(pairing);
 }
 
 /* Answers. */
@@ -217,15 +252,13 @@ static int attach(struct peer *peer, struct pool *pool, struct member *device, u
 			free_member(member);
 		return err;
 	}
-	if (device) {
-		pairing = new_pairing(member, device, slots);
-		err = pairing ? 0 : -ENOMEM;
-	}
+	if (device)
+		err = pair(member, device, slots, &pairing);
 	if (!err)
 		err = send_attached(member, pairing);
 	if (err) {
 		if (pairing)
-			free_pairing(pairing);
+			part(pairing);
 		dismiss(member);
 		return err;
 	}

@@ -11,6 +11,7 @@
 #include <pinion/error.h>
 
 #include "channel.h"
+#include "ledger.h"
 
 /* For another try, when something was short, or a device is not quiet yet. */
 #define RETRY_USEC 1000
@@ -58,7 +59,7 @@ static int add_published(struct transit *transit, const struct pairing *pairing,
 	err = pinion_channel_open(pairing->end[dead]->pool->pool, pairing->ring[living],
 				  pairing->ring[dead], pairing->end[dead]->number, &channel);
 	if (err)
-		return err == -EPROTO ? 0 : err;
+		return err == -EPROTO || err == -EBADF ? 0 : err;
 	if (pinion_channel_slots(channel) == pairing->slots)
 		transit->nr += pinion_channel_published(channel, transit->buffer + transit->nr);
 	channel_abandon(channel);
@@ -117,6 +118,16 @@ static bool is_free(const struct member *member)
 	return true;
 }
 
+/* One that left in order is still parked. */
+static void let_container_go(struct member *member)
+{
+	if (!member->device || member->device->container < 0)
+		return;
+	ledger_remove_container(member);
+	(void)close(member->device->container);
+	member->device->container = -1;
+}
+
 /* RECOVERED -> freed. pre: no pairing names it. */
 static int release(struct member *member)
 {
@@ -128,9 +139,10 @@ static int release(struct member *member)
 		return err;
 	service->counters.returned += report.returned;
 	LIST_REMOVE(member, of_pool);
-	if (member->device && member->device->container >= 0)
-		(void)close(member->device->container);
-	(void)close(member->pidfd);
+	let_container_go(member);
+	ledger_remove_member(service->ledger, member);
+	if (member->pidfd >= 0)
+		(void)close(member->pidfd);
 	free(member->device);
 	free(member);
 	return 0;
@@ -144,8 +156,10 @@ static void drop_done(struct pool *pool)
 		if (!is_done(pairing))
 			continue;
 		LIST_REMOVE(pairing, of_pool);
-		(void)close(pairing->ring[CLIENT]);
-		(void)close(pairing->ring[DEVICE]);
+		ledger_remove_pairing(pool->service->ledger, pairing);
+		for (enum side side = CLIENT; side <= DEVICE; ++side)
+			if (pairing->ring[side] >= 0)
+				(void)close(pairing->ring[side]);
 		free(pairing);
 	}
 }
@@ -203,6 +217,8 @@ void burial_begin(struct member *member, bool killed)
 
 	*(killed ? &counters->deaths : &counters->left) += 1;
 	member->killed = killed;
+	if (!killed)
+		ledger_member(member->pool->service->ledger, member)->left = 1;
 	member->state = killed && member->device ? QUIETING : GONE;
 	member->death = sd_event_source_disable_unref(member->death);
 	if (member->device)

@@ -11,6 +11,8 @@
 
 #include <pinion/error.h>
 
+#include "ledger.h"
+
 /* Words of an order's text; none is longer than the text. */
 #define WORDS_MAX 4
 
@@ -157,6 +159,7 @@ static json_t *destroy(struct peer *peer, const struct words *words, int *file)
 		peers_refuse(peer, -EBUSY, "pool %s has members: see `pinion ls`", pool->name);
 		return NULL;
 	}
+	ledger_remove_pool(peer->service->ledger, pool);
 	pools_remove(pool);
 	return json_object();
 }

@@ -11,6 +11,9 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "ledger.h"
+#include "store.h"
+
 /* From a connection to its CONFIRM; and how long a peer that is no member may say nothing. */
 #define PATIENCE_NS UINT64_C(2000000000)
 #define IDLE_NS UINT64_C(60000000000)
@@ -137,12 +140,41 @@ static void settle(struct member *member, uint32_t number)
 	burial_go_on(member->pool);
 }
 
-/* A container, and nothing else: closing it must be all that holds its mappings. */
-static void park(struct member *member, int file)
+/* Is it what holds a device's mappings? Nothing else is kept for anybody. */
+static bool is_container(int file)
 {
-	if (member->device->container >= 0)
-		(void)close(member->device->container);
-	member->device->container = file;
+	struct store_name link = store_name("/proc/self/fd/%d", file);
+	char target[32];
+	ssize_t len = readlink(link.text, target, sizeof(target) - 1);
+
+	if (len < 0)
+		return false;
+	target[len] = 0;
+	return !strcmp(target, "/dev/vfio/vfio") || !strcmp(target, "/dev/iommu");
+}
+
+/* True: @file was kept. */
+static bool park(struct member *member, int file)
+{
+	struct device *device = member->device;
+
+	if (!is_container(file))
+		return false;
+	if (device->container >= 0) {
+		ledger_remove_container(member);
+		(void)close(device->container);
+	}
+	device->container = file;
+	if (ledger_add_container(member))
+		service_log(LOG_WARNING, "%s: the store is full: its container would be lost with "
+			    "this process", device->name);
+	return true;
+}
+
+static void set_ready(struct member *member)
+{
+	member->device->ready = true;
+	ledger_member(member->pool->service->ledger, member)->ready = 1;
 }
 
 /* What a member says; @file: the one that came along, or -1. True: the file was kept. */
@@ -154,13 +186,10 @@ static bool hear_member(struct member *member, const struct wire *message, int f
 		return false;
 	case WIRE_READY:
 		if (member->device)
-			member->device->ready = true;
+			set_ready(member);
 		return false;
 	case WIRE_PARK:
-		if (!member->device || file < 0)
-			return false;
-		park(member, file);
-		return true;
+		return member->device && file >= 0 && park(member, file);
 	default:
 		member->pool->service->counters.protocol_errors++;
 		return false;

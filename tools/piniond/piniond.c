@@ -8,6 +8,7 @@
  */
 #include "service.h"
 
+#include <bsd/stdlib.h>
 #include <err.h>
 #include <errno.h>
 #include <getopt.h>
@@ -27,12 +28,15 @@
 #include <pinion/error.h>
 
 #include "harden.h"
+#include "ledger.h"
 #include "listener.h"
+#include "resume.h"
+#include "store.h"
 
 #define CONFIG_DEFAULT "/etc/pinion/piniond.conf"
 
 static const char usage_text[] =
-	"usage: piniond [--config FILE] [--socket PATH]\n"
+	"usage: piniond [--config FILE] [--socket PATH] [--store-max N]\n"
 	"       piniond --check FILE\n"
 	"\n"
 	"The service of pinion: makes the pools of buffers that FILE describes, lets processes attach to\n"
@@ -40,6 +44,8 @@ static const char usage_text[] =
 	"\n"
 	"  --config FILE   the configuration, see piniond.conf(5) (" CONFIG_DEFAULT ")\n"
 	"  --socket PATH   listen there rather than where the configuration says\n"
+	"  --store-max N   as the unit's FileDescriptorStoreMax= says; what is in that store survives\n"
+	"                  this process (0: nothing does)\n"
 	"  --check FILE    read FILE, tell every mistake in it with its line, and exit\n"
 	"  --version\n"
 	"\n"
@@ -50,6 +56,7 @@ static const char usage_text[] =
 
 struct options {
 	const char *config, *socket, *check;
+	uint32_t store_max;
 };
 
 uint64_t service_now_ns(void)
@@ -78,13 +85,24 @@ void service_log(int priority, const char *format, ...)
 	(void)fputc('\n', stderr);
 }
 
+static uint32_t number(const char *text)
+{
+	const char *wrong;
+	long long n = strtonum(text, 0, 1 << 20, &wrong);
+
+	if (wrong)
+		errx(2, "--store-max %s: %s", text, wrong);
+	return (uint32_t)n;
+}
+
 static void parse(int argc, char **argv, struct options *options)
 {
-	enum { CONFIG = 1, SOCKET, CHECK, VERSION, HELP };
+	enum { CONFIG = 1, SOCKET, CHECK, STORE_MAX, VERSION, HELP };
 	static const struct option known[] = {
 		{"config", required_argument, NULL, CONFIG},
 		{"socket", required_argument, NULL, SOCKET},
 		{"check", required_argument, NULL, CHECK},
+		{"store-max", required_argument, NULL, STORE_MAX},
 		{"version", no_argument, NULL, VERSION},
 		{"help", no_argument, NULL, HELP},
 		{NULL, 0, NULL, 0},
@@ -97,6 +115,7 @@ static void parse(int argc, char **argv, struct options *options)
 		case CONFIG: options->config = optarg; break;
 		case SOCKET: options->socket = optarg; break;
 		case CHECK: options->check = optarg; break;
+		case STORE_MAX: options->store_max = number(optarg); break;
 		case VERSION: puts("piniond " PINION_VERSION); exit(0);
 		case HELP: fputs(usage_text, stdout); exit(0);
 		default: fputs(usage_text, stderr); exit(2);
@@ -109,16 +128,16 @@ static void parse(int argc, char **argv, struct options *options)
 }
 
 /* The socket: systemd's, or one of our own. */
-static int listen_somewhere(struct service *service, const char *path, struct listener *own)
+static int listen_somewhere(struct service *service, const struct options *options,
+			    struct listener *own)
 {
-	int nr = sd_listen_fds(0), err;
+	int err;
 
 	own->fd = -1;
-	if (nr > 0 && sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_SEQPACKET, 1, NULL, 0) > 0) {
-		service->listener = SD_LISTEN_FDS_START;
+	service->listener = store_open(options->store_max);
+	if (service->listener >= 0)
 		return 0;
-	}
-	err = listener_open(own, path ? path : service->config->socket,
+	err = listener_open(own, options->socket ? options->socket : service->config->socket,
 			    service->config->socket_mode);
 	if (err) {
 		service_log(LOG_ERR, "%s", pinion_error_text());
@@ -126,6 +145,22 @@ static int listen_somewhere(struct service *service, const char *path, struct li
 	}
 	service->listener = own->fd;
 	return 0;
+}
+
+/* What is left of a service before this one; and then what the configuration has beyond that. */
+static int open_pools(struct service *service)
+{
+	int err = ledger_open(&service->ledger);
+
+	if (err == -EPROTO) {
+		service_log(LOG_ERR, "what the store holds is of another release, and given up: "
+			    "members of then are expelled");
+		store_drop_rest();
+		err = ledger_open(&service->ledger);
+	}
+	if (!err)
+		err = resume_all(service);
+	return err ? err : pools_create(service);
 }
 
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *context)
@@ -173,13 +208,13 @@ static int serve(struct service *service)
 }
 
 /* What takes privilege first: limits, and the socket's directory. Pools do not. */
-static int run(struct service *service, const char *path)
+static int run(struct service *service, const struct options *options)
 {
 	struct listener own;
 	int err = harden_limits();
 
 	if (!err)
-		err = listen_somewhere(service, path, &own);
+		err = listen_somewhere(service, options, &own);
 	if (err)
 		return err;
 	err = harden_drop(service->config->user);
@@ -188,7 +223,7 @@ static int run(struct service *service, const char *path)
 	if (err)
 		service_log(LOG_ERR, "cannot start: %s", strerror(-err));
 	else
-		err = pools_create(service);
+		err = open_pools(service);
 	if (!err)
 		err = serve(service);
 	peers_close(service);
@@ -237,7 +272,7 @@ int main(int argc, char **argv)
 	service.config = config;
 	LIST_INIT(&service.peers);
 	LIST_INIT(&service.pools);
-	err = run(&service, options.socket);
+	err = run(&service, &options);
 	config_free(config);
 	return err ? 1 : 0;
 }

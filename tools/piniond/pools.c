@@ -3,11 +3,16 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 
 #include <pinion/error.h>
+#include <pinion/named.h>
+
+#include "fail.h"
+#include "ledger.h"
 
 /* A new segment: everyone gets its file before anyone can meet an id in it, or is owed it. */
 static void announce(struct courier *courier, uint32_t slot, int fd)
@@ -28,42 +33,63 @@ static void progress(void *context, uint64_t done, uint64_t total)
 			    (uintmax_t)(total >> 20));
 }
 
-int pools_add(struct service *service, const struct config_pool *config)
+struct pool *pools_new(struct service *service, const char *name)
 {
-	struct pinion_pool_config wish = config->pool;
 	struct pool *pool = calloc(1, sizeof(*pool));
-	int err;
 
 	if (!pool)
-		return -ENOMEM;
-	wish.name = config->name;
-	wish.path = config->path;
-	wish.progress = progress;
-	wish.progress_context = (void *)(uintptr_t)config;
-	err = pinion_pool_create(&wish, &pool->pool);
-	if (err) {
-		service_log(LOG_ERR, "pool %s: %s", config->name, pinion_error_text());
-		free(pool);
-		return err;
-	}
-	(void)strcpy(pool->name, config->name);
+		return NULL;
+	(void)snprintf(pool->name, sizeof(pool->name), "%s", name);
 	pool->service = service;
 	pool->courier.announce = announce;
 	LIST_INIT(&pool->members);
 	LIST_INIT(&pool->pairings);
-	LIST_INSERT_HEAD(&pool->pool->couriers, &pool->courier, link);
-	LIST_INSERT_HEAD(&service->pools, pool, link);
-	return 0;
+	return pool;
 }
 
-int pools_create(struct service *service)
+void pools_insert(struct pool *pool)
 {
-	int err = 0;
+	LIST_INSERT_HEAD(&pool->pool->couriers, &pool->courier, link);
+	LIST_INSERT_HEAD(&pool->service->pools, pool, link);
+	if (!pool->named)
+		(void)pinion_pool_watch(pool->pool, ledger_watch, pool);
+}
 
-	for (uint32_t i = 0; !err && i < service->config->nr_pools; i++)
-		if (!service->config->pool[i].template)
-			err = pools_add(service, &service->config->pool[i]);
-	return err;
+/* A named pool that is there already is adopted. */
+static int make(const struct config_pool *config, struct pinion_pool **pool)
+{
+	struct pinion_pool_config wish = config->pool;
+	int err = -ENOENT;
+
+	wish.name = config->name;
+	wish.path = config->path;
+	wish.progress = progress;
+	wish.progress_context = (void *)(uintptr_t)config;
+	if (config->path)
+		err = pinion_pool_adopt(config->path, pool, NULL);
+	return err == -ENOENT ? pinion_pool_create(&wish, pool) : err;
+}
+
+int pools_add(struct service *service, const struct config_pool *config)
+{
+	struct pool *pool = pools_new(service, config->name);
+	int err = pool ? make(config, &pool->pool) : -ENOMEM;
+
+	if (err) {
+		free(pool);
+		return err;
+	}
+	pool->named = config->path != NULL;
+	err = ledger_add_pool(service->ledger, pool);
+	if (err) {
+		(void)pinion_pool_destroy(pool->pool);
+		free(pool);
+		return pinion_fail(err, "pool %s: %s", config->name, err == -ENOSPC
+				   ? "as many pools, or files in the store, as there may be"
+				   : strerror(-err));
+	}
+	pools_insert(pool);
+	return 0;
 }
 
 void pools_remove(struct pool *pool)
@@ -91,6 +117,19 @@ struct pool *pools_find(const struct service *service, const char *name)
 		if (!strcmp(pool->name, name))
 			return pool;
 	return NULL;
+}
+
+int pools_create(struct service *service)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; !err && i < service->config->nr_pools; i++)
+		if (!service->config->pool[i].template &&
+		    !pools_find(service, service->config->pool[i].name))
+			err = pools_add(service, &service->config->pool[i]);
+	if (err)
+		service_log(LOG_ERR, "%s", pinion_error_text());
+	return err;
 }
 
 unsigned pools_files(const struct pool *pool, int files[WIRE_FILES_MAX], uint64_t *segments)

@@ -7,6 +7,8 @@
 
 #include <pinion/pci.h>
 
+#include "ledger.h"
+
 /* PCI Local Bus 3.0, 6.2.2: bit 2 of the command register lets the device be master of the bus. */
 #define COMMAND 4
 #define COMMAND_MASTER 4u
@@ -54,8 +56,10 @@ bool quiet_now(struct member *member)
 		return false;
 	}
 	/* The last holder: this unmaps, and lets the pages go. */
-	if (device->container >= 0)
+	if (device->container >= 0) {
+		ledger_remove_container(member);
 		(void)close(device->container);
+	}
 	device->container = -1;
 	return true;
 }

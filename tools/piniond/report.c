@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ledger.h"
 #include "ring.h"
 
 /* Resident memory of this process, in bytes: the second number of /proc/self/statm, proc(5). */
@@ -35,6 +36,10 @@ static const char *command_of(pid_t pid, char name[32])
 	if (fgets(name, 32, file))
 		name[strcspn(name, "\n")] = 0;
 	(void)fclose(file);
+	/* A process may call itself anything; JSON takes text alone, and nobody is to hide by it. */
+	for (char *c = name; *c; c++)
+		if (*c < ' ' || *c > '~')
+			*c = '?';
 	return name;
 }
 
@@ -179,9 +184,10 @@ static json_t *counters(const struct counters *counters)
 
 json_t *report_service(const struct service *service)
 {
-	return json_pack("{ss si sI sI si so so so}", "version", PINION_VERSION, "pid",
+	return json_pack("{ss si sI sI si si so so so}", "version", PINION_VERSION, "pid",
 			 (int)getpid(), "uptime_ns",
 			 (json_int_t)(service_now_ns() - service->started_ns), "rss", resident(),
-			 "peers", (int)service->nr_peers, "pools", pools(service), "devices",
+			 "peers", (int)service->nr_peers,
+			 "restarts", (int)service->ledger->restarts, "pools", pools(service), "devices",
 			 devices(service), "counters", counters(&service->counters));
 }

@@ -13,6 +13,9 @@
  *     admit.c      ATTACH, ANNOUNCE, REJOIN: peers become members
  *     tell.c       what members are owed: segments, JOINED, LEFT
  *     burial.c     members that left or died, until nothing of theirs is left
+ *     store.c      files that outlive this process ...
+ *     ledger.c     ... and what they mean
+ *     resume.c     everything taken up again from these two
  *     quiet.c      a dead device process's device: nothing is freed before it is quiet
  *     query.c      QUERY: what the command pinion(1) asks ...
  *     report.c     ... about everything there is
@@ -52,6 +55,7 @@
 #include "wire.h"
 
 struct service;
+struct ledger;
 
 /* An end of a pairing, and an index into what it has two of. */
 enum side { CLIENT, DEVICE };
@@ -68,6 +72,7 @@ struct pairing {
 	struct member *end[2];
 	int ring[2];     /* by who sends on it */
 	bool settled[2];
+	uint32_t entry;     /* in the ledger */
 	bool told_joined;   /* the device process was, on its present connection */
 	bool told_left[2];  /* likewise */
 };
@@ -108,6 +113,9 @@ struct pool {
 	char name[PINION_NAME_MAX];
 	struct pinion_pool *pool;
 	struct courier courier; /* hears of new segments */
+	uint32_t index;         /* in the ledger */
+	uint64_t stored;        /* a bit for each slot whose file is in the store */
+	bool named;             /* on hugetlbfs */
 	sd_event_source *retry; /* a burial goes on then; NULL: none waits */
 	LIST_HEAD(, member) members;
 	LIST_HEAD(, pairing) pairings;
@@ -142,9 +150,9 @@ struct counters {
 struct service {
 	const struct config *config;
 	sd_event *event;
+	struct ledger *ledger;
 	int listener;
 	uint64_t started_ns;
-	uint32_t next_pairing;
 	uint32_t nr_peers;
 	LIST_HEAD(, peer) peers;
 	LIST_HEAD(, pool) pools;
@@ -154,6 +162,9 @@ struct service {
 /* pools.c */
 int pools_create(struct service *service);
 void pools_destroy(struct service *service);
+/* One without a pool in it, and its place among the others. NULL: no memory. */
+struct pool *pools_new(struct service *service, const char *name);
+void pools_insert(struct pool *pool);
 /* Leaves a sentence (pinion_error_text()). */
 int pools_add(struct service *service, const struct config_pool *config);
 /* pre: it has no members. */
@@ -176,6 +187,8 @@ void peers_refuse(struct peer *peer, int err, const char *format, ...)
 /* admit.c */
 void admit_attach(struct peer *peer, const struct wire *message);
 void admit_announce(struct peer *peer, const struct wire *message);
+/* From now on the death of @member is noticed, by its pidfd. */
+int admit_watch(struct member *member);
 void admit_rejoin(struct peer *peer, const struct wire *message);
 struct member *admit_find_device(const struct service *service, const char *name);
 

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "ledger.h"
+
 /* Nothing here waits: a socket without room is watched until it has some, and what was not sent
  * is found again from what the state says. */
 
@@ -139,5 +141,6 @@ void tell_again(struct member *member)
 void tell_settled(struct pairing *pairing, enum side side)
 {
 	pairing->settled[side] = true;
+	pairing->end[side]->pool->service->ledger->pairing[pairing->entry].settled[side] = 1;
 	tell(pairing->end[other_side(side)]);
 }

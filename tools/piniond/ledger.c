@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "ledger.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store.h"
+
+#define LEDGER_MAGIC UINT64_C(0x726567646564696e) /* "nidedger" in memory */
+
+/* Of another size, or with other records in it, it was written by another release. */
+static uint64_t stamp(void)
+{
+	return sizeof(struct ledger) << 32 ^ sizeof(struct ledger_member) << 16 ^
+	       sizeof(struct pinion_pool_record);
+}
+
+static int map(int fd, struct ledger **ledger)
+{
+	void *addr = mmap(NULL, sizeof(**ledger), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (addr == MAP_FAILED)
+		return -errno;
+	*ledger = addr;
+	return 0;
+}
+
+static int create(struct ledger **ledger)
+{
+	int fd = memfd_create("ledger", MFD_CLOEXEC | MFD_ALLOW_SEALING), err;
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, sizeof(**ledger)) || fchmod(fd, 0600) ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		err = -errno;
+	else
+		err = map(fd, ledger);
+	if (!err) {
+		(*ledger)->stamp = stamp();
+		(*ledger)->magic = LEDGER_MAGIC;
+		err = store_put(store_name("ledger"), fd);
+	}
+	(void)close(fd);
+	return err;
+}
+
+static int take_over(int fd, struct ledger **ledger)
+{
+	struct stat status;
+	int err = fstat(fd, &status) ? -errno : 0;
+
+	if (!err && status.st_size != sizeof(**ledger))
+		err = -EPROTO;
+	if (!err)
+		err = map(fd, ledger);
+	(void)close(fd);
+	if (err)
+		return err;
+	if ((*ledger)->magic == LEDGER_MAGIC && (*ledger)->stamp == stamp()) {
+		(*ledger)->restarts++;
+		return 0;
+	}
+	(void)munmap(*ledger, sizeof(**ledger));
+	return -EPROTO;
+}
+
+int ledger_open(struct ledger **ledger)
+{
+	int fd = store_take(store_name("ledger"), 0);
+
+	return fd < 0 ? create(ledger) : take_over(fd, ledger);
+}
+
+/* Pools. */
+
+static struct store_name segment_name(uint32_t pool, uint32_t slot)
+{
+	return store_name("p.%u.%u", pool, slot);
+}
+
+const struct pinion_pool_record *ledger_record(const struct ledger *ledger, uint32_t pool)
+{
+	const struct ledger_pool *entry = &ledger->pool[pool];
+
+	return &entry->record[atomic_load_explicit(&entry->which, memory_order_acquire) & 1];
+}
+
+/* Beside the last one, then the switch. */
+static void put_record(struct ledger_pool *entry, const struct pinion_pool_record *record)
+{
+	uint32_t other = !atomic_load_explicit(&entry->which, memory_order_relaxed);
+
+	entry->record[other] = *record;
+	atomic_store_explicit(&entry->which, other, memory_order_release);
+}
+
+static int find_free(const struct ledger *ledger, uint32_t *index)
+{
+	for (*index = 0; *index < CONFIG_POOLS_MAX; ++*index)
+		if (!atomic_load_explicit(&ledger->pool[*index].used, memory_order_relaxed))
+			return 0;
+	return -ENOSPC;
+}
+
+static int put_files(struct pool *pool)
+{
+	struct pinion_pool_fds fds;
+	int err;
+
+	pinion_pool_export(pool->pool, &fds);
+	err = store_put(store_name("p.%u.control", pool->index), fds.control);
+	for (uint32_t i = 0; !err && i < fds.nr_segments; i++)
+		if (fds.segment[i] >= 0) {
+			err = store_put(segment_name(pool->index, i), fds.segment[i]);
+			pool->stored |= UINT64_C(1) << i;
+		}
+	return err;
+}
+
+static int add_files(struct ledger *ledger, struct pool *pool)
+{
+	struct pinion_pool_record record;
+	int err = pinion_pool_record(pool->pool, &record);
+
+	if (!err)
+		err = put_files(pool);
+	if (!err)
+		err = ledger_add_keeper(ledger, pool);
+	if (!err)
+		put_record(&ledger->pool[pool->index], &record);
+	return err;
+}
+
+int ledger_add_pool(struct ledger *ledger, struct pool *pool)
+{
+	int err = find_free(ledger, &pool->index);
+
+	if (!err && !pool->named)
+		err = add_files(ledger, pool);
+	if (err)
+		return err;
+	(void)strcpy(ledger->pool[pool->index].name, pool->name);
+	atomic_store_explicit(&ledger->pool[pool->index].used,
+			      pool->named ? LEDGER_NAMED : LEDGER_IN_FILES, memory_order_release);
+	return 0;
+}
+
+void ledger_forget_pool(struct ledger *ledger, uint32_t index)
+{
+	atomic_store_explicit(&ledger->pool[index].used, LEDGER_UNUSED, memory_order_release);
+	for (uint32_t i = 0; i < PINION_MEMBER_MAX; i++)
+		if (ledger->member[index][i].role)
+			memset(&ledger->member[index][i], 0, sizeof(ledger->member[index][i]));
+}
+
+void ledger_remove_pool(struct ledger *ledger, struct pool *pool)
+{
+	ledger_forget_pool(ledger, pool->index);
+	if (pool->named)
+		return;
+	store_drop(store_name("p.%u.control", pool->index));
+	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
+		if (pool->stored >> i & 1)
+			store_drop(segment_name(pool->index, i));
+}
+
+int ledger_watch(void *context, uint32_t slot, int fd, const struct pinion_pool_record *record)
+{
+	struct pool *pool = context;
+	bool comes = fd >= 0 && !(pool->stored >> slot & 1);
+	int err = comes ? store_put(segment_name(pool->index, slot), fd) : 0;
+
+	if (err)
+		return err;
+	pool->stored |= (uint64_t)comes << slot;
+	put_record(&pool->service->ledger->pool[pool->index], record);
+	if (fd < 0) {
+		store_drop(segment_name(pool->index, slot));
+		pool->stored &= ~(UINT64_C(1) << slot);
+	}
+	return 0;
+}
+
+int ledger_add_keeper(struct ledger *ledger, const struct pool *pool)
+{
+	uint32_t number = pinion_pool_member(pool->pool);
+	struct ledger_member *entry = &ledger->member[pool->index][number];
+	int err = pinion_member_record(getpid(), &entry->record);
+
+	if (!err)
+		atomic_store_explicit(&entry->role, LEDGER_KEEPER, memory_order_release);
+	return err;
+}
+
+/* Members. */
+
+struct ledger_member *ledger_member(struct ledger *ledger, const struct member *member)
+{
+	return &ledger->member[member->pool->index][member->number];
+}
+
+static struct store_name pidfd_name(const struct member *member)
+{
+	return store_name("m.%u.%u", member->pool->index, member->number);
+}
+
+static void fill(struct ledger_member *entry, const struct member *member)
+{
+	const struct device *device = member->device;
+
+	entry->left = entry->ready = 0;
+	entry->uid = member->uid;
+	entry->gid = member->gid;
+	entry->pid = (uint32_t)member->pid;
+	entry->cookie = member->cookie;
+	entry->record.quota = member->quota;
+	if (!device)
+		return;
+	entry->slots = device->slots;
+	entry->slots_max = device->slots_max;
+	(void)strcpy(entry->name, device->name);
+	(void)strcpy(entry->bdf, device->bdf);
+}
+
+int ledger_add_member(struct ledger *ledger, const struct member *member)
+{
+	struct ledger_member *entry = ledger_member(ledger, member);
+	int err = pinion_member_record(member->pid, &entry->record);
+
+	if (!err)
+		err = store_put(pidfd_name(member), member->pidfd);
+	if (err)
+		return err;
+	fill(entry, member);
+	atomic_store_explicit(&entry->role, member->device ? LEDGER_DEVICE : LEDGER_CLIENT,
+			      memory_order_release);
+	return 0;
+}
+
+void ledger_remove_member(struct ledger *ledger, const struct member *member)
+{
+	atomic_store_explicit(&ledger_member(ledger, member)->role, LEDGER_FREE,
+			      memory_order_release);
+	store_drop(pidfd_name(member));
+}
+
+static struct store_name container_name(const struct member *member)
+{
+	return store_name("d.%u.%u", member->pool->index, member->number);
+}
+
+int ledger_add_container(const struct member *member)
+{
+	return store_put(container_name(member), member->device->container);
+}
+
+void ledger_remove_container(const struct member *member)
+{
+	store_drop(container_name(member));
+}
+
+/* Pairings. */
+
+static struct store_name ring_name(const struct pairing *pairing, enum side side)
+{
+	return store_name("c.%u.%u", pairing->number, (unsigned)side);
+}
+
+static int find_free_pairing(struct ledger *ledger, struct ledger_pairing **entry)
+{
+	for (uint32_t i = 0; i < LEDGER_PAIRINGS_MAX; i++) {
+		*entry = &ledger->pairing[i];
+		if (!atomic_load_explicit(&(*entry)->number, memory_order_relaxed))
+			return 0;
+	}
+	return -ENOSPC;
+}
+
+int ledger_add_pairing(struct ledger *ledger, struct pairing *pairing)
+{
+	struct ledger_pairing *entry;
+	int err = find_free_pairing(ledger, &entry);
+
+	for (enum side side = CLIENT; !err && side <= DEVICE; ++side)
+		err = store_put(ring_name(pairing, side), pairing->ring[side]);
+	if (err)
+		return err;
+	entry->pool = pairing->end[CLIENT]->pool->index;
+	entry->client = pairing->end[CLIENT]->number;
+	entry->device = pairing->end[DEVICE]->number;
+	entry->slots = pairing->slots;
+	entry->settled[CLIENT] = entry->settled[DEVICE] = 0;
+	atomic_store_explicit(&entry->number, pairing->number, memory_order_release);
+	pairing->entry = (uint32_t)(entry - ledger->pairing);
+	return 0;
+}
+
+void ledger_remove_pairing(struct ledger *ledger, const struct pairing *pairing)
+{
+	atomic_store_explicit(&ledger->pairing[pairing->entry].number, 0, memory_order_release);
+	for (enum side side = CLIENT; side <= DEVICE; ++side)
+		store_drop(ring_name(pairing, side));
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef PINIOND_LEDGER_H
+#define PINIOND_LEDGER_H
+
+/*
+ * What the service must know of itself after it was killed: a file format, in a sealed memfd that
+ * nobody else ever gets, kept in the fd store (store.h). What members could have written to is not
+ * asked: the pool's own record says what the pool is (resume.h), and this who is in it.
+ *
+ * One writer, this process. An entry counts when its first word is not 0: all else is written
+ * before it, and it is the first to go. Killed at any instruction, an entry is there or not.
+ *
+ * The order between ledger, store and peers:
+ *
+ *     comes    files into the store, entry into the ledger, then the peer is told
+ *     goes     entry out of the ledger, files out of the store, then the number is used again
+ */
+
+#include <stdint.h>
+
+#include <pinion/resume.h>
+
+#include "service.h"
+
+#define LEDGER_PAIRINGS_MAX 16384
+
+enum ledger_use {
+	LEDGER_UNUSED = 0,
+	LEDGER_IN_FILES = 1, /* in memfds, and resumed */
+	LEDGER_NAMED = 2,    /* on hugetlbfs, and adopted: the index is taken, that is all */
+};
+
+struct ledger_pool {
+	_Atomic uint32_t used; /* enum ledger_use */
+	_Atomic uint32_t which; /* of the records is the one that counts */
+	char name[PINION_NAME_MAX];
+	struct pinion_pool_record record[2];
+};
+
+enum ledger_role {
+	LEDGER_FREE = 0,
+	LEDGER_KEEPER = 1, /* this service, or one before it */
+	LEDGER_CLIENT = 2,
+	LEDGER_DEVICE = 3,
+};
+
+struct ledger_member {
+	_Atomic uint32_t role;
+	_Atomic uint32_t left;  /* 1: said goodbye; its process may live on */
+	_Atomic uint32_t ready; /* of a device process */
+	uint32_t uid, gid, pid;
+	uint32_t slots, slots_max;
+	uint64_t cookie;
+	struct pinion_member_record record;
+	char name[PINION_NAME_MAX], bdf[PINION_NAME_MAX]; /* of a device */
+};
+
+struct ledger_pairing {
+	_Atomic uint32_t number;
+	uint32_t pool, client, device; /* index; member numbers */
+	uint32_t slots;
+	_Atomic uint32_t settled[2];
+};
+
+struct ledger {
+	uint64_t magic, stamp;
+	_Atomic uint32_t next_pairing;
+	_Atomic uint32_t restarts;
+	struct ledger_pool pool[CONFIG_POOLS_MAX];
+	struct ledger_pairing pairing[LEDGER_PAIRINGS_MAX];
+	struct ledger_member member[CONFIG_POOLS_MAX][PINION_MEMBER_MAX]; /* sparse */
+};
+
+/* The one that came back from the store, or a new one, which goes there. -EPROTO: of another
+ * release; the store's files are of no use then. */
+int ledger_open(struct ledger **ledger);
+
+/* Pools. */
+int ledger_add_pool(struct ledger *ledger, struct pool *pool);
+void ledger_remove_pool(struct ledger *ledger, struct pool *pool);
+/* One that is not there any more, with its members; its files go with the rest of the store. */
+void ledger_forget_pool(struct ledger *ledger, uint32_t index);
+const struct pinion_pool_record *ledger_record(const struct ledger *ledger, uint32_t pool);
+/* For pinion_pool_watch(), with the pool as context. */
+int ledger_watch(void *context, uint32_t slot, int fd, const struct pinion_pool_record *record);
+/* This process's own number in the pool. */
+int ledger_add_keeper(struct ledger *ledger, const struct pool *pool);
+
+/* Members and pairings. -ENOSPC: ledger or store are full. */
+int ledger_add_member(struct ledger *ledger, const struct member *member);
+void ledger_remove_member(struct ledger *ledger, const struct member *member);
+struct ledger_member *ledger_member(struct ledger *ledger, const struct member *member);
+int ledger_add_container(const struct member *member);
+void ledger_remove_container(const struct member *member);
+int ledger_add_pairing(struct ledger *ledger, struct pairing *pairing);
+void ledger_remove_pairing(struct ledger *ledger, const struct pairing *pairing);
+
+#endif

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "resume.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include <pinion/error.h>
+
+#include "ledger.h"
+#include "store.h"
+
+/* The pool's files, by the inodes in its record. */
+static void take_files(uint32_t index, const struct pinion_pool_record *record,
+		       struct pinion_pool_fds *fds)
+{
+	fds->nr_segments = PINION_SEGMENT_MAX;
+	fds->control = store_take(store_name("p.%u.control", index), record->control_inode);
+	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
+		fds->segment[i] = i < record->nr_segments && record->segment[i].nr
+					  ? store_take(store_name("p.%u.%u", index, i),
+						       record->segment[i].inode)
+					  : -1;
+}
+
+static void close_files(const struct pinion_pool_fds *fds)
+{
+	if (fds->control >= 0)
+		(void)close(fds->control);
+	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
+		if (fds->segment[i] >= 0)
+			(void)close(fds->segment[i]);
+}
+
+static struct pinion_member_record *list_members(const struct ledger *ledger, uint32_t index)
+{
+	struct pinion_member_record *list = calloc(PINION_MEMBER_MAX, sizeof(*list));
+
+	for (uint32_t i = 0; list && i < PINION_MEMBER_MAX; i++)
+		if (atomic_load_explicit(&ledger->member[index][i].role, memory_order_acquire))
+			list[i] = ledger->member[index][i].record;
+	return list;
+}
+
+static int resume_pool(const struct ledger *ledger, uint32_t index, struct pinion_pool **pool,
+		       struct pinion_adoption *report)
+{
+	const struct pinion_pool_record *record = ledger_record(ledger, index);
+	struct pinion_member_record *members = list_members(ledger, index);
+	struct pinion_pool_fds fds;
+	int err;
+
+	if (!members)
+		return -ENOMEM;
+	take_files(index, record, &fds);
+	err = pinion_pool_resume(&fds, record, members, pool, report);
+	if (err)
+		close_files(&fds);
+	free(members);
+	return err;
+}
+
+/* All numbers but our own are free. */
+static void forget_members(struct ledger *ledger, const struct pool *pool)
+{
+	for (uint32_t i = 0; i < PINION_MEMBER_MAX; i++)
+		if (i != pinion_pool_member(pool->pool))
+			atomic_store_explicit(&ledger->member[pool->index][i].role, LEDGER_FREE,
+					      memory_order_release);
+}
+
+/* The one in the store; or, if the store was full, by pid and the moment when that began. */
+static int find_pidfd(const struct ledger_member *entry, uint32_t index, uint32_t number)
+{
+	int fd = store_take(store_name("m.%u.%u", index, number), 0);
+	struct pinion_member_record now;
+
+	if (fd >= 0)
+		return fd;
+	fd = pidfd_open((pid_t)entry->pid, 0);
+	if (fd < 0 || (!pinion_member_record((pid_t)entry->pid, &now) &&
+		       now.started == entry->record.started))
+		return fd;
+	(void)close(fd);
+	return -1;
+}
+
+static struct device *restore_device(const struct ledger_member *entry, uint32_t index,
+				     uint32_t number)
+{
+	struct device *device = calloc(1, sizeof(*device));
+
+	if (!device)
+		return NULL;
+	memcpy(device->name, entry->name, sizeof(device->name));
+	memcpy(device->bdf, entry->bdf, sizeof(device->bdf));
+	device->slots = entry->slots;
+	device->slots_max = entry->slots_max;
+	device->ready = entry->ready;
+	device->container = store_take(store_name("d.%u.%u", index, number), 0);
+	return device;
+}
+
+/* Former keepers and those who said goodbye are buried; who died meanwhile is found dead by the
+ * first look at its pidfd. */
+static int restore_member(struct pool *pool, uint32_t number, const struct ledger_member *entry)
+{
+	uint32_t role = atomic_load_explicit(&entry->role, memory_order_relaxed);
+	struct member *member = calloc(1, sizeof(*member));
+
+	if (!member)
+		return -ENOMEM;
+	*member = (struct member){.pool = pool, .number = number, .pid = (pid_t)entry->pid,
+				  .uid = entry->uid, .gid = entry->gid, .pidfd = -1,
+				  .cookie = entry->cookie, .quota = entry->record.quota};
+	if (role == LEDGER_DEVICE) {
+		member->device = restore_device(entry, pool->index, number);
+		if (!member->device) {
+			free(member);
+			return -ENOMEM;
+		}
+	}
+	if (role != LEDGER_KEEPER)
+		member->pidfd = find_pidfd(entry, pool->index, number);
+	LIST_INSERT_HEAD(&pool->members, member, of_pool);
+	if (role == LEDGER_KEEPER || entry->left)
+		member->state = GONE;
+	else if (member->pidfd < 0 || admit_watch(member))
+		member->state = member->device ? QUIETING : GONE, member->killed = true;
+	return 0;
+}
+
+static int restore_members(struct pool *pool)
+{
+	const struct ledger *ledger = pool->service->ledger;
+	int err = 0;
+
+	for (uint32_t i = 0; !err && i < PINION_MEMBER_MAX; i++)
+		if (i != pinion_pool_member(pool->pool) &&
+		    atomic_load_explicit(&ledger->member[pool->index][i].role,
+					 memory_order_relaxed))
+			err = restore_member(pool, i, &ledger->member[pool->index][i]);
+	return err;
+}
+
+static int restore_pool(struct service *service, uint32_t index)
+{
+	struct ledger *ledger = service->ledger;
+	struct pinion_adoption report = {0};
+	struct pool *pool = pools_new(service, ledger->pool[index].name);
+	int err = pool ? resume_pool(ledger, index, &pool->pool, &report) : -ENOMEM;
+
+	if (err) {
+		service_log(LOG_ERR, "pool %s: not taken up again: %s", ledger->pool[index].name,
+			    pinion_error_text());
+		free(pool);
+		return err;
+	}
+	pool->index = index;
+	err = ledger_add_keeper(ledger, pool);
+	pools_insert(pool);
+	if (!err && !report.living)
+		forget_members(ledger, pool);
+	if (!err)
+		err = restore_members(pool);
+	service_log(LOG_NOTICE, "pool %s: taken up again: %u members live, %u are dead",
+		    pool->name, report.living, report.dead);
+	return err;
+}
+
+/* Pairings. */
+
+static struct member *find_member(const struct pool *pool, uint32_t number)
+{
+	struct member *member;
+
+	LIST_FOREACH(member, &pool->members, of_pool)
+		if (member->number == number)
+			return member;
+	return NULL;
+}
+
+static struct pool *find_pool(const struct service *service, uint32_t index)
+{
+	struct pool *pool;
+
+	LIST_FOREACH(pool, &service->pools, link)
+		if (pool->index == index)
+			return pool;
+	return NULL;
+}
+
+/* Neither end was told of anything on its present connection: it has none yet. */
+static int restore_pairing(struct service *service, uint32_t index)
+{
+	struct ledger_pairing *entry = &service->ledger->pairing[index];
+	struct pool *pool = find_pool(service, entry->pool);
+	struct member *client = pool ? find_member(pool, entry->client) : NULL;
+	struct member *device = pool ? find_member(pool, entry->device) : NULL;
+	struct pairing *pairing;
+
+	if (!client || !device || !device->device) {
+		atomic_store_explicit(&entry->number, 0, memory_order_release);
+		return 0;
+	}
+	pairing = calloc(1, sizeof(*pairing));
+	if (!pairing)
+		return -ENOMEM;
+	*pairing = (struct pairing){.number = entry->number, .slots = entry->slots, .entry = index,
+				    .end = {client, device}};
+	for (enum side side = CLIENT; side <= DEVICE; ++side) {
+		pairing->settled[side] = entry->settled[side];
+		pairing->ring[side] = store_take(store_name("c.%u.%u", entry->number,
+							    (unsigned)side), 0);
+	}
+	LIST_INSERT_HEAD(&pool->pairings, pairing, of_pool);
+	return 0;
+}
+
+int resume_all(struct service *service)
+{
+	struct ledger *ledger = service->ledger;
+	struct pool *pool;
+	int err = 0;
+
+	for (uint32_t i = 0; i < CONFIG_POOLS_MAX; i++) {
+		uint32_t used = atomic_load_explicit(&ledger->pool[i].used, memory_order_acquire);
+
+		if (used && (used != LEDGER_IN_FILES || restore_pool(service, i)))
+			ledger_forget_pool(ledger, i);
+	}
+	for (uint32_t i = 0; !err && i < LEDGER_PAIRINGS_MAX; i++)
+		if (atomic_load_explicit(&ledger->pairing[i].number, memory_order_acquire))
+			err = restore_pairing(service, i);
+	store_drop_rest();
+	LIST_FOREACH(pool, &service->pools, link)
+		burial_go_on(pool);
+	return err;
+}

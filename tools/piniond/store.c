@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+/* What came from the manager, in its order; a taken one is -1. */
+static struct {
+	char **name; /* NULL-terminated, as sd_listen_fds_with_names() gives it */
+	int *fd;
+	uint32_t nr;
+	uint32_t kept, max; /* in the store by now; max 0: there is none */
+} store;
+
+struct store_name store_name(const char *format, ...)
+{
+	struct store_name name;
+	va_list arguments;
+
+	va_start(arguments, format);
+	(void)vsnprintf(name.text, sizeof(name.text), format, arguments);
+	va_end(arguments);
+	return name;
+}
+
+static bool is_listener(int fd)
+{
+	return sd_is_socket_unix(fd, SOCK_SEQPACKET, 1, NULL, 0) > 0;
+}
+
+int store_open(uint32_t max)
+{
+	int nr = sd_listen_fds_with_names(0, &store.name), listener = -1;
+
+	store.max = getenv("NOTIFY_SOCKET") ? max : 0;
+	store.fd = nr > 0 ? calloc((size_t)nr, sizeof(*store.fd)) : NULL;
+	if (!store.fd)
+		return -1;
+	store.nr = (uint32_t)nr;
+	for (int i = 0; i < nr; i++) {
+		store.fd[i] = SD_LISTEN_FDS_START + i;
+		if (listener < 0 && is_listener(store.fd[i])) {
+			listener = store.fd[i];
+			store.fd[i] = -1;
+		} else {
+			store.kept++;
+		}
+	}
+	return listener;
+}
+
+bool store_is_there(void)
+{
+	return store.max != 0;
+}
+
+static void notify(const char *what, struct store_name name, int fd)
+{
+	char text[STORE_NAME_MAX + 32];
+
+	/* FDPOLL=0: a pidfd becomes readable when its process dies, and is wanted then. */
+	(void)snprintf(text, sizeof(text), "%s\nFDNAME=%s%s", what, name.text,
+		       fd >= 0 ? "\nFDPOLL=0" : "");
+	(void)sd_pid_notify_with_fds(0, 0, text, &fd, fd >= 0);
+}
+
+int store_put(struct store_name name, int fd)
+{
+	if (!store.max)
+		return 0;
+	if (store.kept >= store.max)
+		return -ENOSPC;
+	store.kept++;
+	notify("FDSTORE=1", name, fd);
+	return 0;
+}
+
+void store_drop(struct store_name name)
+{
+	if (!store.max)
+		return;
+	store.kept -= store.kept > 0;
+	notify("FDSTOREREMOVE=1", name, -1);
+}
+
+static bool is_inode(int fd, uint64_t inode)
+{
+	struct stat status;
+
+	return !inode || (!fstat(fd, &status) && status.st_ino == inode);
+}
+
+int store_take(struct store_name name, uint64_t inode)
+{
+	for (uint32_t i = 0; i < store.nr; i++) {
+		int fd = store.fd[i];
+
+		if (fd < 0 || strcmp(store.name[i], name.text) || !is_inode(fd, inode))
+			continue;
+		store.fd[i] = -1;
+		return fd;
+	}
+	return -1;
+}
+
+void store_drop_rest(void)
+{
+	for (uint32_t i = 0; i < store.nr; i++) {
+		if (store.fd[i] < 0)
+			continue;
+		store_drop(store_name("%s", store.name[i]));
+		(void)close(store.fd[i]);
+		store.fd[i] = -1;
+	}
+}
