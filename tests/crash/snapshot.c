@@ -55,7 +55,7 @@ uint32_t snapshot_ticket(const struct snapshot *snapshot, const struct pinion_po
 	return value;
 }
 
-static int control_copy(const struct pinion_pool *pool)
+int snapshot_file(const struct pinion_pool *pool)
 {
 	struct pinion_hostmem copy;
 	int fd;
@@ -77,7 +77,7 @@ struct pinion_pool *shadow_open(const struct pinion_pool *pool)
 	struct pinion_pool_fds fds;
 
 	pinion_pool_export(pool, &fds);
-	fds.control = control_copy(pool);
+	fds.control = snapshot_file(pool);
 	for (uint32_t i = 0; i < fds.nr_segments; i++)
 		if (fds.segment[i] >= 0)
 			fds.segment[i] = fcntl(fds.segment[i], F_DUPFD_CLOEXEC, 3);

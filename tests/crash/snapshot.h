@@ -39,6 +39,9 @@ uint64_t snapshot_word(const struct snapshot *snapshot, const struct pinion_pool
 uint32_t snapshot_ticket(const struct snapshot *snapshot, const struct pinion_pool *pool,
 			 uint32_t index);
 
+/* A sealed file that is a copy of the control area of @pool. */
+int snapshot_file(const struct pinion_pool *pool);
+
 /* A shadow of @pool, of which this process is the same member, and keeper. */
 struct pinion_pool *shadow_open(const struct pinion_pool *pool);
 

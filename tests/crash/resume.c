@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A keeper of memfds that dies after each instruction of grow and retire. What outlives it is the
+ * control area, and what its watch had stored: files and record (../unit/ledger_support.h). After
+ * each instruction that changed any of these:
+ *
+ *  - no member could see a change that was not recorded
+ *  - the next keeper gets the pool back, also when it is killed at once and another comes
+ *  - every slot is what the record says: the segment is all there, or not at all
+ *  - what the living hold is theirs, nothing else is held once the dead are buried
+ *  - what was going can be made to go, and each slot without a segment can be grown into
+ *
+ * and the same if nobody lives any more. Then real kills, after each of these instructions.
+ */
+
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fault.h"
+#include "ledger_support.h"
+#include "pool_support.h"
+#include "record.h"
+#include "snapshot.h"
+#include "tap.h"
+#include "tracks.h"
+
+#define SLOTS 3u
+#define SIZE 64u
+#define NR 64u
+#define HELD 5u /* by this process, which is member 0 */
+
+static const struct pinion_segment_config segment = {NR * SIZE, SIZE, 4096, PINION_NODE_ANY};
+
+struct task {
+	const char *name;
+	int (*act)(struct pinion_pool *pool);
+};
+
+static int grow_one(struct pinion_pool *pool)
+{
+	uint32_t slot;
+
+	return pinion_pool_grow(pool, &segment, &slot);
+}
+
+static int retire_one(struct pinion_pool *pool)
+{
+	return pinion_pool_retire(pool, 1);
+}
+
+static int come_and_go(struct pinion_pool *pool)
+{
+	int err = grow_one(pool);
+
+	return err ? err : pinion_pool_retire(pool, 2);
+}
+
+static int go_and_come(struct pinion_pool *pool)
+{
+	int err = retire_one(pool);
+
+	return err ? err : grow_one(pool);
+}
+
+static const struct task tasks[] = {
+	{"grow", grow_one},
+	{"retire", retire_one},
+	{"grow_retire", come_and_go},
+	{"retire_grow", go_and_come},
+};
+#define NR_TASKS (sizeof(tasks) / sizeof(tasks[0]))
+
+/* All there is. */
+static struct {
+	struct pinion_pool *pool; /* of this process, which made it */
+	struct ledger ledger;
+	struct snapshot base;
+	struct ledger_page page; /* as it was then */
+	struct tracee tracee;
+	const struct task *task;
+} scene;
+
+/* --- the keeper, a child */
+
+static struct pinion_pool *keeper;
+
+static int prepare(void *arg)
+{
+	int err = ledger_resume(&scene.ledger, &keeper, NULL);
+
+	(void)arg;
+	if (!err)
+		err = pinion_member_record(
+			getpid(), &scene.ledger.page->member[pinion_pool_member(keeper)]);
+	return err ? err : pinion_pool_watch(keeper, ledger_store, &scene.ledger);
+}
+
+static int act(void *arg)
+{
+	(void)arg;
+	return scene.task->act(keeper);
+}
+
+static void keeper_start(void)
+{
+	const struct play play = {prepare, act, NULL};
+	struct pinion_pool_fds fds;
+
+	ledger_collect(&scene.ledger);
+	ledger_files_close(&scene.ledger.kept);
+	fds = pool_files(scene.pool);
+	fds.nr_segments = PINION_SEGMENT_MAX;
+	for (uint32_t i = SLOTS; i < PINION_SEGMENT_MAX; i++)
+		fds.segment[i] = -1;
+	scene.ledger.kept = fds;
+	snapshot_load(&scene.base, scene.pool);
+	memcpy(scene.ledger.page, &scene.page, sizeof(scene.page));
+	tracee_start(&scene.tracee, &play);
+}
+
+/* --- the next */
+
+/* What it comes back to: the real files, or a copy of the control area. */
+struct remains {
+	struct pinion_pool_record record;
+	struct pinion_member_record member[LEDGER_MEMBERS];
+	struct pinion_pool_fds fds;
+};
+
+static struct remains remains_take(bool copy, bool all_dead)
+{
+	struct remains remains = {.record = *ledger_record(&scene.ledger)};
+	struct stat status;
+
+	memcpy(remains.member, scene.ledger.page->member, sizeof(remains.member));
+	remains.member[1].started++; /* the child may only stand still, but is to be dead */
+	remains.member[0].started += all_dead;
+	remains.fds = ledger_files(&scene.ledger);
+	if (!copy)
+		return remains;
+	(void)close(remains.fds.control);
+	remains.fds.control = snapshot_file(scene.pool);
+	if (fstat(remains.fds.control, &status))
+		tap_bail("fstat: %s", strerror(errno));
+	remains.record.control_inode = status.st_ino;
+	record_close(&remains.record);
+	return remains;
+}
+
+/* Could a member see what the next keeper will not know of? */
+static const char *shown_too_early(const struct pinion_pool_record *record)
+{
+	for (uint32_t s = 0; s < SLOTS; s++) {
+		const uint64_t shown = scene.pool->shared->slot[s].state;
+
+		if (shown > record->segment[s].state)
+			return "a change is shown that is not recorded";
+	}
+	return NULL;
+}
+
+static int resume(const struct remains *remains, struct pinion_pool **pool)
+{
+	struct pinion_pool_fds fds = remains->fds;
+	int err;
+
+	fds.control = fcntl(fds.control, F_DUPFD_CLOEXEC, 3);
+	for (uint32_t i = 0; i < fds.nr_segments; i++)
+		if (fds.segment[i] >= 0)
+			fds.segment[i] = fcntl(fds.segment[i], F_DUPFD_CLOEXEC, 3);
+	err = pinion_pool_resume(&fds, &remains->record, remains->member, pool, NULL);
+	if (err)
+		ledger_files_close(&fds);
+	return err;
+}
+
+static const char *slots_wrong(const struct pinion_pool *pool, const struct remains *remains)
+{
+	for (uint32_t s = 0; s < SLOTS; s++) {
+		const struct pinion_segment_record *want = &remains->record.segment[s];
+
+		if (pool->state[s] != want->state || pool->shared->slot[s].state != want->state)
+			return "a slot is not what the record says";
+		if (pool_has_segment(pool, s) != (want->nr != 0) ||
+		    (want->nr && !pool->memory[s].addr))
+			return "a segment is there that is not recorded, or one lacks";
+		if (want->nr && memcmp(&pool->shared->slot[s].segment, &want->len,
+				       sizeof(struct control_segment)))
+			return "members are shown another segment than the one recorded";
+	}
+	return NULL;
+}
+
+/* Everything goes that is going, and comes once more. */
+static const char *renew(struct pinion_pool *pool, uint32_t held)
+{
+	for (uint32_t s = 0; s < SLOTS; s++)
+		if (slot_state_of(pool->state[s]) == SLOT_RETIRING && pinion_pool_retire(pool, s))
+			return pinion_error_text();
+	/* Who holds some lives, and looks now. */
+	pool->seen[0] = pool->epoch;
+	while (pool_total(pool) < SLOTS * NR)
+		if (grow_one(pool))
+			return pinion_error_text();
+	if (pool_free(pool) != SLOTS * NR - held)
+		return "not all that came anew is free";
+	return pool_problem(pool);
+}
+
+static const char *check_pool(struct pinion_pool *pool, const struct remains *remains,
+			      uint32_t held)
+{
+	const char *problem = slots_wrong(pool, remains);
+
+	/* Where nobody lived all numbers were released. */
+	if (!problem && held && pinion_pool_release(pool, 1, NULL))
+		problem = pinion_error_text();
+	if (!problem)
+		problem = pool_problem(pool);
+	if (!problem && pool_free(pool) != pool_total(pool) - held)
+		problem = "a buffer is held, and by nobody, or one of the living's was taken";
+	return problem ? problem : renew(pool, held);
+}
+
+/* Twice: the first is killed before it does anything. */
+static const char *check(bool copy, bool all_dead)
+{
+	struct remains remains = remains_take(copy, all_dead);
+	const char *problem = shown_too_early(&remains.record);
+
+	for (int i = 0; !problem && i < 2; i++) {
+		struct pinion_pool *pool;
+
+		if (resume(&remains, &pool)) {
+			problem = pinion_error_text();
+			break;
+		}
+		problem = slots_wrong(pool, &remains);
+		if (!problem && i)
+			problem = check_pool(pool, &remains, all_dead ? 0 : HELD);
+		(void)pinion_pool_destroy(pool);
+	}
+	ledger_files_close(&remains.fds);
+	return problem;
+}
+
+/* --- every instruction */
+
+struct sweep {
+	struct tracks tracks;
+	uint64_t points;
+	struct fault fault;
+	struct snapshot last;
+	uint32_t record; /* which one counted then */
+	uint32_t files;
+};
+
+static uint32_t files(void)
+{
+	uint32_t set = 0;
+
+	ledger_collect(&scene.ledger);
+	for (uint32_t i = 0; i < SLOTS; i++)
+		set |= (uint32_t)(scene.ledger.kept.segment[i] >= 0) << i;
+	return set;
+}
+
+static void look(struct sweep *sweep)
+{
+	const uint32_t record = scene.ledger.page->current, had = files();
+	const char *problem;
+
+	sweep->points++;
+	if (sweep->tracks.nr && record == sweep->record && had == sweep->files &&
+	    snapshot_same(&sweep->last, scene.pool))
+		return;
+	tracks_add(&sweep->tracks, &scene.tracee);
+	snapshot_take(&sweep->last, scene.pool);
+	sweep->record = record;
+	sweep->files = had;
+	problem = check(true, false);
+	fault_note(&sweep->fault, &scene.tracee, problem ? problem : check(true, true));
+}
+
+static void sweep_run(struct sweep *sweep)
+{
+	enum step at = STEP_MORE;
+
+	tracks_open(&sweep->tracks);
+	keeper_start();
+	look(sweep);
+	while (at == STEP_MORE) {
+		at = tracks_step(&sweep->tracks, &scene.tracee);
+		look(sweep);
+	}
+	if (at == STEP_DIED || scene.tracee.stage->err)
+		tap_bail("%s failed by itself", scene.task->name);
+	tracee_kill(&scene.tracee);
+	free(sweep->last.bytes);
+}
+
+/* --- real kills */
+
+static void kill_after(const struct store *store, struct fault *fault)
+{
+	keeper_start();
+	if (tracee_reach(&scene.tracee, store) == STEP_DONE && store->place)
+		tap_bail("%s did not come to its store at %#jx again", scene.task->name,
+			 (uintmax_t)store->place);
+	tracee_kill(&scene.tracee);
+	ledger_collect(&scene.ledger);
+	fault_note(fault, &scene.tracee, check(false, false));
+}
+
+static void crash(const struct task *task)
+{
+	struct sweep sweep = {0};
+	struct fault fault = {0};
+
+	scene.task = task;
+	sweep_run(&sweep);
+	for (uint64_t i = 0; i < sweep.tracks.nr; i++)
+		kill_after(&sweep.tracks.store[i], &fault);
+	fault_tell(&sweep.fault, task->name);
+	fault_tell(&fault, task->name);
+	tap_result(!sweep.fault.nr && !fault.nr,
+		   "%s: %ju points, %ju states, %ju wrong; %ju kills, %ju wrong", task->name,
+		   (uintmax_t)sweep.points, (uintmax_t)sweep.tracks.nr,
+		   (uintmax_t)sweep.fault.nr, (uintmax_t)sweep.tracks.nr, (uintmax_t)fault.nr);
+	tracks_close(&sweep.tracks);
+}
+
+/* Two segments of three, and this process as a member that holds some of the first. */
+static void scene_open(void)
+{
+	const struct pinion_pool_config config = {
+		.nr_members = LEDGER_MEMBERS,
+		.nr_caches = 2,
+		.magazine_size = PINION_MAGAZINE_MIN,
+		.max_segments = SLOTS,
+		.nr_segments = 2,
+		.segment = {segment, segment},
+	};
+	const struct pinion_cache_config wish = {.buffer_size = SIZE, .node = PINION_NODE_ANY};
+	struct pinion_buffer buffer;
+	struct pinion_cache *cache;
+
+	(void)mallopt(M_MMAP_THRESHOLD, 4096); /* as ./scene.c */
+	if (pinion_pool_create(&config, &scene.pool) || ledger_open(&scene.ledger) ||
+	    ledger_store_pool(&scene.ledger, scene.pool))
+		tap_bail("no pool: %s", pinion_error_text());
+	if (pinion_cache_open(scene.pool, &wish, &cache))
+		tap_bail("no cache: %s", pinion_error_text());
+	for (uint32_t i = 0; i < HELD; i++)
+		if (pinion_buffer_alloc(cache, &buffer))
+			tap_bail("no buffer");
+	(void)pinion_cache_close(cache);
+	snapshot_take(&scene.base, scene.pool);
+	scene.page = *scene.ledger.page;
+}
+
+static void scene_close(void)
+{
+	ledger_close(&scene.ledger);
+	(void)pinion_pool_destroy(scene.pool);
+	free(scene.base.bytes);
+}
+
+/* Of all, or of the one that is named. */
+int main(int argc, char **argv)
+{
+	if (step_allowed())
+		return tap_skip("this process may not trace its children (ptrace)");
+	step_pin();
+	scene_open();
+	tap_plan(argc > 1 ? 1 : NR_TASKS);
+	for (size_t i = 0; i < NR_TASKS; i++)
+		if (argc < 2 || !strcmp(argv[1], tasks[i].name))
+			crash(&tasks[i]);
+	scene_close();
+	return tap_status();
+}
