@@ -14,6 +14,7 @@ const struct operation *const operation_tables[] = {
 	pool_operations,
 	segment_operations,
 	named_operations,
+	resume_operations,
 	domain_operations,
 	ipc_operations,
 	wait_operations,

@@ -33,6 +33,7 @@
 #include <pinion/pool.h>
 #include <pinion/request.h>
 #include <pinion/rendezvous.h>
+#include <pinion/resume.h>
 #include <pinion/session.h>
 #include <pinion/wait.h>
 
@@ -84,6 +85,7 @@ struct operation {
 extern const struct operation pool_operations[];
 extern const struct operation segment_operations[];
 extern const struct operation named_operations[];
+extern const struct operation resume_operations[];
 extern const struct operation domain_operations[];
 extern const struct operation ipc_operations[];
 extern const struct operation wait_operations[];
