@@ -119,7 +119,8 @@ int pinion_member_record(pid_t pid, struct pinion_member_record *record)
 	uint64_t started = process_started(pid);
 
 	if (!started)
-		return pinion_fail(-ESRCH, "there is no process %d", (int)pid);
+		return pinion_fail(-ESRCH, "process %d is not there, or /proc does not tell",
+				   (int)pid);
 	*record = (struct pinion_member_record){1, (int32_t)pid, started, 0};
 	return 0;
 }

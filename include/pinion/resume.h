@@ -118,7 +118,7 @@ int pinion_pool_record(const struct pinion_pool *pool, struct pinion_pool_record
  *
  * Whose pidfd the caller has: if that says afterwards that it lives, this was about it.
  *
- * -ESRCH  there is no such process
+ * -ESRCH  there is no such process, or /proc cannot be read
  */
 int pinion_member_record(pid_t pid, struct pinion_member_record *record);
 
