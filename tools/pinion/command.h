@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef PINION_COMMAND_H
+#define PINION_COMMAND_H
+
+/*
+ * One run of one command: what main() has read, and what each command makes of it.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Scripts rely on the numbers; 0 to 6 mean the same in devbind(8) and hugepages(8). */
+enum exit_code {
+	EXIT_DONE = 0,
+	EXIT_FAILED = 1,
+	EXIT_USAGE = 2,
+	EXIT_NOT_FOUND = 3,
+	EXIT_IN_USE = 4,
+	EXIT_PERMISSION = 5,
+	EXIT_SHORT = 6,
+};
+
+#define OPERANDS_MAX 4
+
+struct options {
+	const char *socket; /* NULL: not given */
+	const char *root;   /* "": this machine */
+	bool json, once;
+	size_t nr;
+	const char *operand[OPERANDS_MAX];
+};
+
+enum exit_code command_ls(const struct options *opt);
+enum exit_code command_stat(const struct options *opt);
+enum exit_code command_top(const struct options *opt);
+enum exit_code command_doctor(const struct options *opt);
+enum exit_code command_pool_create(const struct options *opt);
+enum exit_code command_pool_destroy(const struct options *opt);
+enum exit_code command_pool_grow(const struct options *opt);
+enum exit_code command_pool_retire(const struct options *opt);
+enum exit_code command_member_kick(const struct options *opt);
+enum exit_code command_addr(const struct options *opt);
+
+/* Tells what pinion_error_text() has, and what to do about @err (-errno). */
+enum exit_code command_failed(int err);
+
+#endif

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * top: frames on a terminal, a new one each second. The service is asked anew each time, so that
+ * one that was restarted meanwhile is found again; while it is away the last frame stays.
+ *
+ * The terminal is put back by whatever way the process ends, but for SIGKILL: signals that end it
+ * only set a mark, and exit() does the rest.
+ */
+#include "answer.h"
+#include "command.h"
+#include "frame.h"
+#include "query.h"
+
+#include <err.h>
+#include <ncurses.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <pinion/error.h>
+
+#define PERIOD_MS 1000
+
+struct top {
+	struct frame frame;
+	json_t *now, *before; /* NULL: not yet */
+	uint64_t now_ns, before_ns;
+	enum frame_sort sort;
+	bool paused, lost;
+};
+
+static volatile sig_atomic_t ended; /* the signal that came; 0: none */
+
+static void end(int signal)
+{
+	ended = signal;
+}
+
+static uint64_t clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+/* Asks, and keeps the answer before. */
+static int top_ask(struct top *top, const char *socket)
+{
+	json_t *answer = NULL;
+	const int err = query_ask(socket, "stat", "", &answer);
+
+	top->lost = err != 0;
+	if (err)
+		return err;
+	json_decref(top->before);
+	top->before = top->now;
+	top->before_ns = top->now_ns;
+	top->now = answer;
+	top->now_ns = clock_ns();
+	return 0;
+}
+
+static void top_draw(struct top *top, size_t cols)
+{
+	const struct frame_view view = {.now = top->now, .before = top->before,
+					.span_ns = top->now_ns - top->before_ns,
+					.sort = top->sort};
+
+	frame_draw(&top->frame, &view, cols);
+}
+
+static void top_free(struct top *top)
+{
+	json_decref(top->now);
+	json_decref(top->before);
+	frame_free(&top->frame);
+}
+
+static void line_show(const struct frame_line *line, int row)
+{
+	const int cols = getmaxx(stdscr);
+
+	move(row, 0);
+	for (int i = 0; i < cols && i < FRAME_COLS_MAX && line->text[i]; i++)
+		addch((chtype)(unsigned char)line->text[i] | COLOR_PAIR(line->colour[i]));
+}
+
+/* The last row: keys, and what of the frame is out of sight. */
+static void keys_show(const struct top *top, int row, size_t hidden)
+{
+	attron(A_REVERSE);
+	mvprintw(row, 0, " q end  p %s  s sort: %s ", top->paused ? "go on" : "pause",
+		 frame_sort_name(top->sort));
+	if (hidden)
+		printw(" %zu more lines ", hidden);
+	if (top->lost)
+		printw(" the service does not answer: this is from before ");
+	attroff(A_REVERSE);
+}
+
+static void top_show(struct top *top)
+{
+	const int rows = getmaxy(stdscr), cols = getmaxx(stdscr);
+	size_t shown = 0;
+
+	top_draw(top, (size_t)cols);
+	erase();
+	for (; shown < top->frame.nr && (int)shown < rows - 1; shown++)
+		line_show(&top->frame.line[shown], (int)shown);
+	keys_show(top, rows - 1, top->frame.nr - shown);
+	refresh();
+}
+
+static void terminal_restore(void)
+{
+	if (!isendwin())
+		(void)endwin();
+}
+
+static void terminal_prepare(void)
+{
+	const struct sigaction act = {.sa_handler = end};
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+
+	(void)initscr(); /* ends the process when it does not know the terminal */
+	(void)atexit(terminal_restore);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		(void)sigaction(signals[i], &act, NULL);
+	(void)cbreak();
+	(void)noecho();
+	(void)keypad(stdscr, true);
+	(void)curs_set(0);
+	if (has_colors() && start_color() == OK && use_default_colors() == OK)
+		for (short i = 1; i <= FRAME_COLOURS; i++)
+			(void)init_pair(i, i, -1);
+}
+
+/* Keys until it is time for the next frame. Returns false at the end. */
+static bool top_keys(struct top *top, uint64_t until_ns)
+{
+	while (!ended) {
+		const uint64_t now = clock_ns();
+		int key;
+
+		timeout(now < until_ns ? (int)((until_ns - now) / 1000000) + 1 : 0);
+		key = getch();
+		if (key == 'q')
+			return false;
+		if (key == ERR && clock_ns() >= until_ns)
+			return true;
+		if (key == ERR)
+			continue;
+		if (key == 'p')
+			top->paused = !top->paused;
+		if (key == 's')
+			top->sort = (top->sort + 1) % SORTS;
+		top_show(top); /* also when the size changed */
+	}
+	return false;
+}
+
+static void top_live(struct top *top, const char *socket)
+{
+	terminal_prepare();
+	for (bool on = true; on; on = top_keys(top, clock_ns() + PERIOD_MS * UINT64_C(1000000))) {
+		if (!top->paused)
+			(void)top_ask(top, socket); /* the last row says so */
+		top_show(top);
+	}
+	terminal_restore();
+}
+
+static size_t cols_wanted(void)
+{
+	const char *cols = getenv("COLUMNS");
+	const long number = cols ? strtol(cols, NULL, 10) : 0;
+
+	return number > 0 ? (size_t)number : 80;
+}
+
+enum exit_code command_top(const struct options *opt)
+{
+	struct top top = {0};
+	const int err = top_ask(&top, opt->socket);
+
+	if (err)
+		return command_failed(err);
+	if (!opt->once && (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))) {
+		warnx("top wants a terminal; --once prints one frame without");
+		top_free(&top);
+		return EXIT_USAGE;
+	}
+	if (opt->once) {
+		top_draw(&top, cols_wanted());
+		frame_print(&top.frame, stdout);
+	} else {
+		top_live(&top, opt->socket);
+	}
+	top_free(&top);
+	if (!ended)
+		return EXIT_DONE;
+	/* Whoever started it sees what ended it. */
+	(void)signal(ended, SIG_DFL);
+	(void)raise(ended);
+	return EXIT_FAILED;
+}
