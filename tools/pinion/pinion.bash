@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=bash
+#
+# Completion of pinion, hugepages and devbind for bash: words, and of a running service the names of
+# its pools. To try it: source tools/pinion/pinion.bash
+
+# What there is to complete with: the words that begin like the current one.
+_pinion_words() {
+    mapfile -t COMPREPLY < <(compgen -W "$1" -- "${COMP_WORDS[COMP_CWORD]}")
+}
+
+# Names of pools, if there is a service that tells them: the first table of ls.
+_pinion_pools() {
+    _pinion_words "$(pinion "$@" ls 2>/dev/null | awk 'NR > 1 && !NF { exit } NR > 1 { print $1 }')"
+}
+
+_pinion() {
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+    local -a words=() socket=()
+    local i
+    # The command's words, without options; --socket has an argument.
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        case ${COMP_WORDS[i]} in
+        --socket) socket=(--socket "${COMP_WORDS[++i]}") ;;
+        -*) ;;
+        *) words+=("${COMP_WORDS[i]}") ;;
+        esac
+    done
+    COMPREPLY=()
+    if [[ $previous == --socket ]]; then
+        compopt -o filenames 2>/dev/null
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+    fi
+    if [[ $current == -* ]]; then
+        case ${words[0]-} in
+        ls | stat | doctor | addr) _pinion_words '--json --socket --help' ;;
+        top) _pinion_words '--once --socket --help' ;;
+        *) _pinion_words '--socket --help' ;;
+        esac
+        return
+    fi
+    case "${#words[@]} ${words[*]}" in
+    '0 ') _pinion_words 'addr doctor ls member pool stat top' ;;
+    '1 pool') _pinion_words 'create destroy grow retire' ;;
+    '1 member') _pinion_words 'kick' ;;
+    '1 addr' | '2 member kick' | '2 pool destroy' | '2 pool grow' | '2 pool retire')
+        _pinion_pools "${socket[@]}"
+        ;;
+    esac
+}
+
+_hugepages() {
+    COMPREPLY=()
+    case ${COMP_WORDS[COMP_CWORD - 1]} in
+    --size) _pinion_words '2M 1G' ;;
+    --node) _pinion_words "$(cd /sys/devices/system/node && echo node[0-9]* | sed 's/node//g')" ;;
+    --save) mapfile -t COMPREPLY < <(compgen -f -- "${COMP_WORDS[COMP_CWORD]}") ;;
+    *)
+        if [[ $COMP_CWORD -eq 1 ]]; then
+            _pinion_words 'clear info reserve restore --help'
+            return
+        fi
+        case ${COMP_WORDS[1]} in
+        info) _pinion_words '--json' ;;
+        reserve) _pinion_words '--dry-run --node --pages --save --shrink --size' ;;
+        clear) _pinion_words '--dry-run --node --save --size' ;;
+        restore) mapfile -t COMPREPLY < <(compgen -f -W '--dry-run' -- "${COMP_WORDS[COMP_CWORD]}") ;;
+        esac
+        ;;
+    esac
+}
+
+# A colon is part of an address, but bash ends a word there: what is complete up to it goes.
+_devbind() {
+    local line=${COMP_LINE:0:COMP_POINT} current
+    current=${line##* }
+    COMPREPLY=()
+    if [[ $line != *' '*' '* ]]; then
+        _pinion_words 'bind check list restore unbind --help'
+    elif [[ $current == -* ]]; then
+        case ${COMP_WORDS[1]} in
+        bind) _pinion_words '--driver --dry-run --force --help --owner' ;;
+        list) _pinion_words '--all --help --json' ;;
+        restore | unbind) _pinion_words '--dry-run --force --help' ;;
+        *) _pinion_words '--help' ;;
+        esac
+    elif [[ ${COMP_WORDS[COMP_CWORD - 1]} == --driver ]]; then
+        _pinion_words "$(ls /sys/bus/pci/drivers 2>/dev/null)"
+    else
+        mapfile -t COMPREPLY < <(compgen -W "$(ls /sys/bus/pci/devices 2>/dev/null)" -- "$current")
+        [[ $current == *:* && $COMP_WORDBREAKS == *:* ]] &&
+            COMPREPLY=("${COMPREPLY[@]#"${current%:*}:"}")
+    fi
+}
+
+complete -F _pinion pinion
+complete -F _hugepages hugepages
+complete -F _devbind devbind
