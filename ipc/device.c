@@ -37,7 +37,8 @@ struct pinion_device {
 
 static int check_wish(const char *name, const struct pinion_device_config *config)
 {
-	const char *pool = config->pool ? config->pool : "-", *bdf = config->bdf ? config->bdf : "-";
+	const char *pool = config->pool ? config->pool : "-";
+	const char *bdf = config->bdf ? config->bdf : "-";
 	int err = config->slots ? ring_check_slots(config->slots) : 0;
 
 	if (!err && config->slots_max)

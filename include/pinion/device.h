@@ -84,7 +84,8 @@ int pinion_device_fd(const struct pinion_device *device);
 
 /*
  * 1: @event is filled, see rendezvous.h. 0: nothing for now. Never waits; bounded work.
- * -ECONNRESET  the service came back without knowing this process: stop the device, close, open anew
+ * -ECONNRESET  the service came back and does not know this process: stop the device, close, and
+ *              open again
  */
 int pinion_device_next(struct pinion_device *device, struct pinion_event *event);
 

@@ -24,5 +24,7 @@
 #include <pinion/request.h>
 #include <pinion/rendezvous.h>
 #include <pinion/session.h>
+#include <pinion/client.h>
+#include <pinion/device.h>
 
 #endif

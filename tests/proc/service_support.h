@@ -44,8 +44,8 @@ static inline void service_configure(struct service_process *service, const char
 	file = fopen(service->config, "w");
 	assert_non_null(file);
 	fprintf(file, "socket = \"%s\";\n"
-		"pools = ( { name = \"" SERVICE_POOL "\"; members = 24; caches = 48; max_segments = 4;"
-		" segments = ( { size = \"4M\"; buffer = \"4K\"; page = \"4k\"; } ); } );\n"
+		"pools = ( { name = \"" SERVICE_POOL "\"; members = 24; caches = 48;"
+		" max_segments = 4; segments = ( { size = \"4M\"; buffer = \"4K\"; page = \"4k\"; } ); } );\n"
 		"rules = ( %s );\n", service->socket, rules);
 	assert_int_equal(fclose(file), 0);
 	assert_int_equal(setenv("PINION_SOCKET", service->socket, 1), 0);

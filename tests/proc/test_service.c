@@ -24,6 +24,7 @@ static int visit(void *arg)
 /* Attaches, works, and stays until it is killed, with buffers held and some under way. */
 static int stay(void *arg)
 {
+	struct pinion_channel *channel;
 	struct pinion_client *client;
 	struct pinion_cache *cache;
 	int err = become_nobody() ? 3 : attach(&client, &cache);
@@ -34,12 +35,13 @@ static int stay(void *arg)
 		return err;
 	if (arg)
 		(void)write(*(int *)arg, "x", 1);
+	channel = pinion_client_channel(client);
 	for (uint32_t under_way = 0;;) {
 		struct pinion_desc desc = {.len = 1};
 
 		if (under_way < 16 && !pinion_buffer_alloc(cache, &desc.buffer))
-			under_way += pinion_channel_send(pinion_client_channel(client), &desc, 1) == 1;
-		if (pinion_channel_recv(pinion_client_channel(client), &desc, 1) == 1)
+			under_way += pinion_channel_send(channel, &desc, 1) == 1;
+		if (pinion_channel_recv(channel, &desc, 1) == 1)
 			under_way -= !pinion_buffer_free(cache, desc.buffer);
 	}
 }

@@ -39,20 +39,20 @@ static const char usage_text[] =
 	"usage: piniond [--config FILE] [--socket PATH] [--store-max N]\n"
 	"       piniond --check FILE\n"
 	"\n"
-	"The service of pinion: makes the pools of buffers that FILE describes, lets processes attach to\n"
-	"them and to each other as FILE's rules allow, and takes back what the dead held.\n"
+	"The service of pinion: makes the pools of buffers that FILE describes, lets processes\n"
+	"attach to them and to each other as FILE's rules allow, and takes back what the dead held.\n"
 	"\n"
 	"  --config FILE   the configuration, see piniond.conf(5) (" CONFIG_DEFAULT ")\n"
 	"  --socket PATH   listen there rather than where the configuration says\n"
-	"  --store-max N   as the unit's FileDescriptorStoreMax= says; what is in that store survives\n"
-	"                  this process (0: nothing does)\n"
+	"  --store-max N   as the unit's FileDescriptorStoreMax= says: what is in that store\n"
+	"                  survives this process (0: nothing does)\n"
 	"  --check FILE    read FILE, tell every mistake in it with its line, and exit\n"
 	"  --version\n"
 	"\n"
 	"Started by systemd it takes the socket from there, and tells when it is ready.\n"
 	"\n"
-	"Exit status: 0 stopped in order, or no mistake; 1 the machine lacks something, or a mistake;\n"
-	"2 wrong usage.\n";
+	"Exit status: 0 stopped in order, or no mistake; 1 the machine lacks something, or a\n"
+	"mistake; 2 wrong usage.\n";
 
 struct options {
 	const char *config, *socket, *check;

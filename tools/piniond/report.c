@@ -36,7 +36,7 @@ static const char *command_of(pid_t pid, char name[32])
 	if (fgets(name, 32, file))
 		name[strcspn(name, "\n")] = 0;
 	(void)fclose(file);
-	/* A process may call itself anything; JSON takes text alone, and nobody is to hide by it. */
+	/* It may call itself anything; JSON takes text alone, and nobody is to hide by that. */
 	for (char *c = name; *c; c++)
 		if (*c < ' ' || *c > '~')
 			*c = '?';
@@ -78,11 +78,12 @@ static json_t *zones(const struct pool *pool)
 	return list;
 }
 
+static const char *const state_names[] = {
+	[LIVE] = "live", [QUIETING] = "waiting_for_quiet", [GONE] = "dead",
+	[RECOVERED] = "recovered"};
+
 static json_t *members(const struct pool *pool)
 {
-	static const char *const state[] = {
-		[LIVE] = "live", [QUIETING] = "waiting_for_quiet", [GONE] = "dead",
-		[RECOVERED] = "recovered"};
 	json_t *list = json_array();
 	const struct member *member;
 	char command[32];
@@ -93,7 +94,7 @@ static json_t *members(const struct pool *pool)
 			(int)member->pid, "uid", (json_int_t)member->uid, "gid",
 			(json_int_t)member->gid, "command", command_of(member->pid, command),
 			"role", member->device ? "device" : "client", "state",
-			state[member->state], "connected", member->peer != NULL, "held",
+			state_names[member->state], "connected", member->peer != NULL, "held",
 			(json_int_t)pinion_pool_held(pool->pool, member->number), "quota",
 			(json_int_t)member->quota));
 	return list;
@@ -150,6 +151,16 @@ static json_t *pools(const struct service *service)
 	return list;
 }
 
+static json_t *device(const struct member *member)
+{
+	const struct device *device = member->device;
+
+	return json_pack("{ss ss ss si si sb sb ss}", "name", device->name, "bdf", device->bdf,
+			 "pool", member->pool->name, "member", (int)member->number, "pid",
+			 (int)member->pid, "ready", device->ready, "parked",
+			 device->container >= 0, "state", state_names[member->state]);
+}
+
 static json_t *devices(const struct service *service)
 {
 	json_t *list = json_array();
@@ -159,14 +170,7 @@ static json_t *devices(const struct service *service)
 	LIST_FOREACH(pool, &service->pools, link)
 		LIST_FOREACH(member, &pool->members, of_pool)
 			if (member->device)
-				(void)json_array_append_new(list, json_pack(
-					"{ss ss ss si si sb sb ss}", "name", member->device->name,
-					"bdf", member->device->bdf, "pool", pool->name, "member",
-					(int)member->number, "pid", (int)member->pid, "ready",
-					member->device->ready, "parked",
-					member->device->container >= 0, "state",
-					member->state == LIVE ? "live"
-					: member->state == QUIETING ? "waiting_for_quiet" : "dead"));
+				(void)json_array_append_new(list, device(member));
 	return list;
 }
 
@@ -188,6 +192,7 @@ json_t *report_service(const struct service *service)
 			 (int)getpid(), "uptime_ns",
 			 (json_int_t)(service_now_ns() - service->started_ns), "rss", resident(),
 			 "peers", (int)service->nr_peers,
-			 "restarts", (int)service->ledger->restarts, "pools", pools(service), "devices",
-			 devices(service), "counters", counters(&service->counters));
+			 "restarts", (int)service->ledger->restarts, "pools", pools(service),
+			 "devices", devices(service), "counters",
+			 counters(&service->counters));
 }
