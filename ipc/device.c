@@ -29,6 +29,7 @@ struct pinion_device {
 	struct link link;
 	struct pinion_pool *pool;
 	int container; /* parked with the service; -1: none */
+	int table;     /* of addresses, shared with it; -1: none */
 	bool ready;
 	LIST_HEAD(, guest) guests;
 };
@@ -134,6 +135,8 @@ static void discard(struct pinion_device *device)
 {
 	if (device->container >= 0)
 		(void)close(device->container);
+	if (device->table >= 0)
+		(void)close(device->table);
 	link_close(&device->link);
 	free(device);
 }
@@ -153,7 +156,7 @@ int pinion_device_open(const char *name, const struct pinion_device_config *conf
 	device = calloc(1, sizeof(*device));
 	if (!device)
 		return pinion_fail(-ENOMEM, "no memory for a device");
-	device->container = -1;
+	device->container = device->table = -1;
 	LIST_INIT(&device->guests);
 	err = link_open(&device->link, config->socket);
 	if (err) {
@@ -194,28 +197,45 @@ int pinion_device_fd(const struct pinion_device *device)
 }
 
 /* What the service must know is said again each time that it is back. */
-static int say_parked(struct pinion_device *device)
+static int say_file(struct pinion_device *device, enum wire_kind kind, int file)
 {
-	const struct wire park = wire_of(WIRE_PARK);
+	const struct wire message = wire_of(kind);
+	int err = file < 0 ? 0 : link_send(&device->link, &message, &file, 1);
 
-	if (device->container < 0)
-		return 0;
-	return link_send(&device->link, &park, &device->container, 1);
+	return err == -EPIPE || err == -ECONNRESET ? 0 : err;
+}
+
+/* Keeps a copy of @file in the place of the one before. */
+static int keep_copy(int *kept, int file)
+{
+	int copy = fcntl(file, F_DUPFD_CLOEXEC, 3);
+
+	if (copy < 0)
+		return pinion_fail(-errno, "cannot keep a copy of a file for the service: %s",
+				   strerror(errno));
+	if (*kept >= 0)
+		(void)close(*kept);
+	*kept = copy;
+	return 0;
 }
 
 int pinion_device_park(struct pinion_device *device, int container)
 {
 	KEEP_ERRNO;
-	int copy = fcntl(container, F_DUPFD_CLOEXEC, 3), err;
+	int err = keep_copy(&device->container, container);
 
-	if (copy < 0)
-		return pinion_fail(-errno, "cannot keep a copy of the container: %s",
-				   strerror(errno));
-	if (device->container >= 0)
-		(void)close(device->container);
-	device->container = copy;
-	err = say_parked(device);
-	return err == -EPIPE || err == -ECONNRESET ? 0 : err;
+	return err ? err : say_file(device, WIRE_PARK, device->container);
+}
+
+int pinion_device_share(struct pinion_device *device, const struct pinion_domain *domain)
+{
+	KEEP_ERRNO;
+	int fd = pinion_domain_fd(domain), err;
+
+	if (fd < 0)
+		return pinion_fail(-EINVAL, "the domain was attached: its maker shares it");
+	err = keep_copy(&device->table, fd);
+	return err ? err : say_file(device, WIRE_TABLE, device->table);
 }
 
 int pinion_device_ready(struct pinion_device *device)
@@ -311,7 +331,8 @@ static int hear(struct pinion_device *device, const struct letter *letter,
 
 static void say_all(struct pinion_device *device)
 {
-	(void)say_parked(device);
+	(void)say_file(device, WIRE_PARK, device->container);
+	(void)say_file(device, WIRE_TABLE, device->table);
 	if (device->ready)
 		say(device, WIRE_READY);
 }

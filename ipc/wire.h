@@ -27,6 +27,7 @@
  *     BYE                   ---->       left, in good order, with nothing mapped any more
  *   of a device process:
  *     PARK + container      ---->
+ *     TABLE + addresses     ---->
  *     READY                 ---->
  *                           <----       JOINED, channel, who + rings, pidfd
  *                           <----       LEFT, channel
@@ -71,6 +72,7 @@ enum wire_kind {
 	WIRE_JOINED = 17,
 	WIRE_LEFT = 18,
 	WIRE_SETTLED = 19,
+	WIRE_TABLE = 20,
 	WIRE_KINDS
 };
 
@@ -103,6 +105,7 @@ static_assert(PINION_SEGMENT_MAX <= 64, "a bit for each slot");
  *     SEGMENT    the segment
  *     JOINED     ring to send on, ring to receive on, pidfd of the client
  *     PARK       the container
+ *     TABLE      a domain's table, as pinion_domain_fd() gives it
  *     ANSWER     the text; of the order "kick" also the member's pidfd
  */
 #define WIRE_FILES_MAX (PINION_SEGMENT_MAX + 4)

@@ -39,6 +39,7 @@
 
 #include <pinion/cache.h>
 #include <pinion/client.h>
+#include <pinion/domain.h>
 #include <pinion/pool.h>
 #include <pinion/rendezvous.h>
 
@@ -76,6 +77,14 @@ struct pinion_pool *pinion_device_pool(const struct pinion_device *device);
  * -EINVAL  not such a file
  */
 int pinion_device_park(struct pinion_device *device, int container);
+
+/*
+ * pinion_device_share() - the service gets the table of @domain, over this device's pool, for those
+ * whom its rules show addresses: pinion(1), "addr". Again after each pinion_domain_update() that
+ * changed something.
+ * -EINVAL  @domain was attached, and is another's to share
+ */
+int pinion_device_share(struct pinion_device *device, const struct pinion_domain *domain);
 
 /* From now on clients that ask for it are let in. */
 int pinion_device_ready(struct pinion_device *device);

@@ -31,7 +31,8 @@ struct service_process {
 /* Any rules; the pool is of 4 KiB pages, so that no hugepages are taken from other tests. */
 static const char service_rules[] =
 	"{ user = \"root\"; pools = [ \"*\" ]; devices = [ \"*\" ]; serve = true; admin = true; },"
-	"{ user = \"*\"; pools = [ \"buffers\" ]; devices = [ \"echo:*\" ]; memberships = 8; }";
+	"{ user = \"*\"; pools = [ \"buffers\", \"guest\" ];"
+	" devices = [ \"echo:*\" ]; memberships = 8; }";
 
 static inline void service_configure(struct service_process *service, const char *rules)
 {
@@ -44,8 +45,11 @@ static inline void service_configure(struct service_process *service, const char
 	file = fopen(service->config, "w");
 	assert_non_null(file);
 	fprintf(file, "socket = \"%s\";\n"
-		"pools = ( { name = \"" SERVICE_POOL "\"; members = 24; caches = 48;"
-		" max_segments = 4; segments = ( { size = \"4M\"; buffer = \"4K\"; page = \"4k\"; } ); } );\n"
+		"pools = ( { name = \"" SERVICE_POOL "\"; members = 24; caches = 48;\n"
+		"  max_segments = 4;\n"
+		"  segments = ( { size = \"4M\"; buffer = \"4K\"; page = \"4k\"; } ); },\n"
+		"  { name = \"guest\"; template = true; members = 2;\n"
+		"  segments = ( { size = \"1M\"; buffer = \"4K\"; page = \"4k\"; } ); } );\n"
 		"rules = ( %s );\n", service->socket, rules);
 	assert_int_equal(fclose(file), 0);
 	assert_int_equal(setenv("PINION_SOCKET", service->socket, 1), 0);

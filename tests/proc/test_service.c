@@ -279,6 +279,61 @@ static void a_pool_grows_under_its_clients(void **state)
 	service_stop(&service);
 }
 
+/* Templates. */
+
+/* Holds a buffer in a pool of its own, until it is killed. */
+static int be_a_guest(void *arg)
+{
+	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
+	struct pinion_client *client;
+	struct pinion_cache *cache;
+	struct pinion_buffer buffer;
+
+	if (become_nobody() || pinion_client_open("pool:guest", NULL, &client) ||
+	    pinion_cache_open(pinion_client_pool(client), &any, &cache) ||
+	    pinion_buffer_alloc(cache, &buffer))
+		return 1;
+	(void)write(*(int *)arg, "x", 1);
+	for (;;)
+		pause();
+}
+
+static size_t count_pools(void)
+{
+	int err;
+	json_t *stat = service_ask("stat", "", &err);
+	const size_t nr = json_array_size(json_object_get(stat, "pools"));
+
+	json_decref(stat);
+	return nr;
+}
+
+static void each_client_of_a_template_has_a_pool_of_its_own(void **state)
+{
+	static char others[] = "pool:guest.1";
+	struct service_process service;
+	pid_t guest[2];
+	int pipe_end[2];
+	char said;
+
+	(void)state;
+	service_start(&service);
+	for (int i = 0; i < 2; i++) {
+		guest[i] = run_with_pipe(be_a_guest, &pipe_end[i]);
+		assert_int_equal(read(pipe_end[i], &said, 1), 1);
+		close(pipe_end[i]);
+	}
+	assert_int_equal(count_pools(), 3);
+	assert_int_equal(member_end(part_start(try_as_nobody, others)), EACCES);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(process_end(guest[i], SIGKILL), 128 + SIGKILL);
+	for (int tries = 0; count_pools() != 1; tries++) {
+		assert_true(tries < 1000);
+		usleep(1000);
+	}
+	service_stop(&service);
+}
+
 /* A service that goes. */
 
 static int go_on_without(void *arg)
@@ -393,6 +448,7 @@ int main(void)
 		pool_test(who_meets_no_rule_may_do_nothing),
 		pool_test(a_user_has_no_more_memberships_than_its_rule_says),
 		pool_test(a_pool_grows_under_its_clients),
+		pool_test(each_client_of_a_template_has_a_pool_of_its_own),
 		pool_test(clients_go_on_without_the_service_and_hear_when_a_stranger_comes),
 		pool_test(rubbish_is_hung_up_on),
 	};

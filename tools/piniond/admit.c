@@ -270,6 +270,26 @@ static int attach(struct peer *peer, struct pool *pool, struct member *device, u
 	return 0;
 }
 
+/* The pool of that name, or one of its own from a template of that name. NULL: refused. */
+static struct pool *find_pool(struct peer *peer, const char *name)
+{
+	const struct config_pool *config = config_find_pool(peer->service->config, name);
+	struct pool *pool = pools_find(peer->service, name);
+	bool template = config && config->template;
+
+	if (!pool && !template)
+		return peers_refuse(peer, -ENOENT, "there is no pool %s", name), NULL;
+	if ((pool && pool->own) || !config_rule_allows_pool(peer->rule, name))
+		return peers_refuse(peer, -EACCES, "the rules do not give pool %s to this user",
+				    name), NULL;
+	if (template) {
+		pool = pools_add_own(peer->service, config);
+		if (!pool)
+			peers_refuse(peer, -ENOMEM, "%s", pinion_error_text());
+	}
+	return pool;
+}
+
 /* What is asked for: a pool, and the device process, if it is a device. 0, or a refusal. */
 static int find(struct peer *peer, const char *name, struct pool **pool, struct member **device)
 {
@@ -277,15 +297,8 @@ static int find(struct peer *peer, const char *name, struct pool **pool, struct 
 
 	*device = NULL;
 	if (!strncmp(name, pool_prefix, sizeof(pool_prefix) - 1)) {
-		const char *wanted = name + sizeof(pool_prefix) - 1;
-
-		*pool = pools_find(service, wanted);
-		if (*pool && config_rule_allows_pool(peer->rule, wanted))
-			return 0;
-		peers_refuse(peer, *pool ? -EACCES : -ENOENT, *pool
-			     ? "the rules do not give pool %s to this user"
-			     : "there is no pool %s", wanted);
-		return -ENOENT;
+		*pool = find_pool(peer, name + sizeof(pool_prefix) - 1);
+		return *pool ? 0 : -ENOENT;
 	}
 	*device = admit_find_device(service, name);
 	if (!*device || (*device)->state != LIVE || !(*device)->device->ready)
@@ -323,9 +336,12 @@ void admit_attach(struct peer *peer, const struct wire *message)
 	if (!may_have_more(peer) || find(peer, message->name, &pool, &device))
 		return;
 	err = attach(peer, pool, device, message->slots);
-	if (err)
-		peers_refuse(peer, err, "cannot attach to pool %s: %s", pool->name,
-			     err == -EAGAIN ? "all its member slots are taken" : strerror(-err));
+	if (!err)
+		return;
+	peers_refuse(peer, err, "cannot attach to pool %s: %s", pool->name,
+		     err == -EAGAIN ? "all its member slots are taken" : strerror(-err));
+	if (pool->own)
+		pools_end(pool);
 }
 
 /* ANNOUNCE. */
@@ -385,7 +401,7 @@ static struct device *new_device(const struct wire *message, const char *bdf)
 		return NULL;
 	(void)strcpy(device->name, message->name);
 	(void)strcpy(device->bdf, bdf); /* wire_name_valid() */
-	device->container = -1;
+	device->container = device->table = -1;
 	device->slots = valid_slots(message->slots, SLOTS_DEFAULT);
 	device->slots_max = valid_slots(message->slot, device->slots);
 	return device;

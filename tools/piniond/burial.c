@@ -143,6 +143,8 @@ static int release(struct member *member)
 	ledger_remove_member(service->ledger, member);
 	if (member->pidfd >= 0)
 		(void)close(member->pidfd);
+	if (member->device && member->device->table >= 0)
+		(void)close(member->device->table);
 	free(member->device);
 	free(member);
 	return 0;
@@ -186,6 +188,12 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *context)
 	return 0;
 }
 
+/* Nobody is left in a pool that was one client's. */
+static bool is_over(const struct pool *pool)
+{
+	return pool->own && LIST_EMPTY(&pool->members);
+}
+
 void burial_go_on(struct pool *pool)
 {
 	struct member *member, *next;
@@ -194,6 +202,10 @@ void burial_go_on(struct pool *pool)
 	drop_done(pool);
 	LIST_FOREACH_SAFE(member, &pool->members, of_pool, next)
 		again |= step(member);
+	if (is_over(pool)) {
+		pools_end(pool);
+		return;
+	}
 	if (again && !pool->retry &&
 	    sd_event_add_time_relative(pool->service->event, &pool->retry, CLOCK_MONOTONIC,
 				       RETRY_USEC, 100, on_retry, pool) < 0)

@@ -145,6 +145,7 @@ int ledger_add_pool(struct ledger *ledger, struct pool *pool)
 	if (err)
 		return err;
 	(void)strcpy(ledger->pool[pool->index].name, pool->name);
+	ledger->pool[pool->index].own = pool->own;
 	atomic_store_explicit(&ledger->pool[pool->index].used,
 			      pool->named ? LEDGER_NAMED : LEDGER_IN_FILES, memory_order_release);
 	return 0;

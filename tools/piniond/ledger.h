@@ -33,6 +33,7 @@ enum ledger_use {
 struct ledger_pool {
 	_Atomic uint32_t used; /* enum ledger_use */
 	_Atomic uint32_t which; /* of the records is the one that counts */
+	uint32_t own;           /* 1: one client's */
 	char name[PINION_NAME_MAX];
 	struct pinion_pool_record record[2];
 };

@@ -4,14 +4,18 @@
 #include <bsd/libutil.h>
 #include <bsd/stdlib.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
+#include <unistd.h>
 
+#include <pinion/domain.h>
 #include <pinion/error.h>
 
-#include "ledger.h"
 
 /* Words of an order's text; none is longer than the text. */
 #define WORDS_MAX 4
@@ -159,9 +163,56 @@ static json_t *destroy(struct peer *peer, const struct words *words, int *file)
 		peers_refuse(peer, -EBUSY, "pool %s has members: see `pinion ls`", pool->name);
 		return NULL;
 	}
-	ledger_remove_pool(peer->service->ledger, pool);
-	pools_remove(pool);
+	pools_end(pool);
 	return json_object();
+}
+
+/* Where one device finds a buffer; NULL: it has not said so. */
+static json_t *address(const struct member *member, struct pinion_buffer buffer)
+{
+	int copy = fcntl(member->device->table, F_DUPFD_CLOEXEC, 3);
+	struct pinion_domain *domain;
+	char text[32];
+	json_t *found;
+
+	if (copy < 0 || pinion_domain_attach(member->pool->pool, copy, &domain)) {
+		if (copy >= 0)
+			(void)close(copy);
+		return NULL;
+	}
+	(void)snprintf(text, sizeof(text), "0x%" PRIx64, pinion_buffer_bus(domain, buffer, 0));
+	found = json_pack("{ss ss ss}", "domain", member->device->name, "kind",
+			  pinion_domain_head(domain)->kind == PINION_DOMAIN_PHYS ? "phys" : "iova",
+			  "address", text);
+	(void)pinion_domain_detach(domain);
+	return found;
+}
+
+/* "POOL BUFFER": its number, without a generation. */
+static json_t *addr(struct peer *peer, const struct words *words, int *file)
+{
+	struct pool *pool = find_pool(peer, words->word[0]);
+	struct member *member;
+	json_t *list;
+	int id;
+
+	(void)file;
+	if (!pool || !number(peer, words->word[1], INT_MAX, &id))
+		return NULL;
+	if (!peer->rule->addresses) {
+		peers_refuse(peer, -EACCES, "the rules do not show addresses to this user");
+		return NULL;
+	}
+	if (!pinion_view_has(pinion_pool_view(pool->pool), (uint32_t)id)) {
+		peers_refuse(peer, -ENOENT, "pool %s has no buffer %d", pool->name, id);
+		return NULL;
+	}
+	list = json_array();
+	LIST_FOREACH(member, &pool->members, of_pool)
+		if (member->device && member->device->table >= 0)
+			(void)json_array_append_new(
+				list, address(member, (struct pinion_buffer){(uint64_t)id}));
+	return json_pack("{so}", "addresses", list);
 }
 
 static const struct {
@@ -169,6 +220,7 @@ static const struct {
 	uint32_t words; /* at least */
 	json_t *(*give)(struct peer *peer, const struct words *words, int *file);
 } orders[] = {
+	{"addr", 2, addr},
 	{"kick", 2, kick},
 	{"pool-create", 3, create},
 	{"pool-destroy", 1, destroy},
@@ -180,7 +232,7 @@ json_t *order_give(struct peer *peer, const char *order, const char *text, int *
 {
 	const struct words words = split(text);
 
-	if (!peer->rule->admin) {
+	if (!peer->rule->admin && strcmp(order, "addr")) {
 		peers_refuse(peer, -EACCES, "the rules do not let this user give orders");
 		return NULL;
 	}

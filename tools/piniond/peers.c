@@ -171,6 +171,15 @@ static bool park(struct member *member, int file)
 	return true;
 }
 
+/* Looked at when somebody asks for an address; what is no table is told then. */
+static bool keep_table(struct device *device, int file)
+{
+	if (device->table >= 0)
+		(void)close(device->table);
+	device->table = file;
+	return true;
+}
+
 static void set_ready(struct member *member)
 {
 	member->device->ready = true;
@@ -190,6 +199,8 @@ static bool hear_member(struct member *member, const struct wire *message, int f
 		return false;
 	case WIRE_PARK:
 		return member->device && file >= 0 && park(member, file);
+	case WIRE_TABLE:
+		return member->device && file >= 0 && keep_table(member->device, file);
 	default:
 		member->pool->service->counters.protocol_errors++;
 		return false;

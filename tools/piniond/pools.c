@@ -70,7 +70,7 @@ static int make(const struct config_pool *config, struct pinion_pool **pool)
 	return err == -ENOENT ? pinion_pool_create(&wish, pool) : err;
 }
 
-int pools_add(struct service *service, const struct config_pool *config)
+static int add(struct service *service, const struct config_pool *config, bool own)
 {
 	struct pool *pool = pools_new(service, config->name);
 	int err = pool ? make(config, &pool->pool) : -ENOMEM;
@@ -80,6 +80,7 @@ int pools_add(struct service *service, const struct config_pool *config)
 		return err;
 	}
 	pool->named = config->path != NULL;
+	pool->own = own;
 	err = ledger_add_pool(service->ledger, pool);
 	if (err) {
 		(void)pinion_pool_destroy(pool->pool);
@@ -90,6 +91,52 @@ int pools_add(struct service *service, const struct config_pool *config)
 	}
 	pools_insert(pool);
 	return 0;
+}
+
+int pools_add(struct service *service, const struct config_pool *config)
+{
+	return add(service, config, false);
+}
+
+struct pool *pools_find(const struct service *service, const char *name)
+{
+	struct pool *pool;
+
+	LIST_FOREACH(pool, &service->pools, link)
+		if (!strcmp(pool->name, name))
+			return pool;
+	return NULL;
+}
+
+/* "NAME.N", the first number that is free. */
+static int choose_name(const struct service *service, char name[PINION_NAME_MAX],
+		       const char *template)
+{
+	for (unsigned i = 1; i <= CONFIG_POOLS_MAX; i++) {
+		int len = snprintf(name, PINION_NAME_MAX, "%s.%u", template, i);
+
+		if (len >= PINION_NAME_MAX)
+			return pinion_fail(-ENAMETOOLONG, "%s: too long for a template", template);
+		if (!pools_find(service, name))
+			return 0;
+	}
+	return pinion_fail(-ENOSPC, "there are as many pools as there may be");
+}
+
+struct pool *pools_add_own(struct service *service, const struct config_pool *template)
+{
+	struct config_pool config = *template;
+	int err = choose_name(service, config.name, template->name);
+
+	if (!err)
+		err = add(service, &config, true);
+	return err ? NULL : pools_find(service, config.name);
+}
+
+void pools_end(struct pool *pool)
+{
+	ledger_remove_pool(pool->service->ledger, pool);
+	pools_remove(pool);
 }
 
 void pools_remove(struct pool *pool)
@@ -107,16 +154,6 @@ void pools_destroy(struct service *service)
 
 	LIST_FOREACH_SAFE(pool, &service->pools, link, next)
 		pools_remove(pool);
-}
-
-struct pool *pools_find(const struct service *service, const char *name)
-{
-	struct pool *pool;
-
-	LIST_FOREACH(pool, &service->pools, link)
-		if (!strcmp(pool->name, name))
-			return pool;
-	return NULL;
 }
 
 int pools_create(struct service *service)

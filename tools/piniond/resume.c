@@ -100,6 +100,7 @@ static struct device *restore_device(const struct ledger_member *entry, uint32_t
 	device->slots = entry->slots;
 	device->slots_max = entry->slots_max;
 	device->ready = entry->ready;
+	device->table = -1; /* it shares that again */
 	device->container = store_take(store_name("d.%u.%u", index, number), 0);
 	return device;
 }
@@ -160,6 +161,7 @@ static int restore_pool(struct service *service, uint32_t index)
 		return err;
 	}
 	pool->index = index;
+	pool->own = ledger->pool[index].own;
 	err = ledger_add_keeper(ledger, pool);
 	pools_insert(pool);
 	if (!err && !report.living)
@@ -223,7 +225,7 @@ static int restore_pairing(struct service *service, uint32_t index)
 int resume_all(struct service *service)
 {
 	struct ledger *ledger = service->ledger;
-	struct pool *pool;
+	struct pool *pool, *next;
 	int err = 0;
 
 	for (uint32_t i = 0; i < CONFIG_POOLS_MAX; i++) {
@@ -236,7 +238,7 @@ int resume_all(struct service *service)
 		if (atomic_load_explicit(&ledger->pairing[i].number, memory_order_acquire))
 			err = restore_pairing(service, i);
 	store_drop_rest();
-	LIST_FOREACH(pool, &service->pools, link)
+	LIST_FOREACH_SAFE(pool, &service->pools, link, next)
 		burial_go_on(pool);
 	return err;
 }

@@ -82,6 +82,7 @@ struct device {
 	char bdf[PINION_NAME_MAX]; /* "-": none */
 	uint32_t slots, slots_max;
 	int container; /* -1: none parked */
+	int table;     /* of addresses; -1: not shared */
 	bool ready;
 	uint64_t dead_ns; /* since when it is waited for; 0: it lives */
 	bool complained;
@@ -116,6 +117,7 @@ struct pool {
 	uint32_t index;         /* in the ledger */
 	uint64_t stored;        /* a bit for each slot whose file is in the store */
 	bool named;             /* on hugetlbfs */
+	bool own;               /* one client's, made from a template, and gone with it */
 	sd_event_source *retry; /* a burial goes on then; NULL: none waits */
 	LIST_HEAD(, member) members;
 	LIST_HEAD(, pairing) pairings;
@@ -167,8 +169,12 @@ struct pool *pools_new(struct service *service, const char *name);
 void pools_insert(struct pool *pool);
 /* Leaves a sentence (pinion_error_text()). */
 int pools_add(struct service *service, const struct config_pool *config);
+/* A pool for one client, like @template. NULL: pinion_error_text() says why. */
+struct pool *pools_add_own(struct service *service, const struct config_pool *template);
 /* pre: it has no members. */
 void pools_remove(struct pool *pool);
+/* The same, and nothing of it is taken up again. */
+void pools_end(struct pool *pool);
 struct pool *pools_find(const struct service *service, const char *name);
 /* Files as a message has them: control, then those segments that are there, by slot. */
 unsigned pools_files(const struct pool *pool, int files[WIRE_FILES_MAX], uint64_t *segments);
@@ -205,7 +211,8 @@ void tell_settled(struct pairing *pairing, enum side side);
 /* burial.c */
 /* No longer a member: @killed, or it said goodbye. pre: its connection was dropped. */
 void burial_begin(struct member *member, bool killed);
-/* Goes on with everything in @pool that is not yet buried, as far as it can be. */
+/* Goes on with everything in @pool that is not yet buried, as far as it can be. The pool itself is
+ * gone afterwards if it was one client's and nobody is left in it. */
 void burial_go_on(struct pool *pool);
 
 /* quiet.c */
