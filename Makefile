@@ -7,9 +7,10 @@
 #   make soak      a million random kills, about a quarter of an hour; fewer: make soak KILLS=100000
 #   make fuzz      peers that lie, ten minutes for each end; another time: make fuzz FUZZ_SECONDS=60
 #   make bench     measure; some only: make bench ONLY=ring_1,rtt_poll; with pictures: make bench PLOT=1
+#   make deb       Debian packages, in build/deb
 #   make install   headers, library, tools, man pages (DESTDIR=, PREFIX= as usual)
 
-.PHONY: all build demo check soak fuzz bench install clean
+.PHONY: all build demo check soak fuzz bench deb install clean
 all: build
 
 build:
@@ -29,6 +30,9 @@ fuzz:
 
 bench:
 	@scripts/bench $(if $(ONLY),--only '$(ONLY)') $(if $(filter 1,$(PLOT)),--plot)
+
+deb:
+	@scripts/deb
 
 install: build
 	@meson install -C build --no-rebuild $(if $(DESTDIR),--destdir '$(DESTDIR)')
