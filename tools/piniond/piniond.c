@@ -40,7 +40,7 @@ static const char usage_text[] =
 	"       piniond --check FILE\n"
 	"\n"
 	"The service of pinion: makes the pools of buffers that FILE describes, lets processes\n"
-	"attach to them and to each other as FILE's rules allow, and takes back what the dead held.\n"
+	"attach to them and to each other by FILE's rules, and takes back what the dead held.\n"
 	"\n"
 	"  --config FILE   the configuration, see piniond.conf(5) (" CONFIG_DEFAULT ")\n"
 	"  --socket PATH   listen there rather than where the configuration says\n"

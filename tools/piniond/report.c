@@ -145,8 +145,8 @@ static json_t *pools(const struct service *service)
 
 	LIST_FOREACH(pool, &service->pools, link)
 		(void)json_array_append_new(list, json_pack(
-			"{ss sb sI so so so so}", "name", pool->name, "template", pool->own, "bytes",
-			bytes_of(pool), "segments", segments(pool), "zones", zones(pool),
+			"{ss sb sI so so so so}", "name", pool->name, "template", pool->own,
+			"bytes", bytes_of(pool), "segments", segments(pool), "zones", zones(pool),
 			"members", members(pool), "channels", channels(pool)));
 	return list;
 }
