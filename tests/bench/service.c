@@ -2,7 +2,7 @@
 /*
  * admit: a client attaches to a pool of piniond, and leaves; microseconds for the first.
  *
- *     pinion   pinion_client_open(): who is it, may it, a member number, the ledger, the pool mapped
+ *     pinion   pinion_client_open(): who is it, may it, a member number, the ledger, the mappings
  *     bare     connect() to a process that sends as many files and knows nothing: the limit
  *
  * handback: a client that holds 100,000 buffers is killed; milliseconds until all are free.

@@ -13,8 +13,10 @@
 #include "channel.h"
 #include "ledger.h"
 
-/* For another try, when something was short, or a device is not quiet yet. */
+/* For another try, when something was short, or a device is not quiet yet; and when it has been so
+ * for long, which was said. */
 #define RETRY_USEC 1000
+#define RETRY_LATER_USEC 50000
 
 static bool is_done(const struct pairing *pairing)
 {
@@ -166,16 +168,23 @@ static void drop_done(struct pool *pool)
 	}
 }
 
-/* One step of one member's burial; true when it must be tried again later by itself. */
-static bool step(struct member *member)
+/* One step of one member's burial; not 0: it must be tried again by itself, in so many us. */
+static uint64_t step(struct member *member)
 {
 	if (member->state == QUIETING && quiet_now(member))
 		member->state = GONE;
 	if (member->state == QUIETING)
-		return true;
+		return member->device->complained ? RETRY_LATER_USEC : RETRY_USEC;
 	if (member->state == GONE && recover(member))
-		return true;
-	return member->state == RECOVERED && is_free(member) && release(member);
+		return RETRY_USEC;
+	if (member->state == RECOVERED && is_free(member) && release(member))
+		return RETRY_USEC;
+	return 0;
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return !a || (b && b < a) ? b : a;
 }
 
 static int on_retry(sd_event_source *source, uint64_t usec, void *context)
@@ -197,18 +206,18 @@ static bool is_over(const struct pool *pool)
 void burial_go_on(struct pool *pool)
 {
 	struct member *member, *next;
-	bool again = false;
+	uint64_t again = 0;
 
 	drop_done(pool);
 	LIST_FOREACH_SAFE(member, &pool->members, of_pool, next)
-		again |= step(member);
+		again = sooner(again, step(member));
 	if (is_over(pool)) {
 		pools_end(pool);
 		return;
 	}
 	if (again && !pool->retry &&
 	    sd_event_add_time_relative(pool->service->event, &pool->retry, CLOCK_MONOTONIC,
-				       RETRY_USEC, 100, on_retry, pool) < 0)
+				       again, 100, on_retry, pool) < 0)
 		service_log(LOG_ERR, "pool %s: no timer for another try", pool->name);
 }
 
