@@ -39,10 +39,20 @@ int mail_send(int fd, const void *data, size_t len, const int *files, unsigned n
 	return sent < 0 ? -errno : 0;
 }
 
+/* The last close of a TCP socket with something left to send waits for as long as its owner has
+ * said, and that was the sender (socket(7), SO_LINGER). */
+static void close_file(int file)
+{
+	const struct linger none = {0, 0};
+
+	(void)setsockopt(file, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+	(void)close(file);
+}
+
 void mail_close_files(const int *files, unsigned nr)
 {
 	for (unsigned i = 0; i < nr; i++)
-		(void)close(files[i]);
+		close_file(files[i]);
 }
 
 /* Keeps as many files as there is room for and closes the others: none may stay open unseen. */
@@ -57,7 +67,7 @@ static void take_files(const struct cmsghdr *control, int *files, unsigned room,
 		if (*nr < room)
 			files[(*nr)++] = file;
 		else
-			(void)close(file);
+			close_file(file);
 	}
 }
 
@@ -111,4 +121,29 @@ int mail_recv(int fd, void *data, size_t len, int *files, unsigned *nr_files,
 	*nr_files = 0;
 	/* A message of no bytes looks the same as the end; both are the end of talking. */
 	return got ? -EPROTO : -EPIPE;
+}
+
+/* One message, and its files. False: it was the end, which has no credentials. */
+static bool discard(int fd)
+{
+	struct iovec iov = {NULL, 0};
+	union ancillary ancillary;
+	struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = ancillary.room,
+				.msg_controllen = sizeof(ancillary.room)};
+	struct mail_sender ignored;
+	unsigned nr = 0;
+
+	if (recvmsg(fd, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT | MSG_TRUNC) < 0)
+		return errno == EINTR || errno == ECONNRESET;
+	take_ancillary(&header, NULL, &nr, &ignored);
+	return header.msg_controllen != 0;
+}
+
+void mail_hang_up(int fd)
+{
+	/* From now on nothing comes: this ends. */
+	(void)shutdown(fd, SHUT_RD);
+	while (discard(fd))
+		continue;
+	(void)close(fd);
 }

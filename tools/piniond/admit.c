@@ -127,6 +127,8 @@ static int admit(struct member *member, struct peer *peer)
 	member->peer = peer;
 	peer->member = member;
 	peer->state = MEMBER;
+	if (member->device)
+		peers_let_files_in(peer);
 	return 0;
 }
 
@@ -485,6 +487,8 @@ void admit_rejoin(struct peer *peer, const struct wire *message)
 	member->peer = peer;
 	peer->member = member;
 	peer->state = MEMBER;
+	if (member->device)
+		peers_let_files_in(peer);
 	if (wire_send(peer->socket, &answer, NULL, 0))
 		return; /* it will notice, and come again */
 	tell_again(member);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -21,6 +22,11 @@
 /* Messages heard from one peer before others have their turn. */
 #define MESSAGES_PER_TURN 8
 
+/* include/uapi/asm-generic/socket.h, from Linux 6.16. */
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+
 /* Groups of a peer that rules are looked up by; what it has beyond counts as not there. */
 #define GROUPS_MAX 1024
 
@@ -33,7 +39,7 @@ void peers_drop(struct peer *peer)
 	if (peer->identity.pidfd >= 0)
 		(void)close(peer->identity.pidfd);
 	sd_event_source_disable_unref(peer->io);
-	(void)close(peer->socket);
+	mail_hang_up(peer->socket);
 	free(peer);
 }
 
@@ -140,14 +146,16 @@ static void settle(struct member *member, uint32_t number)
 	burial_go_on(member->pool);
 }
 
-/* Is it what holds a device's mappings? Nothing else is kept for anybody. */
+/* Is it what holds a device's mappings? Nothing else is kept for anybody. Any file may have such a
+ * name in a mount namespace of its owner's, but only root of all makes device nodes. */
 static bool is_container(int file)
 {
 	struct store_name link = store_name("/proc/self/fd/%d", file);
 	char target[32];
 	ssize_t len = readlink(link.text, target, sizeof(target) - 1);
+	struct stat status;
 
-	if (len < 0)
+	if (len < 0 || fstat(file, &status) || !S_ISCHR(status.st_mode))
 		return false;
 	target[len] = 0;
 	return !strcmp(target, "/dev/vfio/vfio") || !strcmp(target, "/dev/iommu");
@@ -237,7 +245,7 @@ static int handle(struct peer *peer, const struct wire *message, const struct ma
 	else
 		kept = hear_member(peer->member, message, file);
 	if (file >= 0 && !kept)
-		(void)close(file);
+		mail_close_files(&file, 1);
 	return err;
 }
 
@@ -252,10 +260,18 @@ static int hear(struct peer *peer)
 		return err;
 	if (!is_goodbye(peer, &message, &sender))
 		return handle(peer, &message, &sender, nr ? file : -1);
-	if (nr)
-		(void)close(file);
+	mail_close_files(&file, nr);
 	peer->said_goodbye = true;
 	return -EPIPE;
+}
+
+/* Closing a file may take as long as its sender likes, if that is also who its file system is run
+ * by. Where the kernel cannot keep files out, they are closed all the same (mail.h). */
+void peers_let_files_in(const struct peer *peer)
+{
+	const int on = 1;
+
+	(void)setsockopt(peer->socket, SOL_SOCKET, SO_PASSRIGHTS, &on, sizeof(on));
 }
 
 bool peers_last_words(struct peer *peer)
@@ -296,7 +312,7 @@ static void new_peer(struct service *service, int socket)
 
 	if (!peer || sd_event_add_io(service->event, &peer->io, socket, EPOLLIN, on_io, peer) < 0) {
 		refuse(socket, -EAGAIN, "as many connections as there may be");
-		(void)close(socket);
+		mail_hang_up(socket);
 		free(peer);
 		return;
 	}
@@ -337,12 +353,13 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *context)
 
 int peers_listen(struct service *service)
 {
-	const int on = 1;
+	const int on = 1, off = 0;
 	int err;
 
-	/* Accepted sockets inherit SO_PASSCRED: credentials come with every message. */
+	/* Accepted sockets inherit both: credentials come with every message, and files with none. */
 	if (setsockopt(service->listener, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)))
 		return -errno;
+	(void)setsockopt(service->listener, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
 	err = sd_event_add_io(service->event, NULL, service->listener, EPOLLIN, on_connection,
 			      service);
 	if (err >= 0)

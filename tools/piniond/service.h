@@ -184,6 +184,8 @@ int peers_listen(struct service *service);
 void peers_close(struct service *service);
 /* Hangs up. Its member, if any, lives on without it. */
 void peers_drop(struct peer *peer);
+/* From now on files may come with what it says: it is a device process. */
+void peers_let_files_in(const struct peer *peer);
 /* What a member said before it died: was it a goodbye? */
 bool peers_last_words(struct peer *peer);
 /* @err and a sentence for the peer. */
