@@ -22,6 +22,10 @@
 /* Messages heard from one peer before others have their turn. */
 #define MESSAGES_PER_TURN 8
 
+/* Messages of a dead member among which its goodbye is looked for: more than a socket holds. Only
+ * who inherited that could go on. */
+#define LAST_WORDS_MAX 1024
+
 /* include/uapi/asm-generic/socket.h, from Linux 6.16. */
 #ifndef SO_PASSRIGHTS
 #define SO_PASSRIGHTS 83
@@ -276,7 +280,7 @@ void peers_let_files_in(const struct peer *peer)
 
 bool peers_last_words(struct peer *peer)
 {
-	for (int i = 0; !peer->said_goodbye && i < MESSAGES_PER_TURN; i++)
+	for (int i = 0; !peer->said_goodbye && i < LAST_WORDS_MAX; i++)
 		if (hear(peer))
 			break;
 	return peer->said_goodbye;
