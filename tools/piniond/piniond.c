@@ -33,6 +33,8 @@
 #include "resume.h"
 #include "store.h"
 
+#define LOG_TEXT_MAX 1024
+
 #define CONFIG_DEFAULT "/etc/pinion/piniond.conf"
 
 static const char usage_text[] =
@@ -67,22 +69,26 @@ uint64_t service_now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* One line on stderr, with the priority in front where the journal reads it: sd-daemon(3). */
+/* One line on stderr, with the priority in front where the journal reads it: sd-daemon(3). One it
+ * stays whatever names peers ask for. */
 void service_log(int priority, const char *format, ...)
 {
 	static int journal = -1;
+	char text[LOG_TEXT_MAX];
 	va_list arguments;
 
+	va_start(arguments, format);
+	(void)vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	for (char *c = text; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
 	if (journal < 0)
 		journal = getenv("JOURNAL_STREAM") != NULL;
 	if (journal)
-		(void)fprintf(stderr, "<%d>", priority);
+		(void)fprintf(stderr, "<%d>%s\n", priority, text);
 	else
-		(void)fputs("piniond: ", stderr);
-	va_start(arguments, format);
-	(void)vfprintf(stderr, format, arguments);
-	va_end(arguments);
-	(void)fputc('\n', stderr);
+		(void)fprintf(stderr, "piniond: %s\n", text);
 }
 
 static uint32_t number(const char *text)
