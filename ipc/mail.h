@@ -29,7 +29,7 @@ int mail_send(int fd, const void *data, size_t len, const int *files, unsigned n
 int mail_recv(int fd, void *data, size_t len, int *files, unsigned *nr_files,
 	      struct mail_sender *sender);
 
-/* Closes @nr files that came along. Not even a socket whose sender wants it to linger is waited for. */
+/* Closes @nr files that came along; not even a socket that its sender made linger is waited for. */
 void mail_close_files(const int *files, unsigned nr);
 
 /* Closes the socket. What was not received goes first, as its files might be waited for as well.

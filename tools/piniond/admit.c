@@ -124,11 +124,7 @@ static int admit(struct member *member, struct peer *peer)
 		return err;
 	}
 	LIST_INSERT_HEAD(&member->pool->members, member, of_pool);
-	member->peer = peer;
-	peer->member = member;
-	peer->state = MEMBER;
-	if (member->device)
-		peers_let_files_in(peer);
+	peers_become_member(peer, member);
 	return 0;
 }
 
@@ -484,11 +480,7 @@ void admit_rejoin(struct peer *peer, const struct wire *message)
 	}
 	if (member->peer)
 		peers_drop(member->peer);
-	member->peer = peer;
-	peer->member = member;
-	peer->state = MEMBER;
-	if (member->device)
-		peers_let_files_in(peer);
+	peers_become_member(peer, member);
 	if (wire_send(peer->socket, &answer, NULL, 0))
 		return; /* it will notice, and come again */
 	tell_again(member);

@@ -19,8 +19,19 @@
 #define PATIENCE_NS UINT64_C(2000000000)
 #define IDLE_NS UINT64_C(60000000000)
 
-/* Messages heard from one peer before others have their turn. */
+/* Messages heard from one member before others have their turn. Of who is none yet it is one: what
+ * such a peer asks for is more work than all of what members say. */
 #define MESSAGES_PER_TURN 8
+
+/* After a question its peer is not heard for so long: who asks without end leaves most of the time
+ * to others. */
+#define PAUSE_USEC 2000
+
+/* What may lie in a socket unread, as the kernel counts it: some ten words to a member. To others
+ * it is the least there can be, about four. Each may have files with it, and how many of those a
+ * user has under way is limited for all that it sends (unix(7), ETOOMANYREFS). */
+#define ROOM_MEMBER 8192
+#define ROOM_STRANGER 1
 
 /* Messages of a dead member among which its goodbye is looked for: more than a socket holds. Only
  * who inherited that could go on. */
@@ -43,6 +54,7 @@ void peers_drop(struct peer *peer)
 	if (peer->identity.pidfd >= 0)
 		(void)close(peer->identity.pidfd);
 	sd_event_source_disable_unref(peer->io);
+	sd_event_source_disable_unref(peer->pause);
 	mail_hang_up(peer->socket);
 	free(peer);
 }
@@ -269,13 +281,44 @@ static int hear(struct peer *peer)
 	return -EPIPE;
 }
 
+static void set_room(int socket, int bytes)
+{
+	(void)setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
+
 /* Closing a file may take as long as its sender likes, if that is also who its file system is run
  * by. Where the kernel cannot keep files out, they are closed all the same (mail.h). */
-void peers_let_files_in(const struct peer *peer)
+static void let_files_in(int socket)
 {
 	const int on = 1;
 
-	(void)setsockopt(peer->socket, SOL_SOCKET, SO_PASSRIGHTS, &on, sizeof(on));
+	(void)setsockopt(socket, SOL_SOCKET, SO_PASSRIGHTS, &on, sizeof(on));
+}
+
+void peers_become_member(struct peer *peer, struct member *member)
+{
+	member->peer = peer;
+	peer->member = member;
+	peer->state = MEMBER;
+	set_room(peer->socket, ROOM_MEMBER);
+	if (member->device)
+		let_files_in(peer->socket);
+}
+
+static int on_pause_over(sd_event_source *source, uint64_t usec, void *context)
+{
+	struct peer *peer = context;
+
+	(void)source, (void)usec;
+	peer->pause = sd_event_source_disable_unref(peer->pause);
+	return sd_event_source_set_enabled(peer->io, SD_EVENT_ON);
+}
+
+void peers_pause(struct peer *peer)
+{
+	if (sd_event_add_time_relative(peer->service->event, &peer->pause, CLOCK_MONOTONIC,
+				       PAUSE_USEC, 100, on_pause_over, peer) >= 0)
+		(void)sd_event_source_set_enabled(peer->io, SD_EVENT_OFF);
 }
 
 bool peers_last_words(struct peer *peer)
@@ -286,6 +329,11 @@ bool peers_last_words(struct peer *peer)
 	return peer->said_goodbye;
 }
 
+static int messages_per_turn(const struct peer *peer)
+{
+	return peer->state == MEMBER ? MESSAGES_PER_TURN : 1;
+}
+
 static int on_io(sd_event_source *source, int fd, uint32_t events, void *context)
 {
 	struct peer *peer = context;
@@ -293,7 +341,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *context
 	int err = 0;
 
 	(void)source, (void)fd;
-	for (int i = 0; !err && events & (EPOLLIN | EPOLLHUP) && i < MESSAGES_PER_TURN; i++)
+	for (int i = 0; !err && events & (EPOLLIN | EPOLLHUP) && i < messages_per_turn(peer); i++)
 		err = hear(peer);
 	if (err && err != -EAGAIN) {
 		member = peer->said_goodbye ? peer->member : NULL;
@@ -320,6 +368,7 @@ static void new_peer(struct service *service, int socket)
 		free(peer);
 		return;
 	}
+	set_room(socket, ROOM_STRANGER);
 	peer->service = service;
 	peer->socket = socket;
 	peer->state = ARRIVED;
@@ -333,15 +382,19 @@ static int on_connection(sd_event_source *source, int fd, uint32_t events, void 
 {
 	int socket = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	(void)source, (void)events;
-	if (socket >= 0)
+	(void)events;
+	if (socket >= 0) {
 		new_peer(context, socket);
-	else if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
-		service_log(LOG_WARNING, "cannot accept a connection: %s", strerror(errno));
+	} else if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) {
+		/* It would be tried again at once, and fail again: no descriptors, no memory. */
+		service_log(LOG_WARNING, "cannot accept connections for a moment: %s",
+			    strerror(errno));
+		(void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	}
 	return 0;
 }
 
-/* Who is too slow. */
+/* Who is too slow; and whoever waits outside may try again. */
 static int on_tick(sd_event_source *source, uint64_t usec, void *context)
 {
 	struct service *service = context;
@@ -351,6 +404,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *context)
 	LIST_FOREACH_SAFE(peer, &service->peers, link, next)
 		if (peer->state != MEMBER && now > peer->deadline_ns)
 			peers_drop(peer);
+	(void)sd_event_source_set_enabled(service->door, SD_EVENT_ON);
 	(void)sd_event_source_set_time(source, usec + 500000);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
@@ -360,12 +414,12 @@ int peers_listen(struct service *service)
 	const int on = 1, off = 0;
 	int err;
 
-	/* Accepted sockets inherit both: credentials come with every message, and files with none. */
+	/* Accepted sockets inherit both: credentials come with each message, files with none. */
 	if (setsockopt(service->listener, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)))
 		return -errno;
 	(void)setsockopt(service->listener, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
-	err = sd_event_add_io(service->event, NULL, service->listener, EPOLLIN, on_connection,
-			      service);
+	err = sd_event_add_io(service->event, &service->door, service->listener, EPOLLIN,
+			      on_connection, service);
 	if (err >= 0)
 		err = sd_event_add_time_relative(service->event, NULL, CLOCK_MONOTONIC, 500000,
 						 100000, on_tick, service);
@@ -378,4 +432,5 @@ void peers_close(struct service *service)
 
 	LIST_FOREACH_SAFE(peer, &service->peers, link, next)
 		peers_drop(peer);
+	service->door = sd_event_source_disable_unref(service->door);
 }

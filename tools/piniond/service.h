@@ -138,6 +138,7 @@ struct peer {
 	enum peer_state state;
 	int socket;
 	sd_event_source *io;
+	sd_event_source *pause; /* NULL: it is heard */
 	struct peer_identity identity;
 	uint64_t cookie, deadline_ns; /* MEMBER has none */
 	const struct config_rule *rule; /* NULL: may do nothing */
@@ -154,6 +155,7 @@ struct service {
 	sd_event *event;
 	struct ledger *ledger;
 	int listener;
+	sd_event_source *door; /* whose turn it is when somebody connects */
 	uint64_t started_ns;
 	uint32_t nr_peers;
 	LIST_HEAD(, peer) peers;
@@ -184,8 +186,10 @@ int peers_listen(struct service *service);
 void peers_close(struct service *service);
 /* Hangs up. Its member, if any, lives on without it. */
 void peers_drop(struct peer *peer);
-/* From now on files may come with what it says: it is a device process. */
-void peers_let_files_in(const struct peer *peer);
+/* It speaks for @member from now on. */
+void peers_become_member(struct peer *peer, struct member *member);
+/* It is heard again in a moment, once for each. pre: it is no member. */
+void peers_pause(struct peer *peer);
 /* What a member said before it died: was it a goodbye? */
 bool peers_last_words(struct peer *peer);
 /* @err and a sentence for the peer. */
