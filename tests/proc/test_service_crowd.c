@@ -1,0 +1,587 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * piniond and peers that are slow, many, or never done: others are served meanwhile, nothing grows
+ * without bound, and what is owed arrives when it is asked for.
+ *
+ * PINION_CONNECTIONS: how many come and go, in place of 100,000.
+ */
+
+#include "hostile_support.h"
+
+#include <sys/resource.h>
+
+/* Of a service that has nothing to do; it serves somebody new in less. */
+#define SOON_NS UINT64_C(1000000000)
+
+static void start(struct service_process *service, unsigned members, unsigned segments,
+		  const char *more)
+{
+	service_configure_pool(service, members, segments, more);
+	service_run(service);
+	usleep(10000);
+}
+
+/* In this process, from the first word to the last. How long until it was a member, in ns. */
+static uint64_t come_and_leave(void)
+{
+	const uint64_t before = test_now_ns();
+	struct raw raw = raw_in(RAW_CLIENT);
+	const uint64_t took = test_now_ns() - before;
+
+	assert_int_equal(raw_say(raw.fd, WIRE_BYE, 0), 0);
+	assert_true(raw_hung_up(raw.fd));
+	raw_end(&raw);
+	return took;
+}
+
+static void order(const char *name, const char *text)
+{
+	int err;
+	json_t *answer = service_ask(name, text, &err);
+
+	if (!answer)
+		print_message("# %s %s: %s\n", name, text, pinion_error_text());
+	assert_non_null(answer);
+	json_decref(answer);
+}
+
+/* Slow readers. */
+
+static void a_client_that_reads_late_hears_of_each_segment_once(void **state)
+{
+	struct service_process service;
+	uint64_t heard = 0;
+	struct raw raw;
+
+	(void)state;
+	start(&service, 24, 64, "");
+	raw = raw_in(RAW_CLIENT);
+	for (int i = 0; i < 60; i++) {
+		order("pool-grow", SERVICE_POOL " 64K");
+		assert_true(come_and_leave() < SOON_NS);
+	}
+	for (int i = 0; i < 60; i++) {
+		struct wire news;
+
+		assert_int_equal(raw_hear(raw.fd, &news), 0);
+		assert_int_equal(news.kind, WIRE_SEGMENT);
+		assert_true(news.slot < 64 && !(heard >> news.slot & 1));
+		heard |= UINT64_C(1) << news.slot;
+	}
+	assert_false(raw_readable(raw.fd, 20));
+	raw_leave(&raw);
+	service_await_members(0);
+	service_stop(&service);
+}
+
+#define GUESTS 300
+
+/* All of a device process's news: who joined, and then left. */
+static void hear_guests(const struct raw *device)
+{
+	static bool joined[GUESTS + 2], left[GUESTS + 2];
+
+	memset(joined, 0, sizeof(joined));
+	memset(left, 0, sizeof(left));
+	for (int i = 0; i < 2 * GUESTS; i++) {
+		struct wire news;
+
+		assert_int_equal(raw_hear(device->fd, &news), 0);
+		assert_in_range(news.channel, 1, GUESTS);
+		if (news.kind == WIRE_JOINED) {
+			assert_false(joined[news.channel]);
+			joined[news.channel] = true;
+			continue;
+		}
+		assert_int_equal(news.kind, WIRE_LEFT);
+		assert_true(joined[news.channel] && !left[news.channel]);
+		left[news.channel] = true;
+	}
+	assert_false(raw_readable(device->fd, 20));
+}
+
+static void a_device_process_that_reads_late_hears_of_each_guest_once(void **state)
+{
+	struct service_process service;
+	struct raw device, guest;
+
+	(void)state;
+	start(&service, GUESTS + 24, 4, "");
+	device = raw_in(RAW_DEVICE);
+	assert_int_equal(raw_say(device.fd, WIRE_READY, 0), 0);
+	for (int i = 0; i < GUESTS; i++) {
+		guest = raw_in(RAW_KNOWN);
+		assert_int_equal(raw_join(&guest, WIRE_ATTACH, SERVICE_DEVICE).kind,
+				 WIRE_ATTACHED);
+		assert_int_equal(raw_say(guest.fd, WIRE_BYE, 0), 0);
+		raw_end(&guest);
+		if (i % 10 == 0)
+			assert_true(come_and_leave() < SOON_NS);
+	}
+	assert_int_equal(service_count("channels"), GUESTS);
+	hear_guests(&device);
+	for (uint32_t i = 1; i <= GUESTS; i++) {
+		struct wire settled = wire_of(WIRE_SETTLED);
+
+		settled.channel = i;
+		assert_true(poll(&(struct pollfd){device.fd, POLLOUT, 0}, 1, RAW_MS) == 1);
+		assert_int_equal(wire_send(device.fd, &settled, NULL, 0), 0);
+	}
+	service_await_members(1);
+	assert_int_equal(service_count("channels"), 0);
+	raw_leave(&device);
+	service_await_members(0);
+	service_stop(&service);
+}
+
+/* Floods. */
+
+/* Asks as fast as it can, and reads what comes. */
+static int ask_without_end(void *arg)
+{
+	struct raw raw = raw_in(RAW_KNOWN);
+	struct wire question = wire_of(WIRE_QUERY), answer;
+
+	(void)arg;
+	(void)strcpy(question.name, "stat");
+	for (;;) {
+		while (wire_send(raw.fd, &question, NULL, 0) == 0)
+			continue;
+		do
+			if (raw_hear(raw.fd, &answer))
+				return 1;
+		while (raw_readable(raw.fd, 0));
+	}
+}
+
+static int compare(const void *a, const void *b)
+{
+	const uint64_t one = *(const uint64_t *)a, two = *(const uint64_t *)b;
+
+	return one < two ? -1 : one > two;
+}
+
+#define ATTACHES 300
+
+/* The longest of all but one in a hundred; @typical: the one in the middle. */
+static uint64_t measure(uint64_t *typical)
+{
+	static uint64_t took[ATTACHES];
+
+	for (int i = 0; i < ATTACHES; i++)
+		took[i] = come_and_leave();
+	qsort(took, ATTACHES, sizeof(took[0]), compare);
+	*typical = took[ATTACHES / 2];
+	return took[ATTACHES - 1 - ATTACHES / 100];
+}
+
+/* Twice as long, and what a machine that is shared adds: not each time, if there are several. */
+#define ROUNDS 5
+#define NOISE_NS UINT64_C(2000000)
+
+/* The flood is over when this returns. */
+static bool is_held_up(void)
+{
+	uint64_t quiet, flooded, quiet_typical, flooded_typical;
+	pid_t flood;
+
+	quiet = measure(&quiet_typical);
+	flood = part_start(ask_without_end, NULL);
+	usleep(50000);
+	flooded = measure(&flooded_typical);
+	assert_int_equal(process_end(flood, SIGKILL), 128 + SIGKILL);
+	print_message("# attach: p50 %ju us, p99 %ju us; in the flood %ju us, %ju us\n",
+		      (uintmax_t)(quiet_typical / 1000), (uintmax_t)(quiet / 1000),
+		      (uintmax_t)(flooded_typical / 1000), (uintmax_t)(flooded / 1000));
+	return flooded > 2 * quiet + NOISE_NS || flooded_typical > 2 * quiet_typical + NOISE_NS / 4;
+}
+
+static void a_flood_of_questions_holds_up_nobody_else(void **state)
+{
+	struct service_process service;
+	int round = 0;
+
+	(void)state;
+	start(&service, 24, 4, "");
+	while (is_held_up())
+		assert_true(++round < ROUNDS);
+	service_await_members(0);
+	service_stop(&service);
+}
+
+/* By nobody, who cannot have more descriptors than it is given; what it says goes to a file. */
+static void start_with_few(struct service_process *service, rlim_t files)
+{
+	const struct rlimit few = {files, files};
+	char log[SUPPORT_PATH_LEN + 16];
+
+	service_configure_pool(service, 24, 4, "");
+	(void)snprintf(log, sizeof(log), "%s/log", service->dir);
+	fflush(NULL);
+	service->pid = fork();
+	assert_true(service->pid >= 0);
+	if (service->pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close_range(3, ~0u, 0);
+		dup2(open(log, O_CREAT | O_WRONLY | O_CLOEXEC, 0600), 2);
+		setrlimit(RLIMIT_NOFILE, &few);
+		if (become_nobody())
+			_exit(1);
+		execl(getenv("PINIOND"), "piniond", "--config", service->config, NULL);
+		_exit(127);
+	}
+	service_await(service);
+}
+
+static unsigned count_in_log(const struct service_process *service, const char *what)
+{
+	char path[SUPPORT_PATH_LEN + 16], line[512];
+	unsigned nr = 0;
+	FILE *log;
+
+	(void)snprintf(path, sizeof(path), "%s/log", service->dir);
+	log = fopen(path, "re");
+	assert_non_null(log);
+	while (fgets(line, sizeof(line), log))
+		nr += strstr(line, what) != NULL;
+	fclose(log);
+	return nr;
+}
+
+/* Answers that nobody takes: each is a file in a socket, and no user has more of those than its
+ * limit of descriptors, whoever they are for. */
+static void answers_that_are_not_taken_keep_none_from_others(void **state)
+{
+	struct service_process service;
+	struct raw raw[30];
+	struct wire question = wire_of(WIRE_QUERY);
+
+	(void)state;
+	(void)strcpy(question.name, "stat");
+	start_with_few(&service, 256);
+	for (int i = 0; i < 30; i++) {
+		raw[i] = raw_in(RAW_KNOWN);
+		while (wire_send(raw[i].fd, &question, NULL, 0) == 0)
+			continue;
+	}
+	usleep(300000);
+	assert_true(come_and_leave() < SOON_NS);
+	for (int i = 0; i < 30; i++)
+		raw_end(&raw[i]);
+	service_stop(&service);
+}
+
+/* Connections. */
+
+#define PEERS 64
+
+static void open_half(int fd[PEERS])
+{
+	for (int i = 0; i < PEERS; i++)
+		fd[i] = raw_dial();
+}
+
+static void connections_that_say_nothing_go_when_their_time_is_over(void **state)
+{
+	struct service_process service;
+	struct raw member;
+	int fd[PEERS], beyond;
+	struct wire answer;
+
+	(void)state;
+	start(&service, 24, 4, "peers_max = 64;");
+	member = raw_in(RAW_CLIENT);
+	open_half(fd);
+	for (int i = 0; i < 3; i++) {
+		beyond = raw_dial();
+		assert_int_equal(raw_hear(beyond, &answer), 0);
+		assert_int_equal(answer.kind, WIRE_REFUSED);
+		assert_int_equal(answer.value, -EAGAIN);
+		assert_true(raw_hung_up(beyond));
+		close(beyond);
+	}
+	/* Two seconds, and one that is refused is not among them. */
+	for (int i = 0; i < PEERS; i++) {
+		assert_true(raw_hung_up(fd[i]));
+		close(fd[i]);
+	}
+	assert_true(service_has_connected(member.member));
+	assert_true(come_and_leave() < SOON_NS);
+	raw_leave(&member);
+	service_await_members(0);
+	service_stop(&service);
+}
+
+/* One that knows how to begin and then says nothing has longer, but not for ever; a member may be
+ * as silent as it likes. */
+static void deaths_are_noticed_whatever_is_connected(void **state)
+{
+	static char name[] = SERVICE_DEVICE;
+	struct service_process service;
+	int fd[PEERS];
+	pid_t device;
+
+	(void)state;
+	start(&service, 24, 4, "peers_max = 64;");
+	device = part_start(echo_device, name);
+	service_await_members(1);
+	open_half(fd);
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	for (int i = 0; i < PEERS; i++)
+		close(fd[i]);
+	service_await_members(0);
+	service_stop(&service);
+}
+
+static void a_service_without_descriptors_rests_until_it_has_some(void **state)
+{
+	struct service_process service;
+	int fd[60];
+
+	(void)state;
+	start_with_few(&service, 48);
+	for (int i = 0; i < 60; i++)
+		fd[i] = raw_dial();
+	usleep(1000000);
+	assert_in_range(count_in_log(&service, "cannot accept"), 1, 4);
+	for (int i = 0; i < 60; i++)
+		close(fd[i]);
+	assert_true(come_and_leave() < 2 * SOON_NS);
+	service_stop(&service);
+}
+
+/* Neither alive nor dead. */
+
+static int hold_and_wait(void *arg)
+{
+	struct pinion_client *client;
+	struct pinion_cache *cache;
+
+	if (attach(&client, &cache) || bounce(client, cache, 10, 3))
+		return 1;
+	(void)write(*(int *)arg, "x", 1);
+	for (;;)
+		(void)bounce(client, cache, 1, 0), usleep(1000);
+}
+
+static void the_stopped_are_not_dead(void **state)
+{
+	struct service_process service;
+	pid_t device, client;
+	int pipe_end;
+	char said;
+
+	(void)state;
+	start(&service, 24, 4, "");
+	device = echo_start();
+	client = run_with_pipe(hold_and_wait, &pipe_end);
+	assert_int_equal(read(pipe_end, &said, 1), 1);
+	close(pipe_end);
+	assert_int_equal(kill(client, SIGSTOP), 0);
+	assert_int_equal(kill(device, SIGSTOP), 0);
+	/* Others come and go meanwhile. */
+	for (int i = 0; i < 100; i++) {
+		assert_true(come_and_leave() < SOON_NS);
+		usleep(10000);
+	}
+	assert_int_equal(service_count("members"), 2);
+	assert_int_equal(service_counter("deaths"), 0);
+	assert_true(service_held() >= 3);
+	assert_int_equal(kill(client, SIGCONT), 0);
+	assert_int_equal(kill(device, SIGCONT), 0);
+	assert_int_equal(process_end(client, SIGKILL), 128 + SIGKILL);
+	service_await_members(1);
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	service_await_members(0);
+	assert_int_equal(service_held(), 0);
+	service_stop(&service);
+}
+
+/* Another program in the same process: what it mapped is gone, but that it holds nothing cannot be
+ * known before it ends. */
+static int become_sleep(void *arg)
+{
+	struct pinion_client *client;
+	struct pinion_cache *cache;
+
+	(void)arg;
+	if (attach(&client, &cache) || bounce(client, cache, 10, 3))
+		return 1;
+	execl("/bin/sleep", "sleep", "100", NULL);
+	return 2;
+}
+
+static void who_runs_another_program_is_a_member_until_it_ends(void **state)
+{
+	const uint64_t until = test_now_ns() + UINT64_C(5000000000);
+	struct service_process service;
+	pid_t device, client;
+
+	(void)state;
+	start(&service, 24, 4, "");
+	device = echo_start();
+	client = part_start(become_sleep, NULL);
+	while (service_count("members") != 2 ||
+	       service_says("members", "pid", client, "connected")) {
+		assert_true(test_now_ns() < until);
+		usleep(1000);
+	}
+	assert_true(service_held() >= 3);
+	assert_int_equal(process_end(client, SIGKILL), 128 + SIGKILL);
+	service_await_members(1);
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	service_await_members(0);
+	assert_int_equal(service_held(), 0);
+	service_stop(&service);
+}
+
+/* A child has the parent's sockets and mappings, and says its end. */
+static int fork_and_die(void *arg)
+{
+	struct pinion_client *client;
+	struct pinion_cache *cache;
+	pid_t child;
+
+	if (attach(&client, &cache) || bounce(client, cache, 10, 3))
+		return 1;
+	child = fork();
+	if (child == 0) {
+		(void)pinion_client_close(client);
+		for (;;)
+			pause();
+	}
+	(void)write(*(int *)arg, &child, sizeof(child));
+	for (;;)
+		pause();
+}
+
+static void a_child_is_no_member_and_keeps_none_alive(void **state)
+{
+	struct service_process service;
+	pid_t device, client, child;
+	int pipe_end;
+
+	(void)state;
+	start(&service, 24, 4, "");
+	device = echo_start();
+	client = run_with_pipe(fork_and_die, &pipe_end);
+	assert_int_equal(read(pipe_end, &child, sizeof(child)), sizeof(child));
+	close(pipe_end);
+	usleep(50000);
+	/* Its close was not the parent's. */
+	assert_int_equal(service_count("members"), 2);
+	assert_true(service_held() >= 3);
+	assert_int_equal(process_end(client, SIGKILL), 128 + SIGKILL);
+	service_await_members(1);
+	assert_int_equal(kill(child, SIGKILL), 0);
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	service_await_members(0);
+	assert_int_equal(service_held(), 0);
+	service_stop(&service);
+}
+
+/* Coming and going. */
+
+/* Seconds that it may take; PINION_CONNECTIONS is for longer ones. */
+#define CHURN_NS UINT64_C(40000000000)
+
+static uint64_t churn(uint64_t nr)
+{
+	const uint64_t until = getenv("PINION_CONNECTIONS") ? UINT64_MAX : test_now_ns() + CHURN_NS;
+	uint64_t i;
+
+	for (i = 0; i < nr && test_now_ns() < until; i++) {
+		struct raw raw = raw_in(i % 8 == 0 ? RAW_CLIENT : i % 2 ? RAW_ARRIVED : RAW_KNOWN);
+
+		/* Some go by themselves, some are thrown out. */
+		if (raw.membership)
+			assert_int_equal(raw_say(raw.fd, WIRE_BYE, 0), 0);
+		else if (i % 4 == 3)
+			assert_int_equal(send(raw.fd, "x", 1, 0), 1);
+		raw_end(&raw);
+	}
+	return i;
+}
+
+static void connections_that_come_and_go_leave_nothing(void **state)
+{
+	const char *given = getenv("PINION_CONNECTIONS");
+	const uint64_t nr = given ? strtoull(given, NULL, 0) : 100000;
+	struct service_process service;
+	json_int_t rss;
+	unsigned files;
+	uint64_t came;
+
+	(void)state;
+	start(&service, 24, 4, "");
+	came = churn(nr / 10);
+	service_await_members(0);
+	rss = service_number("rss");
+	usleep(50000);
+	files = process_files(service.pid);
+	came += churn(nr - came);
+	service_await_members(0);
+	service_await_files(&service, files);
+	print_message("# %ju came and went; rss %jd KiB, then %jd KiB\n", (uintmax_t)came,
+		      (intmax_t)(rss >> 10), (intmax_t)(service_number("rss") >> 10));
+	assert_true(service_number("rss") <= rss + 256 * 1024);
+	service_stop(&service);
+}
+
+/* Memory. */
+
+#define MEMBERS 100
+
+/* The pool's own pages are shared, and of 4 KiB here: what the service takes for itself is what is
+ * private to it. Ten mebibytes, and a thousandth of the pool. */
+static void a_hundred_members_take_little_memory(void **state)
+{
+	static struct raw raw[MEMBERS];
+	struct service_process service;
+	struct raw device;
+	uint64_t own;
+
+	(void)state;
+	start(&service, MEMBERS + 24, 4, "");
+	device = raw_in(RAW_DEVICE);
+	assert_int_equal(raw_say(device.fd, WIRE_READY, 0), 0);
+	for (int i = 0; i < MEMBERS; i++) {
+		raw[i] = raw_in(RAW_KNOWN);
+		assert_int_equal(raw_join(&raw[i], WIRE_ATTACH, SERVICE_DEVICE).kind,
+				 WIRE_ATTACHED);
+	}
+	assert_int_equal(service_count("members"), MEMBERS + 1);
+	own = process_memory(service.pid, "Anonymous");
+	print_message("# %d members: Rss %ju KiB, Pss %ju KiB, Anonymous %ju KiB, Private_Dirty "
+		      "%ju KiB\n", MEMBERS, (uintmax_t)process_memory(service.pid, "Rss"),
+		      (uintmax_t)process_memory(service.pid, "Pss"), (uintmax_t)own,
+		      (uintmax_t)process_memory(service.pid, "Private_Dirty"));
+	assert_true(own <= 10 * 1024);
+	/* All of it, too, but for the pool's pages and the libraries that others have as well. */
+	assert_true(process_memory(service.pid, "Rss") <= 10 * 1024 + 1024);
+	for (int i = 0; i < MEMBERS; i++)
+		raw_leave(&raw[i]);
+	raw_leave(&device);
+	service_await_members(0);
+	service_stop(&service);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		pool_test(a_client_that_reads_late_hears_of_each_segment_once),
+		pool_test(a_device_process_that_reads_late_hears_of_each_guest_once),
+		pool_test(a_flood_of_questions_holds_up_nobody_else),
+		pool_test(answers_that_are_not_taken_keep_none_from_others),
+		pool_test(connections_that_say_nothing_go_when_their_time_is_over),
+		pool_test(deaths_are_noticed_whatever_is_connected),
+		pool_test(a_service_without_descriptors_rests_until_it_has_some),
+		pool_test(the_stopped_are_not_dead),
+		pool_test(who_runs_another_program_is_a_member_until_it_ends),
+		pool_test(a_child_is_no_member_and_keeps_none_alive),
+		pool_test(connections_that_come_and_go_leave_nothing),
+		pool_test(a_hundred_members_take_little_memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
