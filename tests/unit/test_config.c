@@ -448,19 +448,7 @@ static void a_file_that_cannot_be_read_is_an_error_of_its_own(void **state)
 	assert_null(config);
 }
 
-static void the_example_is_good(void **state)
-{
-	struct config *config = read_good_file(PINIOND_EXAMPLE);
-
-	(void)state;
-	assert_int_equal(config->nr_pools, 1);
-	assert_int_equal(config->nr_rules, 1);
-	assert_non_null(config_find_rule(config, 0, 0, NULL, 0));
-	assert_null(config_find_rule(config, SUPPORT_NOBODY, SUPPORT_NOBODY, NULL, 0));
-	config_free(config);
-}
-
-/* Known here? Users and groups of the examples need not be. */
+/* Known here? Users and groups of the example need not be. */
 static bool names_somebody(const char *line)
 {
 	return strstr(line, "\"nvme-driver\"") != NULL || strstr(line, "\"storage\"") != NULL ||
@@ -473,23 +461,48 @@ static bool uncommented(const char *line, const char *hash)
 	return hash[1] != ' ' ? hash[1] != '\n' : hash > line && hash[2] == ' ';
 }
 
-/* Its examples are good, but for those with names of users and groups, which are left out. */
-static void what_the_example_leaves_out_is_good_too(void **state)
+/* Without lines that name somebody; @all: with what it leaves out otherwise. */
+static void read_example(char text[TOLD_MAX], bool all)
 {
 	FILE *from = fopen(PINIOND_EXAMPLE, "re");
-	char line[512], text[TOLD_MAX] = "";
-	struct config *config;
+	char line[512];
 
-	(void)state;
 	assert_non_null(from);
+	text[0] = '\0';
 	while (fgets(line, sizeof(line), from) != NULL) {
-		char *hash = line + strspn(line, " ");
+		char *first = line + strspn(line, " ");
 
-		if (*hash == '#' && uncommented(line, hash) && !names_somebody(hash))
-			*hash = ' ';
+		if (names_somebody(first))
+			*first = '#';
+		else if (all && *first == '#' && uncommented(line, first))
+			*first = ' ';
 		strcat(text, line);
 	}
 	fclose(from);
+}
+
+static void the_example_is_good(void **state)
+{
+	char text[TOLD_MAX];
+	struct config *config;
+
+	(void)state;
+	read_example(text, false);
+	config = read_good(text);
+	assert_int_equal(config->nr_pools, 1);
+	assert_int_equal(config->nr_rules, 1);
+	assert_non_null(config_find_rule(config, 0, 0, NULL, 0));
+	assert_null(config_find_rule(config, SUPPORT_NOBODY, SUPPORT_NOBODY, NULL, 0));
+	config_free(config);
+}
+
+static void what_the_example_leaves_out_is_good_too(void **state)
+{
+	char text[TOLD_MAX];
+	struct config *config;
+
+	(void)state;
+	read_example(text, true);
 	config = read_good(text);
 	assert_string_equal(config->metrics, "127.0.0.1:9464");
 	assert_int_equal(config->nr_pools, 3);
