@@ -4,12 +4,13 @@
 
 /*
  * A producer: copies its part of a file to the drive, or compares it with what is there, through
- * the device process (nvme-serve). It has no privilege, sees no device, and knows no address but
- * its own.
+ * the device process (nvme-serve), which it is matched with by piniond, or finds at a socket. It
+ * has no privilege, sees no device, and knows no address but its own.
  *
  *     nvme_copy.c    the command: in order, and the JSON at the end
  *     copy_args.c    its options
- *     copy_drive.c   the device process: session, identify, buffers, requests, completions
+ *     copy_attach.c  a pool, and a channel to the device process, until that leaves
+ *     copy_drive.c   the device process: identify, buffers, requests, completions
  *     copy_file.c    the file: which part is ours, and whether all of it fits the drive
  *     copy_run.c     the window: up to depth requests under way at once
  *
@@ -20,6 +21,7 @@
 #include <stdint.h>
 
 #include <pinion/cache.h>
+#include <pinion/client.h>
 #include <pinion/session.h>
 
 #include "nvme_wire.h"
@@ -35,10 +37,13 @@ enum copy_status {
 	COPY_USAGE = 2,   /* wrong options */
 	COPY_REFUSED = 3, /* this file cannot be read, or cannot go to this drive */
 	COPY_LOST = 4,    /* the device process is not there, or went away */
+	COPY_LEFT = 5,    /* it went away; what was under way is settled with the service */
 };
 
 struct copy_config {
-	const char *socket, *path;
+	const char *socket;           /* of nvme-serve; NULL: it is the service's ... */
+	const char *device, *service; /* ... under this name; service NULL: at the usual place */
+	const char *path;
 	enum copy_verb verb;
 	uint32_t part, nr_parts; /* from 1 */
 	uint32_t depth;
@@ -56,7 +61,10 @@ struct copy_op {
 
 struct copy {
 	const struct copy_config *config;
+	struct pinion_client *client;   /* one of these two, ... */
 	struct pinion_session *session;
+	struct pinion_pool *pool;       /* ... and what it has; channel NULL: settled */
+	struct pinion_channel *channel;
 	struct pinion_cache *cache;
 	struct pinion_zone_stat zone; /* where the buffers come from */
 	struct nvme_wire_info info;
@@ -74,6 +82,17 @@ struct copy {
 
 /* copy_args.c: exits with COPY_USAGE when they are wrong. */
 void copy_parse(int argc, char **argv, struct copy_config *config);
+
+/* copy_attach.c */
+
+enum copy_status copy_attach(struct copy *copy);
+/* Buffers still under way are not waited for: their keeper frees them. */
+void copy_detach(struct copy *copy);
+/* For messages: the device's name, or the socket. */
+const char *copy_peer_name(const struct copy *copy);
+/* The channel gave -EPIPE. True: because the device process left. Then what came back was freed,
+ * what it had not taken too, the service recovers the rest, and nothing is under way any more. */
+bool copy_settle(struct copy *copy);
 
 /* copy_drive.c */
 

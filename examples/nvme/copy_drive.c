@@ -12,15 +12,25 @@
 /* The device process answers in microseconds, drives in milliseconds: after this it is stuck. */
 #define PATIENCE_S 60
 
-static enum copy_status lost(const struct copy *copy, int err)
+static enum copy_status left(uint32_t under_way)
+{
+	nvme_say("the device process left with %u requests under way: they are settled, and may be "
+		 "done or not; run this again when it is back", under_way);
+	return COPY_LEFT;
+}
+
+static enum copy_status lost(struct copy *copy, int err)
 {
 	const char *why = "it does not answer";
+	uint32_t under_way = copy->nr_busy;
 
+	if (err == -EPIPE && copy_settle(copy))
+		return left(under_way);
 	if (err == -EPIPE)
 		why = "it ended, or closed this channel";
 	else if (err != -ETIMEDOUT)
 		why = strerror(-err);
-	nvme_say("the device process at %s: %s", copy->config->socket, why);
+	nvme_say("the device process at %s: %s", copy_peer_name(copy), why);
 	return COPY_LOST;
 }
 
@@ -28,7 +38,7 @@ static enum copy_status open_cache(struct copy *copy, size_t buffer_size, int no
 {
 	const struct pinion_cache_config config = {.buffer_size = buffer_size, .node = node};
 
-	if (!pinion_cache_open(pinion_session_pool(copy->session), &config, &copy->cache))
+	if (!pinion_cache_open(copy->pool, &config, &copy->cache))
 		return COPY_DONE;
 	nvme_say("%s", pinion_error_text());
 	return COPY_LOST;
@@ -37,7 +47,7 @@ static enum copy_status open_cache(struct copy *copy, size_t buffer_size, int no
 /* The largest buffers on the drive's node, or, when it has none there, the largest of all. */
 static void choose_zone(struct copy *copy)
 {
-	const struct pinion_pool *pool = pinion_session_pool(copy->session);
+	const struct pinion_pool *pool = copy->pool;
 	struct pinion_zone_stat stat;
 	int best = -1;
 
@@ -75,13 +85,13 @@ static enum copy_status choose_chunk(struct copy *copy)
 /* The answer lies in the buffer, and the buffer is ours alone again: one copy, then checked. */
 static enum copy_status read_info(struct copy *copy, const struct pinion_desc *desc)
 {
-	const struct pinion_pool *pool = pinion_session_pool(copy->session);
+	const struct pinion_pool *pool = copy->pool;
 
 	if (desc->len == sizeof(copy->info))
 		memcpy(&copy->info, pinion_buffer_addr(pool, desc->buffer), sizeof(copy->info));
 	if (copy->info.version == NVME_WIRE_VERSION)
 		return COPY_DONE;
-	nvme_say("%s is not an nvme-serve of this release", copy->config->socket);
+	nvme_say("%s is not an nvme-serve of this release", copy_peer_name(copy));
 	return COPY_LOST;
 }
 
@@ -107,7 +117,7 @@ static enum copy_status identify(struct copy *copy)
 }
 
 /* The first cache is of any zone, just for identify; the second is where the drive is. */
-static enum copy_status settle(struct copy *copy)
+static enum copy_status prepare(struct copy *copy)
 {
 	enum copy_status status = open_cache(copy, sizeof(copy->info), PINION_NODE_ANY);
 
@@ -124,24 +134,20 @@ static enum copy_status settle(struct copy *copy)
 
 enum copy_status copy_open(struct copy *copy)
 {
-	enum copy_status status;
+	enum copy_status status = copy_attach(copy);
 
-	if (pinion_session_open(copy->config->socket, &copy->session)) {
-		nvme_say("%s", pinion_error_text());
-		return COPY_LOST;
-	}
-	status = settle(copy);
+	if (!status)
+		status = prepare(copy);
 	if (status)
 		copy_close(copy);
 	return status;
 }
 
-/* Buffers still under way are not waited for: their keeper frees them. */
 void copy_close(struct copy *copy)
 {
 	if (copy->cache)
 		pinion_cache_close(copy->cache);
-	pinion_session_close(copy->session);
+	copy_detach(copy);
 }
 
 int copy_alloc(struct copy *copy, struct pinion_buffer *buffer)
@@ -166,7 +172,7 @@ enum copy_status copy_send(struct copy *copy, struct copy_op *op, struct pinion_
 		.len = op->len,
 		.tag = nvme_wire_tag(wire_op, lba),
 	};
-	int sent = pinion_channel_send(pinion_session_channel(copy->session), &desc, 1);
+	int sent = pinion_channel_send(copy->channel, &desc, 1);
 
 	if (sent < 0)
 		return lost(copy, sent);
@@ -188,7 +194,7 @@ static struct copy_op *find(struct copy *copy, struct pinion_buffer buffer)
 
 enum copy_status copy_recv(struct copy *copy, struct copy_op **op, struct pinion_desc *desc)
 {
-	struct pinion_channel *channel = pinion_session_channel(copy->session);
+	struct pinion_channel *channel = copy->channel;
 	int got = pinion_channel_recv(channel, desc, 1);
 
 	/* EINTR without a handler does not happen, and would only shorten the wait. */

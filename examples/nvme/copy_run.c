@@ -44,7 +44,7 @@ static struct copy_op *idle_op(struct copy *copy)
 static enum copy_status send_chunk(struct copy *copy, struct copy_op *op,
 				   struct pinion_buffer buffer)
 {
-	const struct pinion_pool *pool = pinion_session_pool(copy->session);
+	const struct pinion_pool *pool = copy->pool;
 	bool writes = copy->config->verb == COPY_WRITE;
 	enum nvme_wire_op wire_op = writes ? NVME_WIRE_WRITE : NVME_WIRE_READ;
 	uint64_t left = copy->end - copy->next;
@@ -78,7 +78,7 @@ static enum copy_status fill_window(struct copy *copy)
 		if (copy_alloc(copy, &buffer)) {
 			if (copy->nr_busy)
 				break; /* one of ours will come back */
-			nvme_say("no free buffer: others have them all (nvme-serve --buffers)");
+			nvme_say("no free buffer: others have them all (a larger pool would do)");
 			return COPY_LOST;
 		}
 		status = send_chunk(copy, op, buffer);
@@ -102,7 +102,7 @@ static enum copy_status compare(struct copy *copy, const struct copy_op *op, con
 
 static enum copy_status take_completion(struct copy *copy)
 {
-	const struct pinion_pool *pool = pinion_session_pool(copy->session);
+	const struct pinion_pool *pool = copy->pool;
 	struct pinion_desc desc;
 	struct copy_op *op;
 	enum copy_status status = copy_recv(copy, &op, &desc);
@@ -126,7 +126,7 @@ static enum copy_status flush(struct copy *copy)
 	enum copy_status status;
 
 	if (copy_alloc(copy, &buffer)) {
-		nvme_say("no free buffer for the flush (nvme-serve --buffers)");
+		nvme_say("no free buffer for the flush (a larger pool would do)");
 		return COPY_LOST;
 	}
 	op->off = 0;
@@ -144,7 +144,7 @@ static enum copy_status move_all(struct copy *copy)
 
 	while (copy->nr_busy) {
 		this = take_completion(copy);
-		if (this == COPY_LOST)
+		if (this >= COPY_LOST)
 			return this;
 		show_progress(copy);
 		if (!status)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from demo_machine import DemoError, Machine
+from demo_service import POOL, Service
 from demo_show import Progress
 
 READY_PATIENCE_S = 60.0
@@ -25,12 +26,11 @@ UNPRIVILEGED = ("setpriv --reuid=nobody --regid=nogroup --clear-groups --no-new-
 class DeviceProcess:
     """nvme-serve, from ready to stopped. What it says goes to a log, which is shown if it fails."""
 
-    def __init__(self, machine: Machine, irq: str) -> None:
-        self.machine = machine
-        self.socket = machine.directory / "socket"
+    def __init__(self, machine: Machine, service: Service, irq: str) -> None:
+        self.service, self.name = service, f"nvme:{machine.bdf}"
         self.log = machine.directory / "nvme-serve.log"
         self.command = [machine.build / "examples" / "nvme" / "nvme-serve", "--bdf", machine.bdf,
-                        "--socket", self.socket, "--mode", "0666", "--queues", "2", "--irq", irq]
+                        "--service", service.socket, "--pool", POOL, "--queues", "2", "--irq", irq]
 
     def __enter__(self) -> "DeviceProcess":
         ready, theirs = os.pipe()
@@ -106,8 +106,8 @@ class Copies:
         return self
 
     def start(self, part: int, image: int) -> subprocess.Popen:
-        command = [*UNPRIVILEGED, self.program, "--socket", self.device.socket, "--part", f"{part}/{self.parts}",
-                   "--progress", self.verb, f"/dev/fd/{image}"]
+        command = [*UNPRIVILEGED, self.program, "--service", self.device.service.socket, "--device", self.device.name,
+                   "--part", f"{part}/{self.parts}", "--progress", self.verb, f"/dev/fd/{image}"]
         environment = {"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": str(self.program.parent)}
         return subprocess.Popen(command, stdout=subprocess.PIPE, pass_fds=[image], env=environment, cwd="/",
                                 start_new_session=True)
@@ -137,7 +137,7 @@ class Copies:
         status = dict(entry.split(":\t", 1) for entry in Path(f"/proc/{process.pid}/status").read_text().splitlines())
         if process.wait() or not line:
             raise DemoError(f"producer {part} ({self.verb}) failed: exit status {process.returncode}\n"
-                            + self.device.log.read_text())
+                            + self.device.log.read_text() + self.device.service.log.read_text())
         told = json.loads(line)
         name = f"producer {part}" if self.verb == "write" else "verifier"
         return Producer(name, int(status["Uid"].split()[1]), int(status["CapEff"], 16), told["bytes"],

@@ -20,7 +20,7 @@ DEVBIND = REPOSITORY / "tools" / "devbind"
 DEVICES = Path("/sys/bus/pci/devices")
 
 HUGEPAGE = 2 << 20
-# 256 buffers of 64 KiB are eight pages; the driver's queues take one more.
+# The service's 256 buffers of 64 KiB are eight pages; the driver's queues take one more.
 HUGEPAGES_NEEDED = 9
 DISK_PATIENCE_S = 20.0
 

@@ -131,29 +131,27 @@ static void close_by_driver(struct nvme_transport *transport)
 		pinion_uio_close(&transport->uio);
 }
 
-/* One spelling for all that follows, whatever the user wrote. */
-static int parse(const char *text, struct pinion_pci_bdf *bdf, struct nvme_transport *transport)
+int nvme_transport_name(const char *text, struct nvme_transport *transport)
 {
-	int err = pinion_pci_bdf_parse(text, bdf);
+	struct pinion_pci_bdf bdf;
+	int err = pinion_pci_bdf_parse(text, &bdf);
 
+	memset(transport, 0, sizeof(*transport));
+	transport->irq_fd = -1;
 	if (!err)
-		err = pinion_pci_bdf_format(bdf, transport->bdf, sizeof(transport->bdf));
+		err = pinion_pci_bdf_format(&bdf, transport->bdf, sizeof(transport->bdf));
 	if (err)
 		return nvme_fail(err, "'%s' is not a PCI address like 0000:41:00.0", text);
 	return 0;
 }
 
-int nvme_transport_open(const char *text, struct nvme_transport *transport)
+int nvme_transport_open(struct nvme_transport *transport)
 {
 	struct pinion_pci_bdf bdf;
-	int err;
+	int err = pinion_pci_bdf_parse(transport->bdf, &bdf);
 
-	memset(transport, 0, sizeof(*transport));
-	transport->irq_fd = -1;
-	err = parse(text, &bdf, transport);
-	if (err)
-		return err;
-	err = open_by_driver(transport, &bdf);
+	if (!err)
+		err = open_by_driver(transport, &bdf);
 	if (err)
 		return err;
 	/* A kernel without NUMA has no such attribute: any node will do. */

@@ -39,8 +39,10 @@ struct nvme_transport {
 	int irq_fd;                   /* an eventfd, readable after an interrupt; -1: polling */
 };
 
-/* Opens the drive named @bdf ("0000:41:00.0"). It may still be doing whatever it was told. */
-int nvme_transport_open(const char *bdf, struct nvme_transport *transport);
+/* Takes note of the address, "0000:41:00.0" or shorter; in ->bdf it has one spelling. */
+int nvme_transport_name(const char *bdf, struct nvme_transport *transport);
+/* Opens the drive of that name. It may still be doing whatever it was told. */
+int nvme_transport_open(struct nvme_transport *transport);
 /* Ends bus mastering, and gives the drive up. pre: no domain made by it is left. */
 void nvme_transport_close(struct nvme_transport *transport);
 

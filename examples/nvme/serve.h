@@ -6,6 +6,9 @@
  * The device process: who its producers are, and what it does for them.
  *
  *     nvme_serve.c      options, set-up in order, and back in the opposite order
+ *     serve_args.c      the options
+ *     serve_own.c       the pool is ours, and so is the socket where producers come in ...
+ *     serve_service.c   ... or both are piniond's, whose device process this is
  *     serve_loop.c      one round after the other: completions, requests, doorbells, events
  *     serve_member.c    one producer: its requests, its completions, its end
  *     serve_report.c    the JSON at the end
@@ -34,6 +37,7 @@
 
 #include <pinion/cache.h>
 #include <pinion/channel.h>
+#include <pinion/device.h>
 #include <pinion/domain.h>
 #include <pinion/pool.h>
 #include <pinion/rendezvous.h>
@@ -56,7 +60,7 @@ struct serve_request {
 
 struct serve_counts {
 	uint64_t commands, errors, bytes_read, bytes_written;
-	uint64_t returned; /* buffers that came back from a member that was gone */
+	uint64_t returned; /* buffers of a member that was gone that came back here */
 };
 
 struct serve_member {
@@ -81,14 +85,39 @@ struct serve_error {
 	uint64_t nr;
 };
 
+struct serve;
+
+/*
+ * Where producers come in. The calls stand in the order in which they are made; leave() may follow
+ * any of them, from enter() on.
+ */
+struct serve_door {
+	int (*enter)(struct serve *serve);   /* before the drive is touched */
+	int (*furnish)(struct serve *serve); /* the drive is open: serve->pool is there after it */
+	int (*open)(struct serve *serve);    /* everything is set up: let them in */
+	int (*fd)(const struct serve *serve);
+	/* As of pinion_rendezvous_next(), or of pinion_device_next(). */
+	int (*next)(struct serve *serve, struct pinion_event *event);
+	/* How many buffers came back to be counted here, or an error. */
+	int (*bury)(struct serve *serve, uint32_t member);
+	void (*leave)(struct serve *serve);  /* the drive is closed, nothing is mapped for it */
+};
+
+extern const struct serve_door serve_own, serve_service;
+
 struct serve_config {
-	const char *bdf, *socket;
+	const char *bdf, *socket;   /* socket NULL: of the service, ... */
+	const char *service, *pool; /* ... which listens there, and has that; NULL: as it says */
+	const struct serve_door *door;
+	/* Of a pool of our own: */
 	unsigned mode;        /* of the socket */
 	uint64_t buffer_size; /* bytes */
-	uint64_t page_size;   /* of the kernel, in bytes; for buffers and queues alike */
-	uint32_t nr_buffers, nr_queues;
+	uint32_t nr_buffers;
 	bool node_given;
 	int node;
+	/* Always: */
+	uint64_t page_size; /* of the kernel, in bytes; for queues, and for buffers of our own */
+	uint32_t nr_queues;
 	bool msix, exit_when_idle;
 	int ready_fd; /* -1: none */
 };
@@ -96,13 +125,15 @@ struct serve_config {
 struct serve {
 	const struct serve_config *config;
 	struct nvme_transport transport;
-	struct pinion_pool *pool; /* the producers'; the driver has one of its own */
+	struct pinion_pool *pool; /* the producers'; the driver has another, for its queues */
 	struct pinion_domain *domain;
 	struct pinion_cache *cache;
 	struct nvme_ctrl ctrl;
-	struct pinion_rendezvous *rendezvous;
+	struct pinion_rendezvous *rendezvous; /* of serve_own */
+	struct pinion_device *device;         /* of serve_service */
 	int signal_fd;
 	bool stopping;
+	bool disowned; /* the service does not know us any more */
 	struct serve_members members, gone;
 	uint32_t nr_members, nr_joined, nr_gone;
 	uint32_t nr_killed, nr_rejected;
@@ -115,6 +146,9 @@ struct serve {
 	uint32_t nr_errors;
 	struct pinion_zone_stat at_start;
 };
+
+/* serve_args.c: exits with 2 when they are wrong. */
+void serve_parse(int argc, char **argv, struct serve_config *config);
 
 /* serve_member.c */
 

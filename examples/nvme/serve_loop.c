@@ -69,15 +69,26 @@ static uint64_t nap_ns(const struct serve *serve)
 	return serve->in_flight && serve->transport.irq_fd < 0 ? 50000 : 1000000;
 }
 
+/* The pool that we work in is nobody's any more: what is in flight comes back, and that is all. */
+static int stop_disowned(struct serve *serve)
+{
+	nvme_say("%s", pinion_error_text());
+	serve->disowned = true;
+	serve->stopping = true;
+	return 0;
+}
+
 static int take_events(struct serve *serve)
 {
 	struct pinion_event event;
 	int got, err = 0;
 
 	for (int i = 0; !err && i < EVENTS; ++i) {
-		got = pinion_rendezvous_next(serve->rendezvous, &event);
+		got = serve->config->door->next(serve, &event);
+		if (got == -ECONNRESET)
+			return stop_disowned(serve);
 		if (got < 0)
-			return nvme_fail(got, "rendezvous: %s", strerror(-got));
+			return nvme_fail(got, "who comes and goes: %s", strerror(-got));
 		if (!got)
 			break;
 		if (event.kind == PINION_EVENT_JOINED)
@@ -93,7 +104,7 @@ static int look_outside(struct serve *serve, uint64_t timeout_ns)
 	const struct timespec timeout = {(time_t)(timeout_ns / 1000000000),
 					 (long)(timeout_ns % 1000000000)};
 	struct pollfd fds[3] = {
-		{.fd = pinion_rendezvous_fd(serve->rendezvous), .events = POLLIN},
+		{.fd = serve->config->door->fd(serve), .events = POLLIN},
 		{.fd = serve->signal_fd, .events = POLLIN},
 		{.fd = serve->transport.irq_fd, .events = POLLIN}, /* -1 is passed over */
 	};

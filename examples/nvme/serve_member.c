@@ -171,6 +171,20 @@ static bool length_fits(const struct serve *serve, const struct pinion_desc *des
 	       desc->len <= serve->ctrl.max_transfer;
 }
 
+/* A buffer of a segment that the pool got meanwhile has no bus address yet. */
+static int submit_following(struct serve *serve, struct nvme_queue *queue,
+			     const struct nvme_io *io)
+{
+	int err = nvme_ctrl_submit(&serve->ctrl, queue, serve->domain, io), changed;
+
+	if (!err || pinion_buffer_bus(serve->domain, io->buffer, 0) != PINION_BUS_UNKNOWN)
+		return err;
+	changed = pinion_domain_update(serve->domain);
+	if (changed < 0)
+		nvme_say("the pool has grown; the drive cannot follow: %s", pinion_error_text());
+	return changed > 0 ? nvme_ctrl_submit(&serve->ctrl, queue, serve->domain, io) : err;
+}
+
 static void submit(struct serve *serve, struct serve_request *request)
 {
 	static const enum nvme_io_opcode opcode[] = {
@@ -188,7 +202,7 @@ static void submit(struct serve *serve, struct serve_request *request)
 	};
 
 	if (!length_fits(serve, desc) ||
-	    nvme_ctrl_submit(&serve->ctrl, request->member->queue, serve->domain, &io)) {
+	    submit_following(serve, request->member->queue, &io)) {
 		answer(serve, request, NVME_STATUS_INVALID_FIELD, 0);
 		return;
 	}
@@ -264,12 +278,13 @@ static void remember(struct serve *serve, struct serve_member *member)
 /* pre: nothing of its is in flight, and its ring is drained. */
 static void bury(struct serve *serve, struct serve_member *member)
 {
-	struct pinion_recovery report = {0};
 	int reclaimed = pinion_channel_reclaim(member->channel, serve->cache);
+	int returned = serve->config->door->bury(serve, member->number);
 
-	if (pinion_rendezvous_bury(serve->rendezvous, member->number, serve->cache, &report))
+	if (returned < 0)
 		nvme_say("member %u: %s", member->number, pinion_error_text());
-	member->counts.returned += report.returned + (uint32_t)(reclaimed > 0 ? reclaimed : 0);
+	member->counts.returned += (uint32_t)(returned > 0 ? returned : 0) +
+				   (uint32_t)(reclaimed > 0 ? reclaimed : 0);
 	serve->counts.returned += member->counts.returned;
 	nvme_say("member %u %s: %ju commands, %ju buffers came back", member->number,
 		  member->killed ? "was killed" : "left", (uintmax_t)member->counts.commands,
