@@ -83,7 +83,9 @@ static int run_drive(struct serve *serve)
 
 	if (err)
 		return err;
-	err = open_cache(serve);
+	err = serve->config->door->share(serve);
+	if (!err)
+		err = open_cache(serve);
 	if (err)
 		goto destroy_domain;
 	err = nvme_ctrl_open(&serve->transport, serve->config->nr_queues, serve->config->page_size,

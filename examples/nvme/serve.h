@@ -94,6 +94,7 @@ struct serve;
 struct serve_door {
 	int (*enter)(struct serve *serve);   /* before the drive is touched */
 	int (*furnish)(struct serve *serve); /* the drive is open: serve->pool is there after it */
+	int (*share)(struct serve *serve);   /* bus addresses are known, or more of them */
 	int (*open)(struct serve *serve);    /* everything is set up: let them in */
 	int (*fd)(const struct serve *serve);
 	/* As of pinion_rendezvous_next(), or of pinion_device_next(). */

@@ -182,7 +182,10 @@ static int submit_following(struct serve *serve, struct nvme_queue *queue,
 	changed = pinion_domain_update(serve->domain);
 	if (changed < 0)
 		nvme_say("the pool has grown; the drive cannot follow: %s", pinion_error_text());
-	return changed > 0 ? nvme_ctrl_submit(&serve->ctrl, queue, serve->domain, io) : err;
+	if (changed <= 0)
+		return err;
+	(void)serve->config->door->share(serve);
+	return nvme_ctrl_submit(&serve->ctrl, queue, serve->domain, io);
 }
 
 static void submit(struct serve *serve, struct serve_request *request)

@@ -5,7 +5,7 @@
 
 #include "nvme_fail.h"
 
-static int enter(struct serve *serve)
+static int nothing_to_do(struct serve *serve)
 {
 	(void)serve;
 	return 0;
@@ -67,8 +67,9 @@ static void leave(struct serve *serve)
 }
 
 const struct serve_door serve_own = {
-	.enter = enter,
+	.enter = nothing_to_do,
 	.furnish = create_pool,
+	.share = nothing_to_do,
 	.open = open_rendezvous,
 	.fd = fd,
 	.next = next,

@@ -57,6 +57,14 @@ static int park(struct serve *serve)
 	return err ? nvme_fail(err, "%s", pinion_error_text()) : 0;
 }
 
+/* For those whom its rules show addresses. */
+static int share(struct serve *serve)
+{
+	int err = pinion_device_share(serve->device, serve->domain);
+
+	return err ? nvme_fail(err, "%s", pinion_error_text()) : 0;
+}
+
 static int ready(struct serve *serve)
 {
 	int err = pinion_device_ready(serve->device);
@@ -88,6 +96,7 @@ static void leave(struct serve *serve)
 const struct serve_door serve_service = {
 	.enter = announce,
 	.furnish = park,
+	.share = share,
 	.open = ready,
 	.fd = fd,
 	.next = next,
