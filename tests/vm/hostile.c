@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * hostile SOCKET KIND: joins nvme-serve as any producer does, then sends one descriptor that it may
- * not send, and says how long its channel lived after that.
+ * hostile WHERE KIND: joins nvme-serve as any producer does, then sends one descriptor that it may
+ * not send, and says how long its channel lived after that. WHERE is nvme-serve's socket, a path,
+ * or what piniond knows the drive as, nvme:BDF.
  *
  *     id       an id that no buffer has
  *     unheld   a buffer that it gave away before
@@ -21,6 +22,7 @@
 #include <string.h>
 
 #include <pinion/cache.h>
+#include <pinion/client.h>
 #include <pinion/error.h>
 #include <pinion/session.h>
 
@@ -31,6 +33,9 @@
 #define CANNOT 3
 
 static struct pinion_session *session;
+static struct pinion_client *client;
+static struct pinion_pool *pool;
+static struct pinion_channel *channel;
 static struct pinion_cache *cache;
 
 static struct pinion_buffer new_buffer(void)
@@ -45,7 +50,6 @@ static struct pinion_buffer new_buffer(void)
 /* The next completion, or the channel's error. */
 static int next(struct pinion_desc *desc)
 {
-	struct pinion_channel *channel = pinion_session_channel(session);
 	int got = pinion_channel_recv(channel, desc, 1);
 
 	for (int s = 0; got == -EAGAIN && s < PATIENCE_S; ++s) {
@@ -57,7 +61,7 @@ static int next(struct pinion_desc *desc)
 
 static void send_or_fail(const struct pinion_desc *desc)
 {
-	int sent = pinion_channel_send(pinion_session_channel(session), desc, 1);
+	int sent = pinion_channel_send(channel, desc, 1);
 
 	if (sent != 1)
 		errx(CANNOT, "send: %s", strerror(-sent));
@@ -128,8 +132,7 @@ static void misbehave(const char *kind, struct pinion_buffer given_away)
 	else if (!strcmp(kind, "unheld"))
 		desc.buffer = given_away;
 	else if (!strcmp(kind, "length"))
-		desc.len = (uint32_t)pinion_buffer_size(pinion_session_pool(session),
-							desc.buffer) + 1;
+		desc.len = (uint32_t)pinion_buffer_size(pool, desc.buffer) + 1;
 	else
 		errx(CANNOT, "%s: id, unheld, length or tag", kind);
 	forge(&desc);
@@ -148,6 +151,27 @@ static int watch_the_end(void)
 	return 1;
 }
 
+static int join(const char *where)
+{
+	int err = strchr(where, '/') ? pinion_session_open(where, &session)
+				     : pinion_client_open(where, NULL, &client);
+
+	if (err)
+		return err;
+	pool = session ? pinion_session_pool(session) : pinion_client_pool(client);
+	channel = session ? pinion_session_channel(session) : pinion_client_channel(client);
+	return 0;
+}
+
+static void leave(void)
+{
+	pinion_cache_close(cache);
+	if (session)
+		pinion_session_close(session);
+	if (client)
+		pinion_client_close(client);
+}
+
 int main(int argc, char **argv)
 {
 	const struct pinion_cache_config config = {.buffer_size = 4096, .node = PINION_NODE_ANY};
@@ -155,17 +179,16 @@ int main(int argc, char **argv)
 	int status;
 
 	if (argc != 3)
-		errx(CANNOT, "usage: hostile SOCKET id|unheld|length|tag");
-	if (pinion_session_open(argv[1], &session))
+		errx(CANNOT, "usage: hostile SOCKET|DEVICE id|unheld|length|tag");
+	if (join(argv[1]))
 		errx(CANNOT, "%s", pinion_error_text());
-	if (pinion_cache_open(pinion_session_pool(session), &config, &cache))
+	if (pinion_cache_open(pool, &config, &cache))
 		errx(CANNOT, "%s", pinion_error_text());
 	buffer = identify();
 	if (pinion_buffer_free(cache, buffer))
 		errx(CANNOT, "its own buffer cannot be freed");
 	misbehave(argv[2], buffer);
 	status = watch_the_end();
-	pinion_cache_close(cache);
-	pinion_session_close(session);
+	leave();
 	return status;
 }
