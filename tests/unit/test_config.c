@@ -182,7 +182,7 @@ static void what_is_misspelt_is_told_with_what_was_meant(void **state)
 	(void)state;
 	assert_told("\nsockt = \"/s\";\n", "2: sockt: unknown key: did you mean \"socket\"?\n");
 	assert_told("color = 1;\n", "1: color: unknown key: there are socket socket_mode user "
-				    "metrics peers_max pools and rules\n");
+				    "metrics metrics_public peers_max pools and rules\n");
 	assert_told(pool_with(NAMED " membres = 3;", SOUND),
 		    "2: pools[0].membres: unknown key: did you mean \"members\"?\n");
 	assert_told(pool_with(NAMED, SOUND " bufer = 1;"), "3: pools[0].segments[0].bufer: unknown "
@@ -361,7 +361,23 @@ static void an_address_that_cannot_be_is_told(void **state)
 			 "\"127.0.0.1:9464\", \"[::1]:9464\"\n", bad[i]);
 		assert_told(text, told);
 	}
-	config_free(read_good("metrics = \"0.0.0.0:65535\";\n"));
+	config_free(read_good("metrics = \"127.1.2.3:65535\";\n"));
+}
+
+static void an_address_for_other_machines_must_be_meant(void **state)
+{
+	const char *open[] = {"0.0.0.0:1", "10.0.0.1:9464", "[::]:9464", "[fe80::1]:9464"};
+	char text[TOLD_MAX], told[TOLD_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(open) / sizeof(open[0]); i++) {
+		snprintf(text, sizeof(text), "metrics = \"%s\";\n", open[i]);
+		snprintf(told, sizeof(told), "1: metrics: other machines can connect to \"%s\": "
+			 "metrics_public = true if that is meant\n", open[i]);
+		assert_told(text, told);
+		strcat(text, "metrics_public = true;\n");
+		config_free(read_good(text));
+	}
 }
 
 static void somebody_whom_nobody_knows_is_told(void **state)
@@ -412,8 +428,8 @@ static void all_mistakes_are_told_at_once(void **state)
 		    "} );\nrules = (\n{ serve = 1; } );\n",
 		    "2: 07: a leading zero means nothing here: leave it out, or, if it is octal, "
 		    "put it in quotes\n"
-		    "3: colour: unknown key: there are socket socket_mode user metrics peers_max "
-		    "pools and rules\n"
+		    "3: colour: unknown key: there are socket socket_mode user metrics "
+		    "metrics_public peers_max pools and rules\n"
 		    "2: socket: 7 is no text: put it in quotes\n"
 		    "4: user: no user is named \"no-such\" here\n"
 		    "1: peers_max: 0 is no number from 1 to 65536\n"
@@ -601,6 +617,7 @@ int main(void)
 		support_test(a_path_that_cannot_be_is_told),
 		support_test(a_mode_that_is_no_octal_text_is_told),
 		support_test(an_address_that_cannot_be_is_told),
+		support_test(an_address_for_other_machines_must_be_meant),
 		support_test(somebody_whom_nobody_knows_is_told),
 		support_test(a_rule_that_is_never_reached_is_told),
 		support_test(too_many_of_a_thing_are_told),

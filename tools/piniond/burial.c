@@ -93,6 +93,7 @@ static int recover(struct member *member)
 	struct service *service = member->pool->service;
 	struct pinion_recovery report = {0};
 	struct transit transit = {0};
+	const uint64_t began = service_now_ns();
 	int err = find_transit(member->pool, &transit);
 
 	if (!err)
@@ -105,6 +106,7 @@ static int recover(struct member *member)
 		return err;
 	}
 	service->counters.recoveries++;
+	service->counters.recovery_ns += service_now_ns() - began;
 	service->counters.returned += report.returned;
 	member->state = RECOVERED;
 	return 0;

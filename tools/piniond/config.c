@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "config.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "config_address.h"
 #include "config_parts.h"
 #include "config_scan.h"
 #include "config_tree.h"
@@ -17,10 +17,9 @@
 #define PEERS_DEFAULT 1024
 #define PEERS_MAX 65536
 #define FILE_MAX (1 << 20) /* bytes: all rules and pools at their most have fewer */
-#define ADDRESS_MAX 64
 
-static const char *const top_keys[] = {"socket", "socket_mode", "user", "metrics", "peers_max",
-				       "pools", "rules", NULL};
+static const char *const top_keys[] = {"socket", "socket_mode", "user", "metrics",
+				       "metrics_public", "peers_max", "pools", "rules", NULL};
 
 static void read_socket(struct config_mistakes *mistakes, const struct config_setting_t *root,
 			struct config *config)
@@ -64,36 +63,24 @@ static void read_user(struct config_mistakes *mistakes, const struct config_sett
 		(void)config_user_id(mistakes, value_find(root, "user"), *user, &id);
 }
 
-/* "ADDRESS:PORT", and "[ADDRESS]:PORT" for IPv6. */
-static bool is_listener(const char *text)
-{
-	const char *colon = strrchr(text, ':');
-	struct in6_addr address;
-	char host[ADDRESS_MAX];
-	unsigned long port;
-
-	if (colon == NULL || colon - text >= ADDRESS_MAX || strlen(colon + 1) > 5 ||
-	    colon[1] == '\0' || colon[1 + strspn(colon + 1, "0123456789")] != '\0')
-		return false;
-	port = strtoul(colon + 1, NULL, 10);
-	snprintf(host, sizeof(host), "%.*s", (int)(colon - text), text);
-	if (port < 1 || port > 65535)
-		return false;
-	if (host[0] != '[')
-		return inet_pton(AF_INET, host, &address) == 1;
-	if (host[strlen(host) - 1] != ']')
-		return false;
-	host[strlen(host) - 1] = '\0';
-	return inet_pton(AF_INET6, host + 1, &address) == 1;
-}
-
+/* Whoever can connect can read: that it is more than this machine must be said. */
 static void read_metrics(struct config_mistakes *mistakes, const struct config_setting_t *root,
 			 char **metrics)
 {
-	if (value_copy(mistakes, root, "metrics", metrics) && !is_listener(*metrics))
+	union config_address address;
+	bool public = false;
+
+	(void)value_flag(mistakes, root, "metrics_public", &public);
+	if (!value_copy(mistakes, root, "metrics", metrics))
+		return;
+	if (!config_address_read(*metrics, &address))
 		mistake_in(mistakes, value_find(root, "metrics"),
 			   "\"%s\" is no address with a port: \"127.0.0.1:9464\", \"[::1]:9464\"",
 			   *metrics);
+	else if (!public && !config_address_is_loopback(&address))
+		mistake_in(mistakes, value_find(root, "metrics"),
+			   "other machines can connect to \"%s\": metrics_public = true if that is "
+			   "meant", *metrics);
 }
 
 static void read_top(struct config_mistakes *mistakes, const struct config_setting_t *root,

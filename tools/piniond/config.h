@@ -54,7 +54,8 @@ struct config {
 	char *socket;       /* when it is not inherited from systemd */
 	mode_t socket_mode; /* 0666: rules decide, not the file */
 	char *user;         /* whom to become after set-up; NULL: stay */
-	char *metrics;      /* "ADDRESS:PORT" of the listener for Prometheus; NULL: none */
+	char *metrics;      /* "ADDRESS:PORT" of the listener for Prometheus; NULL: none. Of this
+	                     * machine alone, unless metrics_public says otherwise */
 	uint32_t peers_max; /* connections at once */
 	uint32_t nr_pools, nr_rules;
 	struct config_pool pool[CONFIG_POOLS_MAX];

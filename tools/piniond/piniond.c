@@ -30,6 +30,7 @@
 #include "harden.h"
 #include "ledger.h"
 #include "listener.h"
+#include "metrics.h"
 #include "resume.h"
 #include "store.h"
 
@@ -198,8 +199,10 @@ static int open_events(struct service *service)
 /* With pools and socket there. */
 static int serve(struct service *service)
 {
-	int err = harden_seccomp();
+	int err = metrics_open(service);
 
+	if (!err)
+		err = harden_seccomp();
 	if (!err)
 		err = peers_listen(service);
 	if (err) {
@@ -213,7 +216,7 @@ static int serve(struct service *service)
 	return err < 0 ? err : 0;
 }
 
-/* What takes privilege first: limits, and the socket's directory. Pools do not. */
+/* What takes privilege first: limits, the socket's directory, a port. Pools do not. */
 static int run(struct service *service, const struct options *options)
 {
 	struct listener own;
@@ -223,7 +226,9 @@ static int run(struct service *service, const struct options *options)
 		err = listen_somewhere(service, options, &own);
 	if (err)
 		return err;
-	err = harden_drop(service->config->user);
+	err = metrics_bind(service);
+	if (!err)
+		err = harden_drop(service->config->user);
 	if (!err)
 		err = open_events(service);
 	if (err)
@@ -232,6 +237,7 @@ static int run(struct service *service, const struct options *options)
 		err = open_pools(service);
 	if (!err)
 		err = serve(service);
+	metrics_close(service);
 	peers_close(service);
 	pools_destroy(service);
 	(void)sd_event_unref(service->event);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "report.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,18 +9,18 @@
 #include "ledger.h"
 #include "ring.h"
 
-/* Resident memory of this process, in bytes: the second number of /proc/self/statm, proc(5). */
-static json_int_t resident(void)
+/* The second number of /proc/self/statm, proc(5). */
+uint64_t report_resident(void)
 {
 	FILE *file = fopen("/proc/self/statm", "re");
-	long pages = 0;
+	uint64_t pages = 0;
 
 	if (!file)
 		return 0;
-	if (fscanf(file, "%*d %ld", &pages) != 1)
+	if (fscanf(file, "%*u %" SCNu64, &pages) != 1)
 		pages = 0;
 	(void)fclose(file);
-	return (json_int_t)pages * sysconf(_SC_PAGESIZE);
+	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 /* The name that the process has now, or "". */
@@ -127,14 +128,14 @@ static json_t *channels(const struct pool *pool)
 	return list;
 }
 
-static json_int_t bytes_of(const struct pool *pool)
+uint64_t report_bytes(const struct pool *pool)
 {
 	struct pinion_segment_stat stat;
-	json_int_t bytes = 0;
+	uint64_t bytes = 0;
 
 	for (uint32_t i = 0; i < pinion_pool_slots(pool->pool); i++)
 		if (!pinion_pool_segment(pool->pool, i, &stat))
-			bytes += (json_int_t)stat.len;
+			bytes += stat.len;
 	return bytes;
 }
 
@@ -146,8 +147,9 @@ static json_t *pools(const struct service *service)
 	LIST_FOREACH(pool, &service->pools, link)
 		(void)json_array_append_new(list, json_pack(
 			"{ss sb sI so so so so}", "name", pool->name, "template", pool->own,
-			"bytes", bytes_of(pool), "segments", segments(pool), "zones", zones(pool),
-			"members", members(pool), "channels", channels(pool)));
+			"bytes", (json_int_t)report_bytes(pool), "segments",
+			segments(pool), "zones", zones(pool), "members", members(pool), "channels",
+			channels(pool)));
 	return list;
 }
 
@@ -190,8 +192,8 @@ json_t *report_service(const struct service *service)
 {
 	return json_pack("{ss si sI sI si si so so so}", "version", PINION_VERSION, "pid",
 			 (int)getpid(), "uptime_ns",
-			 (json_int_t)(service_now_ns() - service->started_ns), "rss", resident(),
-			 "peers", (int)service->nr_peers,
+			 (json_int_t)(service_now_ns() - service->started_ns), "rss",
+			 (json_int_t)report_resident(), "peers", (int)service->nr_peers,
 			 "restarts", (int)service->ledger->restarts, "pools", pools(service),
 			 "devices", devices(service), "counters",
 			 counters(&service->counters));

@@ -14,4 +14,8 @@
 /* NULL: no memory. */
 json_t *report_service(const struct service *service);
 
+/* Resident memory of this process, and the memory of a pool, in bytes. */
+uint64_t report_resident(void);
+uint64_t report_bytes(const struct pool *pool);
+
 #endif

@@ -20,6 +20,7 @@
  *     query.c      QUERY: what the command pinion(1) asks ...
  *     report.c     ... about everything there is
  *     order.c      ... and orders
+ *     metrics*.c   the same numbers for Prometheus, on a port of its own
  *
  * One thread, one event loop. Nothing waits for a peer: what does not fit into a peer's socket is
  * owed, and derived from the state below when the socket has room again.
@@ -56,6 +57,7 @@
 
 struct service;
 struct ledger;
+struct metrics;
 
 /* An end of a pairing, and an index into what it has two of. */
 enum side { CLIENT, DEVICE };
@@ -148,12 +150,14 @@ struct peer {
 
 struct counters {
 	uint64_t attached, refused, deaths, left, returned, recoveries, protocol_errors;
+	uint64_t recovery_ns; /* that all recoveries took */
 };
 
 struct service {
 	const struct config *config;
 	sd_event *event;
 	struct ledger *ledger;
+	struct metrics *metrics; /* NULL: not wanted */
 	int listener;
 	sd_event_source *door; /* whose turn it is when somebody connects */
 	uint64_t started_ns;
