@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "probe.h"
 #include "ready.h"
 
 /* FUTEX_WAIT_BITSET takes an absolute time on CLOCK_MONOTONIC: no drift over restarts. Not
@@ -176,6 +177,7 @@ void bell_wake(struct bell *bell, const struct bell_hand *hand)
 	if (!atomic_compare_exchange_strong_explicit(&bell->state, &state, BELL_QUIET,
 						     memory_order_relaxed, memory_order_relaxed))
 		return;
+	PINION_PROBE2(wake, bell, state);
 	if (state == BELL_ARMED_FD) {
 		if (!tell(hand->socket))
 			rearm(bell, state);

@@ -4,6 +4,7 @@
 
 #include "channel_inside.h"
 #include "fetch.h"
+#include "probe.h"
 #include "slot.h"
 #include "window.h"
 
@@ -84,8 +85,10 @@ int pinion_channel_recv(struct pinion_channel *channel, struct pinion_desc *desc
 	ring_take(&channel->rx, got);
 #endif
 	/* What came before the lie is good: the lie itself is met again by the next call. */
-	if (got)
+	if (got) {
+		PINION_PROBE2(receive, channel, got);
 		return (int)got;
+	}
 	if (err != -EINVAL)
 		return err;
 	pinion_channel_reject(channel);

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "channel_inside.h"
+#include "probe.h"
 #include "window.h"
 
 /* What the loop below needs of one stretch of the ring without a wrap. */
@@ -90,5 +91,6 @@ int pinion_channel_send(struct pinion_channel *channel, const struct pinion_desc
 	if (!nr)
 		return lied ? channel_break_off(channel) : -EINVAL;
 	ring_strike(&channel->tx);
+	PINION_PROBE2(send, channel, nr);
 	return (int)nr;
 }

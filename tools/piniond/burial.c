@@ -12,6 +12,7 @@
 
 #include "channel.h"
 #include "ledger.h"
+#include "probe.h"
 
 /* For another try, when something was short, or a device is not quiet yet; and when it has been so
  * for long, which was said. */
@@ -94,6 +95,7 @@ static int recover(struct member *member)
 	struct pinion_recovery report = {0};
 	struct transit transit = {0};
 	const uint64_t began = service_now_ns();
+	uint64_t took;
 	int err = find_transit(member->pool, &transit);
 
 	if (!err)
@@ -106,7 +108,9 @@ static int recover(struct member *member)
 		return err;
 	}
 	service->counters.recoveries++;
-	service->counters.recovery_ns += service_now_ns() - began;
+	took = service_now_ns() - began;
+	service->counters.recovery_ns += took;
+	PINION_PROBE4(recovery, member->pool->name, member->number, report.returned, took);
 	service->counters.returned += report.returned;
 	member->state = RECOVERED;
 	return 0;
@@ -239,6 +243,7 @@ void burial_begin(struct member *member, bool killed)
 	struct counters *counters = &member->pool->service->counters;
 
 	*(killed ? &counters->deaths : &counters->left) += 1;
+	PINION_PROBE4(death, member->pool->name, member->number, member->pid, killed);
 	member->killed = killed;
 	if (!killed)
 		ledger_member(member->pool->service->ledger, member)->left = 1;
