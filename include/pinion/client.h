@@ -75,6 +75,7 @@ struct pinion_client_event {
  * -EACCES     the rules do not let this user in, or the socket's mode does not
  * -EDQUOT     this user has as many channels or memberships as the rules allow
  * -EAGAIN     the pool's member slots are all taken
+ * -EIO        the pool is damaged: a member punched pages out of it (pool.h, "Trust")
  * -EPROTO     the service is of another release
  * -ETIMEDOUT  it did not answer within two seconds
  * -ENAMETOOLONG, -EINVAL  @what, or slots, cannot be

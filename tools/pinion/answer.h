@@ -7,14 +7,15 @@
  * less: what is missing reads as 0, false, "" or an empty array, and is never a reason to stop.
  *
  *     version, pid, uptime_ns, rss, peers, restarts
- *     pools[]      name, template, bytes
+ *     pools[]      name, template, damaged (pages were punched out of it), bytes
  *       segments[] slot, node, page_size, buffer_size, len, nr, free, retiring
  *       zones[]    buffer_size, page_size, node, total, free, held: numbers of buffers
  *       members[]  number, pid, uid, gid, command, role, state, connected, held, quota: held are
  *                  buffers, the quota is bytes, 0: none
  *       channels[] number, client, device: members; slots; to_device, to_client: sent, not taken
  *     devices[]    name, bdf, pool, member, pid, ready, parked, state
- *     counters     attached, refused, deaths, left, returned, recoveries, protocol_errors
+ *     counters     attached, refused, deaths, left, returned, recoveries, protocol_errors, punched:
+ *                  files that lack pages
  */
 
 #include <inttypes.h>

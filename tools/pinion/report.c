@@ -187,9 +187,10 @@ static void stat_pool(const json_t *pool, FILE *out)
 	char name[TABLE_CELL_MAX];
 
 	table_clean(name, sizeof(name), answer_text(pool, "name"));
-	fprintf(out, "\npool %s, %s%s\n", name, BYTES(pool, "bytes"),
+	fprintf(out, "\npool %s, %s%s%s\n", name, BYTES(pool, "bytes"),
 		answer_true(pool, "template") ? ", a template: each client gets one of its own"
-					      : "");
+					      : "",
+		answer_true(pool, "damaged") ? ", damaged: pages were punched out of it" : "");
 	stat_segments(json_object_get(pool, "segments"), out);
 	stat_zones(json_object_get(pool, "zones"), out);
 	stat_members(json_object_get(pool, "members"), out);

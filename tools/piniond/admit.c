@@ -321,6 +321,15 @@ static bool may_have_more(struct peer *peer)
 	return false;
 }
 
+static bool is_whole(struct peer *peer, const struct pool *pool)
+{
+	if (!audit_is_damaged(pool))
+		return true;
+	peers_refuse(peer, -EIO, "pool %s is damaged: a member punched pages out of it",
+		     pool->name);
+	return false;
+}
+
 void admit_attach(struct peer *peer, const struct wire *message)
 {
 	struct member *device;
@@ -331,7 +340,8 @@ void admit_attach(struct peer *peer, const struct wire *message)
 		peers_refuse(peer, -EINVAL, "%s", pinion_error_text());
 		return;
 	}
-	if (!may_have_more(peer) || find(peer, message->name, &pool, &device))
+	if (!may_have_more(peer) || find(peer, message->name, &pool, &device) ||
+	    !is_whole(peer, pool))
 		return;
 	err = attach(peer, pool, device, message->slots);
 	if (!err)
@@ -444,7 +454,7 @@ void admit_announce(struct peer *peer, const struct wire *message)
 	if (!may_serve(peer, message->name))
 		return;
 	pool = choose_pool(peer, name);
-	if (!pool)
+	if (!pool || !is_whole(peer, pool))
 		return;
 	device = new_device(message, bdf);
 	err = device ? announce(peer, pool, device) : -ENOMEM;

@@ -121,7 +121,10 @@ static json_t *retire(struct peer *peer, const struct words *words, int *file)
 	if (!pool || !number(peer, words->word[1], PINION_SEGMENT_MAX - 1, &slot))
 		return NULL;
 	err = pinion_pool_retire(pool->pool, (uint32_t)slot);
-	return err ? failed(peer, err) : json_object();
+	if (err)
+		return failed(peer, err);
+	audit_forget(pool, (uint32_t)slot);
+	return json_object();
 }
 
 /* "NAME SIZE BUFFER [NODE]" */

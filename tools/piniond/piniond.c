@@ -205,6 +205,8 @@ static int serve(struct service *service)
 		err = harden_seccomp();
 	if (!err)
 		err = peers_listen(service);
+	if (!err)
+		err = audit_start(service);
 	if (err) {
 		service_log(LOG_ERR, "cannot serve: %s", strerror(-err));
 		return err;

@@ -146,8 +146,9 @@ static json_t *pools(const struct service *service)
 
 	LIST_FOREACH(pool, &service->pools, link)
 		(void)json_array_append_new(list, json_pack(
-			"{ss sb sI so so so so}", "name", pool->name, "template", pool->own,
-			"bytes", (json_int_t)report_bytes(pool), "segments",
+			"{ss sb sb sI so so so so}", "name", pool->name, "template", pool->own,
+			"damaged", audit_is_damaged(pool), "bytes",
+			(json_int_t)report_bytes(pool), "segments",
 			segments(pool), "zones", zones(pool), "members", members(pool), "channels",
 			channels(pool)));
 	return list;
@@ -178,14 +179,15 @@ static json_t *devices(const struct service *service)
 
 static json_t *counters(const struct counters *counters)
 {
-	return json_pack("{sI sI sI sI sI sI sI}",
+	return json_pack("{sI sI sI sI sI sI sI sI}",
 			 "attached", (json_int_t)counters->attached,
 			 "refused", (json_int_t)counters->refused,
 			 "deaths", (json_int_t)counters->deaths,
 			 "left", (json_int_t)counters->left,
 			 "returned", (json_int_t)counters->returned,
 			 "recoveries", (json_int_t)counters->recoveries,
-			 "protocol_errors", (json_int_t)counters->protocol_errors);
+			 "protocol_errors", (json_int_t)counters->protocol_errors,
+			 "punched", (json_int_t)counters->punched);
 }
 
 json_t *report_service(const struct service *service)

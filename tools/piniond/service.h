@@ -16,6 +16,7 @@
  *     store.c      files that outlive this process ...
  *     ledger.c     ... and what they mean
  *     resume.c     everything taken up again from these two
+ *     audit.c      pages that somebody punched out of a pool
  *     quiet.c      a dead device process's device: nothing is freed before it is quiet
  *     query.c      QUERY: what the command pinion(1) asks ...
  *     report.c     ... about everything there is
@@ -50,6 +51,7 @@
 #include <pinion/client.h>
 #include <pinion/pool.h>
 
+#include "audit.h"
 #include "config.h"
 #include "peer.h"
 #include "pool.h"
@@ -121,6 +123,7 @@ struct pool {
 	bool named;             /* on hugetlbfs */
 	bool own;               /* one client's, made from a template, and gone with it */
 	sd_event_source *retry; /* a burial goes on then; NULL: none waits */
+	struct audit audit;
 	LIST_HEAD(, member) members;
 	LIST_HEAD(, pairing) pairings;
 };
@@ -149,7 +152,7 @@ struct peer {
 };
 
 struct counters {
-	uint64_t attached, refused, deaths, left, returned, recoveries, protocol_errors;
+	uint64_t attached, refused, deaths, left, returned, recoveries, protocol_errors, punched;
 	uint64_t recovery_ns; /* that all recoveries took */
 };
 
