@@ -78,7 +78,12 @@ int ledger_open(struct ledger **ledger)
 
 /* Pools. */
 
-static struct store_name segment_name(uint32_t pool, uint32_t slot)
+struct store_name ledger_control_name(uint32_t pool)
+{
+	return store_name("p.%u.control", pool);
+}
+
+struct store_name ledger_segment_name(uint32_t pool, uint32_t slot)
 {
 	return store_name("p.%u.%u", pool, slot);
 }
@@ -113,10 +118,10 @@ static int put_files(struct pool *pool)
 	int err;
 
 	pinion_pool_export(pool->pool, &fds);
-	err = store_put(store_name("p.%u.control", pool->index), fds.control);
+	err = store_put(ledger_control_name(pool->index), fds.control);
 	for (uint32_t i = 0; !err && i < fds.nr_segments; i++)
 		if (fds.segment[i] >= 0) {
-			err = store_put(segment_name(pool->index, i), fds.segment[i]);
+			err = store_put(ledger_segment_name(pool->index, i), fds.segment[i]);
 			pool->stored |= UINT64_C(1) << i;
 		}
 	return err;
@@ -164,24 +169,24 @@ void ledger_remove_pool(struct ledger *ledger, struct pool *pool)
 	ledger_forget_pool(ledger, pool->index);
 	if (pool->named)
 		return;
-	store_drop(store_name("p.%u.control", pool->index));
+	store_drop(ledger_control_name(pool->index));
 	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
 		if (pool->stored >> i & 1)
-			store_drop(segment_name(pool->index, i));
+			store_drop(ledger_segment_name(pool->index, i));
 }
 
 int ledger_watch(void *context, uint32_t slot, int fd, const struct pinion_pool_record *record)
 {
 	struct pool *pool = context;
 	bool comes = fd >= 0 && !(pool->stored >> slot & 1);
-	int err = comes ? store_put(segment_name(pool->index, slot), fd) : 0;
+	int err = comes ? store_put(ledger_segment_name(pool->index, slot), fd) : 0;
 
 	if (err)
 		return err;
 	pool->stored |= (uint64_t)comes << slot;
 	put_record(&pool->service->ledger->pool[pool->index], record);
 	if (fd < 0) {
-		store_drop(segment_name(pool->index, slot));
+		store_drop(ledger_segment_name(pool->index, slot));
 		pool->stored &= ~(UINT64_C(1) << slot);
 	}
 	return 0;

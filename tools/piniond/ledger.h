@@ -21,6 +21,7 @@
 #include <pinion/resume.h>
 
 #include "service.h"
+#include "store.h"
 
 #define LEDGER_PAIRINGS_MAX 16384
 
@@ -75,6 +76,10 @@ struct ledger {
 /* The one that came back from the store, or a new one, which goes there. -EPROTO: of another
  * release; the store's files are of no use then. */
 int ledger_open(struct ledger **ledger);
+
+/* Names of a pool's files in the store. */
+struct store_name ledger_control_name(uint32_t pool);
+struct store_name ledger_segment_name(uint32_t pool, uint32_t slot);
 
 /* Pools. */
 int ledger_add_pool(struct ledger *ledger, struct pool *pool);

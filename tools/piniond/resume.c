@@ -13,26 +13,45 @@
 #include "ledger.h"
 #include "store.h"
 
-/* The pool's files, by the inodes in its record. */
-static void take_files(uint32_t index, const struct pinion_pool_record *record,
-		       struct pinion_pool_fds *fds)
+/* Where the record has a segment, its file, by its inode; elsewhere what is left over from a change
+ * that was not recorded, or not dropped. */
+static uint64_t take_files(uint32_t index, const struct pinion_pool_record *record,
+			   struct pinion_pool_fds *fds)
 {
-	fds->nr_segments = PINION_SEGMENT_MAX;
-	fds->control = store_take(store_name("p.%u.control", index), record->control_inode);
-	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
-		fds->segment[i] = i < record->nr_segments && record->segment[i].nr
-					  ? store_take(store_name("p.%u.%u", index, i),
-						       record->segment[i].inode)
-					  : -1;
+	uint64_t stored = 0;
+
+	fds->nr_segments = record->nr_segments < PINION_SEGMENT_MAX ? record->nr_segments
+								    : PINION_SEGMENT_MAX;
+	fds->control = store_take(ledger_control_name(index), record->control_inode);
+	for (uint32_t i = 0; i < fds->nr_segments; i++) {
+		bool wanted = record->segment[i].nr;
+
+		fds->segment[i] = store_take(ledger_segment_name(index, i),
+					     wanted ? record->segment[i].inode : 0);
+		stored |= (uint64_t)(wanted && fds->segment[i] >= 0) << i;
+	}
+	return stored;
 }
 
-static void close_files(const struct pinion_pool_fds *fds)
+/* No longer kept: those that came and are not in @stored. */
+static void drop_files(uint32_t index, const struct pinion_pool_fds *fds, uint64_t stored)
 {
-	if (fds->control >= 0)
-		(void)close(fds->control);
-	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
+	for (uint32_t i = 0; i < fds->nr_segments; i++)
+		if (fds->segment[i] >= 0 && !(stored >> i & 1))
+			store_drop(ledger_segment_name(index, i));
+}
+
+/* A pool that is given up. */
+static void give_up_files(uint32_t index, const struct pinion_pool_fds *fds)
+{
+	drop_files(index, fds, 0);
+	for (uint32_t i = 0; i < fds->nr_segments; i++)
 		if (fds->segment[i] >= 0)
 			(void)close(fds->segment[i]);
+	if (fds->control < 0)
+		return;
+	store_drop(ledger_control_name(index));
+	(void)close(fds->control);
 }
 
 static struct pinion_member_record *list_members(const struct ledger *ledger, uint32_t index)
@@ -45,20 +64,22 @@ static struct pinion_member_record *list_members(const struct ledger *ledger, ui
 	return list;
 }
 
-static int resume_pool(const struct ledger *ledger, uint32_t index, struct pinion_pool **pool,
+static int resume_pool(const struct ledger *ledger, struct pool *pool,
 		       struct pinion_adoption *report)
 {
-	const struct pinion_pool_record *record = ledger_record(ledger, index);
-	struct pinion_member_record *members = list_members(ledger, index);
+	const struct pinion_pool_record *record = ledger_record(ledger, pool->index);
+	struct pinion_member_record *members = list_members(ledger, pool->index);
 	struct pinion_pool_fds fds;
 	int err;
 
 	if (!members)
 		return -ENOMEM;
-	take_files(index, record, &fds);
-	err = pinion_pool_resume(&fds, record, members, pool, report);
+	pool->stored = take_files(pool->index, record, &fds);
+	err = pinion_pool_resume(&fds, record, members, &pool->pool, report);
 	if (err)
-		close_files(&fds);
+		give_up_files(pool->index, &fds);
+	else
+		drop_files(pool->index, &fds, pool->stored);
 	free(members);
 	return err;
 }
@@ -152,15 +173,18 @@ static int restore_pool(struct service *service, uint32_t index)
 	struct ledger *ledger = service->ledger;
 	struct pinion_adoption report = {0};
 	struct pool *pool = pools_new(service, ledger->pool[index].name);
-	int err = pool ? resume_pool(ledger, index, &pool->pool, &report) : -ENOMEM;
+	int err = -ENOMEM;
 
+	if (pool) {
+		pool->index = index;
+		err = resume_pool(ledger, pool, &report);
+	}
 	if (err) {
 		service_log(LOG_ERR, "pool %s: not taken up again: %s", ledger->pool[index].name,
 			    pinion_error_text());
 		free(pool);
 		return err;
 	}
-	pool->index = index;
 	pool->own = ledger->pool[index].own;
 	err = ledger_add_keeper(ledger, pool);
 	pools_insert(pool);
