@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "cast.h"
+
+#include <sys/socket.h>
+
+#include "service_support.h"
+#include "tap.h"
+
+#define PATIENCE_MS 20000
+
+struct part {
+	int line;
+	struct pinion_client *client;
+	struct pinion_cache *cache;
+	struct echo echo;
+	bool lost, left, expelled; /* the service, the device process, this process */
+};
+
+static int attach_to(struct part *part, const char *what)
+{
+	return pinion_client_open(what, NULL, &part->client);
+}
+
+static int open_cache(struct part *part)
+{
+	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
+
+	if (part->cache)
+		return 0;
+	return pinion_cache_open(pinion_client_pool(part->client), &any, &part->cache);
+}
+
+static int hold(struct part *part)
+{
+	struct pinion_channel *channel = pinion_client_channel(part->client);
+	struct pinion_buffer held;
+	int err = open_cache(part);
+
+	for (int i = 0; !err && i < 5; i++)
+		err = pinion_buffer_alloc(part->cache, &held);
+	for (int i = 0; !err && channel && i < 4; i++) {
+		struct pinion_desc desc = {.tag = 77};
+
+		err = pinion_buffer_alloc(part->cache, &desc.buffer);
+		if (!err && pinion_channel_send(channel, &desc, 1) != 1)
+			err = pinion_buffer_free(part->cache, desc.buffer);
+	}
+	return err;
+}
+
+static int hold_all(struct part *part)
+{
+	struct pinion_buffer held;
+	int err = open_cache(part);
+
+	while (!err)
+		err = pinion_buffer_alloc(part->cache, &held);
+	return err == -EAGAIN || err == -ENOMEM || err == -ENOBUFS ? 0 : err;
+}
+
+/* What was sent by hold() may come back first. */
+static int work(struct part *part)
+{
+	struct pinion_channel *channel = pinion_client_channel(part->client);
+	int err = part->expelled ? -ESTALE : open_cache(part);
+
+	for (uint32_t tag = 100; !err && channel && tag < 110; tag++) {
+		struct pinion_desc sent = {.tag = tag}, desc = {0};
+
+		err = pinion_buffer_alloc(part->cache, &sent.buffer);
+		if (!err && pinion_channel_send(channel, &sent, 1) != 1)
+			err = -EPIPE;
+		while (!err && desc.tag != tag) {
+			int got = pinion_channel_recv(channel, &desc, 1);
+
+			if (got == 1)
+				err = pinion_buffer_free(part->cache, desc.buffer);
+			else if (got == -EAGAIN)
+				err = pinion_channel_wait(channel, PATIENCE_NS);
+			else
+				err = got ? got : -EIO;
+		}
+	}
+	return err;
+}
+
+/* What a client does between orders. */
+static void listen_to(struct part *part)
+{
+	struct pinion_client_event event;
+
+	while (part->client && !part->expelled && pinion_client_next(part->client, &event) == 1)
+		switch (event.kind) {
+		case PINION_CLIENT_SERVICE_LOST: part->lost = true; break;
+		case PINION_CLIENT_SERVICE_BACK: part->lost = false; break;
+		case PINION_CLIENT_DEVICE_LEFT: part->left = true; break;
+		case PINION_CLIENT_EXPELLED: part->expelled = true; return;
+		}
+}
+
+static int await_flag(struct part *part, const bool *flag, bool wanted)
+{
+	const uint64_t until = test_now_ns() + PATIENCE_MS * UINT64_C(1000000);
+	struct pollfd want = {.fd = pinion_client_fd(part->client), .events = POLLIN};
+
+	for (;;) {
+		if (part->expelled)
+			return -ESTALE;
+		if (*flag == wanted)
+			return 0;
+		if (test_now_ns() > until)
+			return -ETIMEDOUT;
+		(void)poll(&want, 1, 100);
+		listen_to(part);
+	}
+}
+
+/* A device process comes back by itself, in the loop. */
+static int rejoin(struct part *part)
+{
+	return part->client ? await_flag(part, &part->lost, false) : 0;
+}
+
+static int lose_and_rejoin(struct part *part)
+{
+	int err = await_flag(part, &part->lost, true);
+
+	return err ? err : rejoin(part);
+}
+
+static int settle(struct part *part)
+{
+	struct pinion_desc desc;
+	int err = open_cache(part);
+
+	while (!err && pinion_channel_recv(pinion_client_channel(part->client), &desc, 1) > 0)
+		err = pinion_buffer_free(part->cache, desc.buffer);
+	return err ? err : pinion_client_settle(part->client, part->cache);
+}
+
+static int close_all(struct part *part)
+{
+	int err = part->cache ? pinion_cache_close(part->cache) : 0;
+
+	if (part->echo.cache)
+		err = pinion_cache_close(part->echo.cache);
+	if (part->client && !err)
+		err = pinion_client_close(part->client);
+	if (part->echo.device && !err)
+		err = pinion_device_close(part->echo.device);
+	*part = (struct part){.line = part->line};
+	return err;
+}
+
+static int announce(struct part *part)
+{
+	const struct pinion_device_config config = {.pool = SERVICE_POOL};
+
+	return pinion_device_open(SERVICE_DEVICE, &config, &part->echo.device);
+}
+
+static int ready(struct part *part)
+{
+	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
+	struct echo *echo = &part->echo;
+	int err = pinion_cache_open(pinion_device_pool(echo->device), &any, &echo->cache);
+
+	return err ? err : pinion_device_ready(echo->device);
+}
+
+static int ask(const char *what, const char *text)
+{
+	int err;
+	json_t *answer = service_ask(what, text, &err);
+
+	json_decref(answer);
+	return err;
+}
+
+static int obey(struct part *part, enum order order)
+{
+	switch (order) {
+	case ORDER_ATTACH_POOL: return attach_to(part, "pool:" SERVICE_POOL);
+	case ORDER_ATTACH_DEVICE: return attach_to(part, SERVICE_DEVICE);
+	case ORDER_HOLD: return hold(part);
+	case ORDER_HOLD_ALL: return hold_all(part);
+	case ORDER_WORK: return work(part);
+	case ORDER_REJOIN: return rejoin(part);
+	case ORDER_LOSE: return lose_and_rejoin(part);
+	case ORDER_LEFT: return await_flag(part, &part->left, true);
+	case ORDER_SETTLE: return settle(part);
+	case ORDER_CLOSE: return close_all(part);
+	case ORDER_ANNOUNCE: return announce(part);
+	case ORDER_READY: return ready(part);
+	case ORDER_GROW: return ask("pool-grow", SERVICE_POOL " 1M");
+	case ORDER_RETIRE: return ask("pool-retire", SERVICE_POOL " 1");
+	case ORDER_CREATE: return ask("pool-create", CAST_EXTRA " 2M 4K");
+	case ORDER_DESTROY: return ask("pool-destroy", CAST_EXTRA);
+	}
+	return -ENOSYS;
+}
+
+/* What a device process does between orders: its clients, and the service's news. -errno: it was
+ * expelled. */
+static int serve(struct echo *echo)
+{
+	struct pinion_event event;
+	int got = 0;
+
+	if (!echo->device)
+		return 0;
+	for (uint32_t i = 0; i < echo->nr; i++)
+		while (echo_some(echo, echo->client[i].channel) > 0)
+			;
+	while ((got = pinion_device_next(echo->device, &event)) == 1) {
+		if (event.kind == PINION_EVENT_JOINED)
+			echo->client[echo->nr++] = event;
+		else
+			echo_leave(echo, &event);
+	}
+	return got;
+}
+
+static int play(int line)
+{
+	struct part part = {.line = line};
+
+	for (;;) {
+		struct pollfd want[] = {{line, POLLIN, 0}, {-1, POLLIN, 0}};
+		bool device = part.echo.device != NULL;
+		unsigned char order;
+		int answer;
+
+		if (device)
+			want[1].fd = pinion_device_fd(part.echo.device);
+		else if (part.client && !part.expelled)
+			want[1].fd = pinion_client_fd(part.client);
+		(void)poll(want, 2, device ? 1 : -1);
+		listen_to(&part);
+		if (serve(&part.echo) < 0)
+			return 3;
+		if (!want[0].revents)
+			continue;
+		if (read(line, &order, 1) != 1)
+			return 0;
+		answer = obey(&part, order);
+		if (write(line, &answer, sizeof(answer)) != sizeof(answer))
+			return 0;
+	}
+}
+
+void actor_start(struct actor *actor)
+{
+	int line[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, line))
+		tap_bail("socketpair: %s", strerror(errno));
+	fflush(NULL);
+	actor->pid = fork();
+	if (actor->pid < 0)
+		tap_bail("fork: %s", strerror(errno));
+	if (actor->pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		(void)dup2(line[1], 3);
+		close_range(4, ~0u, 0);
+		_exit(play(3));
+	}
+	(void)close(line[1]);
+	actor->line = line[0];
+}
+
+void actor_tell(const struct actor *actor, enum order order)
+{
+	const unsigned char byte = (unsigned char)order;
+
+	(void)send(actor->line, &byte, 1, MSG_NOSIGNAL);
+}
+
+bool actor_has_answered(const struct actor *actor)
+{
+	return poll(&(struct pollfd){actor->line, POLLIN, 0}, 1, 0) == 1;
+}
+
+int actor_answer(const struct actor *actor)
+{
+	int answer;
+
+	if (poll(&(struct pollfd){actor->line, POLLIN, 0}, 1, PATIENCE_MS + 1000) != 1)
+		return -ETIMEDOUT;
+	return read(actor->line, &answer, sizeof(answer)) == sizeof(answer) ? answer : -ECHILD;
+}
+
+int actor_do(const struct actor *actor, enum order order)
+{
+	actor_tell(actor, order);
+	return actor_answer(actor);
+}
+
+void actor_kill(struct actor *actor)
+{
+	if (!actor->pid)
+		return;
+	(void)kill(actor->pid, SIGKILL);
+	(void)waitpid(actor->pid, NULL, 0);
+	(void)close(actor->line);
+	*actor = (struct actor){0};
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef PINION_TESTS_CAST_H
+#define PINION_TESTS_CAST_H
+
+/*
+ * Processes that use piniond, and do one thing when they are told to.
+ *
+ *     test                      actor
+ *     ----                      -----
+ *     actor_start()             waits for an order; serves, and hears of events meanwhile
+ *     actor_tell(ORDER)  --->   does it
+ *     actor_answer()     <---   0 or -errno
+ *     actor_end()               is killed
+ */
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+enum order {
+	ORDER_ATTACH_POOL = 1, /* become a client, without a device */
+	ORDER_ATTACH_DEVICE,   /* ... with one */
+	ORDER_HOLD,            /* take some buffers, and send some */
+	ORDER_HOLD_ALL,        /* take all there are */
+	ORDER_WORK,            /* to the device and back */
+	ORDER_REJOIN,          /* until the service is back, if it is known to be lost */
+	ORDER_LOSE,            /* ... is lost, and then back */
+	ORDER_LEFT,            /* until the device process has left */
+	ORDER_SETTLE,          /* ... and then this */
+	ORDER_CLOSE,
+	ORDER_ANNOUNCE, /* become a device process */
+	ORDER_READY,
+	ORDER_GROW, /* as an administrator */
+	ORDER_RETIRE,
+	ORDER_CREATE,
+	ORDER_DESTROY,
+};
+
+struct actor {
+	pid_t pid; /* 0: there is none */
+	int line;
+};
+
+void actor_start(struct actor *actor);
+void actor_tell(const struct actor *actor, enum order order);
+bool actor_has_answered(const struct actor *actor);
+int actor_answer(const struct actor *actor); /* -ETIMEDOUT: not within twenty seconds */
+int actor_do(const struct actor *actor, enum order order);
+void actor_kill(struct actor *actor);
+
+#define CAST_EXTRA "extra" /* the pool that an administrator makes */
+
+#endif

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "hunt.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tap.h"
+
+#define OPTIONS (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEEXEC | \
+		 PTRACE_O_EXITKILL)
+
+/* So long without a stop, and it sleeps. */
+#define IDLE_NS 15000000
+
+/* So long, and it hangs, or never comes. */
+#define PATIENCE_NS UINT64_C(20000000000)
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* 0: nothing within @ns; else as waitpid(2) has it. SIGCHLD is blocked, see hunt_open(). */
+static pid_t await(pid_t pid, int *status, uint64_t ns)
+{
+	const uint64_t until = now_ns() + ns;
+	const struct timespec nap = {0, 5000000};
+	sigset_t set;
+	pid_t got;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	while (!(got = waitpid(pid, status, WNOHANG | __WALL)) && now_ns() < until)
+		(void)sigtimedwait(&set, NULL, &nap);
+	return got;
+}
+
+static int event_of(int status)
+{
+	return status >> 16;
+}
+
+static void resume(pid_t pid, int how, int signal)
+{
+	if (ptrace(how, pid, NULL, (void *)(uintptr_t)signal) && errno != ESRCH)
+		tap_bail("ptrace: %s", strerror(errno));
+}
+
+/* To its next stop that @how leads to; signals pass. */
+static enum stop run(struct hunt *hunt, int how, bool (*over)(void *arg), void *arg)
+{
+	const int wanted = how == PTRACE_SYSCALL ? SIGTRAP | 0x80 : SIGTRAP;
+	int status = 0, signal = 0;
+
+	for (;;) {
+		const uint64_t until = now_ns() + PATIENCE_NS;
+		pid_t got;
+
+		resume(hunt->service, how, signal);
+		while (!(got = await(hunt->service, &status, IDLE_NS)))
+			if (over(arg))
+				return STOP_IDLE;
+			else if (now_ns() > until)
+				tap_bail("neither a stop of the service, nor an end");
+		if (got < 0 || !WIFSTOPPED(status))
+			return STOP_GONE;
+		if (WSTOPSIG(status) == wanted && !event_of(status))
+			return STOP_HERE;
+		signal = event_of(status) || WSTOPSIG(status) == SIGTRAP ||
+				 WSTOPSIG(status) == (SIGTRAP | 0x80)
+				 ? 0
+				 : WSTOPSIG(status);
+	}
+}
+
+enum stop hunt_call(struct hunt *hunt, bool (*over)(void *arg), void *arg)
+{
+	return run(hunt, PTRACE_SYSCALL, over, arg);
+}
+
+enum stop hunt_step(struct hunt *hunt, bool (*over)(void *arg), void *arg)
+{
+	return run(hunt, PTRACE_SINGLESTEP, over, arg);
+}
+
+bool hunt_at_call(const struct hunt *hunt)
+{
+	struct user_regs_struct regs;
+	long word;
+
+	if (ptrace(PTRACE_GETREGS, hunt->service, NULL, &regs))
+		return false;
+	errno = 0;
+	word = ptrace(PTRACE_PEEKTEXT, hunt->service, (void *)regs.rip, NULL);
+	return !errno && (word & 0xffff) == 0x050f; /* syscall */
+}
+
+static void stop(pid_t pid)
+{
+	int status;
+
+	/* Any stop will do, and is the last: ptrace(2). */
+	if (ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) || await(pid, &status, PATIENCE_NS) != pid ||
+	    !WIFSTOPPED(status))
+		tap_bail("process %d does not stop: %s", (int)pid, strerror(errno));
+}
+
+void hunt_hold(struct hunt *hunt)
+{
+	stop(hunt->service);
+}
+
+void hunt_go(struct hunt *hunt)
+{
+	resume(hunt->service, PTRACE_CONT, 0);
+}
+
+void hunt_kill(struct hunt *hunt)
+{
+	int status = 0;
+	pid_t got;
+
+	(void)kill(hunt->service, SIGKILL);
+	/* Stops of before may still be told. */
+	do
+		got = await(hunt->service, &status, PATIENCE_NS);
+	while (got == hunt->service && WIFSTOPPED(status));
+}
+
+static pid_t find_child(pid_t parent)
+{
+	char path[64];
+	FILE *file;
+	int pid = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)parent, (int)parent);
+	file = fopen(path, "re");
+	if (!file || fscanf(file, "%d", &pid) != 1)
+		tap_bail("the manager has no service");
+	(void)fclose(file);
+	return pid;
+}
+
+/* In the manager's store. */
+static const struct ledger *map_ledger(pid_t manager)
+{
+	char path[64], target[64];
+	void *addr = MAP_FAILED;
+
+	for (int fd = 3; addr == MAP_FAILED && fd < 1024; fd++) {
+		ssize_t len;
+		int copy;
+
+		(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)manager, fd);
+		len = readlink(path, target, sizeof(target) - 1);
+		if (len < 0)
+			continue;
+		target[len] = 0;
+		if (strncmp(target, "/memfd:ledger", 13))
+			continue;
+		copy = open(path, O_RDONLY | O_CLOEXEC);
+		addr = mmap(NULL, sizeof(struct ledger), PROT_READ, MAP_SHARED, copy, 0);
+		(void)close(copy);
+	}
+	if (addr == MAP_FAILED)
+		tap_bail("no ledger is stored");
+	return addr;
+}
+
+static void seize(pid_t pid)
+{
+	if (ptrace(PTRACE_SEIZE, pid, NULL, (void *)OPTIONS))
+		tap_bail("cannot trace process %d: %s", (int)pid, strerror(errno));
+}
+
+void hunt_open(struct hunt *hunt, pid_t manager)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	*hunt = (struct hunt){.manager = manager, .service = find_child(manager)};
+	hunt->ledger = map_ledger(manager);
+	seize(hunt->manager);
+	seize(hunt->service);
+}
+
+void hunt_close(struct hunt *hunt)
+{
+	stop(hunt->service);
+	(void)ptrace(PTRACE_DETACH, hunt->service, NULL, NULL);
+	stop(hunt->manager);
+	(void)ptrace(PTRACE_DETACH, hunt->manager, NULL, NULL);
+	(void)munmap((void *)(uintptr_t)hunt->ledger, sizeof(*hunt->ledger));
+}
+
+/* To a stop with @event, past others. */
+static bool run_to(pid_t pid, int event)
+{
+	int status;
+
+	while (await(pid, &status, PATIENCE_NS) == pid && WIFSTOPPED(status)) {
+		if (event_of(status) == event)
+			return true;
+		resume(pid, PTRACE_CONT, 0);
+	}
+	return false;
+}
+
+bool hunt_next(struct hunt *hunt)
+{
+	unsigned long pid;
+
+	if (!run_to(hunt->manager, PTRACE_EVENT_FORK) ||
+	    ptrace(PTRACE_GETEVENTMSG, hunt->manager, NULL, &pid))
+		return false;
+	resume(hunt->manager, PTRACE_CONT, 0);
+	hunt->service = (pid_t)pid;
+	return run_to(hunt->service, PTRACE_EVENT_EXEC);
+}
+
+int hunt_fds(pid_t pid)
+{
+	char path[64];
+	int nr = 0;
+	DIR *dir;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	dir = opendir(path);
+	if (!dir)
+		return -1;
+	for (const struct dirent *entry; (entry = readdir(dir));)
+		nr += entry->d_name[0] != '.';
+	(void)closedir(dir);
+	return nr;
+}
+
+static bool refresh(void *seen, const void *now, size_t len)
+{
+	if (!memcmp(seen, now, len))
+		return false;
+	memcpy(seen, now, len);
+	return true;
+}
+
+bool hunt_glance(const struct hunt *hunt, struct glance *glance)
+{
+	const struct ledger *now = hunt->ledger;
+	bool changed = refresh(glance->pool, now->pool, sizeof(glance->pool));
+
+	changed |= refresh(glance->pairing, now->pairing, sizeof(glance->pairing));
+	for (int i = 0; i < 2; i++)
+		changed |= refresh(glance->member[i], now->member[i], sizeof(glance->member[i]));
+	return changed;
+}

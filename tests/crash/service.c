@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * piniond, killed while it does one thing for one process, and started again by its manager. Killed
+ *
+ *     call     at each entry and exit of a system call
+ *     ledger   after a store to its ledger
+ *     step     after so many instructions since a system call
+ *
+ * and at times once or twice more while it takes everything up again. Then:
+ *
+ *  - it answers
+ *  - who was a member is one, and goes on; who was refused is let in when he asks again
+ *  - a device process that died does not hold up those who had channels to it
+ *  - when all have left there is no member and no channel, nothing is held, all is free
+ *  - the store holds no file more than before, and neither does the service
+ *
+ * One service lives through all of it, hundreds of times killed. Where there are more moments than
+ * time, they are chosen by PINION_SEED; PINION_SECONDS says how long for each operation (0: all).
+ *
+ *     service                              all operations
+ *     service grow                         one
+ *     service grow call 17 0 0x1d          one kill again; the last is its seed
+ *     service --planted                    passes only if something wrong is found, in grow alone
+ */
+
+#include "pool_support.h"
+#include "tap.h"
+#include "trial.h"
+
+#define SECONDS 3
+#define WRONG_MAX 3
+
+/* Stores to the ledger after one system call; instructions chosen, and how far from one. The
+ * second for those who have time. */
+#define STORES 6
+#define STORES_LONG 64
+#define STEPS 24
+#define STEPS_LONG 1000
+#define STEPS_FAR 3000
+
+static const struct operation operations[] = {
+	{.name = "attach_pool", .order = ORDER_ATTACH_POOL},
+	{.name = "attach_device", .device = true, .order = ORDER_ATTACH_DEVICE},
+	{.name = "announce", .device_acts = true, .order = ORDER_ANNOUNCE},
+	{.name = "ready", .device = true, .device_acts = true, .order = ORDER_READY},
+	{.name = "bye", .device = true, .client = true, .order = ORDER_CLOSE},
+	{.name = "bye_device", .device = true, .client = true, .device_acts = true,
+	 .order = ORDER_CLOSE},
+	{.name = "client_dies", .device = true, .client = true, .dies = true},
+	{.name = "device_dies", .device = true, .client = true, .device_acts = true, .dies = true},
+	{.name = "settled", .device = true, .client = true, .lost = true, .order = ORDER_SETTLE},
+	{.name = "rejoin", .device = true, .client = true, .order = ORDER_LOSE},
+	{.name = "grow", .pool_client = true, .order = ORDER_GROW},
+	{.name = "retire", .pool_client = true, .grown = true, .order = ORDER_RETIRE},
+	{.name = "retire_busy", .pool_client = true, .grown = true, .full = true,
+	 .order = ORDER_RETIRE},
+	{.name = "pool_create", .pages = true, .order = ORDER_CREATE},
+	{.name = "pool_destroy", .pages = true, .extra = true, .order = ORDER_DESTROY},
+};
+#define NR_OPERATIONS (sizeof(operations) / sizeof(operations[0]))
+
+/* Moments. */
+
+struct list {
+	struct moment *moment;
+	uint32_t nr, of[3];
+};
+
+static void add(struct list *list, enum kind kind, uint32_t call, uint32_t nth)
+{
+	if (!(list->nr & (list->nr - 1)))
+		list->moment = reallocarray(list->moment, 2 * list->nr + 1, sizeof(*list->moment));
+	if (!list->moment)
+		tap_bail("no memory for %u moments", list->nr);
+	list->moment[list->nr++] = (struct moment){kind, call, nth};
+	list->of[kind]++;
+}
+
+/* How many there are is not known: one too many is a kill before the next system call. */
+static void add_stores(struct list *list, uint32_t call, uint64_t seconds)
+{
+	for (uint32_t i = 1; i <= (seconds ? STORES : STORES_LONG); i++)
+		add(list, LEDGER, call, seconds ? i * i : i);
+}
+
+/* Which system calls there are, and after which of them the ledger is written to. */
+static bool look(const struct operation *operation, struct list *list, uint64_t *random,
+		 uint64_t seconds)
+{
+	struct course course;
+
+	if (!trial_look(operation, &course))
+		return false;
+	for (uint32_t call = 0; call < course.nr; call++) {
+		add(list, CALL, call, 0);
+		if (course.stored[call])
+			add_stores(list, call, seconds);
+	}
+	for (uint32_t i = 0; i < (seconds ? STEPS : STEPS_LONG); i++)
+		add(list, STEP, test_below(random, course.nr), 1 + test_below(random, STEPS_FAR));
+	return true;
+}
+
+static void shuffle(struct list *list, uint64_t *random)
+{
+	for (uint32_t i = list->nr; i > 1; i--) {
+		uint32_t k = test_below(random, i);
+		struct moment moment = list->moment[k];
+
+		list->moment[k] = list->moment[i - 1];
+		list->moment[i - 1] = moment;
+	}
+}
+
+struct result {
+	uint32_t done[3], of[3], wrong;
+};
+
+static struct result sweep(const struct operation *operation, uint64_t *random, uint64_t seconds)
+{
+	const uint64_t until = test_now_ns() + seconds * 1000000000;
+	struct result result = {0};
+	struct list list = {0};
+
+	result.wrong += !look(operation, &list, random, seconds);
+	shuffle(&list, random);
+	for (uint32_t i = 0; i < list.nr && result.wrong < WRONG_MAX; i++) {
+		if (seconds && test_now_ns() > until)
+			break;
+		result.done[list.moment[i].kind]++;
+		result.wrong += !trial_run(operation, &list.moment[i], test_random(random));
+	}
+	memcpy(result.of, list.of, sizeof(result.of));
+	free(list.moment);
+	return result;
+}
+
+static void claim(const struct operation *operation, uint64_t *random, uint64_t seconds)
+{
+	const struct result r = sweep(operation, random, seconds);
+
+	tap_result(!r.wrong, "%s: killed at %u of %u entries and exits of system calls, %u of %u "
+		   "stores to the ledger, %u instructions; %u wrong", operation->name, r.done[CALL],
+		   r.of[CALL], r.done[LEDGER], r.of[LEDGER], r.done[STEP], r.wrong);
+}
+
+static const struct operation *find(const char *name)
+{
+	for (size_t i = 0; i < NR_OPERATIONS; i++)
+		if (!strcmp(operations[i].name, name))
+			return &operations[i];
+	tap_bail("no operation is called %s", name);
+}
+
+static bool has_pages(void)
+{
+	char text[16] = "0";
+	FILE *file = fopen("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "re");
+
+	if (file) {
+		(void)fgets(text, sizeof(text), file);
+		(void)fclose(file);
+	}
+	return atoi(text) >= 4;
+}
+
+static void claim_all(uint64_t *random, uint64_t seconds)
+{
+	tap_plan(NR_OPERATIONS);
+	for (size_t i = 0; i < NR_OPERATIONS; i++) {
+		if (operations[i].pages && !has_pages())
+			printf("ok %zu # SKIP no hugepages for %s\n", i + 1, operations[i].name);
+		else
+			claim(&operations[i], random, seconds);
+	}
+	tap_remark("%ju deaths of the service, %ju of them while it took everything up again",
+		   (uintmax_t)trial_count.deaths, (uintmax_t)trial_count.nested);
+}
+
+static void again(char **argument)
+{
+	struct moment moment = {CALL, (uint32_t)strtoul(argument[2], NULL, 0),
+				(uint32_t)strtoul(argument[3], NULL, 0)};
+
+	while (strcmp(trial_kinds[moment.kind], argument[1]))
+		if (++moment.kind > STEP)
+			tap_bail("%s: call, ledger or step", argument[1]);
+	tap_plan(1);
+	tap_result(trial_run(find(argument[0]), &moment, strtoull(argument[4], NULL, 0)), "%s",
+		   argument[0]);
+}
+
+/* The service with PINION_PLANTED_LEDGER, see ledger_watch(). */
+static void claim_planted(uint64_t *random, uint64_t seconds)
+{
+	struct result result;
+
+	tap_plan(2);
+	result = sweep(find("grow"), random, seconds);
+	tap_result(result.wrong, "grow: noticed %u times", result.wrong);
+	result = sweep(find("attach_device"), random, seconds);
+	tap_result(!result.wrong, "attach_device does not pass it: nothing noticed");
+}
+
+int main(int argc, char **argv)
+{
+	const char *given = getenv("PINION_SECONDS");
+	uint64_t seconds = given ? strtoull(given, NULL, 0) : SECONDS, random = test_seed();
+
+	if (argc != 1 && argc != 2 && argc != 6)
+		return 2;
+	if (geteuid())
+		return tap_skip("needs root");
+	trial_open();
+	if (argc == 6) {
+		again(argv + 1);
+	} else if (argc == 1) {
+		claim_all(&random, seconds);
+	} else if (!strcmp(argv[1], "--planted")) {
+		claim_planted(&random, seconds);
+	} else {
+		tap_plan(1);
+		claim(find(argv[1]), &random, seconds);
+	}
+	trial_close();
+	return tap_status();
+}

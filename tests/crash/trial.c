@@ -1,0 +1,584 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "trial.h"
+
+#include "hunt.h"
+#include "service_support.h"
+#include "tap.h"
+
+const char *const trial_kinds[] = {"call", "ledger", "step"};
+struct trial_count trial_count;
+
+static struct {
+	struct service_process service;
+	struct hunt hunt;
+	int stored, fds;     /* descriptors of manager and service when nobody is there */
+	json_int_t total;    /* buffers */
+} scene;
+
+struct trial {
+	const struct operation *operation;
+	struct actor client, device, admin;
+	bool over;   /* what the operation was for has happened, or been answered */
+	int err;     /* what the operation said */
+	bool killed; /* the service was, at least once */
+	bool starved; /* a hugepage was there, and is not now */
+	char problem[200];
+};
+
+__attribute__((format(printf, 2, 3)))
+static bool wrong(struct trial *trial, const char *format, ...)
+{
+	va_list arguments;
+
+	if (*trial->problem)
+		return false;
+	va_start(arguments, format);
+	(void)vsnprintf(trial->problem, sizeof(trial->problem), format, arguments);
+	va_end(arguments);
+	return false;
+}
+
+/* What the service says of itself. */
+
+static json_t *ask_stat(struct trial *trial)
+{
+	const uint64_t until = test_now_ns() + UINT64_C(10000000000);
+	int err;
+	json_t *stat;
+
+	while (!(stat = service_ask("stat", "", &err)) && test_now_ns() < until)
+		usleep(2000);
+	if (!stat)
+		wrong(trial, "it does not answer: %s", pinion_error_text());
+	return stat;
+}
+
+struct account {
+	json_int_t members, live, connected, channels, held, free, total;
+	size_t pools;
+	pid_t pid;
+};
+
+static bool take_account(struct trial *trial, struct account *account)
+{
+	json_t *stat = ask_stat(trial), *pool, *item;
+	size_t i, k;
+
+	*account = (struct account){0};
+	if (!stat)
+		return false;
+	account->pid = (pid_t)json_integer_value(json_object_get(stat, "pid"));
+	account->pools = json_array_size(json_object_get(stat, "pools"));
+	json_array_foreach(json_object_get(stat, "pools"), i, pool) {
+		account->members += (json_int_t)json_array_size(json_object_get(pool, "members"));
+		account->channels += (json_int_t)json_array_size(json_object_get(pool, "channels"));
+		json_array_foreach(json_object_get(pool, "members"), k, item) {
+			account->live += !strcmp(json_string_value(json_object_get(item, "state")),
+						 "live");
+			account->connected += json_is_true(json_object_get(item, "connected"));
+		}
+		json_array_foreach(json_object_get(pool, "zones"), k, item) {
+			account->held += json_integer_value(json_object_get(item, "held"));
+			account->free += json_integer_value(json_object_get(item, "free"));
+			account->total += json_integer_value(json_object_get(item, "total"));
+		}
+	}
+	json_decref(stat);
+	return true;
+}
+
+static bool is_rest(const struct account *account)
+{
+	return !account->members && !account->channels && !account->held && account->pools == 1 &&
+	       account->free == account->total && account->total == scene.total;
+}
+
+/* What it has open, for who reads the report. */
+static void remark_files(pid_t pid, const char *whose)
+{
+	for (int fd = 3; fd < 128; fd++) {
+		char path[64], target[128];
+		ssize_t len;
+
+		(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, fd);
+		len = readlink(path, target, sizeof(target) - 1);
+		if (len > 0)
+			tap_remark("%s has %d: %.*s", whose, fd, (int)len, target);
+	}
+}
+
+/* Everybody has left, and time has passed. */
+static bool check_rest(struct trial *trial)
+{
+	const uint64_t until = test_now_ns() + UINT64_C(5000000000);
+	struct account account;
+	int stored, fds;
+
+	do {
+		if (!take_account(trial, &account))
+			return false;
+		stored = hunt_fds(scene.hunt.manager);
+		fds = hunt_fds(scene.hunt.service);
+		if (is_rest(&account) && stored == scene.stored && fds <= scene.fds)
+			return true;
+		usleep(1000);
+	} while (test_now_ns() < until);
+	if (stored != scene.stored)
+		remark_files(scene.hunt.manager, "the manager");
+	if (fds > scene.fds)
+		remark_files(scene.hunt.service, "the service");
+	return wrong(trial, "at rest: %jd members, %jd channels, %jd held, %jd of %jd free (%jd), "
+		     "%zu pools, %d files in the store (%d), %d in the service (%d)",
+		     (intmax_t)account.members, (intmax_t)account.channels, (intmax_t)account.held,
+		     (intmax_t)account.free, (intmax_t)account.total, (intmax_t)scene.total,
+		     account.pools, stored, scene.stored, fds, scene.fds);
+}
+
+/* Set-up and end of a trial. */
+
+static void must(struct trial *trial, const struct actor *actor, enum order order, const char *what)
+{
+	int err = actor_do(actor, order);
+
+	if (err)
+		wrong(trial, "%s: %s", what, strerror(-err));
+}
+
+static void start_device(struct trial *trial)
+{
+	actor_start(&trial->device);
+	must(trial, &trial->device, ORDER_ANNOUNCE, "a device process is not let in");
+	if (trial->operation->order != ORDER_READY)
+		must(trial, &trial->device, ORDER_READY, "a device process is not ready");
+}
+
+static void begin(struct trial *trial)
+{
+	const struct operation *operation = trial->operation;
+
+	actor_start(&trial->admin);
+	if (operation->device)
+		start_device(trial);
+	actor_start(&trial->client);
+	if (operation->client)
+		must(trial, &trial->client, ORDER_ATTACH_DEVICE, "a client is not let in");
+	if (operation->pool_client)
+		must(trial, &trial->client, ORDER_ATTACH_POOL, "a client is not let in");
+	if (operation->client || operation->pool_client)
+		must(trial, &trial->client, ORDER_HOLD, "a client gets no buffers");
+	if (operation->grown)
+		must(trial, &trial->admin, ORDER_GROW, "the pool does not grow");
+	if (operation->full)
+		must(trial, &trial->client, ORDER_HOLD_ALL, "a client gets not all buffers");
+	if (operation->extra)
+		trial->starved = actor_do(&trial->admin, ORDER_CREATE) != 0;
+	if (operation->device_acts && !operation->device)
+		actor_start(&trial->device);
+	if (operation->lost) {
+		actor_kill(&trial->device);
+		must(trial, &trial->client, ORDER_LEFT, "a client does not hear of the death");
+	}
+}
+
+static struct actor *who_acts(struct trial *trial)
+{
+	if (trial->operation->order >= ORDER_GROW)
+		return &trial->admin;
+	return trial->operation->device_acts ? &trial->device : &trial->client;
+}
+
+static bool is_over(void *arg)
+{
+	const struct trial *trial = arg;
+
+	return trial->over || actor_has_answered(who_acts((struct trial *)(uintptr_t)trial));
+}
+
+/* The service is held meanwhile. */
+static void act(struct trial *trial)
+{
+	struct actor *actor = who_acts(trial);
+
+	trial->over = trial->operation->dies;
+	if (trial->over)
+		actor_kill(actor);
+	else
+		actor_tell(actor, trial->operation->order);
+}
+
+/* The pool is as it was at first: whatever the operation came to. */
+static bool put_back(struct trial *trial)
+{
+	const uint64_t until = test_now_ns() + UINT64_C(5000000000);
+	int err = 0;
+
+	if (trial->operation->order == ORDER_GROW || trial->operation->order == ORDER_RETIRE)
+		do
+			err = actor_do(&trial->admin, ORDER_RETIRE);
+		while (err && err != -EINVAL && test_now_ns() < until);
+	if (err && err != -EINVAL)
+		return wrong(trial, "the new segment does not go: %s", strerror(-err));
+	if (trial->operation->pages) {
+		err = actor_do(&trial->admin, ORDER_DESTROY);
+		if (err && err != -ENOENT)
+			return wrong(trial, "the other pool does not go: %s", strerror(-err));
+	}
+	return true;
+}
+
+static void leave(struct trial *trial, bool in_order)
+{
+	if (in_order && trial->client.pid)
+		must(trial, &trial->client, ORDER_CLOSE, "a client cannot leave");
+	if (in_order && trial->device.pid)
+		must(trial, &trial->device, ORDER_CLOSE, "a device process cannot leave");
+	actor_kill(&trial->client);
+	actor_kill(&trial->device);
+}
+
+/* After the kills. */
+
+static void come_back(struct trial *trial, struct actor *actor, const char *what)
+{
+	int err = actor->pid ? actor_do(actor, ORDER_REJOIN) : 0;
+
+	if (err == -ESTALE || err == -ECHILD)
+		wrong(trial, "%s was expelled", what);
+	else if (err)
+		wrong(trial, "%s does not come back: %s", what, strerror(-err));
+}
+
+/* Who was refused asks again. A device process that may have been let in without hearing of it is
+ * taken for alive as long as it lives: another one asks. */
+static void ask_again(struct trial *trial)
+{
+	struct actor *actor = who_acts(trial);
+
+	if (trial->operation->order == ORDER_ANNOUNCE) {
+		actor_kill(actor);
+		service_await_members(0);
+		actor_start(actor);
+	}
+	must(trial, actor, trial->operation->order, "who was refused is not let in later");
+}
+
+static void check_actor(struct trial *trial)
+{
+	switch (trial->operation->order) {
+	case ORDER_ATTACH_POOL:
+	case ORDER_ATTACH_DEVICE:
+	case ORDER_ANNOUNCE:
+		if (trial->err)
+			ask_again(trial);
+		else if (trial->killed)
+			come_back(trial, who_acts(trial), "who was let in");
+		break;
+	case ORDER_LOSE:
+		if (trial->err)
+			wrong(trial, "a client does not come back: %s", strerror(-trial->err));
+		break;
+	default: break;
+	}
+}
+
+static bool is_entry(const struct operation *operation)
+{
+	return operation->order == ORDER_ATTACH_POOL || operation->order == ORDER_ATTACH_DEVICE;
+}
+
+/* Does whoever acts end by it? */
+static bool is_end(const struct operation *operation)
+{
+	return operation->dies || operation->order == ORDER_CLOSE;
+}
+
+static bool has_client(const struct trial *trial)
+{
+	return trial->client.pid && (trial->operation->client || trial->operation->pool_client);
+}
+
+/* Is the client one by now? */
+static bool is_member(const struct trial *trial)
+{
+	return has_client(trial) || (trial->over && is_entry(trial->operation));
+}
+
+static void check_others(struct trial *trial)
+{
+	const struct operation *operation = trial->operation;
+
+	if (trial->killed && has_client(trial) && operation->order != ORDER_LOSE)
+		come_back(trial, &trial->client, "a client");
+	if (!*trial->problem && has_client(trial) && operation->device_acts && is_end(operation)) {
+		must(trial, &trial->client, ORDER_LEFT, "a client does not hear that it left");
+		must(trial, &trial->client, ORDER_SETTLE, "a client cannot settle");
+	}
+}
+
+/* It can do what it is there for. */
+static void check_work(struct trial *trial)
+{
+	const struct operation *operation = trial->operation;
+
+	if (!*trial->problem && operation->order == ORDER_ANNOUNCE)
+		must(trial, &trial->device, ORDER_READY, "a device process cannot be ready");
+	if (!*trial->problem && operation->device_acts && is_end(operation)) {
+		actor_kill(&trial->device);
+		start_device(trial);
+	}
+	if (!*trial->problem && trial->device.pid && actor_do(&trial->device, ORDER_REJOIN))
+		wrong(trial, "a device process was expelled");
+	if (!*trial->problem && is_member(trial) && !operation->full)
+		must(trial, &trial->client, ORDER_WORK, "a client cannot work");
+}
+
+/* Kills. */
+
+static bool restart(struct trial *trial)
+{
+	if (hunt_next(&scene.hunt))
+		return true;
+	return wrong(trial, "the manager does not start it again");
+}
+
+static bool never(void *arg)
+{
+	(void)arg;
+	return false;
+}
+
+/* Killed in its first @most or so system calls. */
+static bool kill_again(struct trial *trial, uint64_t *random)
+{
+	uint32_t restarts = scene.hunt.ledger->restarts;
+	uint32_t after = test_below(random, 160);
+	enum stop at = STOP_HERE;
+
+	while (at == STOP_HERE && scene.hunt.ledger->restarts == restarts)
+		at = hunt_call(&scene.hunt, never, NULL);
+	for (uint32_t i = 0; at == STOP_HERE && i < after; i++)
+		at = hunt_call(&scene.hunt, is_over, trial);
+	if (at == STOP_GONE)
+		return wrong(trial, "it ended by itself while it took everything up again");
+	for (uint32_t i = test_below(random, 300); at == STOP_HERE && after % 3 == 0 && i; i--)
+		at = hunt_step(&scene.hunt, is_over, trial);
+	hunt_kill(&scene.hunt);
+	trial_count.deaths++;
+	trial_count.nested++;
+	return restart(trial);
+}
+
+/* To the moment; what it had come to by then. */
+static enum stop reach(struct trial *trial, const struct moment *moment)
+{
+	static struct glance glance;
+	enum stop at = STOP_HERE;
+	uint32_t nth = 0;
+
+	for (uint32_t i = 0; at == STOP_HERE && i < moment->call; i++)
+		at = hunt_call(&scene.hunt, is_over, trial);
+	(void)hunt_glance(&scene.hunt, &glance);
+	while (at == STOP_HERE && moment->kind != CALL && nth < moment->nth) {
+		at = hunt_step(&scene.hunt, is_over, trial);
+		nth += moment->kind == STEP || hunt_glance(&scene.hunt, &glance);
+		if (at == STOP_HERE && hunt_at_call(&scene.hunt))
+			break;
+	}
+	return at;
+}
+
+/* rejoin: the service is killed at first, and what is stepped is the next one. */
+static bool enter(struct trial *trial)
+{
+	uint32_t restarts = scene.hunt.ledger->restarts;
+
+	hunt_hold(&scene.hunt);
+	if (trial->operation->order != ORDER_LOSE) {
+		act(trial);
+		return true;
+	}
+	hunt_kill(&scene.hunt);
+	trial_count.deaths++;
+	trial->killed = true;
+	act(trial);
+	if (!restart(trial))
+		return false;
+	while (scene.hunt.ledger->restarts == restarts)
+		if (hunt_call(&scene.hunt, never, NULL) != STOP_HERE)
+			return wrong(trial, "it ended by itself before it had its ledger");
+	return true;
+}
+
+static bool kill_there(struct trial *trial, const struct moment *moment, uint64_t *random)
+{
+	uint32_t again = test_below(random, 8);
+
+	if (!enter(trial))
+		return false;
+	if (reach(trial, moment) == STOP_GONE)
+		return wrong(trial, "it ended by itself");
+	hunt_kill(&scene.hunt);
+	trial_count.deaths++;
+	trial->killed = true;
+	if (!restart(trial))
+		return false;
+	for (uint32_t i = again < 2 ? 2 - again : 0; i; i--)
+		if (!kill_again(trial, random))
+			return false;
+	hunt_go(&scene.hunt);
+	return true;
+}
+
+static bool await_connected(struct trial *trial)
+{
+	const uint64_t until = test_now_ns() + UINT64_C(10000000000);
+	struct account account;
+
+	do
+		if (!take_account(trial, &account))
+			return false;
+	while (account.connected != account.live && test_now_ns() < until);
+	return account.connected == account.live ||
+	       wrong(trial, "%jd members live, of whom %jd come back", (intmax_t)account.live,
+		     (intmax_t)account.connected);
+}
+
+/* Killed where it sleeps: whoever goes on is one that took everything up again. */
+static bool renew(struct trial *trial)
+{
+	hunt_hold(&scene.hunt);
+	hunt_kill(&scene.hunt);
+	trial_count.deaths++;
+	if (!restart(trial))
+		return false;
+	hunt_go(&scene.hunt);
+	if (is_member(trial))
+		come_back(trial, &trial->client, "a client");
+	return !*trial->problem && await_connected(trial);
+}
+
+static void finish(struct trial *trial, uint32_t how)
+{
+	struct account account;
+
+	if (!trial->operation->dies)
+		trial->err = actor_answer(who_acts(trial));
+	trial->over = true;
+	(void)take_account(trial, &account);
+	/* A goodbye that the service did not hear counts when the process ends. */
+	if (trial->operation->order == ORDER_CLOSE)
+		actor_kill(who_acts(trial));
+	if (trial->err == -ETIMEDOUT && trial->operation->order == ORDER_LOSE)
+		wrong(trial, "a client does not come back");
+	if (*trial->problem)
+		return;
+	check_actor(trial);
+	check_others(trial);
+	check_work(trial);
+	/* Who was refused may have been let in without hearing of it, and is in until he ends. */
+	if (!*trial->problem && how & 2 && !(trial->err && is_entry(trial->operation)))
+		(void)renew(trial);
+	leave(trial, how & 1);
+	if (!*trial->problem && put_back(trial))
+		(void)check_rest(trial);
+}
+
+static void end(struct trial *trial)
+{
+	actor_kill(&trial->client);
+	actor_kill(&trial->device);
+	actor_kill(&trial->admin);
+}
+
+void trial_open(void)
+{
+	struct trial trial = {0};
+	struct account account;
+
+	service_start_managed(&scene.service);
+	hunt_open(&scene.hunt, scene.service.pid);
+	if (!take_account(&trial, &account))
+		tap_bail("%s", trial.problem);
+	scene.total = account.total;
+	scene.stored = hunt_fds(scene.hunt.manager);
+	/* One that was started again may have another number of them: by then all is settled. */
+	hunt_hold(&scene.hunt);
+	hunt_kill(&scene.hunt);
+	if (!hunt_next(&scene.hunt))
+		tap_bail("the manager does not start it again");
+	hunt_go(&scene.hunt);
+	if (!take_account(&trial, &account))
+		tap_bail("%s", trial.problem);
+	usleep(100000); /* and with that question's connection closed */
+	scene.fds = hunt_fds(scene.hunt.service);
+}
+
+void trial_close(void)
+{
+	(void)kill(scene.hunt.manager, SIGKILL);
+	(void)kill(scene.hunt.service, SIGKILL);
+	(void)waitpid(scene.hunt.service, NULL, __WALL);
+	(void)waitpid(scene.hunt.manager, NULL, __WALL);
+	(void)munmap((void *)(uintptr_t)scene.hunt.ledger, sizeof(*scene.hunt.ledger));
+	support_dir_destroy(scene.service.dir);
+}
+
+/* After something went wrong nobody relies on that service any more. */
+static bool report(const struct trial *trial, const char *how)
+{
+	if (!*trial->problem)
+		return true;
+	tap_remark("%s: %s", trial->operation->name, trial->problem);
+	tap_remark("%s", how);
+	trial_close();
+	trial_open();
+	return false;
+}
+
+bool trial_run(const struct operation *operation, const struct moment *moment, uint64_t seed)
+{
+	struct trial trial = {.operation = operation};
+	uint64_t random = seed;
+	char how[128];
+
+	begin(&trial);
+	if (!*trial.problem && !trial.starved && test_below(&random, 2))
+		(void)renew(&trial);
+	if (!*trial.problem && !trial.starved && kill_there(&trial, moment, &random))
+		finish(&trial, test_below(&random, 4));
+	end(&trial);
+	(void)snprintf(how, sizeof(how), "again: service %s %s %u %u %#jx", operation->name,
+		       trial_kinds[moment->kind], moment->call, moment->nth, (uintmax_t)seed);
+	return report(&trial, how);
+}
+
+static void follow(struct trial *trial, struct course *course)
+{
+	static struct glance glance;
+	enum stop at = STOP_HERE;
+
+	(void)hunt_glance(&scene.hunt, &glance);
+	for (course->nr = 0; at == STOP_HERE && course->nr < COURSE_MAX; course->nr++) {
+		at = hunt_call(&scene.hunt, is_over, trial);
+		course->stored[course->nr] = hunt_glance(&scene.hunt, &glance);
+	}
+	if (at == STOP_GONE)
+		wrong(trial, "it ended by itself");
+	else if (at == STOP_IDLE)
+		hunt_hold(&scene.hunt);
+	if (at != STOP_GONE)
+		hunt_go(&scene.hunt);
+}
+
+bool trial_look(const struct operation *operation, struct course *course)
+{
+	struct trial trial = {.operation = operation};
+
+	begin(&trial);
+	if (!*trial.problem && enter(&trial)) {
+		follow(&trial, course);
+		finish(&trial, 1);
+	}
+	end(&trial);
+	return report(&trial, "without a kill");
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef PINION_TESTS_TRIAL_H
+#define PINION_TESTS_TRIAL_H
+
+/*
+ * One operation of a process that uses piniond, one moment at which that is killed, and whether
+ * everything is as it must be afterwards (service.c says what that is).
+ *
+ *     trial_open()    the service and its manager; they serve all trials, until one goes wrong
+ *     trial_look()    the operation without a kill: what moments there are
+ *     trial_run()     with one
+ *     trial_close()
+ *
+ * Of two trials one is on a service that has just taken everything up again, so that what it does
+ * then is tried as well.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cast.h"
+
+/* No operation has more entries and exits of system calls. */
+#define COURSE_MAX 1024
+
+enum kind { CALL, LEDGER, STEP };
+
+struct moment {
+	enum kind kind;
+	uint32_t call, nth;
+};
+
+struct operation {
+	const char *name;
+	bool device, client, pool_client; /* there before it; the clients hold buffers */
+	bool grown;                       /* the pool was, by a segment, which is... */
+	bool full;                        /* ... in use */
+	bool extra;                       /* the other pool is there */
+	bool lost;                        /* the device process was killed, and buried */
+	bool pages;                       /* needs a hugepage */
+	bool device_acts, dies;           /* rather than the client; rather than @order */
+	enum order order;
+};
+
+struct course {
+	uint32_t nr;             /* entries and exits of system calls until it sleeps */
+	bool stored[COURSE_MAX]; /* was the ledger written to since the one before? */
+};
+
+extern const char *const trial_kinds[];
+extern struct trial_count {
+	uint64_t deaths, nested; /* of the service; of one that took everything up again */
+} trial_count;
+
+void trial_open(void);
+void trial_close(void);
+
+/* True: nothing was wrong. Otherwise it is told. */
+bool trial_look(const struct operation *operation, struct course *course);
+bool trial_run(const struct operation *operation, const struct moment *moment, uint64_t seed);
+
+#endif
