@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "hunt.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -232,22 +231,6 @@ bool hunt_next(struct hunt *hunt)
 	resume(hunt->manager, PTRACE_CONT, 0);
 	hunt->service = (pid_t)pid;
 	return run_to(hunt->service, PTRACE_EVENT_EXEC);
-}
-
-int hunt_fds(pid_t pid)
-{
-	char path[64];
-	int nr = 0;
-	DIR *dir;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
-	dir = opendir(path);
-	if (!dir)
-		return -1;
-	for (const struct dirent *entry; (entry = readdir(dir));)
-		nr += entry->d_name[0] != '.';
-	(void)closedir(dir);
-	return nr;
 }
 
 static bool refresh(void *seen, const void *now, size_t len)

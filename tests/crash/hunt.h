@@ -58,9 +58,6 @@ void hunt_kill(struct hunt *hunt);
 /* Waits for the next one. False: it did not come. */
 bool hunt_next(struct hunt *hunt);
 
-/* Descriptors of a process. */
-int hunt_fds(pid_t pid);
-
 /* What can change in a ledger of two pools with few members: bytes that are compared. */
 struct glance {
 	struct ledger_pool pool[2];

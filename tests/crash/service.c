@@ -35,7 +35,7 @@
 #define STORES 6
 #define STORES_LONG 64
 #define STEPS 24
-#define STEPS_LONG 1000
+#define STEPS_LONG 200
 #define STEPS_FAR 3000
 
 static const struct operation operations[] = {

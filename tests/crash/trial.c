@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "trial.h"
 
+#include "account.h"
 #include "hunt.h"
 #include "service_support.h"
 #include "tap.h"
@@ -12,7 +13,7 @@ static struct {
 	struct service_process service;
 	struct hunt hunt;
 	int stored, fds;     /* descriptors of manager and service when nobody is there */
-	json_int_t total;    /* buffers */
+	struct account first; /* at that time */
 } scene;
 
 struct trial {
@@ -38,73 +39,9 @@ static bool wrong(struct trial *trial, const char *format, ...)
 	return false;
 }
 
-/* What the service says of itself. */
-
-static json_t *ask_stat(struct trial *trial)
-{
-	const uint64_t until = test_now_ns() + UINT64_C(10000000000);
-	int err;
-	json_t *stat;
-
-	while (!(stat = service_ask("stat", "", &err)) && test_now_ns() < until)
-		usleep(2000);
-	if (!stat)
-		wrong(trial, "it does not answer: %s", pinion_error_text());
-	return stat;
-}
-
-struct account {
-	json_int_t members, live, connected, channels, held, free, total;
-	size_t pools;
-	pid_t pid;
-};
-
 static bool take_account(struct trial *trial, struct account *account)
 {
-	json_t *stat = ask_stat(trial), *pool, *item;
-	size_t i, k;
-
-	*account = (struct account){0};
-	if (!stat)
-		return false;
-	account->pid = (pid_t)json_integer_value(json_object_get(stat, "pid"));
-	account->pools = json_array_size(json_object_get(stat, "pools"));
-	json_array_foreach(json_object_get(stat, "pools"), i, pool) {
-		account->members += (json_int_t)json_array_size(json_object_get(pool, "members"));
-		account->channels += (json_int_t)json_array_size(json_object_get(pool, "channels"));
-		json_array_foreach(json_object_get(pool, "members"), k, item) {
-			account->live += !strcmp(json_string_value(json_object_get(item, "state")),
-						 "live");
-			account->connected += json_is_true(json_object_get(item, "connected"));
-		}
-		json_array_foreach(json_object_get(pool, "zones"), k, item) {
-			account->held += json_integer_value(json_object_get(item, "held"));
-			account->free += json_integer_value(json_object_get(item, "free"));
-			account->total += json_integer_value(json_object_get(item, "total"));
-		}
-	}
-	json_decref(stat);
-	return true;
-}
-
-static bool is_rest(const struct account *account)
-{
-	return !account->members && !account->channels && !account->held && account->pools == 1 &&
-	       account->free == account->total && account->total == scene.total;
-}
-
-/* What it has open, for who reads the report. */
-static void remark_files(pid_t pid, const char *whose)
-{
-	for (int fd = 3; fd < 128; fd++) {
-		char path[64], target[128];
-		ssize_t len;
-
-		(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, fd);
-		len = readlink(path, target, sizeof(target) - 1);
-		if (len > 0)
-			tap_remark("%s has %d: %.*s", whose, fd, (int)len, target);
-	}
+	return account_take(account) || wrong(trial, "it does not answer: %s", pinion_error_text());
 }
 
 /* Everybody has left, and time has passed. */
@@ -117,21 +54,21 @@ static bool check_rest(struct trial *trial)
 	do {
 		if (!take_account(trial, &account))
 			return false;
-		stored = hunt_fds(scene.hunt.manager);
-		fds = hunt_fds(scene.hunt.service);
-		if (is_rest(&account) && stored == scene.stored && fds <= scene.fds)
+		stored = account_files(scene.hunt.manager);
+		fds = account_files(scene.hunt.service);
+		if (account_is_rest(&account, &scene.first) && stored == scene.stored && fds <= scene.fds)
 			return true;
 		usleep(1000);
 	} while (test_now_ns() < until);
 	if (stored != scene.stored)
-		remark_files(scene.hunt.manager, "the manager");
+		account_remark_files(scene.hunt.manager, "the manager");
 	if (fds > scene.fds)
-		remark_files(scene.hunt.service, "the service");
+		account_remark_files(scene.hunt.service, "the service");
 	return wrong(trial, "at rest: %jd members, %jd channels, %jd held, %jd of %jd free (%jd), "
-		     "%zu pools, %d files in the store (%d), %d in the service (%d)",
+		     "%jd pools, %d files in the store (%d), %d in the service (%d)",
 		     (intmax_t)account.members, (intmax_t)account.channels, (intmax_t)account.held,
-		     (intmax_t)account.free, (intmax_t)account.total, (intmax_t)scene.total,
-		     account.pools, stored, scene.stored, fds, scene.fds);
+		     (intmax_t)account.free, (intmax_t)account.total, (intmax_t)scene.first.total,
+		     (intmax_t)account.pools, stored, scene.stored, fds, scene.fds);
 }
 
 /* Set-up and end of a trial. */
@@ -499,8 +436,8 @@ void trial_open(void)
 	hunt_open(&scene.hunt, scene.service.pid);
 	if (!take_account(&trial, &account))
 		tap_bail("%s", trial.problem);
-	scene.total = account.total;
-	scene.stored = hunt_fds(scene.hunt.manager);
+	scene.first = account;
+	scene.stored = account_files(scene.hunt.manager);
 	/* One that was started again may have another number of them: by then all is settled. */
 	hunt_hold(&scene.hunt);
 	hunt_kill(&scene.hunt);
@@ -510,7 +447,7 @@ void trial_open(void)
 	if (!take_account(&trial, &account))
 		tap_bail("%s", trial.problem);
 	usleep(100000); /* and with that question's connection closed */
-	scene.fds = hunt_fds(scene.hunt.service);
+	scene.fds = account_files(scene.hunt.service);
 }
 
 void trial_close(void)

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "account.h"
+
+#include "service_support.h"
+#include "tap.h"
+
+static json_t *ask(void)
+{
+	const uint64_t until = test_now_ns() + UINT64_C(10000000000);
+	json_t *stat;
+	int err;
+
+	while (!(stat = service_ask("stat", "", &err)) && test_now_ns() < until)
+		usleep(2000);
+	return stat;
+}
+
+static int64_t number_of(const json_t *object, const char *name)
+{
+	return json_integer_value(json_object_get(object, name));
+}
+
+static void add_members(struct account *account, const json_t *members)
+{
+	json_t *member;
+	size_t i;
+
+	account->members += (int64_t)json_array_size(members);
+	json_array_foreach(members, i, member) {
+		const char *state = json_string_value(json_object_get(member, "state"));
+
+		account->live += state && !strcmp(state, "live");
+		account->connected += json_is_true(json_object_get(member, "connected"));
+	}
+}
+
+static void add_pool(struct account *account, const json_t *pool)
+{
+	json_t *zone;
+	size_t i;
+
+	account->pools++;
+	account->channels += (int64_t)json_array_size(json_object_get(pool, "channels"));
+	add_members(account, json_object_get(pool, "members"));
+	json_array_foreach(json_object_get(pool, "zones"), i, zone) {
+		account->held += number_of(zone, "held");
+		account->free += number_of(zone, "free");
+		account->total += number_of(zone, "total");
+	}
+}
+
+bool account_take(struct account *account)
+{
+	json_t *stat = ask(), *pool;
+	size_t i;
+
+	*account = (struct account){0};
+	if (!stat)
+		return false;
+	account->pid = (pid_t)number_of(stat, "pid");
+	account->restarts = number_of(stat, "restarts");
+	json_array_foreach(json_object_get(stat, "pools"), i, pool)
+		add_pool(account, pool);
+	json_decref(stat);
+	return true;
+}
+
+bool account_is_rest(const struct account *account, const struct account *first)
+{
+	return !account->members && !account->channels && !account->held &&
+	       account->pools == first->pools && account->free == account->total &&
+	       account->total == first->total;
+}
+
+int account_files(pid_t pid)
+{
+	char path[64];
+	int nr = 0;
+	DIR *dir;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	dir = opendir(path);
+	if (!dir)
+		return -1;
+	for (const struct dirent *entry; (entry = readdir(dir));)
+		nr += entry->d_name[0] != '.';
+	(void)closedir(dir);
+	return nr;
+}
+
+void account_remark_files(pid_t pid, const char *whose)
+{
+	for (int fd = 3; fd < 128; fd++) {
+		char path[64], target[128];
+		ssize_t len;
+
+		(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, fd);
+		len = readlink(path, target, sizeof(target) - 1);
+		if (len > 0)
+			tap_remark("%s has %d: %.*s", whose, fd, (int)len, target);
+	}
+}

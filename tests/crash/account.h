@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef PINION_TESTS_ACCOUNT_H
+#define PINION_TESTS_ACCOUNT_H
+
+/*
+ * What piniond says of itself, added up; and what it and its manager have open, as the kernel says.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct account {
+	int64_t members, live, connected, channels, held, free, total; /* over all pools */
+	int64_t pools, restarts;
+	pid_t pid;
+};
+
+/* Waits for it, if it is just being started. False: it did not answer within ten seconds. */
+bool account_take(struct account *account);
+
+/* Nobody is there, and everything as in @first. */
+bool account_is_rest(const struct account *account, const struct account *first);
+
+/* Descriptors of a process; -1: it is gone. */
+int account_files(pid_t pid);
+
+/* ... each in a remark. */
+void account_remark_files(pid_t pid, const char *whose);
+
+#endif
