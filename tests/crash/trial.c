@@ -41,7 +41,8 @@ static bool wrong(struct trial *trial, const char *format, ...)
 
 static bool take_account(struct trial *trial, struct account *account)
 {
-	return account_take(account) || wrong(trial, "it does not answer: %s", pinion_error_text());
+	return account_take(account) ||
+	       wrong(trial, "it does not answer: %s", pinion_error_text());
 }
 
 /* Everybody has left, and time has passed. */
@@ -56,7 +57,8 @@ static bool check_rest(struct trial *trial)
 			return false;
 		stored = account_files(scene.hunt.manager);
 		fds = account_files(scene.hunt.service);
-		if (account_is_rest(&account, &scene.first) && stored == scene.stored && fds <= scene.fds)
+		if (account_is_rest(&account, &scene.first) && stored == scene.stored &&
+		    fds <= scene.fds)
 			return true;
 		usleep(1000);
 	} while (test_now_ns() < until);
@@ -185,20 +187,6 @@ static void come_back(struct trial *trial, struct actor *actor, const char *what
 		wrong(trial, "%s does not come back: %s", what, strerror(-err));
 }
 
-/* Who was refused asks again. A device process that may have been let in without hearing of it is
- * taken for alive as long as it lives: another one asks. */
-static void ask_again(struct trial *trial)
-{
-	struct actor *actor = who_acts(trial);
-
-	if (trial->operation->order == ORDER_ANNOUNCE) {
-		actor_kill(actor);
-		service_await_members(0);
-		actor_start(actor);
-	}
-	must(trial, actor, trial->operation->order, "who was refused is not let in later");
-}
-
 static void check_actor(struct trial *trial)
 {
 	switch (trial->operation->order) {
@@ -206,7 +194,8 @@ static void check_actor(struct trial *trial)
 	case ORDER_ATTACH_DEVICE:
 	case ORDER_ANNOUNCE:
 		if (trial->err)
-			ask_again(trial);
+			must(trial, who_acts(trial), trial->operation->order,
+			     "who was refused is not let in later");
 		else if (trial->killed)
 			come_back(trial, who_acts(trial), "who was let in");
 		break;
@@ -220,7 +209,8 @@ static void check_actor(struct trial *trial)
 
 static bool is_entry(const struct operation *operation)
 {
-	return operation->order == ORDER_ATTACH_POOL || operation->order == ORDER_ATTACH_DEVICE;
+	return operation->order == ORDER_ATTACH_POOL || operation->order == ORDER_ATTACH_DEVICE ||
+	       operation->order == ORDER_ANNOUNCE;
 }
 
 /* Does whoever acts end by it? */
@@ -237,7 +227,8 @@ static bool has_client(const struct trial *trial)
 /* Is the client one by now? */
 static bool is_member(const struct trial *trial)
 {
-	return has_client(trial) || (trial->over && is_entry(trial->operation));
+	return has_client(trial) || (trial->over && is_entry(trial->operation) &&
+				     !trial->operation->device_acts);
 }
 
 static void check_others(struct trial *trial)

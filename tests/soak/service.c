@@ -7,7 +7,7 @@
  *  - no member and no channel is left, nothing is held, all is free
  *  - the store has the files that it had at first
  *
- *     kill_service --kills 1000 --seconds 30      whichever is reached first (those are the defaults)
+ *     kill_service --kills 1000 --seconds 30      the defaults; whichever is reached first
  *
  * PINION_SEED repeats who is killed in which order, not the moments.
  */
@@ -270,7 +270,8 @@ static bool kill_many(uint64_t kills, uint64_t seconds)
 
 static void open_service(void)
 {
-	count = mmap(NULL, sizeof(*count), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	count = mmap(NULL, sizeof(*count), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		     0);
 	if (count == MAP_FAILED)
 		tap_bail("no memory");
 	service_start_managed(&scene.service);
@@ -304,8 +305,9 @@ int main(int argc, char **argv)
 	good = kill_many(kills, seconds);
 	tap_result(good, "service, device process, clients and administrator killed anywhere lose "
 		   "nothing: %ju kills", (uintmax_t)killed());
-	tap_remark("killed: %ju services, %ju device processes, %ju others", (uintmax_t)scene.killed[0],
-		   (uintmax_t)scene.killed[1], (uintmax_t)scene.killed[2]);
+	tap_remark("killed: %ju services, %ju device processes, %ju others",
+		   (uintmax_t)scene.killed[0], (uintmax_t)scene.killed[1],
+		   (uintmax_t)scene.killed[2]);
 	tap_remark("%ju attached, %ju times all back, %ju rejoined, %ju settled, %ju orders, %ju "
 		   "expelled", (uintmax_t)count->attached, (uintmax_t)count->bounced,
 		   (uintmax_t)count->returned, (uintmax_t)count->settled,

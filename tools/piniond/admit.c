@@ -21,17 +21,36 @@
 /* Names of pools, as opposed to those of devices, begin with this. */
 static const char pool_prefix[] = "pool:";
 
-struct member *admit_find_device(const struct service *service, const char *name)
+/*
+ * A device process whose answer was lost with the service that sent it: it was let in and does not
+ * know, and may ask again. The membership that it did not hear of ends with it.
+ */
+static bool is_unheard(const struct member *member, pid_t pid)
 {
-	struct member *member;
+	return member->state == LIVE && member->pid == pid && !member->peer &&
+	       !member->device->ready;
+}
+
+/* @asks: who wants to be one; what it did not hear of does not count. */
+static struct member *find_device(const struct service *service, const char *name, pid_t asks)
+{
+	struct member *member, *found = NULL;
 	struct pool *pool;
 
 	LIST_FOREACH(pool, &service->pools, link)
-		LIST_FOREACH(member, &pool->members, of_pool)
-			if (member->device && member->state <= QUIETING &&
-			    !strcmp(member->device->name, name))
-				return member;
-	return NULL;
+		LIST_FOREACH(member, &pool->members, of_pool) {
+			if (!member->device || member->state > QUIETING ||
+			    strcmp(member->device->name, name) || is_unheard(member, asks))
+				continue;
+			if (!found || member->device->ready)
+				found = member;
+		}
+	return found;
+}
+
+struct member *admit_find_device(const struct service *service, const char *name)
+{
+	return find_device(service, name, 0);
 }
 
 static uint32_t count_memberships(const struct service *service, uid_t uid)
@@ -379,7 +398,7 @@ static struct pool *choose_pool(struct peer *peer, const char *name)
 
 static bool may_serve(struct peer *peer, const char *name)
 {
-	struct member *before = admit_find_device(peer->service, name);
+	struct member *before = find_device(peer->service, name, peer->identity.pid);
 
 	if (!wire_name_valid(name) || !strncmp(name, pool_prefix, sizeof(pool_prefix) - 1))
 		peers_refuse(peer, -EINVAL, "that is no name for a device");
