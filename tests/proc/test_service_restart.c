@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* piniond killed and back again, with what its fd store gives back. */
 
+#include <sys/mman.h>
+#include <sys/socket.h>
+
 #include "service_support.h"
 
 /* Told by the other side of the pipe when to go on. */
@@ -182,12 +185,87 @@ static void killed_at_any_moment_it_takes_everything_back(void **state)
 	service_stop(&service);
 }
 
+/* What it tells a manager, when "ledger" came back from its store, and is none. */
+
+static int open_notify(struct sockaddr_un *address)
+{
+	const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	const int nr = snprintf(address->sun_path, sizeof(address->sun_path), "@pinion-test-%d",
+				(int)getpid());
+
+	address->sun_family = AF_UNIX;
+	*address->sun_path = 0;
+	assert_int_equal(bind(fd, (struct sockaddr *)address,
+			      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)nr)), 0);
+	*address->sun_path = '@';
+	return fd;
+}
+
+static pid_t run_with_ledger(const struct service_process *service, const char *notify, int ledger)
+{
+	const pid_t pid = fork();
+	char number[16];
+
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)dup2(ledger, 3);
+	close_range(4, ~0u, 0);
+	(void)snprintf(number, sizeof(number), "%d", (int)getpid());
+	setenv("LISTEN_PID", number, 1);
+	setenv("LISTEN_FDS", "1", 1);
+	setenv("LISTEN_FDNAMES", "ledger", 1);
+	setenv("NOTIFY_SOCKET", notify, 1);
+	execl(getenv("PINIOND"), "piniond", "--config", service->config, "--store-max", "64", NULL);
+	_exit(127);
+}
+
+/* Until it is ready: how many ledgers the store has then. */
+static int count_ledgers(int notify)
+{
+	char text[4096];
+	int nr = 1;
+
+	for (;;) {
+		struct pollfd want = {notify, POLLIN, 0};
+		ssize_t len;
+
+		assert_int_equal(poll(&want, 1, 10000), 1);
+		len = recv(notify, text, sizeof(text) - 1, 0); /* files that come along are closed */
+		assert_true(len >= 0);
+		text[len] = 0;
+		if (strstr(text, "READY=1"))
+			return nr;
+		if (!strstr(text, "FDNAME=ledger"))
+			continue;
+		nr = strstr(text, "FDSTOREREMOVE=1") ? 0 : nr + 1;
+	}
+}
+
+static void a_ledger_of_another_release_does_not_stay_in_the_store(void **state)
+{
+	struct service_process service;
+	struct sockaddr_un address;
+	int notify, ledger;
+
+	(void)state;
+	service_configure(&service, service_rules);
+	notify = open_notify(&address);
+	ledger = memfd_create("other", 0); /* of no release's size */
+	service.pid = run_with_ledger(&service, address.sun_path, ledger);
+	assert_int_equal(count_ledgers(notify), 1);
+	service_stop(&service);
+	close(ledger);
+	close(notify);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		pool_test(members_stay_members_when_the_service_is_killed),
 		pool_test(who_died_meanwhile_is_buried_by_the_next),
 		pool_test(killed_at_any_moment_it_takes_everything_back),
+		pool_test(a_ledger_of_another_release_does_not_stay_in_the_store),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

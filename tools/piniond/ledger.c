@@ -69,11 +69,21 @@ static int take_over(int fd, struct ledger **ledger)
 	return -EPROTO;
 }
 
+static int take_over_or_drop(int fd, struct ledger **ledger)
+{
+	int err = take_over(fd, ledger);
+
+	/* It was taken, and so is not among the rest. */
+	if (err == -EPROTO)
+		store_drop(store_name("ledger"));
+	return err;
+}
+
 int ledger_open(struct ledger **ledger)
 {
 	int fd = store_take(store_name("ledger"), 0);
 
-	return fd < 0 ? create(ledger) : take_over(fd, ledger);
+	return fd < 0 ? create(ledger) : take_over_or_drop(fd, ledger);
 }
 
 /* Pools. */
@@ -112,6 +122,16 @@ static int find_free(const struct ledger *ledger, uint32_t *index)
 	return -ENOSPC;
 }
 
+static void drop_files(struct pool *pool)
+{
+	store_drop(ledger_control_name(pool->index));
+	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
+		if (pool->stored >> i & 1)
+			store_drop(ledger_segment_name(pool->index, i));
+	pool->stored = 0;
+}
+
+/* All of them or none. */
 static int put_files(struct pool *pool)
 {
 	struct pinion_pool_fds fds;
@@ -119,11 +139,15 @@ static int put_files(struct pool *pool)
 
 	pinion_pool_export(pool->pool, &fds);
 	err = store_put(ledger_control_name(pool->index), fds.control);
+	if (err)
+		return err;
 	for (uint32_t i = 0; !err && i < fds.nr_segments; i++)
 		if (fds.segment[i] >= 0) {
 			err = store_put(ledger_segment_name(pool->index, i), fds.segment[i]);
-			pool->stored |= UINT64_C(1) << i;
+			pool->stored |= (uint64_t)!err << i;
 		}
+	if (err)
+		drop_files(pool);
 	return err;
 }
 
@@ -134,17 +158,30 @@ static int add_files(struct ledger *ledger, struct pool *pool)
 
 	if (!err)
 		err = put_files(pool);
-	if (!err)
-		err = ledger_add_keeper(ledger, pool);
-	if (!err)
+	if (err)
+		return err;
+	err = ledger_add_keeper(ledger, pool);
+	if (err)
+		drop_files(pool);
+	else
 		put_record(&ledger->pool[pool->index], &record);
 	return err;
+}
+
+static void forget_members(struct ledger *ledger, uint32_t index)
+{
+	for (uint32_t i = 0; i < PINION_MEMBER_MAX; i++)
+		if (ledger->member[index][i].role)
+			memset(&ledger->member[index][i], 0, sizeof(ledger->member[index][i]));
 }
 
 int ledger_add_pool(struct ledger *ledger, struct pool *pool)
 {
 	int err = find_free(ledger, &pool->index);
 
+	/* Whoever forgot the pool that was there may have been killed over it. */
+	if (!err)
+		forget_members(ledger, pool->index);
 	if (!err && !pool->named)
 		err = add_files(ledger, pool);
 	if (err)
@@ -159,20 +196,14 @@ int ledger_add_pool(struct ledger *ledger, struct pool *pool)
 void ledger_forget_pool(struct ledger *ledger, uint32_t index)
 {
 	atomic_store_explicit(&ledger->pool[index].used, LEDGER_UNUSED, memory_order_release);
-	for (uint32_t i = 0; i < PINION_MEMBER_MAX; i++)
-		if (ledger->member[index][i].role)
-			memset(&ledger->member[index][i], 0, sizeof(ledger->member[index][i]));
+	forget_members(ledger, index);
 }
 
 void ledger_remove_pool(struct ledger *ledger, struct pool *pool)
 {
 	ledger_forget_pool(ledger, pool->index);
-	if (pool->named)
-		return;
-	store_drop(ledger_control_name(pool->index));
-	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
-		if (pool->stored >> i & 1)
-			store_drop(ledger_segment_name(pool->index, i));
+	if (!pool->named)
+		drop_files(pool);
 }
 
 int ledger_watch(void *context, uint32_t slot, int fd, const struct pinion_pool_record *record)
@@ -292,13 +323,26 @@ static int find_free_pairing(struct ledger *ledger, struct ledger_pairing **entr
 	return -ENOSPC;
 }
 
+/* Both or none. */
+static int put_rings(const struct pairing *pairing)
+{
+	int err = store_put(ring_name(pairing, CLIENT), pairing->ring[CLIENT]);
+
+	if (err)
+		return err;
+	err = store_put(ring_name(pairing, DEVICE), pairing->ring[DEVICE]);
+	if (err)
+		store_drop(ring_name(pairing, CLIENT));
+	return err;
+}
+
 int ledger_add_pairing(struct ledger *ledger, struct pairing *pairing)
 {
 	struct ledger_pairing *entry;
 	int err = find_free_pairing(ledger, &entry);
 
-	for (enum side side = CLIENT; !err && side <= DEVICE; ++side)
-		err = store_put(ring_name(pairing, side), pairing->ring[side]);
+	if (!err)
+		err = put_rings(pairing);
 	if (err)
 		return err;
 	entry->pool = pairing->end[CLIENT]->pool->index;
