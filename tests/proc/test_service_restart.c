@@ -231,7 +231,8 @@ static int count_ledgers(int notify)
 		ssize_t len;
 
 		assert_int_equal(poll(&want, 1, 10000), 1);
-		len = recv(notify, text, sizeof(text) - 1, 0); /* files that come along are closed */
+		/* Files that come along are closed. */
+		len = recv(notify, text, sizeof(text) - 1, 0);
 		assert_true(len >= 0);
 		text[len] = 0;
 		if (strstr(text, "READY=1"))
