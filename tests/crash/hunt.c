@@ -53,14 +53,15 @@ static int event_of(int status)
 	return status >> 16;
 }
 
-static void resume(pid_t pid, int how, int signal)
+static void resume(pid_t pid, enum __ptrace_request how, int signal)
 {
 	if (ptrace(how, pid, NULL, (void *)(uintptr_t)signal) && errno != ESRCH)
 		tap_bail("ptrace: %s", strerror(errno));
 }
 
 /* To its next stop that @how leads to; signals pass. */
-static enum stop run(struct hunt *hunt, int how, bool (*over)(void *arg), void *arg)
+static enum stop run(struct hunt *hunt, enum __ptrace_request how, bool (*over)(void *arg),
+		     void *arg)
 {
 	const int wanted = how == PTRACE_SYSCALL ? SIGTRAP | 0x80 : SIGTRAP;
 	int status = 0, signal = 0;

@@ -27,7 +27,7 @@
 #include "tap.h"
 #include "trial.h"
 
-#define SECONDS 3
+#define SECONDS 2
 #define WRONG_MAX 3
 
 /* Stores to the ledger after one system call; instructions chosen, and how far from one. The
