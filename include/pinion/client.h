@@ -77,7 +77,8 @@ struct pinion_client_event {
  * -EAGAIN     the pool's member slots are all taken
  * -EIO        the pool is damaged: a member punched pages out of it (pool.h, "Trust")
  * -EPROTO     the service is of another release
- * -ETIMEDOUT  it did not answer within two seconds
+ * -ETIMEDOUT  it did not answer within two seconds: one that systemd starts for this connection
+ *             makes its pools first; try again
  * -ENAMETOOLONG, -EINVAL  @what, or slots, cannot be
  */
 int pinion_client_open(const char *what, const struct pinion_client_config *config,
