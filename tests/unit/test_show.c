@@ -168,6 +168,19 @@ static void stat_has_all_of_the_answer(void **state)
 }
 
 /* Of another release, or of no sense. */
+static void stat_says_which_pool_is_damaged(void **state)
+{
+	json_t *answer = answer_of("{'pools':[{'name':'a','damaged':true},"
+				   "{'name':'b','damaged':false}]}");
+	char *text = printed(report_stat, answer);
+
+	(void)state;
+	assert_says(text, "\npool a, 0B, damaged: pages were punched out of it\n");
+	assert_says(text, "\npool b, 0B\n");
+	free(text);
+	json_decref(answer);
+}
+
 static void an_answer_that_lacks_everything_is_shown(void **state)
 {
 	static const char *const answers[] = {
@@ -366,6 +379,7 @@ int main(void)
 		cmocka_unit_test(times_have_their_two_greatest_units),
 		cmocka_unit_test(ls_has_pools_devices_and_members),
 		cmocka_unit_test(stat_has_all_of_the_answer),
+		cmocka_unit_test(stat_says_which_pool_is_damaged),
 		cmocka_unit_test(an_answer_that_lacks_everything_is_shown),
 		cmocka_unit_test(a_map_shows_shares_and_everybody_who_holds_anything),
 		cmocka_unit_test(a_map_has_no_more_cells_than_buffers),
