@@ -322,7 +322,9 @@ static inline pid_t echo_start(void)
 
 /* A client. */
 
+#ifndef PATIENCE_NS
 #define PATIENCE_NS UINT64_C(5000000000)
+#endif
 
 /* Sends nr buffers to the device and gets them back; holds @keep of them at the end. 0: well. */
 static inline int bounce(struct pinion_client *client, struct pinion_cache *cache, uint32_t nr,
