@@ -428,7 +428,6 @@ void trial_open(void)
 	if (!take_account(&trial, &account))
 		tap_bail("%s", trial.problem);
 	scene.first = account;
-	scene.stored = account_files(scene.hunt.manager);
 	/* One that was started again may have another number of them: by then all is settled. */
 	hunt_hold(&scene.hunt);
 	hunt_kill(&scene.hunt);
@@ -437,7 +436,8 @@ void trial_open(void)
 	hunt_go(&scene.hunt);
 	if (!take_account(&trial, &account))
 		tap_bail("%s", trial.problem);
-	usleep(100000); /* and with that question's connection closed */
+	usleep(100000); /* that question's connection is closed, and the manager has read all */
+	scene.stored = account_files(scene.hunt.manager);
 	scene.fds = account_files(scene.hunt.service);
 }
 

@@ -277,6 +277,7 @@ static void open_service(void)
 	service_start_managed(&scene.service);
 	if (!account_take(&scene.first))
 		tap_bail("the service does not answer");
+	usleep(100000); /* the manager has read all */
 	scene.stored = account_files(scene.service.pid);
 }
 
