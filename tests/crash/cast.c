@@ -196,6 +196,7 @@ static int obey(struct part *part, enum order order)
 	case ORDER_RETIRE: return ask("pool-retire", SERVICE_POOL " 1");
 	case ORDER_CREATE: return ask("pool-create", CAST_EXTRA " 2M 4K");
 	case ORDER_DESTROY: return ask("pool-destroy", CAST_EXTRA);
+	case ORDER_DESTROY_SPARE: return ask("pool-destroy", CAST_SPARE);
 	}
 	return -ENOSYS;
 }

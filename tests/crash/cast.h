@@ -33,6 +33,7 @@ enum order {
 	ORDER_RETIRE,
 	ORDER_CREATE,
 	ORDER_DESTROY,
+	ORDER_DESTROY_SPARE, /* one that the configuration has, and the next service makes again */
 };
 
 struct actor {
@@ -48,5 +49,6 @@ int actor_do(const struct actor *actor, enum order order);
 void actor_kill(struct actor *actor);
 
 #define CAST_EXTRA "extra" /* the pool that an administrator makes */
+#define CAST_SPARE "spare" /* the one that nobody is in */
 
 #endif

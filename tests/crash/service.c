@@ -54,6 +54,7 @@ static const struct operation operations[] = {
 	{.name = "retire", .pool_client = true, .grown = true, .order = ORDER_RETIRE},
 	{.name = "retire_busy", .pool_client = true, .grown = true, .full = true,
 	 .order = ORDER_RETIRE},
+	{.name = "spare_destroy", .order = ORDER_DESTROY_SPARE},
 	{.name = "pool_create", .pages = true, .order = ORDER_CREATE},
 	{.name = "pool_destroy", .pages = true, .extra = true, .order = ORDER_DESTROY},
 };

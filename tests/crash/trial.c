@@ -145,26 +145,6 @@ static void act(struct trial *trial)
 		actor_tell(actor, trial->operation->order);
 }
 
-/* The pool is as it was at first: whatever the operation came to. */
-static bool put_back(struct trial *trial)
-{
-	const uint64_t until = test_now_ns() + UINT64_C(5000000000);
-	int err = 0;
-
-	if (trial->operation->order == ORDER_GROW || trial->operation->order == ORDER_RETIRE)
-		do
-			err = actor_do(&trial->admin, ORDER_RETIRE);
-		while (err && err != -EINVAL && test_now_ns() < until);
-	if (err && err != -EINVAL)
-		return wrong(trial, "the new segment does not go: %s", strerror(-err));
-	if (trial->operation->pages) {
-		err = actor_do(&trial->admin, ORDER_DESTROY);
-		if (err && err != -ENOENT)
-			return wrong(trial, "the other pool does not go: %s", strerror(-err));
-	}
-	return true;
-}
-
 static void leave(struct trial *trial, bool in_order)
 {
 	if (in_order && trial->client.pid)
@@ -385,6 +365,46 @@ static bool renew(struct trial *trial)
 	return !*trial->problem && await_connected(trial);
 }
 
+/* The store has let go of both its files, or still has them both; then the next makes it again. */
+static bool put_spare_back(struct trial *trial)
+{
+	const uint64_t until = test_now_ns() + UINT64_C(2000000000);
+	struct account account;
+	int gone, missing;
+
+	do {
+		if (!take_account(trial, &account))
+			return false;
+		gone = account.pools < scene.first.pools ? 2 : 0;
+		missing = scene.stored - account_files(scene.hunt.manager);
+	} while (missing != gone && test_now_ns() < until);
+	if (missing != gone)
+		return wrong(trial, "%d files of a pool left the store, not %d", missing, gone);
+	return renew(trial);
+}
+
+/* The pool is as it was at first: whatever the operation came to. */
+static bool put_back(struct trial *trial)
+{
+	const uint64_t until = test_now_ns() + UINT64_C(5000000000);
+	int err = 0;
+
+	if (trial->operation->order == ORDER_GROW || trial->operation->order == ORDER_RETIRE)
+		do
+			err = actor_do(&trial->admin, ORDER_RETIRE);
+		while (err && err != -EINVAL && test_now_ns() < until);
+	if (err && err != -EINVAL)
+		return wrong(trial, "the new segment does not go: %s", strerror(-err));
+	if (trial->operation->order == ORDER_DESTROY_SPARE && !put_spare_back(trial))
+		return false;
+	if (trial->operation->pages) {
+		err = actor_do(&trial->admin, ORDER_DESTROY);
+		if (err && err != -ENOENT)
+			return wrong(trial, "the other pool does not go: %s", strerror(-err));
+	}
+	return true;
+}
+
 static void finish(struct trial *trial, uint32_t how)
 {
 	struct account account;
@@ -418,12 +438,33 @@ static void end(struct trial *trial)
 	actor_kill(&trial->admin);
 }
 
+/* A second pool; the rest as service_configure() has it. */
+static void configure(struct service_process *service)
+{
+	FILE *file;
+
+	service_configure(service, service_rules);
+	file = fopen(service->config, "w");
+	if (!file)
+		tap_bail("%s: %s", service->config, strerror(errno));
+	(void)fprintf(file, "socket = \"%s\";\n"
+		      "pools = ( { name = \"" SERVICE_POOL "\"; members = 24; caches = 48;"
+		      " max_segments = 4; segments = ("
+		      " { size = \"4M\"; buffer = \"4K\"; page = \"4k\"; } ); },"
+		      " { name = \"" CAST_SPARE "\"; segments = ("
+		      " { size = \"1M\"; buffer = \"4K\"; page = \"4k\"; } ); } );\n"
+		      "rules = ( %s );\n", service->socket, service_rules);
+	if (fclose(file))
+		tap_bail("%s: %s", service->config, strerror(errno));
+}
+
 void trial_open(void)
 {
 	struct trial trial = {0};
 	struct account account;
 
-	service_start_managed(&scene.service);
+	configure(&scene.service);
+	service_run_managed(&scene.service, "2048");
 	hunt_open(&scene.hunt, scene.service.pid);
 	if (!take_account(&trial, &account))
 		tap_bail("%s", trial.problem);
