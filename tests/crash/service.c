@@ -20,7 +20,7 @@
  *     service                              all operations
  *     service grow                         one
  *     service grow call 17 0 0x1d          one kill again; the last is its seed
- *     service --planted                    passes only if something wrong is found, in grow alone
+ *     service --planted                    passes only if grow finds something wrong
  */
 
 #include "pool_support.h"
@@ -84,22 +84,24 @@ static void add_stores(struct list *list, uint32_t call, uint64_t seconds)
 		add(list, LEDGER, call, seconds ? i * i : i);
 }
 
-/* Which system calls there are, and after which of them the ledger is written to. */
-static bool look(const struct operation *operation, struct list *list, uint64_t *random,
-		 uint64_t seconds)
+static void add_all(struct list *list, const struct course *course, uint64_t *random,
+		    uint64_t seconds)
 {
-	struct course course;
-
-	if (!trial_look(operation, &course))
-		return false;
-	for (uint32_t call = 0; call < course.nr; call++) {
+	for (uint32_t call = 0; call < course->nr; call++) {
 		add(list, CALL, call, 0);
-		if (course.stored[call])
+		if (course->stored[call])
 			add_stores(list, call, seconds);
 	}
 	for (uint32_t i = 0; i < (seconds ? STEPS : STEPS_LONG); i++)
-		add(list, STEP, test_below(random, course.nr), 1 + test_below(random, STEPS_FAR));
-	return true;
+		add(list, STEP, test_below(random, course->nr), 1 + test_below(random, STEPS_FAR));
+}
+
+/* Where the ledger has been written to, and no system call was made since. */
+static void add_stored(struct list *list, const struct course *course)
+{
+	for (uint32_t call = 0; call < course->nr; call++)
+		if (course->stored[call])
+			add(list, CALL, call + 1, 0);
 }
 
 static void shuffle(struct list *list, uint64_t *random)
@@ -117,21 +119,46 @@ struct result {
 	uint32_t done[3], of[3], wrong;
 };
 
-static struct result sweep(const struct operation *operation, uint64_t *random, uint64_t seconds)
+static void kill_at_each(const struct operation *operation, const struct list *list,
+			 struct result *result, uint64_t *random, uint64_t seconds)
 {
 	const uint64_t until = test_now_ns() + seconds * 1000000000;
-	struct result result = {0};
-	struct list list = {0};
 
-	result.wrong += !look(operation, &list, random, seconds);
-	shuffle(&list, random);
-	for (uint32_t i = 0; i < list.nr && result.wrong < WRONG_MAX; i++) {
+	for (uint32_t i = 0; i < list->nr && result->wrong < WRONG_MAX; i++) {
 		if (seconds && test_now_ns() > until)
 			break;
-		result.done[list.moment[i].kind]++;
-		result.wrong += !trial_run(operation, &list.moment[i], test_random(random));
+		result->done[list->moment[i].kind]++;
+		result->wrong += !trial_run(operation, &list->moment[i], test_random(random));
 	}
-	memcpy(result.of, list.of, sizeof(result.of));
+	memcpy(result->of, list->of, sizeof(result->of));
+}
+
+static struct result sweep(const struct operation *operation, uint64_t *random, uint64_t seconds)
+{
+	struct result result = {0};
+	struct list list = {0};
+	struct course course;
+
+	if (trial_look(operation, &course))
+		add_all(&list, &course, random, seconds);
+	else
+		result.wrong++;
+	shuffle(&list, random);
+	kill_at_each(operation, &list, &result, random, seconds);
+	free(list.moment);
+	return result;
+}
+
+/* All of the few moments at which what is planted shows. */
+static struct result aim(const struct operation *operation, uint64_t *random)
+{
+	struct result result = {0};
+	struct list list = {0};
+	struct course course;
+
+	if (trial_look(operation, &course))
+		add_stored(&list, &course);
+	kill_at_each(operation, &list, &result, random, 0);
 	free(list.moment);
 	return result;
 }
@@ -192,15 +219,18 @@ static void again(char **argument)
 }
 
 /* The service with PINION_PLANTED_LEDGER, see ledger_watch(). */
-static void claim_planted(uint64_t *random, uint64_t seconds)
+static void claim_planted(uint64_t *random)
 {
 	struct result result;
 
 	tap_plan(2);
-	result = sweep(find("grow"), random, seconds);
-	tap_result(result.wrong, "grow: noticed %u times", result.wrong);
-	result = sweep(find("attach_device"), random, seconds);
-	tap_result(!result.wrong, "attach_device does not pass it: nothing noticed");
+	result = aim(find("grow"), random);
+	tap_result(result.wrong, "grow: noticed in %u of %u kills", result.wrong,
+		   result.done[CALL]);
+	result = aim(find("attach_device"), random);
+	tap_result(!result.wrong && result.done[CALL],
+		   "attach_device does not pass it: nothing noticed in %u kills",
+		   result.done[CALL]);
 }
 
 int main(int argc, char **argv)
@@ -218,7 +248,7 @@ int main(int argc, char **argv)
 	} else if (argc == 1) {
 		claim_all(&random, seconds);
 	} else if (!strcmp(argv[1], "--planted")) {
-		claim_planted(&random, seconds);
+		claim_planted(&random);
 	} else {
 		tap_plan(1);
 		claim(find(argv[1]), &random, seconds);
