@@ -310,7 +310,9 @@ static size_t count_pools(void)
 
 static void each_client_of_a_template_has_a_pool_of_its_own(void **state)
 {
+	const struct pinion_device_config intruder = {.pool = "guest.1"};
 	static char others[] = "pool:guest.1";
+	struct pinion_device *device;
 	struct service_process service;
 	pid_t guest[2];
 	int pipe_end[2];
@@ -325,6 +327,10 @@ static void each_client_of_a_template_has_a_pool_of_its_own(void **state)
 	}
 	assert_int_equal(count_pools(), 3);
 	assert_int_equal(member_end(part_start(try_as_nobody, others)), EACCES);
+	/* Nor does a device process get into it, not even one that may serve anywhere. */
+	assert_int_not_equal(pinion_device_open("echo:1", &intruder, &device), 0);
+	assert_int_equal(pinion_device_open("echo:1", NULL, &device), 0);
+	assert_int_equal(pinion_device_close(device), 0);
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(process_end(guest[i], SIGKILL), 128 + SIGKILL);
 	for (int tries = 0; count_pools() != 1; tries++) {

@@ -312,6 +312,36 @@ static void connections_that_say_nothing_go_when_their_time_is_over(void **state
 	service_stop(&service);
 }
 
+/* Opens as many as it gets, and holds them. */
+static int hold_connections(void *arg)
+{
+	int fd[PEERS];
+
+	if (become_nobody())
+		return 1;
+	open_half(fd);
+	(void)write(*(int *)arg, "x", 1);
+	for (;;)
+		pause();
+}
+
+static void one_user_does_not_take_all_connections(void **state)
+{
+	struct service_process service;
+	int pipe_end;
+	pid_t greedy;
+	char said;
+
+	(void)state;
+	start(&service, 24, 4, "peers_max = 64;");
+	greedy = run_with_pipe(hold_connections, &pipe_end);
+	assert_int_equal(read(pipe_end, &said, 1), 1);
+	close(pipe_end);
+	assert_true(come_and_leave() < SOON_NS);
+	assert_int_equal(process_end(greedy, SIGKILL), 128 + SIGKILL);
+	service_stop(&service);
+}
+
 /* One that knows how to begin and then says nothing has longer, but not for ever; a member may be
  * as silent as it likes. */
 static void deaths_are_noticed_whatever_is_connected(void **state)
@@ -574,6 +604,7 @@ int main(void)
 		pool_test(a_flood_of_questions_holds_up_nobody_else),
 		pool_test(answers_that_are_not_taken_keep_none_from_others),
 		pool_test(connections_that_say_nothing_go_when_their_time_is_over),
+		pool_test(one_user_does_not_take_all_connections),
 		pool_test(deaths_are_noticed_whatever_is_connected),
 		pool_test(a_service_without_descriptors_rests_until_it_has_some),
 		pool_test(the_stopped_are_not_dead),

@@ -380,7 +380,7 @@ static struct pool *choose_pool(struct peer *peer, const char *name)
 	unsigned nr = 0;
 
 	LIST_FOREACH(pool, &peer->service->pools, link) {
-		if ((strcmp(name, "-") && strcmp(name, pool->name)) ||
+		if (pool->own || (strcmp(name, "-") && strcmp(name, pool->name)) ||
 		    !config_rule_allows_pool(peer->rule, pool->name))
 			continue;
 		only = pool;

@@ -356,11 +356,34 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *context
 	return 0;
 }
 
+static uid_t uid_of(int socket)
+{
+	struct ucred credentials = {.uid = (uid_t)-1};
+	socklen_t len = sizeof(credentials);
+
+	(void)getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &len);
+	return credentials.uid;
+}
+
+/* Is there room for another of that user? One user who opens connections without end leaves a
+ * quarter to others; members are not counted, there are rules for those. */
+static bool has_room(const struct service *service, uid_t uid)
+{
+	const uint32_t most = service->config->peers_max;
+	const struct peer *peer;
+	uint32_t nr = 0;
+
+	if (service->nr_peers >= most)
+		return false;
+	LIST_FOREACH(peer, &service->peers, link)
+		nr += peer->uid == uid && peer->state != MEMBER;
+	return !uid || nr < most - most / 4;
+}
+
 static void new_peer(struct service *service, int socket)
 {
-	struct peer *peer = service->nr_peers < service->config->peers_max
-				    ? calloc(1, sizeof(*peer))
-				    : NULL;
+	const uid_t uid = uid_of(socket);
+	struct peer *peer = has_room(service, uid) ? calloc(1, sizeof(*peer)) : NULL;
 
 	if (!peer || sd_event_add_io(service->event, &peer->io, socket, EPOLLIN, on_io, peer) < 0) {
 		refuse(socket, -EAGAIN, "as many connections as there may be");
@@ -371,6 +394,7 @@ static void new_peer(struct service *service, int socket)
 	set_room(socket, ROOM_STRANGER);
 	peer->service = service;
 	peer->socket = socket;
+	peer->uid = uid;
 	peer->state = ARRIVED;
 	peer->identity.pidfd = -1;
 	peer->deadline_ns = service_now_ns() + PATIENCE_NS;

@@ -142,6 +142,7 @@ struct peer {
 	struct service *service;
 	enum peer_state state;
 	int socket;
+	uid_t uid; /* whose it was when it was accepted */
 	sd_event_source *io;
 	sd_event_source *pause; /* NULL: it is heard */
 	struct peer_identity identity;

@@ -91,13 +91,20 @@ static bool is_left(const struct pairing *pairing, enum side side)
 	       (pairing->end[other]->state != LIVE || pairing->settled[other]);
 }
 
+/* Are its files all there? After a restart whose store was short of some it can only end. */
+static bool is_whole(const struct pairing *pairing)
+{
+	return pairing->ring[CLIENT] >= 0 && pairing->ring[DEVICE] >= 0 &&
+	       pairing->end[CLIENT]->pidfd >= 0;
+}
+
 /* JOINED before LEFT: a device process that never heard of a client need not hear that it left,
  * but it may have heard on a connection before. */
 static int tell_pairing(struct pairing *pairing, enum side side)
 {
 	int err = 0;
 
-	if (side == DEVICE && !pairing->told_joined && !pairing->settled[DEVICE])
+	if (side == DEVICE && !pairing->told_joined && !pairing->settled[side] && is_whole(pairing))
 		err = tell_joined(pairing);
 	if (!err && is_left(pairing, side) && !pairing->told_left[side])
 		err = tell_left(pairing, side);
