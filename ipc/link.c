@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -178,7 +179,14 @@ void link_joined(struct link *link, uint64_t cookie)
 
 int link_send(struct link *link, const struct wire *message, const int *files, unsigned nr_files)
 {
-	return link->state == LINK_UP ? wire_send(link->socket, message, files, nr_files) : -EPIPE;
+	int err = link->state == LINK_UP ? wire_send(link->socket, message, files, nr_files)
+					 : -EPIPE;
+
+	/* A service that does not read for so long: broken, it is taken up again, and all is told
+	 * again. */
+	if (err == -EAGAIN)
+		(void)shutdown(link->socket, SHUT_RDWR);
+	return err;
 }
 
 /* Reading. pre for all of these: the link is locked, and UP. */
@@ -238,7 +246,7 @@ int link_parcel(void *context, uint32_t slot, int *fd)
 		read_some(link);
 	*fd = parcels_take(&link->parcels, slot);
 	/* What else was read has left the socket: let the loop hear of it all the same. */
-	if (link->nr_inbox)
+	if (link->nr_inbox || link->broken)
 		set_timer(link, 1);
 	pthread_mutex_unlock(&link->lock);
 	return *fd < 0 ? -EAGAIN : 0;
@@ -331,11 +339,15 @@ static enum link_news read_letter(struct link *link, struct letter *letter)
 		*letter = *first;
 	}
 	broken = link->broken;
+	/* What waits has left the socket: the loop hears of it by the timer. */
+	if (link->nr_inbox)
+		set_timer(link, 1);
+	else if (!first)
+		(void)timer_fired(link);
 	pthread_mutex_unlock(&link->lock);
 	free(first);
 	if (first)
 		return LINK_LETTER;
-	(void)timer_fired(link);
 	if (!broken)
 		return LINK_NOTHING;
 	go_down(link, RETRY_SOON_NS);

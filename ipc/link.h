@@ -77,7 +77,8 @@ int link_ask(struct link *link, const struct wire *question, struct wire *answer
 /* This peer is a member from now on, known by @cookie. */
 void link_joined(struct link *link, uint64_t cookie);
 
-/* -EPIPE when it is not UP: what the service must know is said again after LINK_BACK. */
+/* -EPIPE when it is not UP, -EAGAIN when it is not for long: what the service must know is said
+ * again after LINK_BACK. */
 int link_send(struct link *link, const struct wire *message, const int *files, unsigned nr_files);
 
 /* What happened. Never waits; bounded work. */

@@ -57,3 +57,11 @@ void pool_dismiss(struct pinion_pool *pool, uint32_t member)
 {
 	atomic_store_explicit(&pool->members[member].state, MEMBER_FREE, memory_order_relaxed);
 }
+
+void pool_insist_dead(struct pinion_pool *pool, uint32_t member)
+{
+	_Atomic uint32_t *state = &pool->members[member].state;
+
+	if (atomic_load_explicit(state, memory_order_relaxed) == MEMBER_FREE)
+		atomic_store_explicit(state, MEMBER_DEAD, memory_order_relaxed);
+}

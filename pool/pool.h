@@ -101,6 +101,10 @@ void pool_discard(struct pinion_pool *pool);
 /* Takes an admission back that nobody was told of. */
 void pool_dismiss(struct pinion_pool *pool, uint32_t member);
 
+/* For a keeper that knows from elsewhere that @member was admitted and is dead: whatever any member
+ * may have written over its slot, recover and release do what they are for. */
+void pool_insist_dead(struct pinion_pool *pool, uint32_t member);
+
 /* Looking needs the lock as much as changing does, and changes nothing but who waits for it. */
 static inline void pool_lock(const struct pinion_pool *pool)
 {

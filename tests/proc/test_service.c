@@ -340,6 +340,48 @@ static void each_client_of_a_template_has_a_pool_of_its_own(void **state)
 	service_stop(&service);
 }
 
+/* A member's own slot is not what the service goes by. */
+
+/* Writes over its slot, and the one behind it, in the control area, and dies with buffers held. */
+static int write_over_slots(void *arg)
+{
+	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
+	struct pinion_client *client;
+	struct pinion_cache *cache;
+	struct pinion_buffer buffer;
+	struct pinion_pool *pool;
+
+	(void)arg;
+	if (become_nobody() || pinion_client_open("pool:" SERVICE_POOL, NULL, &client))
+		return 1;
+	pool = pinion_client_pool(client);
+	if (pinion_cache_open(pool, &any, &cache) || pinion_buffer_alloc(cache, &buffer))
+		return 2;
+	for (uint32_t i = 0; i < 24; i++)
+		atomic_store(&pool->members[i].state, MEMBER_FREE);
+	return 0;
+}
+
+static void who_writes_slots_free_is_buried_and_harms_nobody(void **state)
+{
+	struct service_process service;
+	pid_t device;
+
+	(void)state;
+	service_start(&service);
+	device = echo_start();
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(member_end(part_start(write_over_slots, NULL)), 0);
+	/* The device process is member 1 as before, and nobody else was given its number. */
+	assert_int_equal(member_end(part_start(visit, NULL)), 0);
+	service_await_members(1);
+	assert_int_equal(service_held(), 0);
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	service_await_members(0);
+	assert_int_equal(service_held(), 0);
+	service_stop(&service);
+}
+
 /* A service that goes. */
 
 static int go_on_without(void *arg)
@@ -455,6 +497,7 @@ int main(void)
 		pool_test(a_user_has_no_more_memberships_than_its_rule_says),
 		pool_test(a_pool_grows_under_its_clients),
 		pool_test(each_client_of_a_template_has_a_pool_of_its_own),
+		pool_test(who_writes_slots_free_is_buried_and_harms_nobody),
 		pool_test(clients_go_on_without_the_service_and_hear_when_a_stranger_comes),
 		pool_test(rubbish_is_hung_up_on),
 	};

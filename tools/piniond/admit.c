@@ -53,6 +53,7 @@ struct member *admit_find_device(const struct service *service, const char *name
 	return find_device(service, name, 0);
 }
 
+/* Those that wait for their burial count: what they held is not free yet. */
 static uint32_t count_memberships(const struct service *service, uid_t uid)
 {
 	const struct member *member;
@@ -61,7 +62,7 @@ static uint32_t count_memberships(const struct service *service, uid_t uid)
 
 	LIST_FOREACH(pool, &service->pools, link)
 		LIST_FOREACH(member, &pool->members, of_pool)
-			nr += member->uid == uid && member->state == LIVE;
+			nr += member->uid == uid && member->pidfd >= 0;
 	return nr;
 }
 
@@ -118,6 +119,29 @@ static void free_member(struct member *member)
 	free(member);
 }
 
+static bool is_taken(const struct member *member)
+{
+	const struct ledger *ledger = member->pool->service->ledger;
+
+	return member->number == pinion_pool_member(member->pool->pool) ||
+	       (!member->pool->named &&
+		ledger->member[member->pool->index][member->number].role != LEDGER_FREE);
+}
+
+/* Any member can write over the slots of others: a number that is free by its slot alone is not
+ * free. (Admitted once more, it no longer looks as if it were.) */
+static int take_number(struct member *member)
+{
+	int err;
+
+	for (uint32_t i = 0; i < PINION_MEMBER_MAX; i++) {
+		err = pinion_pool_admit(member->pool->pool, member->pid, &member->number);
+		if (err || !is_taken(member))
+			return err;
+	}
+	return -EAGAIN;
+}
+
 /* A number in the pool, and what comes with it. Undone by dismiss(), as long as the process was
  * not told. */
 static int admit(struct member *member, struct peer *peer)
@@ -127,7 +151,7 @@ static int admit(struct member *member, struct peer *peer)
 
 	if (getrandom(&member->cookie, sizeof(member->cookie), 0) != sizeof(member->cookie))
 		return -EIO;
-	err = pinion_pool_admit(pool, member->pid, &member->number);
+	err = take_number(member);
 	if (err)
 		return err;
 	give_pidfd(&peer->identity.pidfd, &member->pidfd);
@@ -320,7 +344,7 @@ static int find(struct peer *peer, const char *name, struct pool **pool, struct 
 	*device = admit_find_device(service, name);
 	if (!*device || (*device)->state != LIVE || !(*device)->device->ready)
 		peers_refuse(peer, -ENOENT, "no process drives %s at the moment", name);
-	else if (!config_rule_allows_device(peer->rule, name) ||
+	else if ((*device)->pool->own || !config_rule_allows_device(peer->rule, name) ||
 		 !config_rule_allows_pool(peer->rule, (*device)->pool->name))
 		peers_refuse(peer, -EACCES, "the rules do not give %s to this user", name);
 	else

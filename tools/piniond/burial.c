@@ -181,6 +181,7 @@ static uint64_t step(struct member *member)
 		member->state = GONE;
 	if (member->state == QUIETING)
 		return member->device->complained ? RETRY_LATER_USEC : RETRY_USEC;
+	pool_insist_dead(member->pool->pool, member->number);
 	if (member->state == GONE && recover(member))
 		return RETRY_USEC;
 	if (member->state == RECOVERED && is_free(member) && release(member))

@@ -286,9 +286,12 @@ int ledger_add_member(struct ledger *ledger, const struct member *member)
 
 void ledger_remove_member(struct ledger *ledger, const struct member *member)
 {
-	atomic_store_explicit(&ledger_member(ledger, member)->role, LEDGER_FREE,
-			      memory_order_release);
-	store_drop(pidfd_name(member));
+	_Atomic uint32_t *role = &ledger_member(ledger, member)->role;
+	bool keeper = atomic_load_explicit(role, memory_order_relaxed) == LEDGER_KEEPER;
+
+	atomic_store_explicit(role, LEDGER_FREE, memory_order_release);
+	if (!keeper)
+		store_drop(pidfd_name(member));
 }
 
 static struct store_name container_name(const struct member *member)

@@ -16,7 +16,6 @@
 #include <pinion/domain.h>
 #include <pinion/error.h>
 
-
 /* Words of an order's text; none is longer than the text. */
 #define WORDS_MAX 4
 
@@ -202,7 +201,7 @@ static json_t *addr(struct peer *peer, const struct words *words, int *file)
 	(void)file;
 	if (!pool || !number(peer, words->word[1], INT_MAX, &id))
 		return NULL;
-	if (!peer->rule->addresses) {
+	if (!peer->rule->addresses || !config_rule_allows_pool(peer->rule, pool->name)) {
 		peers_refuse(peer, -EACCES, "the rules do not show addresses to this user");
 		return NULL;
 	}

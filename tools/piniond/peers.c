@@ -2,6 +2,7 @@
 #include "service.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,24 +121,44 @@ static int confirm(struct peer *peer, const struct wire *message, const struct m
 	if (message->cookie != peer->cookie || !peer_is_sender(&peer->identity, sender->pid))
 		return -EPROTO;
 	peer->state = KNOWN;
-	peer->deadline_ns = service_now_ns() + IDLE_NS;
+	peer->deadline_ns = service_now_ns() + (peer->rule ? IDLE_NS : PATIENCE_NS);
 	return 0;
+}
+
+static int on_pause_over(sd_event_source *source, uint64_t usec, void *context)
+{
+	struct peer *peer = context;
+
+	(void)source, (void)usec;
+	peer->pause = sd_event_source_disable_unref(peer->pause);
+	return sd_event_source_set_enabled(peer->io, SD_EVENT_ON);
+}
+
+static void pause_listening(struct peer *peer)
+{
+	if (sd_event_add_time_relative(peer->service->event, &peer->pause, CLOCK_MONOTONIC,
+				       PAUSE_USEC, 100, on_pause_over, peer) >= 0)
+		(void)sd_event_source_set_enabled(peer->io, SD_EVENT_OFF);
 }
 
 static void hear_known(struct peer *peer, const struct wire *message)
 {
-	peer->deadline_ns = service_now_ns() + IDLE_NS;
 	if (!peer->rule) {
 		peers_refuse(peer, -EACCES, "no rule of the configuration names user %u or its "
 			     "groups", (unsigned)peer->identity.uid);
+		pause_listening(peer);
 		return;
 	}
+	peer->deadline_ns = service_now_ns() + IDLE_NS;
 	switch (message->kind) {
 	case WIRE_ATTACH: admit_attach(peer, message); break;
 	case WIRE_ANNOUNCE: admit_announce(peer, message); break;
 	case WIRE_REJOIN: admit_rejoin(peer, message); break;
 	default: query_answer(peer, message); break;
 	}
+	/* Who was let in has something else to do; others may ask again, in a while. */
+	if (peer->state == KNOWN)
+		pause_listening(peer);
 }
 
 static struct pairing *find_pairing(const struct member *member, uint32_t number, enum side *side)
@@ -195,9 +216,14 @@ static bool park(struct member *member, int file)
 	return true;
 }
 
-/* Looked at when somebody asks for an address; what is no table is told then. */
+/* It must be sealed, as a domain's table is: what can be made to wait when it is closed is not
+ * kept. Whether it is a table is seen when somebody asks for an address. */
 static bool keep_table(struct device *device, int file)
 {
+	const int seals = fcntl(file, F_GET_SEALS), wanted = F_SEAL_WRITE | F_SEAL_SHRINK;
+
+	if (seals < 0 || (seals & wanted) != wanted)
+		return false;
 	if (device->table >= 0)
 		(void)close(device->table);
 	device->table = file;
@@ -303,22 +329,6 @@ void peers_become_member(struct peer *peer, struct member *member)
 	set_room(peer->socket, ROOM_MEMBER);
 	if (member->device)
 		let_files_in(peer->socket);
-}
-
-static int on_pause_over(sd_event_source *source, uint64_t usec, void *context)
-{
-	struct peer *peer = context;
-
-	(void)source, (void)usec;
-	peer->pause = sd_event_source_disable_unref(peer->pause);
-	return sd_event_source_set_enabled(peer->io, SD_EVENT_ON);
-}
-
-void peers_pause(struct peer *peer)
-{
-	if (sd_event_add_time_relative(peer->service->event, &peer->pause, CLOCK_MONOTONIC,
-				       PAUSE_USEC, 100, on_pause_over, peer) >= 0)
-		(void)sd_event_source_set_enabled(peer->io, SD_EVENT_OFF);
 }
 
 bool peers_last_words(struct peer *peer)

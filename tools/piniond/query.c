@@ -62,7 +62,6 @@ void query_answer(struct peer *peer, const struct wire *message)
 		json = report_service(peer->service);
 	else
 		json = order_give(peer, message->name, message->text, &along);
-	peers_pause(peer);
 	if (!json)
 		return; /* refused, or no memory: then the peer asks again */
 	send_json(peer, json, along);

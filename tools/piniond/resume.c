@@ -54,14 +54,33 @@ static void give_up_files(uint32_t index, const struct pinion_pool_fds *fds)
 	(void)close(fds->control);
 }
 
+/* A device process that died counts as living, in our name, until its device was seen to be quiet:
+ * otherwise all would be recovered at once where nobody else lives. */
+static struct pinion_member_record record_of(const struct ledger_member *entry)
+{
+	struct pinion_member_record record = entry->record, now;
+	bool lives = !pinion_member_record(record.pid, &now) && now.started == record.started;
+
+	if (entry->role == LEDGER_DEVICE && !entry->left && !lives)
+		(void)pinion_member_record(getpid(), &record);
+	return record;
+}
+
 static struct pinion_member_record *list_members(const struct ledger *ledger, uint32_t index)
 {
 	struct pinion_member_record *list = calloc(PINION_MEMBER_MAX, sizeof(*list));
 
 	for (uint32_t i = 0; list && i < PINION_MEMBER_MAX; i++)
 		if (atomic_load_explicit(&ledger->member[index][i].role, memory_order_acquire))
-			list[i] = ledger->member[index][i].record;
+			list[i] = record_of(&ledger->member[index][i]);
 	return list;
+}
+
+/* The files are not what the record says, and will not be. Anything else passes: then this process
+ * ends, and what the store keeps is there for the next. */
+static bool is_hopeless(int err)
+{
+	return err == -EPROTO || err == -EINVAL;
 }
 
 static int resume_pool(const struct ledger *ledger, struct pool *pool,
@@ -76,7 +95,7 @@ static int resume_pool(const struct ledger *ledger, struct pool *pool,
 		return -ENOMEM;
 	pool->stored = take_files(pool->index, record, &fds);
 	err = pinion_pool_resume(&fds, record, members, &pool->pool, report);
-	if (err)
+	if (err && is_hopeless(err))
 		give_up_files(pool->index, &fds);
 	else
 		drop_files(pool->index, &fds, pool->stored);
@@ -252,12 +271,17 @@ int resume_all(struct service *service)
 	struct pool *pool, *next;
 	int err = 0;
 
-	for (uint32_t i = 0; i < CONFIG_POOLS_MAX; i++) {
+	for (uint32_t i = 0; !err && i < CONFIG_POOLS_MAX; i++) {
 		uint32_t used = atomic_load_explicit(&ledger->pool[i].used, memory_order_acquire);
 
-		if (used && (used != LEDGER_IN_FILES || restore_pool(service, i)))
+		err = used == LEDGER_IN_FILES ? restore_pool(service, i) : 0;
+		if (used == LEDGER_NAMED || is_hopeless(err)) {
 			ledger_forget_pool(ledger, i);
+			err = 0;
+		}
 	}
+	if (err)
+		return err;
 	for (uint32_t i = 0; !err && i < LEDGER_PAIRINGS_MAX; i++)
 		if (atomic_load_explicit(&ledger->pairing[i].number, memory_order_acquire))
 			err = restore_pairing(service, i);

@@ -196,8 +196,6 @@ void peers_close(struct service *service);
 void peers_drop(struct peer *peer);
 /* It speaks for @member from now on. */
 void peers_become_member(struct peer *peer, struct member *member);
-/* It is heard again in a moment, once for each. pre: it is no member. */
-void peers_pause(struct peer *peer);
 /* What a member said before it died: was it a goodbye? */
 bool peers_last_words(struct peer *peer);
 /* @err and a sentence for the peer. */

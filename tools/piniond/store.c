@@ -57,29 +57,28 @@ int store_open(uint32_t max)
 	return listener;
 }
 
-bool store_is_there(void)
-{
-	return store.max != 0;
-}
-
-static void notify(const char *what, struct store_name name, int fd)
+static int notify(const char *what, struct store_name name, int fd)
 {
 	char text[STORE_NAME_MAX + 32];
 
 	/* FDPOLL=0: a pidfd becomes readable when its process dies, and is wanted then. */
 	(void)snprintf(text, sizeof(text), "%s\nFDNAME=%s%s", what, name.text,
 		       fd >= 0 ? "\nFDPOLL=0" : "");
-	(void)sd_pid_notify_with_fds(0, 0, text, &fd, fd >= 0);
+	return sd_pid_notify_with_fds(0, 0, text, &fd, fd >= 0);
 }
 
 int store_put(struct store_name name, int fd)
 {
+	int err;
+
 	if (!store.max)
 		return 0;
 	if (store.kept >= store.max)
 		return -ENOSPC;
+	err = notify("FDSTORE=1", name, fd);
+	if (err < 0)
+		return err;
 	store.kept++;
-	notify("FDSTORE=1", name, fd);
 	return 0;
 }
 
@@ -88,7 +87,7 @@ void store_drop(struct store_name name)
 	if (!store.max)
 		return;
 	store.kept -= store.kept > 0;
-	notify("FDSTOREREMOVE=1", name, -1);
+	(void)notify("FDSTOREREMOVE=1", name, -1);
 }
 
 static bool is_inode(int fd, uint64_t inode)

@@ -35,10 +35,7 @@ struct store_name store_name(const char *format, ...) __attribute__((format(prin
  */
 int store_open(uint32_t max);
 
-/* Is there a store at all? */
-bool store_is_there(void);
-
-/* -ENOSPC: it is full, and @fd is not kept. */
+/* -ENOSPC: it is full; others: the manager was not told. @fd is not kept then. */
 int store_put(struct store_name name, int fd);
 
 /* No longer kept. One that is not there is no mistake. */

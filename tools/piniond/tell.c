@@ -2,6 +2,7 @@
 #include "service.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 
 #include "ledger.h"
 
@@ -104,7 +105,8 @@ static int tell_pairing(struct pairing *pairing, enum side side)
 {
 	int err = 0;
 
-	if (side == DEVICE && !pairing->told_joined && !pairing->settled[side] && is_whole(pairing))
+	if (side == DEVICE && !pairing->told_joined && !pairing->settled[side] &&
+	    is_whole(pairing))
 		err = tell_joined(pairing);
 	if (!err && is_left(pairing, side) && !pairing->told_left[side])
 		err = tell_left(pairing, side);
@@ -123,7 +125,9 @@ void tell(struct member *member)
 		for (enum side side = CLIENT; !err && side <= DEVICE; ++side)
 			if (pairing->end[side] == member)
 				err = tell_pairing(pairing, side);
-	/* Other errors come again as a hang-up, which is heard where messages are. */
+	/* Anything but a lack of room: the connection is taken up again, and all told again. */
+	if (err && err != -EAGAIN)
+		(void)shutdown(member->peer->socket, SHUT_RDWR);
 	watch_room(member, err == -EAGAIN);
 }
 
