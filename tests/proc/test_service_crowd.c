@@ -10,6 +10,13 @@
 
 #include <sys/resource.h>
 
+/* A sanitizer keeps memory of its own, and what was freed for a while: nothing can be said then. */
+#ifdef __SANITIZE_ADDRESS__
+#define MEMORY_TELLS false
+#else
+#define MEMORY_TELLS true
+#endif
+
 /* Of a service that has nothing to do; it serves somebody new in less. */
 #define SOON_NS UINT64_C(1000000000)
 
@@ -554,7 +561,7 @@ static void connections_that_come_and_go_leave_nothing(void **state)
 	service_await_files(&service, files);
 	print_message("# %ju came and went; rss %jd KiB, then %jd KiB\n", (uintmax_t)came,
 		      (intmax_t)(rss >> 10), (intmax_t)(service_number("rss") >> 10));
-	assert_true(service_number("rss") <= rss + 256 * 1024);
+	assert_true(!MEMORY_TELLS || service_number("rss") <= rss + 256 * 1024);
 	service_stop(&service);
 }
 
@@ -586,9 +593,10 @@ static void a_hundred_members_take_little_memory(void **state)
 		      "%ju KiB\n", MEMBERS, (uintmax_t)process_memory(service.pid, "Rss"),
 		      (uintmax_t)process_memory(service.pid, "Pss"), (uintmax_t)own,
 		      (uintmax_t)process_memory(service.pid, "Private_Dirty"));
-	assert_true(own <= 10 * 1024);
+	assert_true(!MEMORY_TELLS || own <= 10 * 1024);
 	/* All of it, too, but for the pool's pages and the libraries that others have as well. */
-	assert_true(process_memory(service.pid, "Rss") <= 10 * 1024 + 1024);
+	assert_true(!MEMORY_TELLS ||
+		    process_memory(service.pid, "Rss") <= 10 * 1024 + 1024);
 	for (int i = 0; i < MEMBERS; i++)
 		raw_leave(&raw[i]);
 	raw_leave(&device);
