@@ -17,7 +17,9 @@
 struct hall {
 	struct keeper keeper;
 	struct pinion_fanin *fanin;
-	uint32_t got[KEEPER_MEMBERS], joined, left;
+	uint32_t got[KEEPER_MEMBERS]; /* of who has that number now */
+	uint32_t got_before;          /* of those who had it */
+	uint32_t joined, left;
 };
 
 /* What a producer does, and what it says about it. Shared with it. */
@@ -161,10 +163,13 @@ static int hall_hear(struct hall *hall, struct pinion_event *event)
 {
 	if (!keeper_poll(&hall->keeper, event))
 		return 0;
-	if (event->kind == PINION_EVENT_JOINED)
+	if (event->kind == PINION_EVENT_JOINED) {
 		hall->joined++;
-	else
+		hall->got_before += hall->got[event->member];
+		hall->got[event->member] = 0;
+	} else {
 		hall->left++;
+	}
 	if (event->kind == PINION_EVENT_LEFT)
 		hall_bury(hall, event);
 	return 1;
@@ -202,7 +207,7 @@ static uint32_t free_lane(struct hall *hall)
 
 static uint32_t hall_total(const struct hall *hall)
 {
-	uint32_t total = 0;
+	uint32_t total = hall->got_before;
 
 	for (int i = 0; i < KEEPER_MEMBERS; i++)
 		total += hall->got[i];
