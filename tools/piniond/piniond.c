@@ -272,7 +272,7 @@ static int check(const char *file)
 }
 
 #ifdef __SANITIZE_ADDRESS__
-/* The sanitizer of leaks traces its own process in the end, which the filter of system calls kills. */
+/* The sanitizer of leaks traces its own process in the end, which the filter does not allow. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
