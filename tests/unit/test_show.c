@@ -62,13 +62,14 @@ static char *printed(void (*report)(const json_t *answer, FILE *out), const json
 	assert_non_null(out);
 	report(answer, out);
 	assert_int_equal(fclose(out), 0);
+	assert_non_null(text);
 	return text;
 }
 
 static void assert_says(const char *text, const char *words)
 {
-	if (!strstr(text, words))
-		fail_msg("not in it: \"%s\"\n%s", words, text);
+	if (!text || !strstr(text, words))
+		fail_msg("not in it: \"%s\"\n%s", words, text ? text : "");
 }
 
 static void columns_are_as_wide_as_their_widest_cell(void **state)
