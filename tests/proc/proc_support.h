@@ -178,6 +178,16 @@ static inline void keeper_expect_none(struct keeper *keeper, int timeout_ms)
 	assert_int_equal(keeper_next(keeper, &event, timeout_ms), 0);
 }
 
+/* The end of a process that wants an answer from the keeper first, sooner or later. */
+static inline int keeper_member_end(struct keeper *keeper, pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, WNOHANG) == 0)
+		keeper_expect_none(keeper, 5);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
 /* Drains, as the header asks, and buries. */
 static inline struct pinion_recovery keeper_bury(struct keeper *keeper,
 						 const struct pinion_event *left)

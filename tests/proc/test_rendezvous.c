@@ -558,16 +558,6 @@ static int expect_eagain(const char *path, void *arg)
 	return pinion_error_text()[0] == '\0';
 }
 
-/* The end of a process that wants an answer from the keeper first, sooner or later. */
-static int served_end(struct keeper *keeper, pid_t pid)
-{
-	int status;
-
-	while (waitpid(pid, &status, WNOHANG) == 0)
-		keeper_expect_none(keeper, 5);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
 static void a_full_backlog_is_eagain_at_the_joiner(void **state)
 {
 	const struct pinion_rendezvous_config narrow = {.slots = 16, .mode = 0666, .backlog = 2};
@@ -586,7 +576,7 @@ static void a_full_backlog_is_eagain_at_the_joiner(void **state)
 	for (int i = 0; i < 20 && test_now_ns() - start < UINT64_C(1200000000); i++) {
 		const pid_t late = member_start(&keeper, expect_eagain, NULL);
 
-		assert_int_equal(served_end(&keeper, late), 0);
+		assert_int_equal(keeper_member_end(&keeper, late), 0);
 	}
 	keeper_expect_none(&keeper, 2500);
 	for (int i = 0; i < 2; i++)
@@ -610,8 +600,7 @@ static void exhausted_member_slots_are_eagain_at_the_joiner(void **state)
 		keeper_expect(&keeper, PINION_EVENT_JOINED, SOON);
 	}
 	late = member_start(&keeper, expect_eagain, NULL);
-	keeper_expect_none(&keeper, 200);
-	assert_int_equal(member_end(late), 0);
+	assert_int_equal(keeper_member_end(&keeper, late), 0);
 	for (int i = 0; i < 3; i++) {
 		kill(pid[i], SIGKILL);
 		event = keeper_expect(&keeper, PINION_EVENT_LEFT, SOON);
@@ -759,7 +748,7 @@ static void files_that_nobody_asked_for_are_closed(void **state)
 	for (int i = 0; i < 10; i++) {
 		const pid_t pid = member_start(&keeper, hello_with_files, NULL);
 
-		assert_int_equal(served_end(&keeper, pid), 0);
+		assert_int_equal(keeper_member_end(&keeper, pid), 0);
 		for (int tries = 0; support_fd_count() != fds && tries < 100; tries++)
 			keeper_expect_none(&keeper, 20);
 		assert_int_equal(support_fd_count(), fds);
@@ -799,8 +788,7 @@ static void a_wrong_cookie_or_another_process_is_turned_away(void **state)
 	for (int i = 0; i < 2; i++) {
 		const pid_t pid = member_start(&keeper, confirm_wrongly, i ? &keeper : NULL);
 
-		keeper_expect_none(&keeper, 300);
-		assert_int_equal(member_end(pid), 0);
+		assert_int_equal(keeper_member_end(&keeper, pid), 0);
 	}
 	keeper_expect_none(&keeper, 100);
 	keeper_close_whole(&keeper);

@@ -59,8 +59,7 @@ static void expect_rights(struct keeper *keeper, struct wish wish)
 	struct pinion_event event;
 
 	if (wish.err) {
-		keeper_expect_none(keeper, 100);
-		assert_int_equal(member_end(pid), 0);
+		assert_int_equal(keeper_member_end(keeper, pid), 0);
 		return;
 	}
 	event = keeper_expect(keeper, PINION_EVENT_JOINED, SOON);
