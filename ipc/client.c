@@ -40,7 +40,8 @@ static int check_wish(const char *what, const struct pinion_client_config *confi
 }
 
 /* Two rings and a pidfd. They are mapped, and the pidfd kept. */
-static int open_channel(struct pinion_client *client, const struct wire *answer, int *files)
+static int open_channel(struct pinion_client *client, const struct wire *answer,
+			const int *files)
 {
 	int err = pinion_channel_open(client->pool, files[0], files[1], answer->peer,
 				      &client->channel);
@@ -49,19 +50,11 @@ static int open_channel(struct pinion_client *client, const struct wire *answer,
 		return err;
 	client->number = answer->channel;
 	client->device = files[2];
-	files[2] = -1;
 	channel_watch(client->channel, client->device);
 	return 0;
 }
 
-static void close_files(const int *files, unsigned nr)
-{
-	for (unsigned i = 0; i < nr; i++)
-		if (files[i] >= 0)
-			(void)close(files[i]);
-}
-
-static int open_all(struct pinion_client *client, const struct wire *answer, int *files,
+static int open_all(struct pinion_client *client, const struct wire *answer, const int *files,
 		    unsigned nr_files)
 {
 	const struct membership membership = {.member = answer->member,
@@ -75,12 +68,13 @@ static int open_all(struct pinion_client *client, const struct wire *answer, int
 	else
 		err = membership_open(&membership, files, &client->pool);
 	if (err) {
-		close_files(files, nr_files);
+		mail_close_files(files, nr_files);
 		return err;
 	}
 	if (answer->channel)
 		err = open_channel(client, answer, files + nr);
-	close_files(files + nr, nr_files - nr);
+	/* The rings are mapped; the pidfd is kept. */
+	mail_close_files(files + nr, client->number ? 2 : nr_files - nr);
 	return err;
 }
 

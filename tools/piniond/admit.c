@@ -240,8 +240,7 @@ static int pair(struct member *client, struct member *device, uint32_t wanted,
 	return err;
 }
 
-/* pre: nobody was told of it. */
-static void part(struct pairing *pairing)
+void admit_part(struct pairing *pairing)
 {
 	ledger_remove_pairing(pairing->end[CLIENT]->pool->service->ledger, pairing);
 	free_pairing(pairing);
@@ -299,7 +298,7 @@ static int attach(struct peer *peer, struct pool *pool, struct member *device, u
 		err = send_attached(member, pairing);
 	if (err) {
 		if (pairing)
-			part(pairing);
+			admit_part(pairing);
 		dismiss(member);
 		return err;
 	}

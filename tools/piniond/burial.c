@@ -166,11 +166,7 @@ static void drop_done(struct pool *pool)
 		if (!is_done(pairing))
 			continue;
 		LIST_REMOVE(pairing, of_pool);
-		ledger_remove_pairing(pool->service->ledger, pairing);
-		for (enum side side = CLIENT; side <= DEVICE; ++side)
-			if (pairing->ring[side] >= 0)
-				(void)close(pairing->ring[side]);
-		free(pairing);
+		admit_part(pairing);
 	}
 }
 

@@ -54,14 +54,22 @@ static void give_up_files(uint32_t index, const struct pinion_pool_fds *fds)
 	(void)close(fds->control);
 }
 
+/* Does the process still live that the ledger speaks of? A pid alone may be another's by now. */
+static bool lives(const struct ledger_member *entry)
+{
+	struct pinion_member_record now;
+
+	return !pinion_member_record((pid_t)entry->pid, &now) &&
+	       now.started == entry->record.started;
+}
+
 /* A device process that died counts as living, in our name, until its device was seen to be quiet:
  * otherwise all would be recovered at once where nobody else lives. */
 static struct pinion_member_record record_of(const struct ledger_member *entry)
 {
-	struct pinion_member_record record = entry->record, now;
-	bool lives = !pinion_member_record(record.pid, &now) && now.started == record.started;
+	struct pinion_member_record record = entry->record;
 
-	if (entry->role == LEDGER_DEVICE && !entry->left && !lives)
+	if (entry->role == LEDGER_DEVICE && !entry->left && !lives(entry))
 		(void)pinion_member_record(getpid(), &record);
 	return record;
 }
@@ -95,9 +103,9 @@ static int resume_pool(const struct ledger *ledger, struct pool *pool,
 		return -ENOMEM;
 	pool->stored = take_files(pool->index, record, &fds);
 	err = pinion_pool_resume(&fds, record, members, &pool->pool, report);
-	if (err && is_hopeless(err))
+	if (is_hopeless(err))
 		give_up_files(pool->index, &fds);
-	else
+	else if (!err)
 		drop_files(pool->index, &fds, pool->stored);
 	free(members);
 	return err;
@@ -116,13 +124,11 @@ static void forget_members(struct ledger *ledger, const struct pool *pool)
 static int find_pidfd(const struct ledger_member *entry, uint32_t index, uint32_t number)
 {
 	int fd = store_take(store_name("m.%u.%u", index, number), 0);
-	struct pinion_member_record now;
 
 	if (fd >= 0)
 		return fd;
 	fd = pidfd_open((pid_t)entry->pid, 0);
-	if (fd < 0 || (!pinion_member_record((pid_t)entry->pid, &now) &&
-		       now.started == entry->record.started))
+	if (fd < 0 || lives(entry))
 		return fd;
 	(void)close(fd);
 	return -1;

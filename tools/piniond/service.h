@@ -205,6 +205,8 @@ void peers_refuse(struct peer *peer, int err, const char *format, ...)
 /* admit.c */
 void admit_attach(struct peer *peer, const struct wire *message);
 void admit_announce(struct peer *peer, const struct wire *message);
+/* The end of a pairing that is on no list: out of the ledger, its files closed. */
+void admit_part(struct pairing *pairing);
 /* From now on the death of @member is noticed, by its pidfd. */
 int admit_watch(struct member *member);
 void admit_rejoin(struct peer *peer, const struct wire *message);
