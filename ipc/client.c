@@ -96,14 +96,6 @@ static void discard(struct pinion_client *client)
 	free(client);
 }
 
-/* pre: nothing of the pool is mapped here any more. */
-static int say_bye(struct pinion_client *client)
-{
-	const struct wire bye = wire_of(WIRE_BYE);
-
-	return link_send(&client->link, &bye, NULL, 0);
-}
-
 static int attach(struct pinion_client *client, const char *what, uint32_t slots)
 {
 	struct wire question = wire_of(WIRE_ATTACH), answer;
@@ -145,7 +137,7 @@ int pinion_client_open(const char *what, const struct pinion_client_config *conf
 		/* It may have let us in already. Whether the word arrives changes nothing for the
 		 * caller: the slot goes with this process at the latest. */
 		let_go(client);
-		(void)say_bye(client);
+		(void)link_say(&client->link, WIRE_BYE, 0);
 		discard(client);
 		return err;
 	}
@@ -167,7 +159,8 @@ int pinion_client_close(struct pinion_client *client)
 		return 0;
 	}
 	let_go(client);
-	err = say_bye(client);
+	/* Nothing of the pool is mapped here any more. */
+	err = link_say(&client->link, WIRE_BYE, 0);
 	discard(client);
 	/* One that is gone itself need not be told: it learns from the pidfd when this ends. */
 	if (!err || err == -EPIPE || err == -ECONNRESET)
@@ -192,15 +185,6 @@ int pinion_client_fd(const struct pinion_client *client)
 	return client->link.epoll;
 }
 
-static void say_settled(struct pinion_client *client, uint32_t number)
-{
-	struct wire message = wire_of(WIRE_SETTLED);
-
-	message.channel = number;
-	/* If it cannot be said, the service asks again when it is back. */
-	(void)link_send(&client->link, &message, NULL, 0);
-}
-
 static int fill(struct pinion_client_event *event, enum pinion_client_event_kind kind)
 {
 	*event = (struct pinion_client_event){.kind = kind};
@@ -215,7 +199,7 @@ static int hear(struct pinion_client *client, const struct letter *letter,
 	if (letter->message.kind != WIRE_LEFT)
 		return 0;
 	if (letter->message.channel != client->number || !client->channel) {
-		say_settled(client, letter->message.channel);
+		(void)link_say(&client->link, WIRE_SETTLED, letter->message.channel);
 		return 0;
 	}
 	if (client->left)
@@ -261,6 +245,6 @@ int pinion_client_settle(struct pinion_client *client, struct pinion_cache *cach
 				   strerror(-err));
 	(void)pinion_channel_close(client->channel);
 	client->channel = NULL;
-	say_settled(client, client->number);
+	(void)link_say(&client->link, WIRE_SETTLED, client->number);
 	return 0;
 }

@@ -91,22 +91,6 @@ static int announce(struct pinion_device *device, const char *name,
 	return err;
 }
 
-static void say(struct pinion_device *device, enum wire_kind kind)
-{
-	const struct wire message = wire_of(kind);
-
-	(void)link_send(&device->link, &message, NULL, 0);
-}
-
-static void say_settled(struct pinion_device *device, uint32_t number)
-{
-	struct wire message = wire_of(WIRE_SETTLED);
-
-	message.channel = number;
-	/* If it cannot be said, the service asks again when it is back. */
-	(void)link_send(&device->link, &message, NULL, 0);
-}
-
 static void forget(struct guest *guest)
 {
 	LIST_REMOVE(guest, link);
@@ -166,7 +150,7 @@ int pinion_device_open(const char *name, const struct pinion_device_config *conf
 	err = announce(device, name, config);
 	if (err) {
 		let_go(device, true);
-		say(device, WIRE_BYE);
+		(void)link_say(&device->link, WIRE_BYE, 0);
 		discard(device);
 		return err;
 	}
@@ -181,7 +165,7 @@ int pinion_device_close(struct pinion_device *device)
 
 	let_go(device, own);
 	if (own)
-		say(device, WIRE_BYE);
+		(void)link_say(&device->link, WIRE_BYE, 0);
 	discard(device);
 	return 0;
 }
@@ -243,7 +227,7 @@ int pinion_device_ready(struct pinion_device *device)
 	KEEP_ERRNO;
 
 	device->ready = true;
-	say(device, WIRE_READY);
+	(void)link_say(&device->link, WIRE_READY, 0);
 	return 0;
 }
 
@@ -299,7 +283,7 @@ static int hear_joined(struct pinion_device *device, const struct letter *letter
 	mail_close_files(letter->files, news && !err ? 2 : letter->nr_files);
 	/* It cannot be served: that channel ends before it was used, and the client hears of it. */
 	if (err)
-		say_settled(device, message->channel);
+		(void)link_say(&device->link, WIRE_SETTLED, message->channel);
 	return news && !err;
 }
 
@@ -309,7 +293,7 @@ static int hear_left(struct pinion_device *device, const struct wire *message,
 	struct guest *guest = find(device, message->channel);
 
 	if (!guest)
-		say_settled(device, message->channel);
+		(void)link_say(&device->link, WIRE_SETTLED, message->channel);
 	if (!guest || guest->left)
 		return 0;
 	guest->left = true;
@@ -334,7 +318,7 @@ static void say_all(struct pinion_device *device)
 	(void)say_file(device, WIRE_PARK, device->container);
 	(void)say_file(device, WIRE_TABLE, device->table);
 	if (device->ready)
-		say(device, WIRE_READY);
+		(void)link_say(&device->link, WIRE_READY, 0);
 }
 
 /* Letters that are no news for the program, heard in one call. */
@@ -385,7 +369,7 @@ int pinion_device_bury(struct pinion_device *device, uint32_t member, struct pin
 		return pinion_fail(err, "what was sent to member %u cannot be freed: %s", member,
 				   strerror(-err));
 	(void)pinion_channel_close(guest->event.channel);
-	say_settled(device, guest->number);
+	(void)link_say(&device->link, WIRE_SETTLED, guest->number);
 	forget(guest);
 	return 0;
 }

@@ -189,6 +189,14 @@ int link_send(struct link *link, const struct wire *message, const int *files, u
 	return err;
 }
 
+int link_say(struct link *link, enum wire_kind kind, uint32_t channel)
+{
+	struct wire message = wire_of(kind);
+
+	message.channel = channel;
+	return link_send(link, &message, NULL, 0);
+}
+
 /* Reading. pre for all of these: the link is locked, and UP. */
 
 /* Without memory for it the connection breaks: all is told again when it is back. */

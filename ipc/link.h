@@ -81,6 +81,10 @@ void link_joined(struct link *link, uint64_t cookie);
  * again after LINK_BACK. */
 int link_send(struct link *link, const struct wire *message, const int *files, unsigned nr_files);
 
+/* A message of no more than @kind and a channel's number (0: none). If it cannot be said, the
+ * service asks again when it is back. */
+int link_say(struct link *link, enum wire_kind kind, uint32_t channel);
+
 /* What happened. Never waits; bounded work. */
 enum link_news link_next(struct link *link, struct letter *letter);
 

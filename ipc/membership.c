@@ -19,3 +19,20 @@ int membership_open(const struct membership *membership, const int *files,
 	(*pool)->fetch_context = membership->context;
 	return 0;
 }
+
+unsigned membership_files(const struct pinion_pool *pool, int *files, uint64_t *segments)
+{
+	struct pinion_pool_fds fds;
+	unsigned nr = 1;
+
+	pinion_pool_export(pool, &fds);
+	*segments = 0;
+	files[0] = fds.control;
+	for (uint32_t i = 0; i < fds.nr_segments; i++) {
+		if (fds.segment[i] < 0)
+			continue;
+		*segments |= UINT64_C(1) << i;
+		files[nr++] = fds.segment[i];
+	}
+	return nr;
+}

@@ -7,6 +7,7 @@
 #include <pinion/wait.h>
 
 #include "fanin.h"
+#include "membership.h"
 #include "rendezvous_inside.h"
 #include "ring.h"
 
@@ -36,22 +37,12 @@ static int make_channel(struct pinion_rendezvous *rendezvous, struct peer *peer,
 	return err;
 }
 
-/* The pool's files as a message has them: those that are there, by slot. */
+/* The pool's files, then the rings that it gets. */
 static unsigned list_files(const struct pinion_pool *pool, const int rings[2],
 			   int files[MESSAGE_FILES_MAX], uint64_t *segments)
 {
-	struct pinion_pool_fds fds;
-	unsigned nr = 1;
+	unsigned nr = membership_files(pool, files, segments);
 
-	pinion_pool_export(pool, &fds);
-	*segments = 0;
-	files[0] = fds.control;
-	for (uint32_t i = 0; i < fds.nr_segments; i++) {
-		if (fds.segment[i] < 0)
-			continue;
-		*segments |= UINT64_C(1) << i;
-		files[nr++] = fds.segment[i];
-	}
 	for (int i = 0; i < 2; i++)
 		if (rings[i] >= 0)
 			files[nr++] = rings[i];
@@ -93,8 +84,9 @@ static bool has_slot_unused(const struct pinion_rendezvous *rendezvous, pid_t pi
 	const struct peer *peer;
 
 	LIST_FOREACH(peer, &rendezvous->peers, link)
-	if (peer->identity.pid == pid && (peer->state == WELCOMED || peer->state == SHUNNED))
-		return true;
+		if (peer->identity.pid == pid &&
+		    (peer->state == WELCOMED || peer->state == SHUNNED))
+			return true;
 	return false;
 }
 

@@ -14,6 +14,7 @@
 #include <pinion/ring.h>
 
 #include "ledger.h"
+#include "membership.h"
 #include "ring.h"
 
 #define SLOTS_DEFAULT 1024
@@ -252,7 +253,7 @@ static int send_attached(struct member *member, const struct pairing *pairing)
 {
 	struct wire answer = wire_of(WIRE_ATTACHED);
 	int files[WIRE_FILES_MAX];
-	unsigned nr = pools_files(member->pool, files, &answer.segments);
+	unsigned nr = membership_files(member->pool->pool, files, &answer.segments);
 
 	answer.member = member->number;
 	answer.cookie = member->cookie;
@@ -271,7 +272,7 @@ static int send_announced(struct member *member)
 {
 	struct wire answer = wire_of(WIRE_ANNOUNCED);
 	int files[WIRE_FILES_MAX];
-	unsigned nr = pools_files(member->pool, files, &answer.segments);
+	unsigned nr = membership_files(member->pool->pool, files, &answer.segments);
 
 	answer.member = member->number;
 	answer.cookie = member->cookie;

@@ -246,9 +246,9 @@ struct ledger_member *ledger_member(struct ledger *ledger, const struct member *
 	return &ledger->member[member->pool->index][member->number];
 }
 
-static struct store_name pidfd_name(const struct member *member)
+struct store_name ledger_pidfd_name(uint32_t pool, uint32_t member)
 {
-	return store_name("m.%u.%u", member->pool->index, member->number);
+	return store_name("m.%u.%u", pool, member);
 }
 
 static void fill(struct ledger_member *entry, const struct member *member)
@@ -275,7 +275,8 @@ int ledger_add_member(struct ledger *ledger, const struct member *member)
 	int err = pinion_member_record(member->pid, &entry->record);
 
 	if (!err)
-		err = store_put(pidfd_name(member), member->pidfd);
+		err = store_put(ledger_pidfd_name(member->pool->index, member->number),
+				member->pidfd);
 	if (err)
 		return err;
 	fill(entry, member);
@@ -291,29 +292,30 @@ void ledger_remove_member(struct ledger *ledger, const struct member *member)
 
 	atomic_store_explicit(role, LEDGER_FREE, memory_order_release);
 	if (!keeper)
-		store_drop(pidfd_name(member));
+		store_drop(ledger_pidfd_name(member->pool->index, member->number));
 }
 
-static struct store_name container_name(const struct member *member)
+struct store_name ledger_container_name(uint32_t pool, uint32_t member)
 {
-	return store_name("d.%u.%u", member->pool->index, member->number);
+	return store_name("d.%u.%u", pool, member);
 }
 
 int ledger_add_container(const struct member *member)
 {
-	return store_put(container_name(member), member->device->container);
+	return store_put(ledger_container_name(member->pool->index, member->number),
+			 member->device->container);
 }
 
 void ledger_remove_container(const struct member *member)
 {
-	store_drop(container_name(member));
+	store_drop(ledger_container_name(member->pool->index, member->number));
 }
 
 /* Pairings. */
 
-static struct store_name ring_name(const struct pairing *pairing, enum side side)
+struct store_name ledger_ring_name(uint32_t pairing, enum side side)
 {
-	return store_name("c.%u.%u", pairing->number, (unsigned)side);
+	return store_name("c.%u.%u", pairing, (unsigned)side);
 }
 
 static int find_free_pairing(struct ledger *ledger, struct ledger_pairing **entry)
@@ -329,13 +331,13 @@ static int find_free_pairing(struct ledger *ledger, struct ledger_pairing **entr
 /* Both or none. */
 static int put_rings(const struct pairing *pairing)
 {
-	int err = store_put(ring_name(pairing, CLIENT), pairing->ring[CLIENT]);
+	int err = store_put(ledger_ring_name(pairing->number, CLIENT), pairing->ring[CLIENT]);
 
 	if (err)
 		return err;
-	err = store_put(ring_name(pairing, DEVICE), pairing->ring[DEVICE]);
+	err = store_put(ledger_ring_name(pairing->number, DEVICE), pairing->ring[DEVICE]);
 	if (err)
-		store_drop(ring_name(pairing, CLIENT));
+		store_drop(ledger_ring_name(pairing->number, CLIENT));
 	return err;
 }
 
@@ -362,5 +364,5 @@ void ledger_remove_pairing(struct ledger *ledger, const struct pairing *pairing)
 {
 	atomic_store_explicit(&ledger->pairing[pairing->entry].number, 0, memory_order_release);
 	for (enum side side = CLIENT; side <= DEVICE; ++side)
-		store_drop(ring_name(pairing, side));
+		store_drop(ledger_ring_name(pairing->number, side));
 }

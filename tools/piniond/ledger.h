@@ -77,9 +77,12 @@ struct ledger {
  * release; the store's files are of no use then. */
 int ledger_open(struct ledger **ledger);
 
-/* Names of a pool's files in the store. */
+/* Names of files in the store, see store.h. */
 struct store_name ledger_control_name(uint32_t pool);
 struct store_name ledger_segment_name(uint32_t pool, uint32_t slot);
+struct store_name ledger_pidfd_name(uint32_t pool, uint32_t member);
+struct store_name ledger_container_name(uint32_t pool, uint32_t member);
+struct store_name ledger_ring_name(uint32_t pairing, enum side side);
 
 /* Pools. */
 int ledger_add_pool(struct ledger *ledger, struct pool *pool);

@@ -168,20 +168,3 @@ int pools_create(struct service *service)
 		service_log(LOG_ERR, "%s", pinion_error_text());
 	return err;
 }
-
-unsigned pools_files(const struct pool *pool, int files[WIRE_FILES_MAX], uint64_t *segments)
-{
-	struct pinion_pool_fds fds;
-	unsigned nr = 1;
-
-	pinion_pool_export(pool->pool, &fds);
-	*segments = 0;
-	files[0] = fds.control;
-	for (uint32_t i = 0; i < fds.nr_segments; i++) {
-		if (fds.segment[i] < 0)
-			continue;
-		*segments |= UINT64_C(1) << i;
-		files[nr++] = fds.segment[i];
-	}
-	return nr;
-}

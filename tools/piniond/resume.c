@@ -123,7 +123,7 @@ static void forget_members(struct ledger *ledger, const struct pool *pool)
 /* The one in the store; or, if the store was full, by pid and the moment when that began. */
 static int find_pidfd(const struct ledger_member *entry, uint32_t index, uint32_t number)
 {
-	int fd = store_take(store_name("m.%u.%u", index, number), 0);
+	int fd = store_take(ledger_pidfd_name(index, number), 0);
 
 	if (fd >= 0)
 		return fd;
@@ -147,7 +147,7 @@ static struct device *restore_device(const struct ledger_member *entry, uint32_t
 	device->slots_max = entry->slots_max;
 	device->ready = entry->ready;
 	device->table = -1; /* it shares that again */
-	device->container = store_take(store_name("d.%u.%u", index, number), 0);
+	device->container = store_take(ledger_container_name(index, number), 0);
 	return device;
 }
 
@@ -264,8 +264,7 @@ static int restore_pairing(struct service *service, uint32_t index)
 				    .end = {client, device}};
 	for (enum side side = CLIENT; side <= DEVICE; ++side) {
 		pairing->settled[side] = entry->settled[side];
-		pairing->ring[side] = store_take(store_name("c.%u.%u", entry->number,
-							    (unsigned)side), 0);
+		pairing->ring[side] = store_take(ledger_ring_name(entry->number, side), 0);
 	}
 	LIST_INSERT_HEAD(&pool->pairings, pairing, of_pool);
 	return 0;

@@ -186,8 +186,6 @@ void pools_remove(struct pool *pool);
 /* The same, and nothing of it is taken up again. */
 void pools_end(struct pool *pool);
 struct pool *pools_find(const struct service *service, const char *name);
-/* Files as a message has them: control, then those segments that are there, by slot. */
-unsigned pools_files(const struct pool *pool, int files[WIRE_FILES_MAX], uint64_t *segments);
 
 /* peers.c */
 int peers_listen(struct service *service);
