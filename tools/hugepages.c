@@ -14,6 +14,7 @@
  * and what falls short anywhere is undone everywhere: a script can trust exit status 0. Numbers are
  * absolute ("at least so many"), never per node unless said, and never taken away unless said.
  */
+#include "exit_code.h"
 #include "hugepages_info.h"
 #include "hugepages_plan.h"
 #include "hugepages_sysfs.h"
@@ -29,17 +30,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* Scripts rely on the numbers; 0 to 5 mean the same in devbind(8). */
-enum exit_code {
-	EXIT_DONE = 0,
-	EXIT_FAILED = 1,
-	EXIT_USAGE = 2,
-	EXIT_NOT_FOUND = 3,
-	EXIT_IN_USE = 4,
-	EXIT_PERMISSION = 5,
-	EXIT_SHORT = 6,
-};
 
 struct options {
 	struct hp_sys sys;

@@ -9,16 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Scripts rely on the numbers; 0 to 6 mean the same in devbind(8) and hugepages(8). */
-enum exit_code {
-	EXIT_DONE = 0,
-	EXIT_FAILED = 1,
-	EXIT_USAGE = 2,
-	EXIT_NOT_FOUND = 3,
-	EXIT_IN_USE = 4,
-	EXIT_PERMISSION = 5,
-	EXIT_SHORT = 6,
-};
+#include "../exit_code.h"
 
 #define OPERANDS_MAX 4
 
