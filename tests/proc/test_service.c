@@ -204,6 +204,37 @@ static void who_meets_no_rule_may_do_nothing(void **state)
 	service_stop(&service);
 }
 
+#define LAST_GROUP 70000
+#define MANY_GROUPS 5000
+
+/* In so many groups, up to LAST_GROUP. */
+static int try_from_many_groups(void *arg)
+{
+	static gid_t groups[MANY_GROUPS];
+	struct pinion_client *client;
+
+	for (gid_t i = 0; i < MANY_GROUPS; i++)
+		groups[i] = LAST_GROUP - i;
+	if (setgroups(MANY_GROUPS, groups) ||
+	    setresuid(SUPPORT_NOBODY, SUPPORT_NOBODY, SUPPORT_NOBODY))
+		return 99;
+	return -pinion_client_open(arg, NULL, &client);
+}
+
+static void a_group_counts_however_many_the_peer_is_in(void **state)
+{
+	static char pool[] = "pool:" SERVICE_POOL;
+	struct service_process service;
+
+	(void)state;
+	service_configure(&service, "{ user = \"root\"; pools = [ \"*\" ]; admin = true; },"
+				    "{ group = 70000; pools = [ \"*\" ]; }");
+	service_run(&service);
+	assert_int_equal(member_end(part_start(try_as_nobody, pool)), EACCES);
+	assert_int_equal(member_end(part_start(try_from_many_groups, pool)), 0);
+	service_stop(&service);
+}
+
 /* Attaches until it is refused, and says how often that went well. */
 static int attach_often(void *arg)
 {
@@ -494,6 +525,7 @@ int main(void)
 		pool_test(clients_outlive_their_device_process),
 		pool_test(rules_say_who_may_do_what),
 		pool_test(who_meets_no_rule_may_do_nothing),
+		pool_test(a_group_counts_however_many_the_peer_is_in),
 		pool_test(a_user_has_no_more_memberships_than_its_rule_says),
 		pool_test(a_pool_grows_under_its_clients),
 		pool_test(each_client_of_a_template_has_a_pool_of_its_own),

@@ -295,6 +295,22 @@ class Terminal(Case):
         os.write(self.terminal, b"q")
         self.assertEqual(self.finish(), 0)
 
+    def test_a_picture_that_is_too_high_scrolls(self) -> None:
+        self.start(wire.answers(json.dumps(STAT).encode()))
+        self.read(b"q end")
+        self.size(5, 100)
+        os.kill(self.pid, signal.SIGWINCH)
+        self.read(b"down: ")
+        first, last = b"up 1m", b"client"  # what only its first line has, and its last
+        end, home, down, up, next_page, previous_page = b"\x1bOF", b"\x1bOH", b"\x1bOB", b"\x1bOA", b"\x1b[6~", b"\x1b[5~"
+        for keys, shown in ((end, last), (home, first), (next_page, last), (previous_page, first), (9 * down, last),
+                            (3 * up, first)):
+            with self.subTest(keys=keys):
+                os.write(self.terminal, keys)
+                self.read(shown)
+        os.write(self.terminal, b"q")
+        self.assertEqual(self.finish(), 0)
+
     def test_a_service_that_goes_away_is_waited_for(self) -> None:
         count = [0]
 

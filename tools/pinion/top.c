@@ -28,6 +28,7 @@ struct top {
 	json_t *now, *before; /* NULL: not yet */
 	uint64_t now_ns, before_ns;
 	enum frame_sort sort;
+	size_t first; /* line of the frame that is shown on top */
 	bool paused, lost;
 };
 
@@ -89,28 +90,42 @@ static void line_show(const struct frame_line *line, int row)
 }
 
 /* The last row: keys, and what of the frame is out of sight. */
-static void keys_show(const struct top *top, int row, size_t hidden)
+static void keys_show(const struct top *top, int row, size_t below)
 {
 	attron(A_REVERSE);
 	mvprintw(row, 0, " q end  p %s  s sort: %s ", top->paused ? "go on" : "pause",
 		 frame_sort_name(top->sort));
-	if (hidden)
-		printw(" %zu more lines ", hidden);
+	if (top->first)
+		printw(" up: %zu lines ", top->first);
+	if (below)
+		printw(" down: %zu more lines ", below);
 	if (top->lost)
 		printw(" the service does not answer: this is from before ");
 	attroff(A_REVERSE);
 }
 
+/* Rows of the screen for the frame. */
+static size_t page_rows(void)
+{
+	const int rows = getmaxy(stdscr) - 1;
+
+	return rows > 1 ? (size_t)rows : 1;
+}
+
 static void top_show(struct top *top)
 {
-	const int rows = getmaxy(stdscr), cols = getmaxx(stdscr);
-	size_t shown = 0;
+	const size_t page = page_rows();
+	size_t last, shown = 0;
 
-	top_draw(top, (size_t)cols);
+	top_draw(top, (size_t)getmaxx(stdscr));
+	/* A frame that became shorter is not scrolled out of sight. */
+	last = top->frame.nr > page ? top->frame.nr - page : 0;
+	if (top->first > last)
+		top->first = last;
 	erase();
-	for (; shown < top->frame.nr && (int)shown < rows - 1; shown++)
-		line_show(&top->frame.line[shown], (int)shown);
-	keys_show(top, rows - 1, top->frame.nr - shown);
+	for (; shown < page && top->first + shown < top->frame.nr; shown++)
+		line_show(&top->frame.line[top->first + shown], (int)shown);
+	keys_show(top, (int)page, last - top->first);
 	refresh();
 }
 
@@ -138,6 +153,29 @@ static void terminal_prepare(void)
 			(void)init_pair(i, i, -1);
 }
 
+/* The line that is on top after a key; beyond the last one top_show() goes back. */
+static size_t scrolled(const struct top *top, int key)
+{
+	const size_t page = page_rows(), first = top->first;
+
+	switch (key) {
+	case KEY_DOWN:
+		return first + 1;
+	case KEY_UP:
+		return first ? first - 1 : 0;
+	case KEY_NPAGE:
+		return first + page;
+	case KEY_PPAGE:
+		return first > page ? first - page : 0;
+	case KEY_HOME:
+		return 0;
+	case KEY_END:
+		return top->frame.nr;
+	default:
+		return first;
+	}
+}
+
 /* Keys until it is time for the next frame. Returns false at the end. */
 static bool top_keys(struct top *top, uint64_t until_ns)
 {
@@ -157,6 +195,7 @@ static bool top_keys(struct top *top, uint64_t until_ns)
 			top->paused = !top->paused;
 		if (key == 's')
 			top->sort = (top->sort + 1) % SORTS;
+		top->first = scrolled(top, key);
 		top_show(top); /* also when the size changed */
 	}
 	return false;

@@ -43,9 +43,6 @@
 #define SO_PASSRIGHTS 83
 #endif
 
-/* Groups of a peer that rules are looked up by; what it has beyond counts as not there. */
-#define GROUPS_MAX 1024
-
 void peers_drop(struct peer *peer)
 {
 	LIST_REMOVE(peer, link);
@@ -83,16 +80,39 @@ void peers_refuse(struct peer *peer, int err, const char *format, ...)
 	refuse(peer->socket, err, text);
 }
 
-static const struct config_rule *find_rule(const struct service *service, int socket,
-					   const struct peer_identity *identity)
+/* The groups that it was in when it connected: up to 65,536 (NGROUPS_MAX). The kernel says how many
+ * when there is too little room for them. */
+static int peer_groups(int socket, gid_t **groups, unsigned *nr)
 {
-	gid_t groups[GROUPS_MAX];
-	socklen_t len = sizeof(groups);
+	socklen_t len = 0;
 
-	if (getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, groups, &len))
-		len = 0;
-	return config_find_rule(service->config, identity->uid, identity->gid, groups,
-				(unsigned)(len / sizeof(gid_t)));
+	*groups = NULL;
+	while (getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, *groups, &len)) {
+		const int err = errno == ERANGE ? ENOMEM : errno;
+		gid_t *more = errno == ERANGE ? realloc(*groups, len) : NULL;
+
+		if (!more) {
+			free(*groups);
+			return -err;
+		}
+		*groups = more;
+	}
+	*nr = (unsigned)(len / sizeof(gid_t));
+	return 0;
+}
+
+static int find_rule(struct peer *peer)
+{
+	gid_t *groups;
+	unsigned nr = 0;
+	const int err = peer_groups(peer->socket, &groups, &nr);
+
+	if (err)
+		return err;
+	peer->rule = config_find_rule(peer->service->config, peer->identity.uid, peer->identity.gid,
+				      groups, nr);
+	free(groups);
+	return 0;
 }
 
 /* HELLO: who is it? */
@@ -107,9 +127,10 @@ static int greet(struct peer *peer)
 	}
 	if (getrandom(&peer->cookie, sizeof(peer->cookie), 0) != sizeof(peer->cookie))
 		return -EIO;
-	peer->rule = find_rule(peer->service, peer->socket, &peer->identity);
+	err = find_rule(peer);
 	answer.cookie = peer->cookie;
-	err = wire_send(peer->socket, &answer, NULL, 0);
+	if (!err)
+		err = wire_send(peer->socket, &answer, NULL, 0);
 	if (!err)
 		peer->state = GREETED;
 	return err;
