@@ -110,7 +110,8 @@ static int serve_for_a_while(struct pinion_channel *channel, struct pinion_cache
 		const int line = serve_once(channel, cache, &echoed);
 
 		if (line) {
-			fprintf(stderr, "# held up: line %d, in round %ju\n", line, (uintmax_t)rounds);
+			fprintf(stderr, "# held up: line %d, in round %ju\n", line,
+				(uintmax_t)rounds);
 			held++;
 		}
 		woken += poll(&want, 1, 1) == 1;

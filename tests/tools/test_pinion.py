@@ -302,7 +302,8 @@ class Terminal(Case):
         os.kill(self.pid, signal.SIGWINCH)
         self.read(b"down: ")
         first, last = b"up 1m", b"client"  # what only its first line has, and its last
-        end, home, down, up, next_page, previous_page = b"\x1bOF", b"\x1bOH", b"\x1bOB", b"\x1bOA", b"\x1b[6~", b"\x1b[5~"
+        end, home, down, up = b"\x1bOF", b"\x1bOH", b"\x1bOB", b"\x1bOA"
+        next_page, previous_page = b"\x1b[6~", b"\x1b[5~"
         for keys, shown in ((end, last), (home, first), (next_page, last), (previous_page, first), (9 * down, last),
                             (3 * up, first)):
             with self.subTest(keys=keys):
