@@ -16,7 +16,8 @@ struct account {
 	pid_t pid;
 };
 
-/* Waits for it, if it is just being started. False: it did not answer within ten seconds. */
+/* Waits for it, if it is just being started; afterwards it has nothing open for this question.
+ * False: it did not answer within ten seconds. */
 bool account_take(struct account *account);
 
 /* Nobody is there, and everything as in @first. */

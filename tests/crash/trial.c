@@ -477,7 +477,6 @@ void trial_open(void)
 	hunt_go(&scene.hunt);
 	if (!take_account(&trial, &account))
 		tap_bail("%s", trial.problem);
-	usleep(100000); /* that question's connection is closed, and the manager has read all */
 	scene.stored = account_files(scene.hunt.manager);
 	scene.fds = account_files(scene.hunt.service);
 }

@@ -123,20 +123,17 @@ static inline void service_stop(struct service_process *service)
 }
 
 /* The answer's JSON, or NULL and -errno. */
-static inline json_t *service_ask(const char *name, const char *text, int *err)
+static inline json_t *service_ask_on(struct link *link, const char *name, const char *text,
+				     int *err)
 {
 	struct wire question = wire_of(WIRE_QUERY), answer;
 	unsigned nr = 2;
 	int files[2];
-	struct link link;
 	json_t *json = NULL;
 
-	*err = link_open(&link, NULL);
-	if (*err)
-		return NULL;
 	(void)snprintf(question.name, sizeof(question.name), "%s", name);
 	(void)snprintf(question.text, sizeof(question.text), "%s", text);
-	*err = link_ask(&link, &question, &answer, files, &nr);
+	*err = link_ask(link, &question, &answer, files, &nr);
 	if (!*err) {
 		assert_int_equal(answer.kind, WIRE_ANSWER);
 		assert_true(nr >= 1);
@@ -144,6 +141,18 @@ static inline json_t *service_ask(const char *name, const char *text, int *err)
 		assert_non_null(json);
 		mail_close_files(files, nr);
 	}
+	return json;
+}
+
+static inline json_t *service_ask(const char *name, const char *text, int *err)
+{
+	struct link link;
+	json_t *json;
+
+	*err = link_open(&link, NULL);
+	if (*err)
+		return NULL;
+	json = service_ask_on(&link, name, text, err);
 	link_close(&link);
 	return json;
 }
