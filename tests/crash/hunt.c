@@ -109,14 +109,30 @@ bool hunt_at_call(const struct hunt *hunt)
 	return !errno && (word & 0xffff) == 0x050f; /* syscall */
 }
 
-static void stop(pid_t pid)
+static void interrupt(pid_t pid)
+{
+	if (ptrace(PTRACE_INTERRUPT, pid, NULL, NULL))
+		tap_bail("process %d cannot be stopped: %s", (int)pid, strerror(errno));
+}
+
+static int await_stop(pid_t pid)
 {
 	int status;
 
-	/* Any stop will do, and is the last: ptrace(2). */
-	if (ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) || await(pid, &status, PATIENCE_NS) != pid ||
-	    !WIFSTOPPED(status))
-		tap_bail("process %d does not stop: %s", (int)pid, strerror(errno));
+	if (await(pid, &status, PATIENCE_NS) != pid || !WIFSTOPPED(status))
+		tap_bail("process %d does not stop", (int)pid);
+	return status;
+}
+
+/* To the very stop that was asked for. Another one may be of before, and then this one is still to
+ * come, or have come in its place: asked for once more while it stands, it comes for certain. */
+static void stop(pid_t pid)
+{
+	interrupt(pid);
+	while (event_of(await_stop(pid)) != PTRACE_EVENT_STOP) {
+		interrupt(pid);
+		resume(pid, PTRACE_CONT, 0);
+	}
 }
 
 void hunt_hold(struct hunt *hunt)
