@@ -275,9 +275,10 @@ static void open_service(void)
 	if (count == MAP_FAILED)
 		tap_bail("no memory");
 	service_start_managed(&scene.service);
+	/* Before the manager starts another it reads all that this one said. */
+	service_kill(&scene.service);
 	if (!account_take(&scene.first))
 		tap_bail("the service does not answer");
-	usleep(100000); /* the manager has read all */
 	scene.stored = account_files(scene.service.pid);
 }
 
