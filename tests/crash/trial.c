@@ -8,6 +8,7 @@
 
 const char *const trial_kinds[] = {"call", "ledger", "step"};
 struct trial_count trial_count;
+char trial_reason[TRIAL_REASON_MAX];
 
 static struct {
 	struct service_process service;
@@ -496,6 +497,7 @@ static bool report(const struct trial *trial, const char *how)
 {
 	if (!*trial->problem)
 		return true;
+	(void)snprintf(trial_reason, sizeof(trial_reason), "%s (%s)", trial->problem, how);
 	tap_remark("%s: %s", trial->operation->name, trial->problem);
 	tap_remark("%s", how);
 	trial_close();

@@ -48,6 +48,11 @@ struct course {
 };
 
 extern const char *const trial_kinds[];
+
+/* What was wrong with the last trial that was not well, and what repeats it. */
+#define TRIAL_REASON_MAX 400
+extern char trial_reason[TRIAL_REASON_MAX];
+
 extern struct trial_count {
 	uint64_t deaths, nested; /* of the service; of one that took everything up again */
 } trial_count;
