@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* So long, and it will not come: no machine is so slow. */
+#define PATIENCE_NS UINT64_C(10000000000)
+
 #include "trial.h"
 
 #include "account.h"
@@ -49,7 +52,7 @@ static bool take_account(struct trial *trial, struct account *account)
 /* Everybody has left, and time has passed. */
 static bool check_rest(struct trial *trial)
 {
-	const uint64_t until = test_now_ns() + UINT64_C(5000000000);
+	const uint64_t until = test_now_ns() + PATIENCE_NS;
 	struct account account;
 	int stored, fds;
 
@@ -340,7 +343,7 @@ static bool kill_there(struct trial *trial, const struct moment *moment, uint64_
 
 static bool await_connected(struct trial *trial)
 {
-	const uint64_t until = test_now_ns() + UINT64_C(10000000000);
+	const uint64_t until = test_now_ns() + PATIENCE_NS;
 	struct account account;
 
 	do
@@ -369,7 +372,7 @@ static bool renew(struct trial *trial)
 /* The store has let go of both its files, or still has them both; then the next makes it again. */
 static bool put_spare_back(struct trial *trial)
 {
-	const uint64_t until = test_now_ns() + UINT64_C(2000000000);
+	const uint64_t until = test_now_ns() + PATIENCE_NS;
 	struct account account;
 	int gone, missing;
 
@@ -387,7 +390,7 @@ static bool put_spare_back(struct trial *trial)
 /* The pool is as it was at first: whatever the operation came to. */
 static bool put_back(struct trial *trial)
 {
-	const uint64_t until = test_now_ns() + UINT64_C(5000000000);
+	const uint64_t until = test_now_ns() + PATIENCE_NS;
 	int err = 0;
 
 	if (trial->operation->order == ORDER_GROW || trial->operation->order == ORDER_RETIRE)
