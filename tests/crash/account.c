@@ -40,6 +40,13 @@ static int64_t number_of(const json_t *object, const char *name)
 	return json_integer_value(json_object_get(object, name));
 }
 
+static bool is_live(const json_t *of)
+{
+	const char *state = json_string_value(json_object_get(of, "state"));
+
+	return state && !strcmp(state, "live");
+}
+
 static void add_members(struct account *account, const json_t *members)
 {
 	json_t *member;
@@ -47,9 +54,7 @@ static void add_members(struct account *account, const json_t *members)
 
 	account->members += (int64_t)json_array_size(members);
 	json_array_foreach(members, i, member) {
-		const char *state = json_string_value(json_object_get(member, "state"));
-
-		account->live += state && !strcmp(state, "live");
+		account->live += is_live(member);
 		account->connected += json_is_true(json_object_get(member, "connected"));
 	}
 }
@@ -71,7 +76,7 @@ static void add_pool(struct account *account, const json_t *pool)
 
 bool account_take(struct account *account)
 {
-	json_t *stat = ask(), *pool;
+	json_t *stat = ask(), *pool, *device;
 	size_t i;
 
 	*account = (struct account){0};
@@ -81,6 +86,8 @@ bool account_take(struct account *account)
 	account->restarts = number_of(stat, "restarts");
 	json_array_foreach(json_object_get(stat, "pools"), i, pool)
 		add_pool(account, pool);
+	json_array_foreach(json_object_get(stat, "devices"), i, device)
+		account->ready += is_live(device) && json_is_true(json_object_get(device, "ready"));
 	json_decref(stat);
 	return true;
 }

@@ -12,7 +12,7 @@
 
 struct account {
 	int64_t members, live, connected, channels, held, free, total; /* over all pools */
-	int64_t pools, restarts;
+	int64_t pools, restarts, ready; /* device processes that live and said so */
 	pid_t pid;
 };
 
