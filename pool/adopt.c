@@ -36,20 +36,12 @@ static int map_control(struct pinion_pool *pool)
 	return err;
 }
 
-/* A slot without a segment has no file either: a keeper killed while it added or took one away may
- * have left it, with its pages, and in the way of the next. */
-static int map_slot(struct pinion_pool *pool, uint32_t slot)
+int adopt_slot(struct pinion_pool *pool, uint32_t slot)
 {
 	char what[NAMED_WHAT_MAX];
 	size_t len;
-	int fd, err = slot_copy(pool, slot);
+	int fd, err;
 
-	if (err)
-		return err;
-	if (!pool_has_segment(pool, slot)) {
-		named_drop_segment(pool->named, slot);
-		return 0;
-	}
 	named_segment(slot, what);
 	err = named_open(pool->named, what, &fd, &len);
 	if (err)
@@ -58,6 +50,20 @@ static int map_slot(struct pinion_pool *pool, uint32_t slot)
 	if (err)
 		(void)close(fd);
 	return err;
+}
+
+/* A slot without a segment has no file either: a keeper killed while it added or took one away may
+ * have left it, with its pages, and in the way of the next. */
+static int map_slot(struct pinion_pool *pool, uint32_t slot)
+{
+	int err = slot_copy(pool, slot);
+
+	if (err)
+		return err;
+	if (pool_has_segment(pool, slot))
+		return adopt_slot(pool, slot);
+	named_drop_segment(pool->named, slot);
+	return 0;
 }
 
 /* Without a number as yet: recovery needs none, and gives numbers back. */

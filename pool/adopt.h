@@ -4,6 +4,9 @@
 
 #include "pool.h"
 
+/* Maps the segment that the pool has in that slot, from the directory's file. */
+int adopt_slot(struct pinion_pool *pool, uint32_t slot);
+
 /* Recovers and releases all members, none of which lives: nothing can be in transit. The sums of
  * what came back are added to @report. -errno: not all of them; it may be called again. */
 int adopt_repair(struct pinion_pool *pool, struct pinion_recovery *report);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "fail.h"
+#include "named.h"
 #include "process.h"
 #include "slot.h"
 
@@ -89,12 +90,9 @@ static int take(const struct pinion_pool *pool, struct pinion_pool_record *recor
 
 static int check_keeper(const struct pinion_pool *pool)
 {
-	if (!pool->keeper)
-		return pinion_fail(-EPERM, "only the keeper of a pool has something to record");
-	if (pool->named)
-		return pinion_fail(-EINVAL, "a named pool has no record: pinion_pool_adopt() takes "
-				   "it over");
-	return 0;
+	if (pool->keeper)
+		return 0;
+	return pinion_fail(-EPERM, "only the keeper of a pool has something to record");
 }
 
 int pinion_pool_record(const struct pinion_pool *pool, struct pinion_pool_record *record)
@@ -187,6 +185,14 @@ static int apply_slot(const struct pinion_segment_record *from, uint64_t newest,
 	return slot_check(pool, &pool->segment[index]) ? -EPROTO : 0;
 }
 
+/* Whole pages, of the mount if it lies on one. */
+static size_t control_len(const struct pinion_pool *pool)
+{
+	const size_t page = pool->named ? pool->named->page_size : 4096;
+
+	return (pool->layout.len + page - 1) & ~(page - 1);
+}
+
 static int apply(const struct pinion_pool_record *record, struct pinion_pool *pool)
 {
 	pool->id = record->pool;
@@ -201,7 +207,7 @@ static int apply(const struct pinion_pool_record *record, struct pinion_pool *po
 	if (control_geometry_check(&pool->geometry))
 		return -EPROTO;
 	layout_compute(&pool->geometry, &pool->layout);
-	if (pool->layout.len != record->control_len)
+	if (control_len(pool) != record->control_len)
 		return -EPROTO;
 	for (uint32_t i = 0; i < record->nr_segments; i++)
 		if (apply_slot(&record->segment[i], record->epoch, pool, i))

@@ -17,7 +17,8 @@ void record_close(struct pinion_pool_record *record);
 /* Is it whole, and of this layout? 0 or -EPROTO with a sentence. */
 int record_check(const struct pinion_pool_record *record);
 
-/* Fills id, geometry, layout and slots of @pool, which is new. pre: record_check() accepted it.
+/* Fills id, geometry, layout and slots of @pool, which is new but for the directory of a named one.
+ * pre: record_check() accepted it.
  * -EPROTO  for slots that no pool has */
 int record_apply(const struct pinion_pool_record *record, struct pinion_pool *pool);
 

@@ -11,6 +11,7 @@
 #include "attach.h"
 #include "fail.h"
 #include "member.h"
+#include "named.h"
 #include "pool.h"
 #include "process.h"
 #include "record.h"
@@ -18,7 +19,7 @@
 #include "slot.h"
 
 /*
- * Taking a pool of memfds over from a keeper that was killed. First all that can fail, on private
+ * Taking a pool over from a keeper that was killed. First all that can fail, on private
  * copies of record and ledger and on the files; then the control area is written, and what is in it
  * was not looked at. Only owner words and magazines count as they are: recovery.c.
  */
@@ -26,7 +27,7 @@
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 struct resumption {
-	const struct pinion_pool_fds *fds;
+	const struct pinion_pool_fds *fds; /* NULL: of a named pool, they are in its directory */
 	const struct pinion_pool_record *record;
 	const struct pinion_member_record *members; /* the caller's */
 	struct pinion_adoption adoption;
@@ -47,20 +48,41 @@ static uint64_t inode_of(int fd)
 	return fstat(fd, &status) ? 0 : status.st_ino;
 }
 
-static int map_control(struct pinion_pool *pool, const struct resumption *resumption)
+static int map_control(struct pinion_pool *pool, const struct pinion_pool_record *record, int fd,
+		       size_t page_size)
 {
-	const struct pinion_pool_record *record = resumption->record;
-	const int fd = resumption->fds->control;
 	int err;
 
-	if (!is_sealed(fd) || inode_of(fd) != record->control_inode)
-		return pinion_fail(-EINVAL, "this file is not the control area of the record, or "
-				   "not sealed");
-	err = pinion_hostmem_attach(fd, record->control_len, 4096, &pool->control);
+	if (inode_of(fd) != record->control_inode)
+		return pinion_fail(-EINVAL, "this file is not the control area of the record");
+	err = pinion_hostmem_attach(fd, record->control_len, page_size, &pool->control);
 	if (err)
 		return pinion_fail(err, "cannot map the control area: %s", strerror(-err));
 	pool_open_view(pool, pool->geometry.nr_members);
 	return 0;
+}
+
+static int map_sealed_control(struct pinion_pool *pool, const struct resumption *resumption)
+{
+	const int fd = resumption->fds->control;
+
+	if (!is_sealed(fd))
+		return pinion_fail(-EINVAL, "this file is not the control area of the record: it "
+				   "is not sealed");
+	return map_control(pool, resumption->record, fd, 4096);
+}
+
+static int map_named_control(struct pinion_pool *pool, const struct resumption *resumption)
+{
+	size_t len;
+	int fd, err = named_open(pool->named, NAMED_CONTROL, &fd, &len);
+
+	if (err)
+		return err;
+	err = map_control(pool, resumption->record, fd, pool->named->page_size);
+	if (err)
+		(void)close(fd);
+	return err;
 }
 
 static int file_of(const struct pinion_pool_fds *fds, uint32_t slot)
@@ -68,7 +90,7 @@ static int file_of(const struct pinion_pool_fds *fds, uint32_t slot)
 	return slot < fds->nr_segments ? fds->segment[slot] : -1;
 }
 
-static int map_slot(struct pinion_pool *pool, uint32_t slot, int fd)
+static int map_sealed_slot(struct pinion_pool *pool, uint32_t slot, int fd)
 {
 	if (fd < 0)
 		return pinion_fail(-EINVAL, "segment %u: its file is missing", slot);
@@ -83,7 +105,8 @@ static int map_slots(struct pinion_pool *pool, const struct pinion_pool_fds *fds
 
 	for (uint32_t i = 0; !err && i < pool->geometry.nr_segments; i++)
 		if (pool_has_segment(pool, i))
-			err = map_slot(pool, i, file_of(fds, i));
+			err = fds ? map_sealed_slot(pool, i, file_of(fds, i))
+				  : adopt_slot(pool, i);
 	return err;
 }
 
@@ -120,6 +143,7 @@ static int choose_number(const struct pinion_pool *pool, struct resumption *resu
 	return 0;
 }
 
+/* pre: a named pool is locked. */
 static int prepare(struct pinion_pool *pool, struct resumption *resumption)
 {
 	int err = record_check(resumption->record);
@@ -127,7 +151,8 @@ static int prepare(struct pinion_pool *pool, struct resumption *resumption)
 	if (!err)
 		err = record_apply(resumption->record, pool);
 	if (!err)
-		err = map_control(pool, resumption);
+		err = resumption->fds ? map_sealed_control(pool, resumption)
+				      : map_named_control(pool, resumption);
 	if (!err)
 		err = map_slots(pool, resumption->fds);
 	return err ? err : choose_number(pool, resumption);
@@ -225,6 +250,13 @@ static void drop_unused(const struct pinion_pool *pool, const struct pinion_pool
 			drop(pool, fds->segment[i]);
 }
 
+static int resume(struct pinion_pool *pool, struct resumption *resumption)
+{
+	int err = prepare(pool, resumption);
+
+	return err ? err : take_over(pool, resumption);
+}
+
 int pinion_pool_resume(const struct pinion_pool_fds *fds, const struct pinion_pool_record *record,
 		       const struct pinion_member_record *members, struct pinion_pool **out,
 		       struct pinion_adoption *report)
@@ -240,14 +272,48 @@ int pinion_pool_resume(const struct pinion_pool_fds *fds, const struct pinion_po
 	pool = pool_new();
 	if (!pool)
 		return pinion_fail(-ENOMEM, "no memory for a pool's private part");
-	err = prepare(pool, &resumption);
-	if (!err)
-		err = take_over(pool, &resumption);
+	err = resume(pool, &resumption);
 	if (err) {
 		attach_discard(pool);
 		return err;
 	}
 	drop_unused(pool, fds);
+	if (report)
+		*report = resumption.adoption;
+	*out = pool;
+	return 0;
+}
+
+static int resume_named(struct pinion_pool *pool, const char *path, struct resumption *resumption)
+{
+	int err = named_lookup(path, &pool->named);
+
+	if (!err)
+		err = named_lock(pool->named);
+	if (!err)
+		err = resume(pool, resumption);
+	for (uint32_t i = 0; !err && i < pool->geometry.nr_segments; i++)
+		if (!pool_has_segment(pool, i))
+			named_drop_segment(pool->named, i);
+	return err;
+}
+
+int pinion_pool_resume_named(const char *path, const struct pinion_pool_record *record,
+			     const struct pinion_member_record *members, struct pinion_pool **out,
+			     struct pinion_adoption *report)
+{
+	KEEP_ERRNO;
+	struct resumption resumption = {.record = record, .members = members};
+	struct pinion_pool *pool = pool_new();
+	int err;
+
+	if (!pool)
+		return pinion_fail(-ENOMEM, "no memory for a pool's private part");
+	err = resume_named(pool, path, &resumption);
+	if (err) {
+		pool_discard(pool);
+		return err;
+	}
 	if (report)
 		*report = resumption.adoption;
 	*out = pool;

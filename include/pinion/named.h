@@ -43,6 +43,9 @@ struct pinion_adoption {
  * live, what the dead published to them may be in transit, which this call cannot know: it recovers
  * nothing, and the caller does, with pinion_pool_recover() for each of the dead.
  *
+ * What the pool is and who is in it is read from the control area, which members can write; a
+ * keeper that stored its record (resume.h) need not believe it: pinion_pool_resume_named().
+ *
  * -ENOENT  there is no such pool
  * -EBUSY   its keeper lives
  * -EPROTO  of another layout, or killed while it was made: pinion_pool_unlink() it

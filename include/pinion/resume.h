@@ -3,8 +3,8 @@
 #define PINION_RESUME_H
 
 /*
- * A keeper that comes back: pools of sealed memfds, whose keeper was killed and started again,
- * while the members live on and use them.
+ * A keeper that comes back: pools whose keeper was killed and started again, while the members
+ * live on and use them.
  *
  * Members can write the control area. So what the keeper alone may say is kept where no member can
  * reach it: in a ledger of the keeper's own, beside the pool's files, with somebody who outlives it
@@ -58,6 +58,10 @@
  * Threads: all of these are for the keeper's one thread (pool.h). Processes: one keeper at a time;
  * that the one before is gone is for the caller to know.
  *
+ * A named pool (named.h) keeps its files in its directory: record and members alone are stored, the
+ * watch has no file to store or drop, and pinion_pool_resume_named() finds files by the record.
+ * (Where no record was stored, pinion_pool_adopt() believes what the control area says.)
+ *
  * Death: killed at whatever moment, pinion_pool_resume() works with what is stored then.
  */
 
@@ -109,7 +113,6 @@ struct pinion_member_record {
  * Not from within a watch, which is given its record.
  *
  * -EPERM   this process neither made the pool nor took it over
- * -EINVAL  a named pool: pinion_pool_adopt() takes that over
  */
 int pinion_pool_record(const struct pinion_pool *pool, struct pinion_pool_record *record);
 
@@ -132,7 +135,6 @@ int pinion_member_record(pid_t pid, struct pinion_member_record *record);
  * segments wait for it. @fd is the pool's: pass, do not close.
  *
  * -EPERM   this process neither made the pool nor took it over
- * -EINVAL  a named pool
  */
 int pinion_pool_watch(struct pinion_pool *pool,
 		      int (*store)(void *context, uint32_t slot, int fd,
@@ -160,5 +162,17 @@ int pinion_pool_watch(struct pinion_pool *pool,
 int pinion_pool_resume(const struct pinion_pool_fds *fds, const struct pinion_pool_record *record,
 		       const struct pinion_member_record *members, struct pinion_pool **pool,
 		       struct pinion_adoption *report);
+
+/*
+ * pinion_pool_resume_named() - the same, of a named pool that no keeper has.
+ *
+ * Errors as of pinion_pool_resume(), but that files of hugetlbfs are not sealed, and
+ * -ENOENT  there is no such pool, or a file of the record is not there
+ * -EBUSY   its keeper lives
+ * -EPERM   files of another user, or that others may write
+ */
+int pinion_pool_resume_named(const char *path, const struct pinion_pool_record *record,
+			     const struct pinion_member_record *members, struct pinion_pool **pool,
+			     struct pinion_adoption *report);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Taking over a named pool: whatever its keeper was doing when it was killed, the next one finds
- * a pool that is whole. Keepers are children of the test, which end without a word.
+ * a pool that is whole; and with its record the members as well. Keepers are children of the test,
+ * which end without a word.
  */
 
 #include <pthread.h>
@@ -12,9 +13,11 @@
 
 #include "huge_support.h"
 
+#include "ledger_support.h"
 #include "make.h"
 #include "named.h"
 #include "process.h"
+#include "slot.h"
 
 static char root[SUPPORT_PATH_LEN]; /* a hugetlbfs of this process's own mount namespace */
 static char path[2 * SUPPORT_PATH_LEN];
@@ -149,6 +152,166 @@ static void a_keeper_killed_while_it_retires_leaves_nothing_in_the_way(void **st
 	grow_again();
 }
 
+/* With a record, and this process as a member: what the next keeper goes by. */
+
+#define OURS 1
+
+struct task {
+	struct ledger ledger;
+	bool retires; /* rather than grows */
+	int stores;   /* so many records before it is killed in the watch; -1: not there */
+};
+
+static int store_or_die(void *context, uint32_t slot, int fd,
+			const struct pinion_pool_record *record)
+{
+	struct task *task = context;
+
+	if (task->stores-- == 0)
+		(void)kill(getpid(), SIGKILL);
+	return ledger_store(&task->ledger, slot, fd, record);
+}
+
+static int keep(void *arg)
+{
+	const struct pinion_segment_config config = huge_segment(4096);
+	const pid_t parent = getppid();
+	struct task *task = arg;
+	struct pinion_pool *pool = make(task->retires ? 2 : 1);
+	struct pinion_cache *cache = cache_make(pool, 4096);
+	struct pinion_buffer held;
+	uint32_t member, slot;
+
+	if (ledger_store_pool(&task->ledger, pool) ||
+	    pinion_pool_watch(pool, store_or_die, task) ||
+	    pinion_pool_admit(pool, parent, &member) || member != OURS ||
+	    pinion_member_record(parent, &task->ledger.page->member[OURS]))
+		return 1;
+	if (task->retires)
+		(void)(pinion_cache_close(cache) || pinion_pool_retire(pool, 1));
+	else if (pinion_buffer_alloc(cache, &held) || pinion_pool_grow(pool, &config, &slot))
+		return 2;
+	(void)kill(getpid(), SIGKILL);
+	return 3;
+}
+
+static struct pinion_pool *keeper_dies(struct task *task)
+{
+	struct pinion_pool *ours = NULL;
+	struct pinion_pool_fds fds;
+
+	assert_int_equal(ledger_open(&task->ledger), 0);
+	assert_int_equal(support_child(keep, task), 128 + SIGKILL);
+	ledger_collect(&task->ledger);
+	fds = ledger_files(&task->ledger);
+	assert_int_equal(pinion_pool_attach(&fds, OURS, &ours), 0);
+	return ours;
+}
+
+static int try_to_resume(struct task *task, struct pinion_pool **pool,
+			 struct pinion_adoption *adoption)
+{
+	return pinion_pool_resume_named(path, ledger_record(&task->ledger),
+					task->ledger.page->member, pool, adoption);
+}
+
+static struct pinion_pool *resume(struct task *task)
+{
+	struct pinion_adoption adoption = {0};
+	struct pinion_pool *pool = NULL;
+	const int err = try_to_resume(task, &pool, &adoption);
+
+	if (err)
+		print_message("# %s\n", pinion_error_text());
+	assert_int_equal(err, 0);
+	assert_int_equal(adoption.living, 1);
+	assert_int_equal(adoption.dead, 1);
+	assert_int_equal(pinion_pool_recover(pool, 0, NULL, 0, NULL), 0);
+	assert_int_equal(pinion_pool_release(pool, 0, NULL), 0);
+	return pool;
+}
+
+static void end_both(struct task *task, struct pinion_pool *pool, struct pinion_pool *ours)
+{
+	assert_int_equal(pinion_pool_detach(ours), 0);
+	ledger_close(&task->ledger);
+	end(pool);
+}
+
+static void by_its_record_a_pool_is_had_back_whatever_members_wrote_over_it(void **state)
+{
+	struct task task = {.stores = -1};
+	struct pinion_pool *ours = keeper_dies(&task), *pool;
+	struct pinion_cache *cache = cache_make(ours, 4096);
+	struct pinion_buffer mine[10];
+
+	(void)state;
+	take(cache, mine, 10);
+	memset(ours->shared, 0x5a, sizeof(*ours->shared));
+	ours->members[OURS].state = MEMBER_FREE;
+	ours->members[3].state = MEMBER_LIVE;
+	pool = resume(&task);
+	assert_int_equal(pinion_pool_member(pool), 2);
+	assert_int_equal(pool->members[OURS].state, MEMBER_LIVE);
+	assert_int_equal(pool->members[3].state, MEMBER_FREE);
+	assert_int_equal(pinion_pool_held(pool, OURS), 10);
+	assert_int_equal(pool_total(pool), 2 * HUGE / 4096);
+	give(cache, mine, 10);
+	assert_int_equal(pinion_cache_close(cache), 0);
+	assert_pool_whole(pool);
+	end_both(&task, pool, ours);
+}
+
+/* So many records stored before the kill, and what becomes of segment 1 then. */
+static void killed_after(bool retires, int stores, enum slot_state becomes)
+{
+	struct task task = {.retires = retires, .stores = stores};
+	struct pinion_pool *ours = keeper_dies(&task), *pool = resume(&task);
+	const bool stands = becomes == SLOT_LIVE || becomes == SLOT_RETIRING;
+	const struct pinion_segment_config config = huge_segment(4096);
+	uint32_t slot = 77;
+
+	assert_int_equal(slot_state_of(pool->state[1]), becomes);
+	assert_int_equal(access(support_path(path, "1"), F_OK), stands ? 0 : -1);
+	(void)slot_sync(ours);
+	if (stands)
+		assert_int_equal(pinion_pool_retire(pool, 1), 0);
+	(void)slot_sync(ours);
+	assert_int_equal(pinion_pool_grow(pool, &config, &slot), 0);
+	assert_int_equal(slot, 1);
+	assert_pool_whole(pool);
+	end_both(&task, pool, ours);
+}
+
+static void a_change_of_a_named_pool_is_made_once_its_record_is_stored(void **state)
+{
+	(void)state;
+	killed_after(false, 0, SLOT_ABSENT);
+	killed_after(false, 1, SLOT_LIVE);
+	killed_after(true, 0, SLOT_LIVE);
+	killed_after(true, 1, SLOT_RETIRING);
+	killed_after(true, 2, SLOT_GONE);
+	killed_after(true, 3, SLOT_GONE);
+}
+
+static void a_pool_that_is_not_that_of_the_record_is_left_alone(void **state)
+{
+	struct task task = {.stores = -1};
+	struct pinion_pool *ours = keeper_dies(&task), *pool = NULL, *other;
+
+	(void)state;
+	other = adopt(NULL);
+	assert_int_equal(try_to_resume(&task, &pool, NULL), -EBUSY);
+	end(other);
+	assert_int_equal(try_to_resume(&task, &pool, NULL), -ENOENT);
+	other = make(1);
+	assert_int_equal(pinion_pool_destroy(other), 0);
+	assert_int_equal(try_to_resume(&task, &pool, NULL), -EINVAL);
+	other = adopt(NULL);
+	assert_pool_whole(other);
+	end_both(&task, other, ours);
+}
+
 static void *wait_for_a_word(void *arg)
 {
 	char word;
@@ -226,6 +389,9 @@ int main(void)
 		huge_test(what_a_killed_keeper_held_comes_back),
 		huge_test(a_keeper_killed_while_it_grows_leaves_nothing_in_the_way),
 		huge_test(a_keeper_killed_while_it_retires_leaves_nothing_in_the_way),
+		huge_test(by_its_record_a_pool_is_had_back_whatever_members_wrote_over_it),
+		huge_test(a_change_of_a_named_pool_is_made_once_its_record_is_stored),
+		huge_test(a_pool_that_is_not_that_of_the_record_is_left_alone),
 	};
 	int status;
 
