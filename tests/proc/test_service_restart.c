@@ -1,10 +1,62 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* piniond killed and back again, with what its fd store gives back. */
+/*
+ * piniond killed and back again, with what its fd store gives back: a pool of memory files, and a
+ * named one, in pages of 2 MiB, where enough of them are free.
+ */
 
+#include <sched.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 
+#include <pinion/named.h>
+
 #include "service_support.h"
+
+#define HUGE_FREE "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
+#define HUGE_WANTED 8 /* pages: the pool's three, and some for whoever touches a hole */
+
+/* A hugetlbfs of this process's own mount namespace; "": none. */
+static char root[SUPPORT_PATH_LEN];
+
+/* The pool that all have; or, in a directory @where there, a named one. */
+static void configure(struct service_process *service, const char *where)
+{
+	FILE *file;
+
+	service_configure(service, service_rules);
+	if (!where)
+		return;
+	if (!root[0]) {
+		support_dir_destroy(service->dir);
+		skip();
+	}
+	file = fopen(service->config, "w");
+	assert_non_null(file);
+	fprintf(file, "socket = \"%s\";\n"
+		"pools = ( { name = \"" SERVICE_POOL "\"; path = \"%s/%s\"; members = 24;\n"
+		"  caches = 48; segments = ( { size = \"4M\"; buffer = \"4K\"; } ); } );\n"
+		"rules = ( %s );\n", service->socket, root, where, service_rules);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void start_managed(struct service_process *service, const char *where)
+{
+	configure(service, where);
+	service_run_managed(service, "2048");
+}
+
+/* What it leaves on hugetlbfs is gone as well. */
+static void stop(struct service_process *service, const char *where)
+{
+	char path[2 * SUPPORT_PATH_LEN];
+
+	service_stop(service);
+	if (!where)
+		return;
+	(void)snprintf(path, sizeof(path), "%s/%s", root, where);
+	assert_int_equal(pinion_pool_unlink(path), 0);
+}
 
 /* Told by the other side of the pipe when to go on. */
 struct visitor {
@@ -64,8 +116,7 @@ static void members_stay_members_when_the_service_is_killed(void **state)
 	struct visitor visitor[3];
 	pid_t device;
 
-	(void)state;
-	service_start_managed(&service);
+	start_managed(&service, *state);
 	device = echo_start();
 	for (int i = 0; i < 3; i++)
 		visitor[i] = visit(live_through_a_restart);
@@ -81,7 +132,7 @@ static void members_stay_members_when_the_service_is_killed(void **state)
 	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
 	service_await_members(0);
 	assert_int_equal(service_held(), 0);
-	service_stop(&service);
+	stop(&service, *state);
 }
 
 static int stay(void *arg)
@@ -105,8 +156,7 @@ static void who_died_meanwhile_is_buried_by_the_next(void **state)
 	struct visitor visitor[4];
 	pid_t device, keeper;
 
-	(void)state;
-	service_start_managed(&service);
+	start_managed(&service, *state);
 	device = echo_start();
 	for (int i = 0; i < 4; i++)
 		visitor[i] = visit(stay);
@@ -122,7 +172,52 @@ static void who_died_meanwhile_is_buried_by_the_next(void **state)
 	service_await_members(0);
 	assert_int_equal(service_held(), 0);
 	assert_int_equal(service_count("channels"), 0);
-	service_stop(&service);
+	stop(&service, *state);
+}
+
+static json_int_t number_of(pid_t pid)
+{
+	json_t *pool = service_pool(), *member;
+	json_int_t number = -1;
+	size_t i;
+
+	json_array_foreach(json_object_get(pool, "members"), i, member)
+		if (json_integer_value(json_object_get(member, "pid")) == pid)
+			number = json_integer_value(json_object_get(member, "number"));
+	json_decref(pool);
+	return number;
+}
+
+/* Killed after the service came back: noticed, and its number is somebody else's next. */
+static void who_dies_afterwards_is_buried_and_its_number_used_again(void **state)
+{
+	struct service_process service;
+	struct visitor visitor, next;
+	json_int_t number;
+	pid_t device;
+
+	start_managed(&service, *state);
+	device = echo_start();
+	visitor = visit(stay);
+	number = number_of(visitor.pid);
+	assert_true(number > 0);
+	service_kill(&service);
+	service_kill(&service);
+	service_await_members(2); /* both, and no keeper of before */
+	assert_int_equal(number_of(visitor.pid), number);
+	assert_true(service_held() >= 9);
+	assert_int_equal(process_end(visitor.pid, SIGKILL), 128 + SIGKILL);
+	service_await_members(1);
+	assert_int_equal(service_held(), 0);
+	for (int i = 0; i < 30; i++) { /* more than there are numbers */
+		next = visit(stay);
+		assert_true(number_of(next.pid) <= number);
+		assert_int_equal(process_end(next.pid, SIGKILL), 128 + SIGKILL);
+		service_await_members(1);
+	}
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	service_await_members(0);
+	stop(&service, *state);
 }
 
 /* A service that is killed again and again, at any moment of its work. */
@@ -157,8 +252,7 @@ static void killed_at_any_moment_it_takes_everything_back(void **state)
 	uint64_t random = 20261127;
 	pid_t device;
 
-	(void)state;
-	service_start_managed(&service);
+	start_managed(&service, *state);
 	device = echo_start();
 	for (int i = 0; i < 3; i++)
 		visitor[i] = visit(come_and_go);
@@ -182,7 +276,7 @@ static void killed_at_any_moment_it_takes_everything_back(void **state)
 	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
 	service_await_members(0);
 	assert_int_equal(service_held(), 0);
-	service_stop(&service);
+	stop(&service, *state);
 }
 
 /* What it tells a manager, when "ledger" came back from its store, and is none. */
@@ -260,14 +354,45 @@ static void a_ledger_of_another_release_does_not_stay_in_the_store(void **state)
 	close(notify);
 }
 
+/* A mount of our own, which goes with this process however it ends. */
+static void mount_root(void)
+{
+	char dir[SUPPORT_PATH_LEN];
+
+	if (support_read_long(HUGE_FREE) < HUGE_WANTED)
+		return;
+	support_dir_create(dir);
+	assert_int_equal(chmod(dir, 0755), 0);
+	if (!unshare(CLONE_NEWNS) && !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
+	    !mount("none", dir, "hugetlbfs", 0, "pagesize=2M,mode=0755"))
+		(void)strcpy(root, dir);
+	else
+		rmdir(dir);
+}
+
+#define named_test(f) {#f "_named", f, pool_test_before, pool_test_after, (void *)named}
+
 int main(void)
 {
+	static const char named[] = "pool";
 	const struct CMUnitTest tests[] = {
 		pool_test(members_stay_members_when_the_service_is_killed),
 		pool_test(who_died_meanwhile_is_buried_by_the_next),
+		pool_test(who_dies_afterwards_is_buried_and_its_number_used_again),
 		pool_test(killed_at_any_moment_it_takes_everything_back),
 		pool_test(a_ledger_of_another_release_does_not_stay_in_the_store),
+		named_test(members_stay_members_when_the_service_is_killed),
+		named_test(who_died_meanwhile_is_buried_by_the_next),
+		named_test(who_dies_afterwards_is_buried_and_its_number_used_again),
+		named_test(killed_at_any_moment_it_takes_everything_back),
 	};
+	int failed;
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	mount_root();
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	if (root[0]) {
+		umount(root);
+		rmdir(root);
+	}
+	return failed;
 }

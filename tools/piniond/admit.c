@@ -125,8 +125,7 @@ static bool is_taken(const struct member *member)
 	const struct ledger *ledger = member->pool->service->ledger;
 
 	return member->number == pinion_pool_member(member->pool->pool) ||
-	       (!member->pool->named &&
-		ledger->member[member->pool->index][member->number].role != LEDGER_FREE);
+	       ledger->member[member->pool->index][member->number].role != LEDGER_FREE;
 }
 
 /* Any member can write over the slots of others: a number that is free by its slot alone is not

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -131,12 +132,14 @@ static void drop_files(struct pool *pool)
 	pool->stored = 0;
 }
 
-/* All of them or none. */
+/* All of them or none; those of a named pool are in its directory. */
 static int put_files(struct pool *pool)
 {
 	struct pinion_pool_fds fds;
 	int err;
 
+	if (pool->path)
+		return 0;
 	pinion_pool_export(pool->pool, &fds);
 	err = store_put(ledger_control_name(pool->index), fds.control);
 	if (err)
@@ -151,7 +154,7 @@ static int put_files(struct pool *pool)
 	return err;
 }
 
-static int add_files(struct ledger *ledger, struct pool *pool)
+static int add_record(struct ledger *ledger, struct pool *pool)
 {
 	struct pinion_pool_record record;
 	int err = pinion_pool_record(pool->pool, &record);
@@ -161,7 +164,7 @@ static int add_files(struct ledger *ledger, struct pool *pool)
 	if (err)
 		return err;
 	err = ledger_add_keeper(ledger, pool);
-	if (err)
+	if (err && !pool->path)
 		drop_files(pool);
 	else
 		put_record(&ledger->pool[pool->index], &record);
@@ -177,19 +180,22 @@ static void forget_members(struct ledger *ledger, uint32_t index)
 
 int ledger_add_pool(struct ledger *ledger, struct pool *pool)
 {
+	struct ledger_pool *entry;
 	int err = find_free(ledger, &pool->index);
 
 	/* Whoever forgot the pool that was there may have been killed over it. */
 	if (!err)
 		forget_members(ledger, pool->index);
-	if (!err && !pool->named)
-		err = add_files(ledger, pool);
+	if (!err)
+		err = add_record(ledger, pool);
 	if (err)
 		return err;
-	(void)strcpy(ledger->pool[pool->index].name, pool->name);
-	ledger->pool[pool->index].own = pool->own;
-	atomic_store_explicit(&ledger->pool[pool->index].used,
-			      pool->named ? LEDGER_NAMED : LEDGER_IN_FILES, memory_order_release);
+	entry = &ledger->pool[pool->index];
+	(void)strcpy(entry->name, pool->name);
+	(void)snprintf(entry->path, sizeof(entry->path), "%s", pool->path ? pool->path : "");
+	entry->own = pool->own;
+	atomic_store_explicit(&entry->used, pool->path ? LEDGER_NAMED : LEDGER_IN_FILES,
+			      memory_order_release);
 	return 0;
 }
 
@@ -202,14 +208,14 @@ void ledger_forget_pool(struct ledger *ledger, uint32_t index)
 void ledger_remove_pool(struct ledger *ledger, struct pool *pool)
 {
 	ledger_forget_pool(ledger, pool->index);
-	if (!pool->named)
+	if (!pool->path)
 		drop_files(pool);
 }
 
 int ledger_watch(void *context, uint32_t slot, int fd, const struct pinion_pool_record *record)
 {
 	struct pool *pool = context;
-	bool comes = fd >= 0 && !(pool->stored >> slot & 1);
+	bool comes = !pool->path && fd >= 0 && !(pool->stored >> slot & 1);
 	int err;
 
 #ifdef PINION_PLANTED_LEDGER /* for tests/crash: found, or they are no good */
@@ -221,7 +227,7 @@ int ledger_watch(void *context, uint32_t slot, int fd, const struct pinion_pool_
 		return err;
 	pool->stored |= (uint64_t)comes << slot;
 	put_record(&pool->service->ledger->pool[pool->index], record);
-	if (fd < 0) {
+	if (!pool->path && fd < 0) {
 		store_drop(ledger_segment_name(pool->index, slot));
 		pool->stored &= ~(UINT64_C(1) << slot);
 	}

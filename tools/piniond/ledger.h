@@ -16,6 +16,7 @@
  *     goes     entry out of the ledger, files out of the store, then the number is used again
  */
 
+#include <limits.h>
 #include <stdint.h>
 
 #include <pinion/resume.h>
@@ -27,8 +28,8 @@
 
 enum ledger_use {
 	LEDGER_UNUSED = 0,
-	LEDGER_IN_FILES = 1, /* in memfds, and resumed */
-	LEDGER_NAMED = 2,    /* on hugetlbfs, and adopted: the index is taken, that is all */
+	LEDGER_IN_FILES = 1, /* in memfds, which are in the store */
+	LEDGER_NAMED = 2,    /* on hugetlbfs, in the directory of that path */
 };
 
 struct ledger_pool {
@@ -36,6 +37,7 @@ struct ledger_pool {
 	_Atomic uint32_t which; /* of the records is the one that counts */
 	uint32_t own;           /* 1: one client's */
 	char name[PINION_NAME_MAX];
+	char path[PATH_MAX];
 	struct pinion_pool_record record[2];
 };
 

@@ -51,8 +51,7 @@ void pools_insert(struct pool *pool)
 {
 	LIST_INSERT_HEAD(&pool->pool->couriers, &pool->courier, link);
 	LIST_INSERT_HEAD(&pool->service->pools, pool, link);
-	if (!pool->named)
-		(void)pinion_pool_watch(pool->pool, ledger_watch, pool);
+	(void)pinion_pool_watch(pool->pool, ledger_watch, pool);
 }
 
 /* A named pool that is there already is adopted. */
@@ -79,7 +78,7 @@ static int add(struct service *service, const struct config_pool *config, bool o
 		free(pool);
 		return err;
 	}
-	pool->named = config->path != NULL;
+	pool->path = config->path;
 	pool->own = own;
 	err = ledger_add_pool(service->ledger, pool);
 	if (err) {

@@ -84,11 +84,26 @@ static struct pinion_member_record *list_members(const struct ledger *ledger, ui
 	return list;
 }
 
-/* The files are not what the record says, and will not be. Anything else passes: then this process
+/* The files are not what the record says, or not there, and will not be. Anything else passes: then this process
  * ends, and what the store keeps is there for the next. */
 static bool is_hopeless(int err)
 {
-	return err == -EPROTO || err == -EINVAL;
+	return err == -EPROTO || err == -EINVAL || err == -ENOENT;
+}
+
+static int resume_files(struct pool *pool, const struct pinion_pool_record *record,
+			const struct pinion_member_record *members, struct pinion_adoption *report)
+{
+	struct pinion_pool_fds fds;
+	int err;
+
+	pool->stored = take_files(pool->index, record, &fds);
+	err = pinion_pool_resume(&fds, record, members, &pool->pool, report);
+	if (is_hopeless(err))
+		give_up_files(pool->index, &fds);
+	else if (!err)
+		drop_files(pool->index, &fds, pool->stored);
+	return err;
 }
 
 static int resume_pool(const struct ledger *ledger, struct pool *pool,
@@ -96,17 +111,12 @@ static int resume_pool(const struct ledger *ledger, struct pool *pool,
 {
 	const struct pinion_pool_record *record = ledger_record(ledger, pool->index);
 	struct pinion_member_record *members = list_members(ledger, pool->index);
-	struct pinion_pool_fds fds;
-	int err;
+	int err = -ENOMEM;
 
-	if (!members)
-		return -ENOMEM;
-	pool->stored = take_files(pool->index, record, &fds);
-	err = pinion_pool_resume(&fds, record, members, &pool->pool, report);
-	if (is_hopeless(err))
-		give_up_files(pool->index, &fds);
-	else if (!err)
-		drop_files(pool->index, &fds, pool->stored);
+	if (members && pool->path)
+		err = pinion_pool_resume_named(pool->path, record, members, &pool->pool, report);
+	else if (members)
+		err = resume_files(pool, record, members, report);
 	free(members);
 	return err;
 }
@@ -196,21 +206,23 @@ static int restore_members(struct pool *pool)
 static int restore_pool(struct service *service, uint32_t index)
 {
 	struct ledger *ledger = service->ledger;
+	const struct ledger_pool *entry = &ledger->pool[index];
 	struct pinion_adoption report = {0};
-	struct pool *pool = pools_new(service, ledger->pool[index].name);
+	struct pool *pool = pools_new(service, entry->name);
 	int err = -ENOMEM;
 
 	if (pool) {
 		pool->index = index;
+		pool->path = entry->used == LEDGER_NAMED ? entry->path : NULL;
 		err = resume_pool(ledger, pool, &report);
 	}
 	if (err) {
-		service_log(LOG_ERR, "pool %s: not taken up again: %s", ledger->pool[index].name,
+		service_log(LOG_ERR, "pool %s: not taken up again: %s", entry->name,
 			    pinion_error_text());
 		free(pool);
 		return err;
 	}
-	pool->own = ledger->pool[index].own;
+	pool->own = entry->own;
 	err = ledger_add_keeper(ledger, pool);
 	pools_insert(pool);
 	if (!err && !report.living)
@@ -277,10 +289,9 @@ int resume_all(struct service *service)
 	int err = 0;
 
 	for (uint32_t i = 0; !err && i < CONFIG_POOLS_MAX; i++) {
-		uint32_t used = atomic_load_explicit(&ledger->pool[i].used, memory_order_acquire);
-
-		err = used == LEDGER_IN_FILES ? restore_pool(service, i) : 0;
-		if (used == LEDGER_NAMED || is_hopeless(err)) {
+		if (atomic_load_explicit(&ledger->pool[i].used, memory_order_acquire))
+			err = restore_pool(service, i);
+		if (is_hopeless(err)) {
 			ledger_forget_pool(ledger, i);
 			err = 0;
 		}

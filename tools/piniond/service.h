@@ -120,7 +120,7 @@ struct pool {
 	struct courier courier; /* hears of new segments */
 	uint32_t index;         /* in the ledger */
 	uint64_t stored;        /* a bit for each slot whose file is in the store */
-	bool named;             /* on hugetlbfs */
+	const char *path;       /* on hugetlbfs; NULL: memory files */
 	bool own;               /* one client's, made from a template, and gone with it */
 	sd_event_source *retry; /* a burial goes on then; NULL: none waits */
 	struct audit audit;
