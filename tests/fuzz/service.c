@@ -28,6 +28,7 @@
 #define PEOPLE 3
 #define LINKS 5 /* connections at once */
 #define MEMBERS 6u
+#define NUMBERS (MEMBERS + POOL_SUCCESSORS)
 #define PEERS 5 /* that the service takes */
 #define TURNS_MAX 5000
 
@@ -495,11 +496,11 @@ static uint32_t count_members(void)
 /* All its numbers but the keeper's, once more. */
 static void check_numbers(struct pinion_pool *pool)
 {
-	uint32_t number[MEMBERS], nr = 0;
+	uint32_t number[NUMBERS], nr = 0;
 
-	while (nr < MEMBERS && !pinion_pool_admit(pool, getpid(), &number[nr]))
+	while (nr < NUMBERS && !pinion_pool_admit(pool, getpid(), &number[nr]))
 		nr++;
-	oracle(nr == MEMBERS - 1, "%u of %u numbers are free", nr, MEMBERS - 1);
+	oracle(nr == NUMBERS - 1, "%u of %u numbers are free", nr, NUMBERS - 1);
 	while (nr)
 		pool_dismiss(pool, number[--nr]);
 }

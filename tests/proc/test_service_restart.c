@@ -135,6 +135,41 @@ static void members_stay_members_when_the_service_is_killed(void **state)
 	stop(&service, *state);
 }
 
+/* As many as the pool takes, which is 24 with the service. */
+static int fill_the_pool(void *arg)
+{
+	struct pinion_client *client[24];
+	int nr = 0;
+
+	while (nr < 24 && !pinion_client_open("pool:" SERVICE_POOL, NULL, &client[nr]))
+		nr++;
+	if (nr != 23)
+		return 40;
+	(void)write(*(int *)arg, "x", 1);
+	for (int i = 0; i < nr; i++)
+		if (await(client[i], PINION_CLIENT_SERVICE_LOST) ||
+		    await(client[i], PINION_CLIENT_SERVICE_BACK))
+			return 41;
+	while (nr)
+		if (pinion_client_close(client[--nr]))
+			return 42;
+	return 0;
+}
+
+static void a_full_pool_is_taken_up_again(void **state)
+{
+	struct service_process service;
+	struct visitor visitor;
+
+	(void)state;
+	service_start_managed(&service);
+	visitor = visit(fill_the_pool);
+	service_kill(&service);
+	assert_int_equal(member_end(visitor.pid), 0);
+	service_await_members(0);
+	service_stop(&service);
+}
+
 static int stay(void *arg)
 {
 	struct pinion_client *client;
@@ -377,6 +412,7 @@ int main(void)
 	static const char named[] = "pool";
 	const struct CMUnitTest tests[] = {
 		pool_test(members_stay_members_when_the_service_is_killed),
+		pool_test(a_full_pool_is_taken_up_again),
 		pool_test(who_died_meanwhile_is_buried_by_the_next),
 		pool_test(who_dies_afterwards_is_buried_and_its_number_used_again),
 		pool_test(killed_at_any_moment_it_takes_everything_back),

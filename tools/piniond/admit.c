@@ -128,12 +128,24 @@ static bool is_taken(const struct member *member)
 	       ledger->member[member->pool->index][member->number].role != LEDGER_FREE;
 }
 
+static bool is_full(const struct pool *pool)
+{
+	const struct member *member;
+	uint32_t taken = 1; /* by this process */
+
+	LIST_FOREACH(member, &pool->members, of_pool)
+		taken++;
+	return !pool->named && taken + POOL_SUCCESSORS >= pool->pool->geometry.nr_members;
+}
+
 /* Any member can write over the slots of others: a number that is free by its slot alone is not
  * free. (Admitted once more, it no longer looks as if it were.) */
 static int take_number(struct member *member)
 {
 	int err;
 
+	if (is_full(member->pool))
+		return -EAGAIN;
 	for (uint32_t i = 0; i < PINION_MEMBER_MAX; i++) {
 		err = pinion_pool_admit(member->pool->pool, member->pid, &member->number);
 		if (err || !is_taken(member))

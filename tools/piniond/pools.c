@@ -14,6 +14,8 @@
 #include "fail.h"
 #include "ledger.h"
 
+#define MEMBERS_DEFAULT 64 /* piniond.conf(5) */
+
 /* A new segment: everyone gets its file before anyone can meet an id in it, or is owed it. */
 static void announce(struct courier *courier, uint32_t slot, int fd)
 {
@@ -54,6 +56,16 @@ void pools_insert(struct pool *pool)
 	(void)pinion_pool_watch(pool->pool, ledger_watch, pool);
 }
 
+/* As many as may be in it, and the numbers of those who take it up again. */
+static uint32_t count_numbers(const struct config_pool *config)
+{
+	const uint32_t nr = config->pool.nr_members ? config->pool.nr_members : MEMBERS_DEFAULT;
+
+	if (config->path)
+		return nr;
+	return nr < PINION_MEMBER_MAX - POOL_SUCCESSORS ? nr + POOL_SUCCESSORS : PINION_MEMBER_MAX;
+}
+
 /* A named pool that is there already is adopted. */
 static int make(const struct config_pool *config, struct pinion_pool **pool)
 {
@@ -62,6 +74,7 @@ static int make(const struct config_pool *config, struct pinion_pool **pool)
 
 	wish.name = config->name;
 	wish.path = config->path;
+	wish.nr_members = count_numbers(config);
 	wish.progress = progress;
 	wish.progress_context = (void *)(uintptr_t)config;
 	if (config->path)

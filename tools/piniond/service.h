@@ -112,6 +112,11 @@ struct member {
 	struct device *device;  /* NULL: a client */
 };
 
+/* Member numbers that nobody is let in under. The next service has one of its own before it buries
+ * this one, and the one after that, if it is killed meanwhile. (Of a named pool's members the next
+ * one knows nothing.) */
+#define POOL_SUCCESSORS 8
+
 struct pool {
 	LIST_ENTRY(pool) link;
 	struct service *service;
