@@ -59,7 +59,7 @@ static int open_all(struct pinion_client *client, const struct wire *answer, con
 {
 	const struct membership membership = {.member = answer->member,
 					      .segments = answer->segments,
-					      .fetch = link_parcel, .context = &client->link};
+					      .fetch = link_parcel, .context = &client->link.own};
 	unsigned nr = membership_nr_files(&membership);
 	int err;
 

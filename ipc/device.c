@@ -16,7 +16,8 @@
 #include "membership.h"
 #include "ring.h"
 
-/* A client with a channel to us: PRESENT -> LEFT (told) -> gone, by bury(). */
+/* A client with a channel to us: PRESENT -> LEFT (told) -> gone, by bury(), or by detach() if it is
+ * in a pool of its own. */
 struct guest {
 	LIST_ENTRY(guest) link;
 	uint32_t member, number; /* of the pool; of the channel */
@@ -57,7 +58,7 @@ static int open_pool(struct pinion_device *device, const struct wire *answer, co
 {
 	const struct membership membership = {.member = answer->member,
 					      .segments = answer->segments,
-					      .fetch = link_parcel, .context = &device->link};
+					      .fetch = link_parcel, .context = &device->link.own};
 	int err;
 
 	if (answer->kind != WIRE_ANNOUNCED || nr_files != membership_nr_files(&membership))
@@ -82,6 +83,7 @@ static int announce(struct pinion_device *device, const char *name,
 		       config->pool ? config->pool : "-", config->bdf ? config->bdf : "-");
 	question.slots = config->slots;
 	question.slot = config->slots_max;
+	question.pools = config->pools;
 	err = link_ask(&device->link, &question, &answer, files, &nr_files);
 	if (err)
 		return err;
@@ -91,9 +93,18 @@ static int announce(struct pinion_device *device, const char *name,
 	return err;
 }
 
-static void forget(struct guest *guest)
+/* Is it in a pool of its own? */
+static bool is_apart(const struct pinion_device *device, const struct guest *guest)
+{
+	return guest->event.pool != device->pool;
+}
+
+/* pre: its channel is closed. */
+static void forget(struct pinion_device *device, struct guest *guest)
 {
 	LIST_REMOVE(guest, link);
+	if (is_apart(device, guest))
+		(void)pinion_pool_detach(guest->event.pool);
 	(void)close(guest->pidfd);
 	free(guest);
 }
@@ -108,7 +119,7 @@ static void let_go(struct pinion_device *device, bool own)
 			(void)pinion_channel_close(guest->event.channel);
 		else
 			channel_abandon(guest->event.channel);
-		forget(guest);
+		forget(device, guest);
 	}
 	if (device->pool)
 		(void)pinion_pool_detach(device->pool);
@@ -243,30 +254,76 @@ static struct guest *find(const struct pinion_device *device, uint32_t number)
 	return NULL;
 }
 
-/* pre: two rings and a pidfd came along; the pidfd is kept. */
-static int welcome(struct pinion_device *device, const struct wire *message, const int *files,
+/* The pool of a client that has one of its own: its files are behind those of the channel. */
+static int open_apart(struct pinion_device *device, const struct letter *letter,
+		      struct pinion_pool **pool)
+{
+	const struct wire *message = &letter->message;
+	const struct membership membership = {
+		.member = message->member, .segments = message->segments, .fetch = link_parcel,
+		.context = link_shelf(&device->link, message->channel)};
+	const unsigned nr = letter->nr_files - LETTER_FILES_CHANNEL;
+	int err = nr == membership_nr_files(&membership) ? 0 : -EPROTO;
+
+	if (!err)
+		err = membership_open(&membership, letter->files + LETTER_FILES_CHANNEL, pool);
+	if (!err)
+		return 0;
+	mail_close_files(letter->files + LETTER_FILES_CHANNEL, nr);
+	link_forget(&device->link, message->channel);
+	return err;
+}
+
+static int open_pool_of(struct pinion_device *device, const struct letter *letter,
+			struct pinion_pool **pool)
+{
+	*pool = device->pool;
+	return letter->nr_files > LETTER_FILES_CHANNEL ? open_apart(device, letter, pool) : 0;
+}
+
+static int open_guest(struct pinion_device *device, const struct letter *letter,
+		      struct guest *guest)
+{
+	const struct wire *message = &letter->message;
+	int err = open_pool_of(device, letter, &guest->event.pool);
+
+	if (err)
+		return err;
+	err = pinion_channel_open(guest->event.pool, letter->files[0], letter->files[1],
+				  message->peer, &guest->event.channel);
+	if (err && is_apart(device, guest)) {
+		(void)pinion_pool_detach(guest->event.pool);
+		link_forget(&device->link, message->channel);
+	}
+	return err;
+}
+
+/* pre: two rings and a pidfd came along; the pidfd is kept, and a pool's files are done with. */
+static int welcome(struct pinion_device *device, const struct letter *letter,
 		   struct pinion_event *event)
 {
+	const struct wire *message = &letter->message;
 	struct guest *guest = calloc(1, sizeof(*guest));
-	int err = guest ? pinion_channel_open(device->pool, files[0], files[1], message->peer,
-					      &guest->event.channel)
-			: -ENOMEM;
+	int err;
 
+	if (!guest) {
+		mail_close_files(letter->files + LETTER_FILES_CHANNEL,
+				 letter->nr_files - LETTER_FILES_CHANNEL);
+		return -ENOMEM;
+	}
+	err = open_guest(device, letter, guest);
 	if (err) {
 		free(guest);
 		return err;
 	}
 	guest->member = message->peer;
 	guest->number = message->channel;
-	guest->pidfd = files[2];
-	guest->event = (struct pinion_event){
-		.kind = PINION_EVENT_JOINED,
-		.member = message->peer,
-		.pid = (pid_t)message->pid,
-		.uid = message->uid,
-		.gid = message->gid,
-		.channel = guest->event.channel,
-	};
+	guest->pidfd = letter->files[2];
+	guest->event.kind = PINION_EVENT_JOINED;
+	guest->event.member = message->peer;
+	guest->event.pid = (pid_t)message->pid;
+	guest->event.uid = message->uid;
+	guest->event.gid = message->gid;
 	channel_watch(guest->event.channel, guest->pidfd);
 	LIST_INSERT_HEAD(&device->guests, guest, link);
 	*event = guest->event;
@@ -276,15 +333,19 @@ static int welcome(struct pinion_device *device, const struct wire *message, con
 static int hear_joined(struct pinion_device *device, const struct letter *letter,
 		       struct pinion_event *event)
 {
-	const struct wire *message = &letter->message;
-	bool news = letter->nr_files == LETTER_FILES_MAX && !find(device, message->channel);
-	int err = news ? welcome(device, message, letter->files, event) : 0;
+	const uint32_t channel = letter->message.channel;
+	int err;
 
-	mail_close_files(letter->files, news && !err ? 2 : letter->nr_files);
+	if (letter->nr_files < LETTER_FILES_CHANNEL || find(device, channel)) {
+		mail_close_files(letter->files, letter->nr_files);
+		return 0;
+	}
+	err = welcome(device, letter, event);
+	mail_close_files(letter->files, err ? LETTER_FILES_CHANNEL : 2);
 	/* It cannot be served: that channel ends before it was used, and the client hears of it. */
 	if (err)
-		(void)link_say(&device->link, WIRE_SETTLED, message->channel);
-	return news && !err;
+		(void)link_say(&device->link, WIRE_SETTLED, channel);
+	return !err;
 }
 
 static int hear_left(struct pinion_device *device, const struct wire *message,
@@ -351,7 +412,7 @@ static struct guest *find_left(const struct pinion_device *device, uint32_t memb
 	struct guest *guest;
 
 	LIST_FOREACH(guest, &device->guests, link)
-		if (guest->member == member && guest->left)
+		if (guest->member == member && guest->left && !is_apart(device, guest))
 			return guest;
 	return NULL;
 }
@@ -370,6 +431,33 @@ int pinion_device_bury(struct pinion_device *device, uint32_t member, struct pin
 				   strerror(-err));
 	(void)pinion_channel_close(guest->event.channel);
 	(void)link_say(&device->link, WIRE_SETTLED, guest->number);
-	forget(guest);
+	forget(device, guest);
+	return 0;
+}
+
+static struct guest *find_apart(const struct pinion_device *device, const struct pinion_pool *pool)
+{
+	struct guest *guest;
+
+	LIST_FOREACH(guest, &device->guests, link)
+		if (guest->event.pool == pool && is_apart(device, guest))
+			return guest;
+	return NULL;
+}
+
+int pinion_device_detach(struct pinion_device *device, struct pinion_pool *pool)
+{
+	KEEP_ERRNO;
+	struct guest *guest = find_apart(device, pool);
+	uint32_t number;
+
+	if (!guest)
+		return pinion_fail(-EINVAL, "that is not the pool of a client that has one of its "
+				   "own");
+	number = guest->number;
+	(void)pinion_channel_close(guest->event.channel);
+	forget(device, guest);
+	link_forget(&device->link, number);
+	(void)link_say(&device->link, WIRE_SETTLED, number);
 	return 0;
 }

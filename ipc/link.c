@@ -150,13 +150,30 @@ static int make_descriptors(struct link *link)
 	return err ? pinion_fail(err, "cannot watch the service: %s", strerror(-err)) : 0;
 }
 
+static void put_up(struct link *link, struct shelf *shelf, uint32_t channel)
+{
+	shelf->link = link;
+	shelf->channel = channel;
+	parcels_init(&shelf->parcels);
+	LIST_INSERT_HEAD(&link->shelves, shelf, of_link);
+}
+
+static void take_down(struct shelf *shelf)
+{
+	parcels_drop(&shelf->parcels);
+	LIST_REMOVE(shelf, of_link);
+	if (shelf != &shelf->link->own)
+		free(shelf);
+}
+
 int link_open(struct link *link, const char *path)
 {
 	int err;
 
 	*link = (struct link){.pid = getpid(), .epoll = -1, .timer = -1, .socket = -1,
 			      .state = LINK_UP, .lock = PTHREAD_MUTEX_INITIALIZER};
-	parcels_init(&link->parcels);
+	LIST_INIT(&link->shelves);
+	put_up(link, &link->own, 0);
 	STAILQ_INIT(&link->inbox);
 	err = choose_path(link, path);
 	if (!err)
@@ -199,13 +216,54 @@ int link_say(struct link *link, enum wire_kind kind, uint32_t channel)
 
 /* Reading. pre for all of these: the link is locked, and UP. */
 
+static struct shelf *find_shelf(const struct link *link, uint32_t channel)
+{
+	struct shelf *shelf;
+
+	LIST_FOREACH(shelf, &link->shelves, of_link)
+		if (shelf->channel == channel)
+			return shelf;
+	return NULL;
+}
+
+/* Segments may follow before the program hears of the pool. */
+static int add_shelf(struct link *link, uint32_t channel)
+{
+	struct shelf *shelf = find_shelf(link, channel);
+
+	if (shelf)
+		return 0;
+	shelf = malloc(sizeof(*shelf));
+	if (!shelf)
+		return -ENOMEM;
+	put_up(link, shelf, channel);
+	return 0;
+}
+
+/* Of a pool that we have no more, or not yet: when it comes, its files come along. */
+static int store_segment(struct link *link, const struct letter *letter)
+{
+	struct shelf *shelf = find_shelf(link, letter->message.channel);
+
+	if (letter->message.slot >= PINION_SEGMENT_MAX || letter->nr_files != 1)
+		return -EPROTO;
+	if (shelf)
+		parcels_put(&shelf->parcels, letter->message.slot, letter->files[0]);
+	else
+		mail_close_files(letter->files, 1);
+	return 0;
+}
+
 /* Without memory for it the connection breaks: all is told again when it is back. */
 static int keep(struct link *link, const struct letter *letter)
 {
+	bool pool = letter->message.kind == WIRE_JOINED && letter->nr_files > LETTER_FILES_CHANNEL;
 	struct letter *copy = malloc(sizeof(*copy));
 
-	if (!copy)
+	if (!copy || (pool && add_shelf(link, letter->message.channel))) {
+		free(copy);
 		return -ENOMEM;
+	}
 	*copy = *letter;
 	STAILQ_INSERT_TAIL(&link->inbox, copy, next);
 	link->nr_inbox++;
@@ -221,12 +279,8 @@ static int read_one(struct link *link)
 
 	if (err)
 		return err;
-	if (letter.message.kind != WIRE_SEGMENT)
-		err = keep(link, &letter);
-	else if (letter.message.slot >= PINION_SEGMENT_MAX || letter.nr_files != 1)
-		err = -EPROTO;
-	else
-		parcels_put(&link->parcels, letter.message.slot, letter.files[0]);
+	err = letter.message.kind == WIRE_SEGMENT ? store_segment(link, &letter)
+						  : keep(link, &letter);
 	if (err)
 		mail_close_files(letter.files, letter.nr_files);
 	return err;
@@ -243,16 +297,38 @@ static void read_some(struct link *link)
 	}
 }
 
+struct shelf *link_shelf(struct link *link, uint32_t channel)
+{
+	struct shelf *shelf;
+
+	pthread_mutex_lock(&link->lock);
+	shelf = find_shelf(link, channel);
+	pthread_mutex_unlock(&link->lock);
+	return shelf;
+}
+
+void link_forget(struct link *link, uint32_t channel)
+{
+	struct shelf *shelf;
+
+	pthread_mutex_lock(&link->lock);
+	shelf = find_shelf(link, channel);
+	if (shelf)
+		take_down(shelf);
+	pthread_mutex_unlock(&link->lock);
+}
+
 int link_parcel(void *context, uint32_t slot, int *fd)
 {
-	struct link *link = context;
+	struct shelf *shelf = context;
+	struct link *link = shelf->link;
 
 	if (link->pid != getpid())
 		return -EAGAIN;
 	pthread_mutex_lock(&link->lock);
 	if (link->state == LINK_UP)
 		read_some(link);
-	*fd = parcels_take(&link->parcels, slot);
+	*fd = parcels_take(&shelf->parcels, slot);
 	/* What else was read has left the socket: let the loop hear of it all the same. */
 	if (link->nr_inbox || link->broken)
 		set_timer(link, 1);
@@ -385,8 +461,11 @@ static void forget_inbox(struct link *link)
 
 void link_close(struct link *link)
 {
+	struct shelf *shelf, *next;
+
 	forget_inbox(link);
-	parcels_drop(&link->parcels);
+	LIST_FOREACH_SAFE(shelf, &link->shelves, of_link, next)
+		take_down(shelf);
 	/* A forked child must not take the parent's descriptors out of the epoll they share. */
 	if (link->pid == getpid())
 		drop_socket(link);

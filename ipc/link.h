@@ -29,14 +29,23 @@
 #include "parcel.h"
 #include "wire.h"
 
-/* Files of a message that comes unasked: two rings and a pidfd. */
-#define LETTER_FILES_MAX 3
+/* Files of a message that comes unasked: two rings and a pidfd, and those of a pool. */
+#define LETTER_FILES_CHANNEL 3
+#define LETTER_FILES_MAX WIRE_FILES_MAX
 
 struct letter {
 	STAILQ_ENTRY(letter) next;
 	struct wire message;
 	int files[LETTER_FILES_MAX];
 	unsigned nr_files;
+};
+
+/* Files of one pool's segments. */
+struct shelf {
+	LIST_ENTRY(shelf) of_link;
+	struct link *link;
+	uint32_t channel; /* as SEGMENT has it */
+	struct parcels parcels;
 };
 
 enum link_state { LINK_DOWN, LINK_GREETING, LINK_REJOINING, LINK_UP, LINK_OVER };
@@ -49,7 +58,8 @@ struct link {
 	uint64_t cookie; /* of the membership */
 
 	pthread_mutex_t lock; /* of what follows, and of reading from an UP socket */
-	struct parcels parcels;
+	struct shelf own; /* of the pool that this peer is in by itself; it is one of ... */
+	LIST_HEAD(, shelf) shelves; /* the others come with JOINED */
 	STAILQ_HEAD(, letter) inbox;
 	uint32_t nr_inbox;
 	int broken; /* -errno with which reading ended; 0: not yet */
@@ -88,8 +98,13 @@ int link_say(struct link *link, enum wire_kind kind, uint32_t channel);
 /* What happened. Never waits; bounded work. */
 enum link_news link_next(struct link *link, struct letter *letter);
 
-/* The file of a segment, if it came; for struct pinion_pool's fetch, with the link as context. */
-int link_parcel(void *link, uint32_t slot, int *fd);
+/* The shelf of the pool that came with @channel's JOINED; it is there until link_forget(). */
+struct shelf *link_shelf(struct link *link, uint32_t channel);
+/* pre: no pool asks for its files any more. */
+void link_forget(struct link *link, uint32_t channel);
+
+/* The file of a segment, if it came; for struct pinion_pool's fetch, with a shelf as context. */
+int link_parcel(void *shelf, uint32_t slot, int *fd);
 
 /* Hangs up and forgets; a forked child closes its copies only. Idempotent. */
 void link_close(struct link *link);

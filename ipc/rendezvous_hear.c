@@ -7,7 +7,8 @@
 #include "fanin.h"
 #include "rendezvous_inside.h"
 
-static void fill(struct pinion_event *event, enum pinion_event_kind kind, const struct peer *peer)
+static void fill(struct pinion_event *event, enum pinion_event_kind kind,
+		 const struct pinion_rendezvous *rendezvous, const struct peer *peer)
 {
 	*event = (struct pinion_event){
 		.kind = kind,
@@ -16,6 +17,7 @@ static void fill(struct pinion_event *event, enum pinion_event_kind kind, const 
 		.uid = peer->identity.uid,
 		.gid = peer->identity.gid,
 		.channel = peer->channel,
+		.pool = rendezvous->pool,
 	};
 }
 
@@ -32,7 +34,7 @@ static int confirm(struct pinion_rendezvous *rendezvous, struct peer *peer,
 	peer->state = JOINED;
 	if (rendezvous_has_lane(rendezvous, peer))
 		fanin_start(rendezvous->config.fanin, peer->lane);
-	fill(event, PINION_EVENT_JOINED, peer);
+	fill(event, PINION_EVENT_JOINED, rendezvous, peer);
 	return 1;
 }
 
@@ -44,7 +46,7 @@ static int leave(struct pinion_rendezvous *rendezvous, struct peer *peer, bool k
 	rendezvous_unwatch(rendezvous, &peer->identity.pidfd);
 	rendezvous_free_lane(rendezvous, peer);
 	pinion_channel_sever(peer->channel);
-	fill(event, PINION_EVENT_LEFT, peer);
+	fill(event, PINION_EVENT_LEFT, rendezvous, peer);
 	event->killed = killed;
 	return 1;
 }

@@ -23,15 +23,16 @@
  *   or REFUSED, with -errno in value and a sentence in text, to each of these.
  *
  *   Of members, at any time:
- *                           <----       SEGMENT, slot + file: the pool grew
+ *                           <----       SEGMENT, slot + file: the pool grew; channel: which pool
  *     BYE                   ---->       left, in good order, with nothing mapped any more
  *   of a device process:
  *     PARK + container      ---->
  *     TABLE + addresses     ---->
  *     READY                 ---->
- *                           <----       JOINED, channel, who + rings, pidfd
+ *                           <----       JOINED, channel, who + rings, pidfd; of a client in a
+ *                                       pool of its own also that pool's files
  *                           <----       LEFT, channel
- *     SETTLED, channel      ---->       drained, reclaimed, unmapped
+ *     SETTLED, channel      ---->       drained, reclaimed, unmapped; the client's pool as well
  *   of a client with a channel:
  *                           <----       LEFT, channel
  *     SETTLED, channel      ---->
@@ -81,15 +82,16 @@ struct wire {
 	uint16_t version;
 	uint16_t kind;
 	int32_t value;     /* REFUSED: -errno. LEFT: 1 when it was killed */
-	uint32_t member;   /* ATTACHED, ANNOUNCED: the peer's own number */
+	uint32_t member;   /* where a pool comes along: the peer's own number in it */
 	uint32_t peer;     /* ATTACHED, JOINED: the member at the channel's other end */
-	uint32_t channel;  /* ATTACHED, JOINED, LEFT, SETTLED: its number, never used twice */
+	uint32_t channel;  /* ATTACHED, JOINED, LEFT, SETTLED: its number, never used twice.
+	                    * SEGMENT: whose client's own pool it is of; 0: the peer's pool */
 	uint64_t cookie;   /* COOKIE, CONFIRM; ATTACHED, ANNOUNCED, REJOIN: of the membership */
-	uint64_t segments; /* ATTACHED, ANNOUNCED: a bit for each slot whose file comes along */
+	uint64_t segments; /* where a pool comes along: a bit for each slot whose file does */
 	uint32_t slots;    /* of each ring. ATTACH: as wanted, or 0. ANNOUNCE: as given, or 0 */
 	uint32_t slot;     /* SEGMENT: whose file. ANNOUNCE: slots_max, or 0 */
 	uint32_t pid, uid, gid; /* JOINED: the client's */
-	uint32_t unused;   /* 0 */
+	uint32_t pools;    /* ANNOUNCE: of clients' own, at most, that it serves in */
 	char name[PINION_NAME_MAX];
 	char text[WIRE_TEXT_MAX];
 };
@@ -103,7 +105,8 @@ static_assert(PINION_SEGMENT_MAX <= 64, "a bit for each slot");
  *                pidfd of the device process
  *     ANNOUNCED  control, segments by slot
  *     SEGMENT    the segment
- *     JOINED     ring to send on, ring to receive on, pidfd of the client
+ *     JOINED     ring to send on, ring to receive on, pidfd of the client; of a client in a pool of
+ *                its own also: control, segments by slot
  *     PARK       the container
  *     TABLE      a domain's table, as pinion_domain_fd() gives it
  *     ANSWER     the text; of the order "kick" also the member's pidfd

@@ -74,7 +74,8 @@ struct pinion_client_event {
  *             no process that drives such a device: start it
  * -EACCES     the rules do not let this user in, or the socket's mode does not
  * -EDQUOT     this user has as many channels or memberships as the rules allow
- * -EAGAIN     the pool's member slots are all taken
+ * -EAGAIN     the pool's member slots are all taken; or the device process serves in as many pools
+ *             of clients' own as it can
  * -EIO        the pool is damaged: a member punched pages out of it (pool.h, "Trust")
  * -EPROTO     the service is of another release
  * -ETIMEDOUT  it did not answer within two seconds: one that systemd starts for this connection

@@ -29,6 +29,26 @@
  * which unmaps, and only then recovers. Clients get -EPIPE, reclaim what was not taken, and may
  * attach again when the next device process has announced the same name.
  *
+ * Clients that do not trust each other have a pool each, made from a template (piniond.conf(5)). A
+ * device process that says how many of these it can bear becomes a member of such a pool when its
+ * client asks for the device, and is one until it has let go:
+ *
+ *     pinion_device_next()  JOINED                  <--- the client, and the files of its pool
+ *        event.pool is not pinion_device_pool():
+ *        a cache and a domain over event.pool,
+ *        then serve event.channel
+ *     pinion_device_next()  LEFT                    <---
+ *        recv from event.channel until -EPIPE
+ *        close the cache, destroy the domain
+ *     pinion_device_detach(device, event.pool)      ---> the pool goes, and all that is in it
+ *
+ * What the client sent before this process has mapped its pool waits in the channel. One client
+ * costs, at most, the mappings of a pool as large as the template says, a descriptor for each of
+ * its segments and two more, and a channel; all clients together as many pools as were asked for.
+ * Such a client can spoil its own pool, and nothing else: what it sends is checked as ever. But it
+ * can punch pages out of that pool (pool.h, "Trust"): a process that reads such a page gets SIGBUS
+ * if there is no other. Remedy: leave data to the device, or keep hugepages in reserve.
+ *
  * The service restarts without this process having to care: next() connects again by itself.
  * Nothing else is done differently meanwhile; who joins and who leaves is told afterwards.
  *
@@ -52,6 +72,8 @@ struct pinion_device_config {
 	                     * soon as this process is dead */
 	uint32_t slots;     /* descriptors in each ring of a channel; 0: 1024 */
 	uint32_t slots_max; /* the most that a client gets by asking for it; 0: as slots */
+	uint32_t pools;     /* of clients' own, at once, that it becomes a member of; 0: none, and
+	                     * clients that may not use its own pool are refused */
 };
 
 /*
@@ -103,9 +125,21 @@ int pinion_device_next(struct pinion_device *device, struct pinion_event *event)
  * what was sent to it and not taken, closes the channel, and lets the service recover the rest and
  * use the member number again.
  *
- * -EINVAL  that member has not left
+ * -EINVAL  that member of this process's own pool has not left
  * others: see pinion_channel_reclaim(): call again, nothing is lost
  */
 int pinion_device_bury(struct pinion_device *device, uint32_t member, struct pinion_cache *cache);
+
+/*
+ * pinion_device_detach() - the last act about a client in a pool of its own, in place of bury():
+ * closes the channel, unmaps the pool, and lets the service have it. What was sent and not taken
+ * goes with the pool. pre: no cache and no domain is open over it, and the device is quiet there.
+ *
+ * Also of a client that has not left and cannot be served, such as for want of memory to pin: its
+ * channel ends.
+ *
+ * -EINVAL  not the pool of such a client
+ */
+int pinion_device_detach(struct pinion_device *device, struct pinion_pool *pool);
 
 #endif

@@ -71,6 +71,7 @@ struct pinion_event {
 	gid_t gid;
 	int killed;                     /* LEFT: it died without saying goodbye */
 	struct pinion_channel *channel; /* belongs to the rendezvous */
+	struct pinion_pool *pool;       /* the channel's; see device.h */
 };
 
 /*

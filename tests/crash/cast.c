@@ -21,6 +21,11 @@ static int attach_to(struct part *part, const char *what)
 	return pinion_client_open(what, NULL, &part->client);
 }
 
+static int attach_apart(struct part *part)
+{
+	return !geteuid() && become_nobody() ? -EPERM : attach_to(part, SERVICE_DEVICE);
+}
+
 static int open_cache(struct part *part)
 {
 	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
@@ -142,8 +147,8 @@ static int close_all(struct part *part)
 {
 	int err = part->cache ? pinion_cache_close(part->cache) : 0;
 
-	if (part->echo.cache)
-		err = pinion_cache_close(part->echo.cache);
+	if (part->echo.device)
+		echo_close_caches(&part->echo);
 	if (part->client && !err)
 		err = pinion_client_close(part->client);
 	if (part->echo.device && !err)
@@ -154,7 +159,7 @@ static int close_all(struct part *part)
 
 static int announce(struct part *part)
 {
-	const struct pinion_device_config config = {.pool = SERVICE_POOL};
+	const struct pinion_device_config config = {.pool = SERVICE_POOL, .pools = ECHO_POOLS};
 
 	return pinion_device_open(SERVICE_DEVICE, &config, &part->echo.device);
 }
@@ -182,6 +187,7 @@ static int obey(struct part *part, enum order order)
 	switch (order) {
 	case ORDER_ATTACH_POOL: return attach_to(part, "pool:" SERVICE_POOL);
 	case ORDER_ATTACH_DEVICE: return attach_to(part, SERVICE_DEVICE);
+	case ORDER_ATTACH_APART: return attach_apart(part);
 	case ORDER_HOLD: return hold(part);
 	case ORDER_HOLD_ALL: return hold_all(part);
 	case ORDER_WORK: return work(part);
@@ -211,11 +217,11 @@ static int serve(struct echo *echo)
 	if (!echo->device)
 		return 0;
 	for (uint32_t i = 0; i < echo->nr; i++)
-		while (echo_some(echo, echo->client[i].channel) > 0)
+		while (echo_some(&echo->client[i]) > 0)
 			;
 	while ((got = pinion_device_next(echo->device, &event)) == 1) {
 		if (event.kind == PINION_EVENT_JOINED)
-			echo->client[echo->nr++] = event;
+			echo_join(echo, &event);
 		else
 			echo_leave(echo, &event);
 	}

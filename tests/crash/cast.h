@@ -19,6 +19,7 @@
 enum order {
 	ORDER_ATTACH_POOL = 1, /* become a client, without a device */
 	ORDER_ATTACH_DEVICE,   /* ... with one */
+	ORDER_ATTACH_APART,    /* ... in a pool of its own, as nobody */
 	ORDER_HOLD,            /* take some buffers, and send some */
 	ORDER_HOLD_ALL,        /* take all there are */
 	ORDER_WORK,            /* to the device and back */

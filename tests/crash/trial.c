@@ -120,7 +120,8 @@ static void begin(struct trial *trial)
 		start_device(trial);
 	actor_start(&trial->client);
 	if (operation->client)
-		must(trial, &trial->client, ORDER_ATTACH_DEVICE, "a client is not let in");
+		must(trial, &trial->client, operation->apart ? ORDER_ATTACH_APART
+		     : ORDER_ATTACH_DEVICE, "a client is not let in");
 	if (operation->pool_client)
 		must(trial, &trial->client, ORDER_ATTACH_POOL, "a client is not let in");
 	if (operation->client || operation->pool_client)
@@ -192,6 +193,7 @@ static void check_actor(struct trial *trial)
 	switch (trial->operation->order) {
 	case ORDER_ATTACH_POOL:
 	case ORDER_ATTACH_DEVICE:
+	case ORDER_ATTACH_APART:
 	case ORDER_ANNOUNCE:
 		if (trial->err)
 			must(trial, who_acts(trial), trial->operation->order,
@@ -210,7 +212,7 @@ static void check_actor(struct trial *trial)
 static bool is_entry(const struct operation *operation)
 {
 	return operation->order == ORDER_ATTACH_POOL || operation->order == ORDER_ATTACH_DEVICE ||
-	       operation->order == ORDER_ANNOUNCE;
+	       operation->order == ORDER_ATTACH_APART || operation->order == ORDER_ANNOUNCE;
 }
 
 /* Does whoever acts end by it? */
@@ -458,12 +460,12 @@ static void end(struct trial *trial)
 	actor_kill(&trial->admin);
 }
 
-/* A second pool; the rest as service_configure() has it. */
+/* A second pool; the rest about as service_configure() has it. */
 static void configure(struct service_process *service)
 {
 	FILE *file;
 
-	service_configure(service, service_rules);
+	service_configure(service, service_rules_apart);
 	file = fopen(service->config, "w");
 	if (!file)
 		tap_bail("%s: %s", service->config, strerror(errno));
@@ -471,9 +473,11 @@ static void configure(struct service_process *service)
 		      "pools = ( { name = \"" SERVICE_POOL "\"; members = 24; caches = 48;"
 		      " max_segments = 4; segments = ("
 		      " { size = \"4M\"; buffer = \"4K\"; page = \"4k\"; } ); },"
+		      " { name = \"guest\"; template = true; members = 3; segments = ("
+		      " { size = \"1M\"; buffer = \"4K\"; page = \"4k\"; } ); },"
 		      " { name = \"" CAST_SPARE "\"; segments = ("
 		      " { size = \"1M\"; buffer = \"4K\"; page = \"4k\"; } ); } );\n"
-		      "rules = ( %s );\n", service->socket, service_rules);
+		      "rules = ( %s );\n", service->socket, service_rules_apart);
 	if (fclose(file))
 		tap_bail("%s: %s", service->config, strerror(errno));
 }

@@ -102,9 +102,11 @@ static void make_pool(struct config_pool *pool, const char *name, bool template)
 	pool->pool.segment[0] = (struct pinion_segment_config){65536, 4096, 4096, PINION_NODE_ANY};
 }
 
+static char buffers[] = "buffers", own[] = "own";
+
 static void make_config(void)
 {
-	static char any[] = "*", echo[] = "echo:*", buffers[] = "buffers", own[] = "own";
+	static char any[] = "*", echo[] = "echo:*";
 	struct config *config = &stage.config;
 
 	config->peers_max = PEERS;
@@ -337,6 +339,7 @@ static struct wire some_message(struct script *script, const struct line *line)
 	message.channel = script_below(script, 8);
 	message.slots = UINT32_C(1) << script_below(script, 12);
 	message.slot = script_byte(script);
+	message.pools = message.slot % 4;
 	if (message.slot > 250)
 		message.version = (uint16_t)message.slot;
 	return message;
@@ -385,6 +388,7 @@ static void join_as(struct line *line, uint32_t how)
 	(void)strcpy(message.name, how < 3 ? "echo:0" : how == 3 || how == 7 ? "pool:buffers"
 				   : how == 4 ? "pool:own" : "echo:0");
 	(void)strcpy(message.text, "buffers -");
+	message.pools = 2;
 	(void)say(line, &message);
 	if (how == 7) { /* gone before it is heard */
 		hang_up(line);
@@ -449,6 +453,12 @@ static void wait_long(struct script *script)
 	stage.ahead_ns += (uint64_t)script_byte(script) << 28;
 }
 
+/* Nobody may use the pool that devices are served in, or may not. */
+static void change_rules(struct script *script)
+{
+	stage.config.rule[1].pools[0] = script_byte(script) & 1 ? own : buffers;
+}
+
 static void go(struct script *script)
 {
 	hang_up(some_line(script));
@@ -458,7 +468,7 @@ void target_step(struct script *script)
 {
 	static void (*const acts[])(struct script *) = {
 		come, come, join,        join,      join, speak,     speak, speak,
-		die,  go,   speak_oddly, turn_some, turn_some, listen_to, speak, wait_long,
+		die,  go,   speak_oddly, turn_some, turn_some, listen_to, change_rules, wait_long,
 	};
 
 	acts[script_below(script, 16)](script);
@@ -471,6 +481,7 @@ void target_open(void)
 {
 	if (!stage.service.event)
 		open_stage();
+	stage.config.rule[1].pools[0] = buffers;
 	stage.files_before = count_files();
 	oracle(!pools_create(&stage.service), "no pools");
 	open_honest();

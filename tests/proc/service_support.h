@@ -28,6 +28,11 @@ struct service_process {
 	char dir[SUPPORT_PATH_LEN], socket[SUPPORT_PATH_LEN + 16], config[SUPPORT_PATH_LEN + 16];
 };
 
+/* Those of everybody get their device in a pool of their own. */
+static const char service_rules_apart[] =
+	"{ user = \"root\"; pools = [ \"*\" ]; devices = [ \"*\" ]; serve = true; admin = true; },"
+	"{ user = \"*\"; pools = [ \"guest\" ]; devices = [ \"echo:*\" ]; }";
+
 /* Any rules; the pool is of 4 KiB pages, so that no hugepages are taken from other tests. */
 static const char service_rules[] =
 	"{ user = \"root\"; pools = [ \"*\" ]; devices = [ \"*\" ]; serve = true; admin = true; },"
@@ -48,7 +53,7 @@ static inline void service_configure(struct service_process *service, const char
 		"pools = ( { name = \"" SERVICE_POOL "\"; members = 24; caches = 48;\n"
 		"  max_segments = 4;\n"
 		"  segments = ( { size = \"4M\"; buffer = \"4K\"; page = \"4k\"; } ); },\n"
-		"  { name = \"guest\"; template = true; members = 2;\n"
+		"  { name = \"guest\"; template = true; members = 3;\n"
 		"  segments = ( { size = \"1M\"; buffer = \"4K\"; page = \"4k\"; } ); } );\n"
 		"rules = ( %s );\n", service->socket, rules);
 	assert_int_equal(fclose(file), 0);
@@ -180,24 +185,48 @@ static inline void service_kill(const struct service_process *service)
 	assert_int_equal(service_number("restarts"), restarts + 1);
 }
 
-/* The pool's part of the service's account; the caller's. */
-static inline json_t *service_pool(void)
+/* A pool's part of the service's account; the caller's, and NULL if there is no such pool. */
+static inline json_t *service_pool_of(const char *name)
 {
 	int err;
-	json_t *stat = service_ask("stat", "", &err), *pool;
+	json_t *stat = service_ask("stat", "", &err), *pool, *found = NULL;
+	size_t i;
 
 	assert_non_null(stat);
-	pool = json_incref(json_array_get(json_object_get(stat, "pools"), 0));
+	json_array_foreach(json_object_get(stat, "pools"), i, pool)
+		if (!strcmp(json_string_value(json_object_get(pool, "name")), name))
+			found = json_incref(pool);
 	json_decref(stat);
-	return pool;
+	return found;
+}
+
+static inline json_t *service_pool(void)
+{
+	return service_pool_of(SERVICE_POOL);
+}
+
+static inline json_int_t service_count_of(const char *name, const char *list)
+{
+	json_t *pool = service_pool_of(name);
+	const json_int_t nr = (json_int_t)json_array_size(json_object_get(pool, list));
+
+	json_decref(pool);
+	return nr;
 }
 
 static inline json_int_t service_count(const char *list)
 {
-	json_t *pool = service_pool();
-	const json_int_t nr = (json_int_t)json_array_size(json_object_get(pool, list));
+	return service_count_of(SERVICE_POOL, list);
+}
 
-	json_decref(pool);
+static inline size_t service_count_pools(void)
+{
+	int err;
+	json_t *stat = service_ask("stat", "", &err);
+	const size_t nr = json_array_size(json_object_get(stat, "pools"));
+
+	assert_non_null(stat);
+	json_decref(stat);
 	return nr;
 }
 
@@ -225,6 +254,17 @@ static inline void service_await_members(json_int_t nr)
 	}
 }
 
+/* Until there are that many pools; likewise. */
+static inline void service_await_pools(size_t nr)
+{
+	const uint64_t until = test_now_ns() + UINT64_C(10000000000);
+
+	while (service_count_pools() != nr) {
+		assert_true(test_now_ns() < until);
+		usleep(1000);
+	}
+}
+
 static inline pid_t part_start(int (*f)(void *arg), void *arg)
 {
 	pid_t pid;
@@ -242,36 +282,81 @@ static inline pid_t part_start(int (*f)(void *arg), void *arg)
 
 /* A device process. */
 
+#define ECHO_POOLS 4 /* of clients' own */
+
+struct echo_client {
+	struct pinion_channel *channel;
+	struct pinion_pool *pool;
+	struct pinion_cache *cache; /* in the client's pool */
+};
+
 struct echo {
 	struct pinion_device *device;
 	struct pinion_cache *cache;
-	struct pinion_event client[32];
+	struct echo_client client[32];
 	uint32_t nr;
 };
 
-static inline int echo_some(struct echo *echo, struct pinion_channel *channel)
+/* What it touches has one more in its first byte. */
+static inline int echo_some(const struct echo_client *client)
 {
 	struct pinion_desc desc[16];
-	int got = pinion_channel_recv(channel, desc, 16);
-	int sent = got > 0 ? pinion_channel_send(channel, desc, (uint32_t)got) : 0;
+	int got = pinion_channel_recv(client->channel, desc, 16), sent = 0;
 
+	for (int i = 0; i < got; i++)
+		++*(unsigned char *)pinion_buffer_addr(client->pool, desc[i].buffer);
+	if (got > 0)
+		sent = pinion_channel_send(client->channel, desc, (uint32_t)got);
 	for (int i = sent > 0 ? sent : 0; i < got; i++)
-		(void)pinion_buffer_free(echo->cache, desc[i].buffer);
+		(void)pinion_buffer_free(client->cache, desc[i].buffer);
 	return got;
+}
+
+static inline void echo_join(struct echo *echo, const struct pinion_event *event)
+{
+	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
+	struct echo_client client = {event->channel, event->pool, echo->cache};
+
+	if (event->pool != pinion_device_pool(echo->device) &&
+	    pinion_cache_open(event->pool, &any, &client.cache)) {
+		fprintf(stderr, "# join: %s\n", pinion_error_text());
+		(void)pinion_device_detach(echo->device, event->pool);
+		return;
+	}
+	echo->client[echo->nr++] = client;
+}
+
+static inline int echo_end(struct echo *echo, const struct echo_client *client, uint32_t member)
+{
+	if (client->pool == pinion_device_pool(echo->device))
+		return pinion_device_bury(echo->device, member, client->cache);
+	return pinion_cache_close(client->cache) ||
+	       pinion_device_detach(echo->device, client->pool);
 }
 
 static inline void echo_leave(struct echo *echo, const struct pinion_event *event)
 {
-	int got;
+	struct echo_client client;
+	uint32_t i = 0;
 
-	do
-		got = echo_some(echo, event->channel);
-	while (got > 0);
+	while (echo->client[i].channel != event->channel)
+		i++;
+	client = echo->client[i];
+	while (echo_some(&client) > 0)
+		continue;
+	echo->client[i] = echo->client[--echo->nr];
+	if (echo_end(echo, &client, event->member))
+		fprintf(stderr, "# leave: %s\n", pinion_error_text());
+}
+
+/* Before the device is closed. */
+static inline void echo_close_caches(struct echo *echo)
+{
 	for (uint32_t i = 0; i < echo->nr; i++)
-		if (echo->client[i].member == event->member)
-			echo->client[i] = echo->client[--echo->nr];
-	if (pinion_device_bury(echo->device, event->member, echo->cache))
-		fprintf(stderr, "# bury: %s\n", pinion_error_text());
+		if (echo->client[i].cache != echo->cache)
+			(void)pinion_cache_close(echo->client[i].cache);
+	if (echo->cache)
+		(void)pinion_cache_close(echo->cache);
 }
 
 static inline int echo_loop(struct echo *echo)
@@ -284,10 +369,10 @@ static inline int echo_loop(struct echo *echo)
 		int got;
 
 		for (uint32_t i = 0; i < echo->nr; i++)
-			busy |= echo_some(echo, echo->client[i].channel) > 0;
+			busy |= echo_some(&echo->client[i]) > 0;
 		while ((got = pinion_device_next(echo->device, &event)) == 1) {
 			if (event.kind == PINION_EVENT_JOINED)
-				echo->client[echo->nr++] = event;
+				echo_join(echo, &event);
 			else
 				echo_leave(echo, &event);
 		}
@@ -302,9 +387,10 @@ static inline int echo_loop(struct echo *echo)
 static inline int echo_device(void *arg)
 {
 	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
+	const struct pinion_device_config config = {.pool = SERVICE_POOL, .pools = ECHO_POOLS};
 	struct echo echo = {0};
 
-	if (pinion_device_open(arg, NULL, &echo.device)) {
+	if (pinion_device_open(arg, &config, &echo.device)) {
 		fprintf(stderr, "# %s\n", pinion_error_text());
 		return 1;
 	}

@@ -329,16 +329,6 @@ static int be_a_guest(void *arg)
 		pause();
 }
 
-static size_t count_pools(void)
-{
-	int err;
-	json_t *stat = service_ask("stat", "", &err);
-	const size_t nr = json_array_size(json_object_get(stat, "pools"));
-
-	json_decref(stat);
-	return nr;
-}
-
 static void each_client_of_a_template_has_a_pool_of_its_own(void **state)
 {
 	const struct pinion_device_config intruder = {.pool = "guest.1"};
@@ -356,7 +346,7 @@ static void each_client_of_a_template_has_a_pool_of_its_own(void **state)
 		assert_int_equal(read(pipe_end[i], &said, 1), 1);
 		close(pipe_end[i]);
 	}
-	assert_int_equal(count_pools(), 3);
+	assert_int_equal(service_count_pools(), 3);
 	assert_int_equal(member_end(part_start(try_as_nobody, others)), EACCES);
 	/* Nor does a device process get into it, not even one that may serve anywhere. */
 	assert_int_not_equal(pinion_device_open("echo:1", &intruder, &device), 0);
@@ -364,10 +354,7 @@ static void each_client_of_a_template_has_a_pool_of_its_own(void **state)
 	assert_int_equal(pinion_device_close(device), 0);
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(process_end(guest[i], SIGKILL), 128 + SIGKILL);
-	for (int tries = 0; count_pools() != 1; tries++) {
-		assert_true(tries < 1000);
-		usleep(1000);
-	}
+	service_await_pools(1);
 	service_stop(&service);
 }
 

@@ -19,13 +19,22 @@
 /* A hugetlbfs of this process's own mount namespace; "": none. */
 static char root[SUPPORT_PATH_LEN];
 
-/* The pool that all have; or, in a directory @where there, a named one. */
-static void configure(struct service_process *service, const char *where)
+/* In which pool a test is. */
+struct kind {
+	const char *rules;
+	const char *where; /* in that directory of root; NULL: in memory files */
+};
+
+static const struct kind common = {.rules = service_rules};
+static const struct kind named = {.rules = service_rules, .where = "pool"};
+static const struct kind apart = {.rules = service_rules_apart};
+
+static void configure(struct service_process *service, const struct kind *kind)
 {
 	FILE *file;
 
-	service_configure(service, service_rules);
-	if (!where)
+	service_configure(service, kind->rules);
+	if (!kind->where)
 		return;
 	if (!root[0]) {
 		support_dir_destroy(service->dir);
@@ -36,25 +45,25 @@ static void configure(struct service_process *service, const char *where)
 	fprintf(file, "socket = \"%s\";\n"
 		"pools = ( { name = \"" SERVICE_POOL "\"; path = \"%s/%s\"; members = 24;\n"
 		"  caches = 48; segments = ( { size = \"4M\"; buffer = \"4K\"; } ); } );\n"
-		"rules = ( %s );\n", service->socket, root, where, service_rules);
+		"rules = ( %s );\n", service->socket, root, kind->where, kind->rules);
 	assert_int_equal(fclose(file), 0);
 }
 
-static void start_managed(struct service_process *service, const char *where)
+static void start(struct service_process *service, const struct kind *kind)
 {
-	configure(service, where);
+	configure(service, kind);
 	service_run_managed(service, "2048");
 }
 
 /* What it leaves on hugetlbfs is gone as well. */
-static void stop(struct service_process *service, const char *where)
+static void stop(struct service_process *service, const struct kind *kind)
 {
 	char path[2 * SUPPORT_PATH_LEN];
 
 	service_stop(service);
-	if (!where)
+	if (!kind->where)
 		return;
-	(void)snprintf(path, sizeof(path), "%s/%s", root, where);
+	(void)snprintf(path, sizeof(path), "%s/%s", root, kind->where);
 	assert_int_equal(pinion_pool_unlink(path), 0);
 }
 
@@ -116,7 +125,7 @@ static void members_stay_members_when_the_service_is_killed(void **state)
 	struct visitor visitor[3];
 	pid_t device;
 
-	start_managed(&service, *state);
+	start(&service, *state);
 	device = echo_start();
 	for (int i = 0; i < 3; i++)
 		visitor[i] = visit(live_through_a_restart);
@@ -124,6 +133,7 @@ static void members_stay_members_when_the_service_is_killed(void **state)
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(member_end(visitor[i].pid), 0);
 	service_await_members(1);
+	service_await_pools(1);
 	assert_int_equal(service_held(), 0);
 	/* The device process has come back as well: somebody new is served. */
 	visitor[0] = visit(live_through_a_restart);
@@ -131,6 +141,7 @@ static void members_stay_members_when_the_service_is_killed(void **state)
 	assert_int_equal(member_end(visitor[0].pid), 0);
 	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
 	service_await_members(0);
+	service_await_pools(1);
 	assert_int_equal(service_held(), 0);
 	stop(&service, *state);
 }
@@ -191,7 +202,7 @@ static void who_died_meanwhile_is_buried_by_the_next(void **state)
 	struct visitor visitor[4];
 	pid_t device, keeper;
 
-	start_managed(&service, *state);
+	start(&service, *state);
 	device = echo_start();
 	for (int i = 0; i < 4; i++)
 		visitor[i] = visit(stay);
@@ -205,6 +216,7 @@ static void who_died_meanwhile_is_buried_by_the_next(void **state)
 	usleep(1000);
 	service_await(&service);
 	service_await_members(0);
+	service_await_pools(1);
 	assert_int_equal(service_held(), 0);
 	assert_int_equal(service_count("channels"), 0);
 	stop(&service, *state);
@@ -231,7 +243,7 @@ static void who_dies_afterwards_is_buried_and_its_number_used_again(void **state
 	json_int_t number;
 	pid_t device;
 
-	start_managed(&service, *state);
+	start(&service, *state);
 	device = echo_start();
 	visitor = visit(stay);
 	number = number_of(visitor.pid);
@@ -253,6 +265,31 @@ static void who_dies_afterwards_is_buried_and_its_number_used_again(void **state
 	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
 	service_await_members(0);
 	stop(&service, *state);
+}
+
+/* The clients alone, or the device process alone: the other side goes on. */
+static void one_side_of_a_pool_dies_meanwhile(void **state)
+{
+	struct service_process service;
+	struct visitor visitor;
+	pid_t device, keeper;
+
+	start(&service, *state);
+	device = echo_start();
+	for (int i = 0; i < 2; i++) {
+		visitor = visit(stay);
+		keeper = (pid_t)service_number("pid");
+		assert_int_equal(kill(keeper, SIGSTOP), 0);
+		assert_int_equal(process_end(i ? device : visitor.pid, SIGKILL), 128 + SIGKILL);
+		assert_int_equal(kill(keeper, SIGKILL), 0);
+		usleep(1000);
+		service_await(&service);
+		service_await_members(1 - i);
+		if (i)
+			assert_int_equal(process_end(visitor.pid, SIGKILL), 128 + SIGKILL);
+		service_await_pools(1);
+	}
+	service_stop(&service);
 }
 
 /* A service that is killed again and again, at any moment of its work. */
@@ -287,7 +324,7 @@ static void killed_at_any_moment_it_takes_everything_back(void **state)
 	uint64_t random = 20261127;
 	pid_t device;
 
-	start_managed(&service, *state);
+	start(&service, *state);
 	device = echo_start();
 	for (int i = 0; i < 3; i++)
 		visitor[i] = visit(come_and_go);
@@ -306,6 +343,7 @@ static void killed_at_any_moment_it_takes_everything_back(void **state)
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(process_end(visitor[i].pid, SIGKILL), 128 + SIGKILL);
 	service_await_members(1);
+	service_await_pools(1);
 	assert_int_equal(service_held(), 0);
 	assert_int_equal(service_number("restarts"), KILLS);
 	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
@@ -405,22 +443,20 @@ static void mount_root(void)
 		rmdir(dir);
 }
 
-#define named_test(f) {#f "_named", f, pool_test_before, pool_test_after, (void *)named}
+#define kind_test(f, kind) {#f "_" #kind, f, pool_test_before, pool_test_after, (void *)(uintptr_t)&kind}
+#define kinds_test(f) kind_test(f, common), kind_test(f, named), kind_test(f, apart)
 
 int main(void)
 {
-	static const char named[] = "pool";
 	const struct CMUnitTest tests[] = {
-		pool_test(members_stay_members_when_the_service_is_killed),
+		kinds_test(members_stay_members_when_the_service_is_killed),
+		kinds_test(who_died_meanwhile_is_buried_by_the_next),
+		kinds_test(killed_at_any_moment_it_takes_everything_back),
+		kind_test(who_dies_afterwards_is_buried_and_its_number_used_again, common),
+		kind_test(who_dies_afterwards_is_buried_and_its_number_used_again, named),
+		kind_test(one_side_of_a_pool_dies_meanwhile, apart),
 		pool_test(a_full_pool_is_taken_up_again),
-		pool_test(who_died_meanwhile_is_buried_by_the_next),
-		pool_test(who_dies_afterwards_is_buried_and_its_number_used_again),
-		pool_test(killed_at_any_moment_it_takes_everything_back),
 		pool_test(a_ledger_of_another_release_does_not_stay_in_the_store),
-		named_test(members_stay_members_when_the_service_is_killed),
-		named_test(who_died_meanwhile_is_buried_by_the_next),
-		named_test(who_dies_afterwards_is_buried_and_its_number_used_again),
-		named_test(killed_at_any_moment_it_takes_everything_back),
 	};
 	int failed;
 

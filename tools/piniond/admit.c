@@ -32,7 +32,8 @@ static bool is_unheard(const struct member *member, pid_t pid)
 	       !member->device->ready;
 }
 
-/* @asks: who wants to be one; what it did not hear of does not count. */
+/* @asks: who wants to be one; what it did not hear of does not count. Nor do branches, but for
+ * those whose device is not yet quiet. */
 static struct member *find_device(const struct service *service, const char *name, pid_t asks)
 {
 	struct member *member, *found = NULL;
@@ -41,6 +42,7 @@ static struct member *find_device(const struct service *service, const char *nam
 	LIST_FOREACH(pool, &service->pools, link)
 		LIST_FOREACH(member, &pool->members, of_pool) {
 			if (!member->device || member->state > QUIETING ||
+			    (member->branch && member->state == LIVE) ||
 			    strcmp(member->device->name, name) || is_unheard(member, asks))
 				continue;
 			if (!found || member->device->ready)
@@ -198,6 +200,79 @@ static void dismiss(struct member *member)
 	free_member(member);
 }
 
+/* Branches. */
+
+/* What it is to be known by: nothing is parked or shared with it, and nobody asks for it. */
+static struct device *device_of_branch(const struct device *home)
+{
+	struct device *device = calloc(1, sizeof(*device));
+
+	if (!device)
+		return NULL;
+	*device = *home;
+	device->container = device->table = -1;
+	device->ready = false;
+	return device;
+}
+
+static struct member *new_branch(struct member *home, struct pool *pool)
+{
+	struct member *member = calloc(1, sizeof(*member));
+
+	if (!member)
+		return NULL;
+	*member = (struct member){.pool = pool, .pid = home->pid, .uid = home->uid,
+				  .gid = home->gid, .pidfd = -1, .cookie = home->cookie,
+				  .branch = true, .home = home,
+				  .device = device_of_branch(home->device)};
+	if (member->device)
+		return member;
+	free(member);
+	return NULL;
+}
+
+/* Undone by drop_branch(), as long as the process was not told. */
+static int add_branch(struct member *home, struct pool *pool, struct member **branch)
+{
+	struct member *member = new_branch(home, pool);
+	int err = member ? take_number(member) : -ENOMEM;
+
+	if (!err) {
+		err = ledger_add_member(pool->service->ledger, member);
+		if (err)
+			pool_dismiss(pool->pool, member->number);
+	}
+	if (err) {
+		if (member)
+			free_member(member);
+		return err;
+	}
+	LIST_INSERT_HEAD(&pool->members, member, of_pool);
+	LIST_INSERT_HEAD(&home->branches, member, of_home);
+	*branch = member;
+	return 0;
+}
+
+static void drop_branch(struct member *branch)
+{
+	LIST_REMOVE(branch, of_pool);
+	LIST_REMOVE(branch, of_home);
+	ledger_remove_member(branch->pool->service->ledger, branch);
+	pool_dismiss(branch->pool->pool, branch->number);
+	free_member(branch);
+}
+
+/* Those count that are not yet buried. */
+static bool may_have_branch(const struct member *home)
+{
+	const struct member *branch;
+	uint32_t nr = 0;
+
+	LIST_FOREACH(branch, &home->branches, of_home)
+		nr++;
+	return nr < home->device->pools;
+}
+
 /* Pairings. */
 
 static void free_pairing(struct pairing *pairing)
@@ -274,7 +349,7 @@ static int send_attached(struct member *member, const struct pairing *pairing)
 		answer.slots = pairing->slots;
 		files[nr++] = pairing->ring[CLIENT];
 		files[nr++] = pairing->ring[DEVICE];
-		files[nr++] = pairing->end[DEVICE]->pidfd;
+		files[nr++] = speaker_of(pairing->end[DEVICE])->pidfd;
 	}
 	return wire_send(member->peer->socket, &answer, files, nr);
 }
@@ -293,10 +368,40 @@ static int send_announced(struct member *member)
 
 /* ATTACH. */
 
+/* A channel for @member, and word of both. */
+static int connect_to(struct member *member, struct member *device, uint32_t slots)
+{
+	struct pairing *pairing;
+	int err = pair(member, device, slots, &pairing);
+
+	if (!err)
+		err = send_attached(member, pairing);
+	if (!err) {
+		LIST_INSERT_HEAD(&member->pool->pairings, pairing, of_pool);
+		tell(device);
+	} else if (pairing) {
+		admit_part(pairing);
+	}
+	return err;
+}
+
+/* Into the pool of @member, where the device process is not yet. */
+static int bring(struct member *member, struct member *device, uint32_t slots)
+{
+	struct member *branch;
+	int err = add_branch(device, member->pool, &branch);
+
+	if (err)
+		return err;
+	err = connect_to(member, branch, slots);
+	if (err)
+		drop_branch(branch);
+	return err;
+}
+
 static int attach(struct peer *peer, struct pool *pool, struct member *device, uint32_t slots)
 {
 	struct member *member = new_member(peer, pool);
-	struct pairing *pairing = NULL;
 	int err = member ? admit(member, peer) : -ENOMEM;
 
 	if (err) {
@@ -304,22 +409,17 @@ static int attach(struct peer *peer, struct pool *pool, struct member *device, u
 			free_member(member);
 		return err;
 	}
-	if (device)
-		err = pair(member, device, slots, &pairing);
-	if (!err)
-		err = send_attached(member, pairing);
-	if (err) {
-		if (pairing)
-			admit_part(pairing);
+	if (!device)
+		err = send_attached(member, NULL);
+	else if (device->pool == pool)
+		err = connect_to(member, device, slots);
+	else
+		err = bring(member, device, slots);
+	if (err)
 		dismiss(member);
-		return err;
-	}
-	if (pairing) {
-		LIST_INSERT_HEAD(&pool->pairings, pairing, of_pool);
-		tell(device);
-	}
-	pool->service->counters.attached++;
-	return 0;
+	else
+		pool->service->counters.attached++;
+	return err;
 }
 
 /* The pool of that name, or one of its own from a template of that name. NULL: refused. */
@@ -342,6 +442,41 @@ static struct pool *find_pool(struct peer *peer, const char *name)
 	return pool;
 }
 
+/* The first template that the rule gives. */
+static const struct config_pool *find_template(const struct peer *peer)
+{
+	const struct config *config = peer->service->config;
+
+	for (uint32_t i = 0; i < config->nr_pools; i++)
+		if (config->pool[i].template &&
+		    config_rule_allows_pool(peer->rule, config->pool[i].name))
+			return &config->pool[i];
+	return NULL;
+}
+
+/* Where the two meet: in the pool of the device process, or in one of the peer's own. NULL:
+ * refused. */
+static struct pool *find_place(struct peer *peer, struct member *device)
+{
+	const struct config_pool *template = find_template(peer);
+	const char *name = device->device->name;
+	struct pool *pool = NULL;
+
+	if (config_rule_allows_pool(peer->rule, device->pool->name))
+		return device->pool;
+	if (!template)
+		peers_refuse(peer, -EACCES, "the rules do not give %s to this user", name);
+	else if (!device->device->pools)
+		peers_refuse(peer, -EACCES, "%s is served in pool %s only, which the rules do not "
+			     "give to this user", name, device->pool->name);
+	else if (!may_have_branch(device))
+		peers_refuse(peer, -EAGAIN, "%s is served in %u pools of clients' own, as many as "
+			     "its process takes", name, device->device->pools);
+	else if (!(pool = pools_add_own(peer->service, template)))
+		peers_refuse(peer, -ENOMEM, "%s", pinion_error_text());
+	return pool;
+}
+
 /* What is asked for: a pool, and the device process, if it is a device. 0, or a refusal. */
 static int find(struct peer *peer, const char *name, struct pool **pool, struct member **device)
 {
@@ -355,11 +490,10 @@ static int find(struct peer *peer, const char *name, struct pool **pool, struct 
 	*device = admit_find_device(service, name);
 	if (!*device || (*device)->state != LIVE || !(*device)->device->ready)
 		peers_refuse(peer, -ENOENT, "no process drives %s at the moment", name);
-	else if ((*device)->pool->own || !config_rule_allows_device(peer->rule, name) ||
-		 !config_rule_allows_pool(peer->rule, (*device)->pool->name))
+	else if (!config_rule_allows_device(peer->rule, name))
 		peers_refuse(peer, -EACCES, "the rules do not give %s to this user", name);
 	else
-		return *pool = (*device)->pool, 0;
+		return (*pool = find_place(peer, *device)) ? 0 : -ENOENT;
 	return -ENOENT;
 }
 
@@ -466,6 +600,7 @@ static struct device *new_device(const struct wire *message, const char *bdf)
 	device->container = device->table = -1;
 	device->slots = valid_slots(message->slots, SLOTS_DEFAULT);
 	device->slots_max = valid_slots(message->slot, device->slots);
+	device->pools = message->pools;
 	return device;
 }
 
@@ -519,21 +654,21 @@ void admit_announce(struct peer *peer, const struct wire *message)
 
 /* REJOIN. */
 
-static struct member *find_cookie(const struct service *service, uint64_t cookie)
+struct member *admit_find_cookie(const struct service *service, uint64_t cookie)
 {
 	struct member *member;
 	struct pool *pool;
 
 	LIST_FOREACH(pool, &service->pools, link)
 		LIST_FOREACH(member, &pool->members, of_pool)
-			if (member->cookie == cookie && member->state == LIVE)
+			if (member->cookie == cookie && member->state == LIVE && !member->branch)
 				return member;
 	return NULL;
 }
 
 void admit_rejoin(struct peer *peer, const struct wire *message)
 {
-	struct member *member = find_cookie(peer->service, message->cookie);
+	struct member *member = admit_find_cookie(peer->service, message->cookie);
 	const struct wire answer = wire_of(WIRE_REJOINED);
 
 	/* Its pid is its own for as long as its pidfd says that it lives. */

@@ -147,6 +147,8 @@ static int release(struct member *member)
 		return err;
 	service->counters.returned += report.returned;
 	LIST_REMOVE(member, of_pool);
+	if (member->home)
+		LIST_REMOVE(member, of_home);
 	let_container_go(member);
 	ledger_remove_member(service->ledger, member);
 	if (member->pidfd >= 0)
@@ -170,9 +172,31 @@ static void drop_done(struct pool *pool)
 	}
 }
 
+static void leave(struct member *member)
+{
+	ledger_member(member->pool->service->ledger, member)->left = 1;
+	member->state = GONE;
+}
+
+/* A branch whose pairing has settled; or which has none, for a service was killed before it was
+ * told of. */
+static bool has_let_go(const struct member *member)
+{
+	const struct pairing *pairing;
+
+	if (!member->branch || member->state != LIVE)
+		return false;
+	LIST_FOREACH(pairing, &member->pool->pairings, of_pool)
+		if (pairing->end[DEVICE] == member && !pairing->settled[DEVICE])
+			return false;
+	return true;
+}
+
 /* One step of one member's burial; not 0: it must be tried again by itself, in so many us. */
 static uint64_t step(struct member *member)
 {
+	if (has_let_go(member))
+		leave(member);
 	if (member->state == QUIETING && quiet_now(member))
 		member->state = GONE;
 	if (member->state == QUIETING)
@@ -235,16 +259,13 @@ static void tell_others(struct member *member)
 				tell(pairing->end[other_side(side)]);
 }
 
-void burial_begin(struct member *member, bool killed)
+static void end(struct member *member, bool killed)
 {
-	struct counters *counters = &member->pool->service->counters;
-
-	*(killed ? &counters->deaths : &counters->left) += 1;
-	PINION_PROBE4(death, member->pool->name, member->number, member->pid, killed);
 	member->killed = killed;
 	if (!killed)
-		ledger_member(member->pool->service->ledger, member)->left = 1;
-	member->state = killed && member->device ? QUIETING : GONE;
+		leave(member);
+	else
+		member->state = member->device ? QUIETING : GONE;
 	member->death = sd_event_source_disable_unref(member->death);
 	if (member->device)
 		member->device->dead_ns = service_now_ns();
@@ -252,4 +273,28 @@ void burial_begin(struct member *member, bool killed)
 		    (int)member->pid, killed ? "died" : "left");
 	tell_others(member);
 	burial_go_on(member->pool);
+}
+
+/* They go first: to a service that is killed in between, and started again, a branch without its
+ * home looks as if the process had died. */
+static void end_branches(struct member *member, bool killed)
+{
+	struct member *branch;
+
+	while ((branch = LIST_FIRST(&member->branches))) {
+		LIST_REMOVE(branch, of_home);
+		branch->home = NULL;
+		if (branch->state == LIVE)
+			end(branch, killed);
+	}
+}
+
+void burial_begin(struct member *member, bool killed)
+{
+	struct counters *counters = &member->pool->service->counters;
+
+	*(killed ? &counters->deaths : &counters->left) += 1;
+	PINION_PROBE4(death, member->pool->name, member->number, member->pid, killed);
+	end_branches(member, killed);
+	end(member, killed);
 }

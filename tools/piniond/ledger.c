@@ -266,11 +266,13 @@ static void fill(struct ledger_member *entry, const struct member *member)
 	entry->gid = member->gid;
 	entry->pid = (uint32_t)member->pid;
 	entry->cookie = member->cookie;
+	entry->branch = member->branch;
 	entry->record.quota = member->quota;
 	if (!device)
 		return;
 	entry->slots = device->slots;
 	entry->slots_max = device->slots_max;
+	entry->pools = device->pools;
 	(void)strcpy(entry->name, device->name);
 	(void)strcpy(entry->bdf, device->bdf);
 }
@@ -280,7 +282,7 @@ int ledger_add_member(struct ledger *ledger, const struct member *member)
 	struct ledger_member *entry = ledger_member(ledger, member);
 	int err = pinion_member_record(member->pid, &entry->record);
 
-	if (!err)
+	if (!err && !member->branch)
 		err = store_put(ledger_pidfd_name(member->pool->index, member->number),
 				member->pidfd);
 	if (err)
@@ -297,7 +299,7 @@ void ledger_remove_member(struct ledger *ledger, const struct member *member)
 	bool keeper = atomic_load_explicit(role, memory_order_relaxed) == LEDGER_KEEPER;
 
 	atomic_store_explicit(role, LEDGER_FREE, memory_order_release);
-	if (!keeper)
+	if (!keeper && !member->branch)
 		store_drop(ledger_pidfd_name(member->pool->index, member->number));
 }
 

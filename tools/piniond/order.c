@@ -80,7 +80,7 @@ static json_t *kick(struct peer *peer, const struct words *words, int *file)
 	LIST_FOREACH(member, &pool->members, of_pool) {
 		if (member->state != LIVE || member->number != (uint32_t)wanted)
 			continue;
-		*file = member->pidfd;
+		*file = speaker_of(member)->pidfd;
 		return json_pack("{si}", "pid", (int)member->pid);
 	}
 	peers_refuse(peer, -ENOENT, "pool %s has no member %s", pool->name, words->word[1]);

@@ -182,7 +182,7 @@ static void hear_known(struct peer *peer, const struct wire *message)
 		pause_listening(peer);
 }
 
-static struct pairing *find_pairing(const struct member *member, uint32_t number, enum side *side)
+static struct pairing *find_in(const struct member *member, uint32_t number, enum side *side)
 {
 	struct pairing *pairing;
 
@@ -193,6 +193,18 @@ static struct pairing *find_pairing(const struct member *member, uint32_t number
 	return NULL;
 }
 
+/* Its own, or that of a branch of its. */
+static struct pairing *find_pairing(const struct member *member, uint32_t number, enum side *side)
+{
+	struct pairing *pairing = find_in(member, number, side);
+	const struct member *branch;
+
+	LIST_FOREACH(branch, &member->branches, of_home)
+		if (!pairing)
+			pairing = find_in(branch, number, side);
+	return pairing;
+}
+
 static void settle(struct member *member, uint32_t number)
 {
 	enum side side;
@@ -201,7 +213,7 @@ static void settle(struct member *member, uint32_t number)
 	if (!pairing)
 		return;
 	tell_settled(pairing, side);
-	burial_go_on(member->pool);
+	burial_go_on(pairing->end[side]->pool);
 }
 
 /* Is it what holds a device's mappings? Nothing else is kept for anybody. Any file may have such a

@@ -42,6 +42,8 @@ static void complain(const struct member *member)
 	if (device->complained || service_now_ns() - device->dead_ns < COMPLAIN_NS)
 		return;
 	device->complained = true;
+	if (member->branch)
+		return; /* said of the one that it is a branch of */
 	service_log(LOG_WARNING, "%s: pid %d is dead, but its device is still master of the bus: "
 		    "some process has %s open; what it held comes back when that ends",
 		    device->name, (int)member->pid, device->bdf);

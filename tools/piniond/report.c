@@ -86,7 +86,7 @@ static const char *const state_names[] = {
 static json_t *members(const struct pool *pool)
 {
 	json_t *list = json_array();
-	const struct member *member;
+	struct member *member;
 	char command[32];
 
 	LIST_FOREACH(member, &pool->members, of_pool)
@@ -95,7 +95,8 @@ static json_t *members(const struct pool *pool)
 			(int)member->pid, "uid", (json_int_t)member->uid, "gid",
 			(json_int_t)member->gid, "command", command_of(member->pid, command),
 			"role", member->device ? "device" : "client", "state",
-			state_names[member->state], "connected", member->peer != NULL, "held",
+			state_names[member->state], "connected",
+			speaker_of(member)->peer != NULL, "held",
 			(json_int_t)pinion_pool_held(pool->pool, member->number), "quota",
 			(json_int_t)member->quota));
 	return list;
@@ -172,7 +173,7 @@ static json_t *devices(const struct service *service)
 
 	LIST_FOREACH(pool, &service->pools, link)
 		LIST_FOREACH(member, &pool->members, of_pool)
-			if (member->device)
+			if (member->device && !member->branch)
 				(void)json_array_append_new(list, device(member));
 	return list;
 }

@@ -155,10 +155,19 @@ static struct device *restore_device(const struct ledger_member *entry, uint32_t
 	memcpy(device->bdf, entry->bdf, sizeof(device->bdf));
 	device->slots = entry->slots;
 	device->slots_max = entry->slots_max;
+	device->pools = entry->pools;
 	device->ready = entry->ready;
 	device->table = -1; /* it shares that again */
 	device->container = store_take(ledger_container_name(index, number), 0);
 	return device;
+}
+
+static void watch(struct member *member)
+{
+	if (member->pidfd >= 0 && !admit_watch(member))
+		return;
+	member->state = member->device ? QUIETING : GONE;
+	member->killed = true;
 }
 
 /* Former keepers and those who said goodbye are buried; who died meanwhile is found dead by the
@@ -172,7 +181,8 @@ static int restore_member(struct pool *pool, uint32_t number, const struct ledge
 		return -ENOMEM;
 	*member = (struct member){.pool = pool, .number = number, .pid = (pid_t)entry->pid,
 				  .uid = entry->uid, .gid = entry->gid, .pidfd = -1,
-				  .cookie = entry->cookie, .quota = entry->record.quota};
+				  .cookie = entry->cookie, .quota = entry->record.quota,
+				  .branch = entry->branch};
 	if (role == LEDGER_DEVICE) {
 		member->device = restore_device(entry, pool->index, number);
 		if (!member->device) {
@@ -180,13 +190,13 @@ static int restore_member(struct pool *pool, uint32_t number, const struct ledge
 			return -ENOMEM;
 		}
 	}
-	if (role != LEDGER_KEEPER)
+	if (role != LEDGER_KEEPER && !member->branch)
 		member->pidfd = find_pidfd(entry, pool->index, number);
 	LIST_INSERT_HEAD(&pool->members, member, of_pool);
 	if (role == LEDGER_KEEPER || entry->left)
 		member->state = GONE;
-	else if (member->pidfd < 0 || admit_watch(member))
-		member->state = member->device ? QUIETING : GONE, member->killed = true;
+	else if (!member->branch)
+		watch(member);
 	return 0;
 }
 
@@ -232,6 +242,34 @@ static int restore_pool(struct service *service, uint32_t index)
 	service_log(LOG_NOTICE, "pool %s: taken up again: %u members live, %u are dead",
 		    pool->name, report.living, report.dead);
 	return err;
+}
+
+/* Branches. */
+
+/* Without a home, such as one in a named pool, it lives as long as its process. */
+static void restore_branch(struct member *member)
+{
+	const struct pool *pool = member->pool;
+
+	member->home = admit_find_cookie(pool->service, member->cookie);
+	if (member->home) {
+		LIST_INSERT_HEAD(&member->home->branches, member, of_home);
+		return;
+	}
+	member->pidfd = find_pidfd(ledger_member(pool->service->ledger, member), pool->index,
+				   member->number);
+	watch(member);
+}
+
+static void restore_branches(struct service *service)
+{
+	struct member *member;
+	struct pool *pool;
+
+	LIST_FOREACH(pool, &service->pools, link)
+		LIST_FOREACH(member, &pool->members, of_pool)
+			if (member->branch && member->state == LIVE)
+				restore_branch(member);
 }
 
 /* Pairings. */
@@ -298,6 +336,7 @@ int resume_all(struct service *service)
 	}
 	if (err)
 		return err;
+	restore_branches(service);
 	for (uint32_t i = 0; !err && i < LEDGER_PAIRINGS_MAX; i++)
 		if (atomic_load_explicit(&ledger->pairing[i].number, memory_order_acquire))
 			err = restore_pairing(service, i);

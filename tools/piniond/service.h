@@ -39,6 +39,11 @@
  *     RECOVERED -> (freed)    every pairing of its is done: its number may be used again
  *
  * A pairing is done when each of its ends is gone or has SETTLED: drained, reclaimed, unmapped.
+ *
+ * A client that may use a device but not the pool in which that is served gets a pool of its own
+ * from a template, and the device process a second membership there, a branch of its first one: of
+ * the same process, cookie and connection, and with a pairing of its own. It is LIVE until that
+ * pairing has settled, and then GONE; or as long as its first one, and then goes the same way.
  */
 
 #include <stdbool.h>
@@ -85,6 +90,7 @@ struct device {
 	char name[PINION_NAME_MAX];
 	char bdf[PINION_NAME_MAX]; /* "-": none */
 	uint32_t slots, slots_max;
+	uint32_t pools; /* of clients' own: its branches, at most */
 	int container; /* -1: none parked */
 	int table;     /* of addresses; -1: not shared */
 	bool ready;
@@ -108,9 +114,19 @@ struct member {
 	uint64_t cookie;
 	uint64_t owed;          /* a bit for each slot whose file it has not been sent */
 	uint64_t quota;         /* bytes; 0: none */
-	struct peer *peer;      /* its connection; NULL: none at the moment */
+	struct peer *peer;      /* its connection; NULL: none at the moment, or a branch */
 	struct device *device;  /* NULL: a client */
+	bool branch;            /* a device process's, in a pool that is one client's */
+	struct member *home;    /* of a branch: that which it is one of, which is LIVE; or NULL */
+	LIST_ENTRY(member) of_home;
+	LIST_HEAD(, member) branches;
 };
+
+/* Whose pidfd and connection count for @member. */
+static inline struct member *speaker_of(struct member *member)
+{
+	return member->home ? member->home : member;
+}
 
 /* Member numbers that nobody is let in under. The next service has one of its own before it buries
  * this one, and the one after that, if it is killed meanwhile. (Of a named pool's members the next
@@ -214,6 +230,8 @@ void admit_part(struct pairing *pairing);
 int admit_watch(struct member *member);
 void admit_rejoin(struct peer *peer, const struct wire *message);
 struct member *admit_find_device(const struct service *service, const char *name);
+/* The one that lives and was let in with @cookie, not a branch of it. */
+struct member *admit_find_cookie(const struct service *service, uint64_t cookie);
 
 /* tell.c */
 /* Sends @member what it is owed, as far as its socket has room. */

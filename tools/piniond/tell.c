@@ -5,28 +5,47 @@
 #include <sys/socket.h>
 
 #include "ledger.h"
+#include "membership.h"
 
 /* Nothing here waits: a socket without room is watched until it has some, and what was not sent
  * is found again from what the state says. */
 
-static int send_segment(const struct member *member, uint32_t slot, int fd)
+static struct peer *peer_of(struct member *member)
+{
+	return speaker_of(member)->peer;
+}
+
+/* By which a device process knows the pool of a branch; 0: the member's own. */
+static uint32_t channel_of(const struct member *member)
+{
+	const struct pairing *pairing;
+
+	if (member->branch)
+		LIST_FOREACH(pairing, &member->pool->pairings, of_pool)
+			if (pairing->end[DEVICE] == member)
+				return pairing->number;
+	return 0;
+}
+
+static int send_segment(struct member *member, uint32_t slot, int fd)
 {
 	struct wire message = wire_of(WIRE_SEGMENT);
 
 	message.slot = slot;
-	return wire_send(member->peer->socket, &message, &fd, 1);
+	message.channel = channel_of(member);
+	return wire_send(peer_of(member)->socket, &message, &fd, 1);
 }
 
-static void watch_room(const struct member *member, bool wanted)
+static void watch_room(struct member *member, bool wanted)
 {
-	(void)sd_event_source_set_io_events(member->peer->io,
+	(void)sd_event_source_set_io_events(peer_of(member)->io,
 					    wanted ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
 void tell_segment(struct member *member, uint32_t slot, int fd)
 {
 	member->owed |= UINT64_C(1) << slot;
-	if (!member->peer || member->state != LIVE)
+	if (!peer_of(member) || member->state != LIVE)
 		return;
 	if (send_segment(member, slot, fd))
 		watch_room(member, true);
@@ -55,17 +74,23 @@ static int tell_segments(struct member *member)
 static int tell_joined(struct pairing *pairing)
 {
 	const struct member *client = pairing->end[CLIENT];
-	const int files[] = {pairing->ring[DEVICE], pairing->ring[CLIENT], client->pidfd};
+	struct member *device = pairing->end[DEVICE];
+	int files[WIRE_FILES_MAX] = {pairing->ring[DEVICE], pairing->ring[CLIENT], client->pidfd};
 	struct wire message = wire_of(WIRE_JOINED);
+	unsigned nr = 3;
 	int err;
 
+	if (device->branch) {
+		message.member = device->number;
+		nr += membership_files(device->pool->pool, files + nr, &message.segments);
+	}
 	message.channel = pairing->number;
 	message.peer = client->number;
 	message.slots = pairing->slots;
 	message.pid = (uint32_t)client->pid;
 	message.uid = client->uid;
 	message.gid = client->gid;
-	err = wire_send(pairing->end[DEVICE]->peer->socket, &message, files, 3);
+	err = wire_send(peer_of(device)->socket, &message, files, nr);
 	pairing->told_joined = !err;
 	return err;
 }
@@ -78,7 +103,7 @@ static int tell_left(struct pairing *pairing, enum side side)
 
 	message.channel = pairing->number;
 	message.value = other->killed;
-	err = wire_send(pairing->end[side]->peer->socket, &message, NULL, 0);
+	err = wire_send(peer_of(pairing->end[side])->socket, &message, NULL, 0);
 	pairing->told_left[side] = !err;
 	return err;
 }
@@ -113,25 +138,40 @@ static int tell_pairing(struct pairing *pairing, enum side side)
 	return err;
 }
 
-void tell(struct member *member)
+static int tell_one(struct member *member)
 {
 	struct pairing *pairing;
 	int err;
 
-	if (!member->peer || member->state != LIVE)
-		return;
+	if (member->state != LIVE)
+		return 0;
 	err = tell_segments(member);
 	LIST_FOREACH(pairing, &member->pool->pairings, of_pool)
 		for (enum side side = CLIENT; !err && side <= DEVICE; ++side)
 			if (pairing->end[side] == member)
 				err = tell_pairing(pairing, side);
+	return err;
+}
+
+void tell(struct member *member)
+{
+	struct member *branch;
+	int err;
+
+	member = speaker_of(member);
+	if (!member->peer || member->state != LIVE)
+		return;
+	err = tell_one(member);
+	LIST_FOREACH(branch, &member->branches, of_home)
+		if (!err)
+			err = tell_one(branch);
 	/* Anything but a lack of room: the connection is taken up again, and all told again. */
 	if (err && err != -EAGAIN)
 		(void)shutdown(member->peer->socket, SHUT_RDWR);
 	watch_room(member, err == -EAGAIN);
 }
 
-void tell_again(struct member *member)
+static void owe_again(struct member *member)
 {
 	struct pinion_pool_fds fds;
 	struct pairing *pairing;
@@ -146,6 +186,15 @@ void tell_again(struct member *member)
 		if (pairing->end[CLIENT] == member)
 			pairing->told_left[CLIENT] = false;
 	}
+}
+
+void tell_again(struct member *member)
+{
+	struct member *branch;
+
+	owe_again(member);
+	LIST_FOREACH(branch, &member->branches, of_home)
+		owe_again(branch);
 	tell(member);
 }
 
