@@ -289,7 +289,7 @@ static void one_side_of_a_pool_dies_meanwhile(void **state)
 			assert_int_equal(process_end(visitor.pid, SIGKILL), 128 + SIGKILL);
 		service_await_pools(1);
 	}
-	service_stop(&service);
+	stop(&service, *state);
 }
 
 /* A service that is killed again and again, at any moment of its work. */
@@ -443,7 +443,8 @@ static void mount_root(void)
 		rmdir(dir);
 }
 
-#define kind_test(f, kind) {#f "_" #kind, f, pool_test_before, pool_test_after, (void *)(uintptr_t)&kind}
+#define kind_test(f, kind) \
+	{#f "_" #kind, f, pool_test_before, pool_test_after, (void *)(uintptr_t)&(kind)}
 #define kinds_test(f) kind_test(f, common), kind_test(f, named), kind_test(f, apart)
 
 int main(void)

@@ -137,7 +137,7 @@ static bool is_full(const struct pool *pool)
 
 	LIST_FOREACH(member, &pool->members, of_pool)
 		taken++;
-	return !pool->named && taken + POOL_SUCCESSORS >= pool->pool->geometry.nr_members;
+	return taken + POOL_SUCCESSORS >= pool->pool->geometry.nr_members;
 }
 
 /* Any member can write over the slots of others: a number that is free by its slot alone is not

@@ -84,8 +84,8 @@ static struct pinion_member_record *list_members(const struct ledger *ledger, ui
 	return list;
 }
 
-/* The files are not what the record says, or not there, and will not be. Anything else passes: then this process
- * ends, and what the store keeps is there for the next. */
+/* The files are not what the record says, or not there, and will not be. Anything else passes: then
+ * this process ends, and what the store keeps is there for the next. */
 static bool is_hopeless(int err)
 {
 	return err == -EPROTO || err == -EINVAL || err == -ENOENT;
