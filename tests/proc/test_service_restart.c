@@ -172,13 +172,12 @@ static void a_full_pool_is_taken_up_again(void **state)
 	struct service_process service;
 	struct visitor visitor;
 
-	(void)state;
-	service_start_managed(&service);
+	start(&service, *state);
 	visitor = visit(fill_the_pool);
 	service_kill(&service);
 	assert_int_equal(member_end(visitor.pid), 0);
 	service_await_members(0);
-	service_stop(&service);
+	stop(&service, *state);
 }
 
 static int stay(void *arg)
@@ -456,7 +455,8 @@ int main(void)
 		kind_test(who_dies_afterwards_is_buried_and_its_number_used_again, common),
 		kind_test(who_dies_afterwards_is_buried_and_its_number_used_again, named),
 		kind_test(one_side_of_a_pool_dies_meanwhile, apart),
-		pool_test(a_full_pool_is_taken_up_again),
+		kind_test(a_full_pool_is_taken_up_again, common),
+		kind_test(a_full_pool_is_taken_up_again, named),
 		pool_test(a_ledger_of_another_release_does_not_stay_in_the_store),
 	};
 	int failed;

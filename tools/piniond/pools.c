@@ -61,8 +61,6 @@ static uint32_t count_numbers(const struct config_pool *config)
 {
 	const uint32_t nr = config->pool.nr_members ? config->pool.nr_members : MEMBERS_DEFAULT;
 
-	if (config->path)
-		return nr;
 	return nr < PINION_MEMBER_MAX - POOL_SUCCESSORS ? nr + POOL_SUCCESSORS : PINION_MEMBER_MAX;
 }
 

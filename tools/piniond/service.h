@@ -129,8 +129,8 @@ static inline struct member *speaker_of(struct member *member)
 }
 
 /* Member numbers that nobody is let in under. The next service has one of its own before it buries
- * this one, and the one after that, if it is killed meanwhile. (Of a named pool's members the next
- * one knows nothing.) */
+ * this one, and the one after that, if it is killed meanwhile. (A named pool that somebody else
+ * made with so few gives none to anybody.) */
 #define POOL_SUCCESSORS 8
 
 struct pool {
