@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,8 @@ struct pinion_client {
 	uint32_t number;                /* of the channel; 0: there never was one */
 	int device;                     /* pidfd of the device process; -1: none */
 	bool left;                      /* it is gone, and that was told */
+	int table;                      /* of bus addresses; -1: none came */
+	char hidden[WIRE_TEXT_MAX];     /* why none comes; "": it may */
 };
 
 static int check_wish(const char *what, const struct pinion_client_config *config)
@@ -63,7 +66,8 @@ static int open_all(struct pinion_client *client, const struct wire *answer, con
 	unsigned nr = membership_nr_files(&membership);
 	int err;
 
-	if (answer->kind != WIRE_ATTACHED || nr_files != nr + (answer->channel ? 3 : 0))
+	if (answer->kind != WIRE_ATTACHED ||
+	    nr_files != nr + (answer->channel ? 3 : 0) + (answer->value ? 1 : 0))
 		err = pinion_fail(-EPROTO, "the service's answer makes no sense");
 	else
 		err = membership_open(&membership, files, &client->pool);
@@ -71,6 +75,9 @@ static int open_all(struct pinion_client *client, const struct wire *answer, con
 		mail_close_files(files, nr_files);
 		return err;
 	}
+	if (answer->value)
+		client->table = files[--nr_files];
+	(void)strcpy(client->hidden, answer->text);
 	if (answer->channel)
 		err = open_channel(client, answer, files + nr);
 	/* The rings are mapped; the pidfd is kept. */
@@ -92,6 +99,8 @@ static void discard(struct pinion_client *client)
 {
 	if (client->device >= 0)
 		(void)close(client->device);
+	if (client->table >= 0)
+		(void)close(client->table);
 	link_close(&client->link);
 	free(client);
 }
@@ -126,7 +135,7 @@ int pinion_client_open(const char *what, const struct pinion_client_config *conf
 	client = calloc(1, sizeof(*client));
 	if (!client)
 		return pinion_fail(-ENOMEM, "no memory for a client");
-	client->device = -1;
+	client->device = client->table = -1;
 	err = link_open(&client->link, config ? config->socket : NULL);
 	if (err) {
 		free(client);
@@ -191,10 +200,25 @@ static int fill(struct pinion_client_event *event, enum pinion_client_event_kind
 	return 1;
 }
 
-/* LEFT is the only one that a client expects; of a channel that it no longer has, it says so. */
+static int hear_table(struct pinion_client *client, const struct letter *letter,
+		      struct pinion_client_event *event)
+{
+	if (letter->nr_files != 1 || !client->channel) {
+		mail_close_files(letter->files, letter->nr_files);
+		return 0;
+	}
+	if (client->table >= 0)
+		(void)close(client->table);
+	client->table = letter->files[0];
+	return fill(event, PINION_CLIENT_ADDRESSES);
+}
+
+/* Of a channel that it no longer has, it says so. */
 static int hear(struct pinion_client *client, const struct letter *letter,
 		struct pinion_client_event *event)
 {
+	if (letter->message.kind == WIRE_TABLE)
+		return hear_table(client, letter, event);
 	mail_close_files(letter->files, letter->nr_files);
 	if (letter->message.kind != WIRE_LEFT)
 		return 0;
@@ -247,4 +271,25 @@ int pinion_client_settle(struct pinion_client *client, struct pinion_cache *cach
 	client->channel = NULL;
 	(void)link_say(&client->link, WIRE_SETTLED, client->number);
 	return 0;
+}
+
+int pinion_client_domain(const struct pinion_client *client, struct pinion_domain **domain)
+{
+	KEEP_ERRNO;
+	int copy, err;
+
+	if (!client->channel)
+		return pinion_fail(-EINVAL, "this client has no device");
+	if (*client->hidden)
+		return pinion_fail(-EACCES, "%s", client->hidden);
+	if (client->table < 0)
+		return pinion_fail(-EAGAIN, "the device process has shared no addresses yet");
+	copy = fcntl(client->table, F_DUPFD_CLOEXEC, 3);
+	if (copy < 0)
+		return pinion_fail(-errno, "cannot copy the table of addresses: %s",
+				   strerror(errno));
+	err = pinion_domain_attach(client->pool, copy, domain);
+	if (err)
+		(void)close(copy);
+	return err;
 }

@@ -11,6 +11,7 @@
 #include <pinion/device.h>
 
 #include "channel.h"
+#include "domain.h"
 #include "fail.h"
 #include "link.h"
 #include "membership.h"
@@ -23,6 +24,7 @@ struct guest {
 	uint32_t member, number; /* of the pool; of the channel */
 	struct pinion_event event; /* as told when it joined */
 	int pidfd;
+	int table; /* of addresses in a pool of its own, shared; -1: none */
 	bool left;
 };
 
@@ -105,6 +107,8 @@ static void forget(struct pinion_device *device, struct guest *guest)
 	LIST_REMOVE(guest, link);
 	if (is_apart(device, guest))
 		(void)pinion_pool_detach(guest->event.pool);
+	if (guest->table >= 0)
+		(void)close(guest->table);
 	(void)close(guest->pidfd);
 	free(guest);
 }
@@ -191,12 +195,24 @@ int pinion_device_fd(const struct pinion_device *device)
 	return device->link.epoll;
 }
 
-/* What the service must know is said again each time that it is back. */
-static int say_file(struct pinion_device *device, enum wire_kind kind, int file)
+static struct guest *find_apart(const struct pinion_device *device, const struct pinion_pool *pool)
 {
-	const struct wire message = wire_of(kind);
-	int err = file < 0 ? 0 : link_send(&device->link, &message, &file, 1);
+	struct guest *guest;
 
+	LIST_FOREACH(guest, &device->guests, link)
+		if (guest->event.pool == pool && is_apart(device, guest))
+			return guest;
+	return NULL;
+}
+
+/* What the service must know is said again each time that it is back. */
+static int say_file(struct pinion_device *device, enum wire_kind kind, uint32_t channel, int file)
+{
+	struct wire message = wire_of(kind);
+	int err;
+
+	message.channel = channel;
+	err = file < 0 ? 0 : link_send(&device->link, &message, &file, 1);
 	return err == -EPIPE || err == -ECONNRESET ? 0 : err;
 }
 
@@ -219,18 +235,23 @@ int pinion_device_park(struct pinion_device *device, int container)
 	KEEP_ERRNO;
 	int err = keep_copy(&device->container, container);
 
-	return err ? err : say_file(device, WIRE_PARK, device->container);
+	return err ? err : say_file(device, WIRE_PARK, 0, device->container);
 }
 
 int pinion_device_share(struct pinion_device *device, const struct pinion_domain *domain)
 {
 	KEEP_ERRNO;
-	int fd = pinion_domain_fd(domain), err;
+	const struct pinion_pool *pool = domain_of(domain)->pool;
+	struct guest *guest = pool == device->pool ? NULL : find_apart(device, pool);
+	int *kept = guest ? &guest->table : &device->table, err;
 
-	if (fd < 0)
+	if (!domain_of(domain)->ops)
 		return pinion_fail(-EINVAL, "the domain was attached: its maker shares it");
-	err = keep_copy(&device->table, fd);
-	return err ? err : say_file(device, WIRE_TABLE, device->table);
+	if (!guest && pool != device->pool)
+		return pinion_fail(-EINVAL, "the domain is over a pool that the device process is "
+				   "not in");
+	err = keep_copy(kept, pinion_domain_fd(domain));
+	return err ? err : say_file(device, WIRE_TABLE, guest ? guest->number : 0, *kept);
 }
 
 int pinion_device_ready(struct pinion_device *device)
@@ -319,6 +340,7 @@ static int welcome(struct pinion_device *device, const struct letter *letter,
 	guest->member = message->peer;
 	guest->number = message->channel;
 	guest->pidfd = letter->files[2];
+	guest->table = -1;
 	guest->event.kind = PINION_EVENT_JOINED;
 	guest->event.member = message->peer;
 	guest->event.pid = (pid_t)message->pid;
@@ -376,8 +398,12 @@ static int hear(struct pinion_device *device, const struct letter *letter,
 
 static void say_all(struct pinion_device *device)
 {
-	(void)say_file(device, WIRE_PARK, device->container);
-	(void)say_file(device, WIRE_TABLE, device->table);
+	const struct guest *guest;
+
+	(void)say_file(device, WIRE_PARK, 0, device->container);
+	(void)say_file(device, WIRE_TABLE, 0, device->table);
+	LIST_FOREACH(guest, &device->guests, link)
+		(void)say_file(device, WIRE_TABLE, guest->number, guest->table);
 	if (device->ready)
 		(void)link_say(&device->link, WIRE_READY, 0);
 }
@@ -433,16 +459,6 @@ int pinion_device_bury(struct pinion_device *device, uint32_t member, struct pin
 	(void)link_say(&device->link, WIRE_SETTLED, guest->number);
 	forget(device, guest);
 	return 0;
-}
-
-static struct guest *find_apart(const struct pinion_device *device, const struct pinion_pool *pool)
-{
-	struct guest *guest;
-
-	LIST_FOREACH(guest, &device->guests, link)
-		if (guest->event.pool == pool && is_apart(device, guest))
-			return guest;
-	return NULL;
 }
 
 int pinion_device_detach(struct pinion_device *device, struct pinion_pool *pool)

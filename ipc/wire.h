@@ -20,20 +20,22 @@
  *                           <----       REJOINED          it was ATTACHED or ANNOUNCED with
  *     QUERY, name           ---->       a command; name: what, text: its argument
  *                           <----       ANSWER + a sealed file with JSON
- *   or REFUSED, with -errno in value and a sentence in text, to each of these.
+ *   or REFUSED, with -errno in value and a sentence in text, to each of these. ATTACHED has a
+ *   sentence if addresses are not shown to this client.
  *
  *   Of members, at any time:
  *                           <----       SEGMENT, slot + file: the pool grew; channel: which pool
  *     BYE                   ---->       left, in good order, with nothing mapped any more
  *   of a device process:
  *     PARK + container      ---->
- *     TABLE + addresses     ---->
+ *     TABLE, channel + addresses  >     of the pool that SEGMENT would name by that
  *     READY                 ---->
  *                           <----       JOINED, channel, who + rings, pidfd; of a client in a
  *                                       pool of its own also that pool's files
  *                           <----       LEFT, channel
  *     SETTLED, channel      ---->       drained, reclaimed, unmapped; the client's pool as well
  *   of a client with a channel:
+ *                           <----       TABLE, channel + addresses, if the rules show them
  *                           <----       LEFT, channel
  *     SETTLED, channel      ---->
  *
@@ -81,11 +83,12 @@ struct wire {
 	uint32_t magic;
 	uint16_t version;
 	uint16_t kind;
-	int32_t value;     /* REFUSED: -errno. LEFT: 1 when it was killed */
+	int32_t value;     /* REFUSED: -errno. LEFT: 1: it was killed. ATTACHED: 1: with a table */
 	uint32_t member;   /* where a pool comes along: the peer's own number in it */
 	uint32_t peer;     /* ATTACHED, JOINED: the member at the channel's other end */
 	uint32_t channel;  /* ATTACHED, JOINED, LEFT, SETTLED: its number, never used twice.
-	                    * SEGMENT: whose client's own pool it is of; 0: the peer's pool */
+	                    * SEGMENT, TABLE from a device process: whose client's own pool it
+	                    * is of; 0: the peer's pool */
 	uint64_t cookie;   /* COOKIE, CONFIRM; ATTACHED, ANNOUNCED, REJOIN: of the membership */
 	uint64_t segments; /* where a pool comes along: a bit for each slot whose file does */
 	uint32_t slots;    /* of each ring. ATTACH: as wanted, or 0. ANNOUNCE: as given, or 0 */
@@ -102,7 +105,7 @@ static_assert(PINION_SEGMENT_MAX <= 64, "a bit for each slot");
 /*
  * Files that come along:
  *     ATTACHED   control, segments by slot; of a channel also: ring to send on, ring to receive on,
- *                pidfd of the device process
+ *                pidfd of the device process, and a table if the rules show it and one was shared
  *     ANNOUNCED  control, segments by slot
  *     SEGMENT    the segment
  *     JOINED     ring to send on, ring to receive on, pidfd of the client; of a client in a pool of
@@ -111,7 +114,7 @@ static_assert(PINION_SEGMENT_MAX <= 64, "a bit for each slot");
  *     TABLE      a domain's table, as pinion_domain_fd() gives it
  *     ANSWER     the text; of the order "kick" also the member's pidfd
  */
-#define WIRE_FILES_MAX (PINION_SEGMENT_MAX + 4)
+#define WIRE_FILES_MAX (PINION_SEGMENT_MAX + 5)
 
 /* A message of @kind, all else 0. */
 struct wire wire_of(enum wire_kind kind);

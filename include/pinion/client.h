@@ -21,6 +21,8 @@
  *     while (pinion_client_next(client, &event) == 1)
  *             PINION_CLIENT_DEVICE_LEFT   the device process died or left: drain and reclaim the
  *                                         channel, then pinion_client_settle()
+ *             PINION_CLIENT_ADDRESSES     it has shared bus addresses, or newer ones, and the
+ *                                         rules show them: pinion_client_domain()
  *             PINION_CLIENT_SERVICE_LOST  told once; the pool and the channel go on
  *             PINION_CLIENT_SERVICE_BACK  it took everything up again, this membership included
  *             PINION_CLIENT_EXPELLED      it does not know this membership: close, and open again
@@ -40,6 +42,7 @@
 
 #include <pinion/cache.h>
 #include <pinion/channel.h>
+#include <pinion/domain.h>
 #include <pinion/pool.h>
 
 /* Where it listens, unless the environment has PINION_SOCKET, or the configuration says so. */
@@ -60,6 +63,7 @@ enum pinion_client_event_kind {
 	PINION_CLIENT_SERVICE_LOST = 2,
 	PINION_CLIENT_SERVICE_BACK = 3,
 	PINION_CLIENT_EXPELLED = 4,
+	PINION_CLIENT_ADDRESSES = 5,
 };
 
 struct pinion_client_event {
@@ -107,5 +111,19 @@ int pinion_client_next(struct pinion_client *client, struct pinion_client_event 
  * others: see pinion_channel_reclaim(): call again, nothing is lost
  */
 int pinion_client_settle(struct pinion_client *client, struct pinion_cache *cache);
+
+/*
+ * pinion_client_domain() - where the device finds the pool's buffers: the newest table of bus
+ * addresses that the device process has shared, read-only, for pinion_buffer_bus() and all else
+ * that domain.h has for one that was attached. The caller's, who detaches it before the client is
+ * closed. After PINION_CLIENT_ADDRESSES there is a newer one (or, after SERVICE_BACK, the same once
+ * more). It is true for as long as the device process lives: until PINION_CLIENT_DEVICE_LEFT.
+ *
+ * -EACCES  the rules do not show addresses to this user; the sentence says which rule it is
+ * -EAGAIN  the device process has shared none yet: wait for PINION_CLIENT_ADDRESSES
+ * -EINVAL  this client has no device, or none any more
+ * others: see pinion_domain_attach()
+ */
+int pinion_client_domain(const struct pinion_client *client, struct pinion_domain **domain);
 
 #endif

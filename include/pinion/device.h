@@ -101,10 +101,10 @@ struct pinion_pool *pinion_device_pool(const struct pinion_device *device);
 int pinion_device_park(struct pinion_device *device, int container);
 
 /*
- * pinion_device_share() - the service gets the table of @domain, over this device's pool, for those
- * whom its rules show addresses: pinion(1), "addr". Again after each pinion_domain_update() that
- * changed something.
- * -EINVAL  @domain was attached, and is another's to share
+ * pinion_device_share() - the service gets the table of @domain, over this device's pool or that of
+ * a client, for those whom its rules show addresses: clients, by pinion_client_domain(), and
+ * pinion(1), "addr". Again after each pinion_domain_update() that changed something.
+ * -EINVAL  @domain was attached, and is another's to share; or it is over no pool of these
  */
 int pinion_device_share(struct pinion_device *device, const struct pinion_domain *domain);
 

@@ -99,6 +99,7 @@ static void listen_to(struct part *part)
 		case PINION_CLIENT_SERVICE_LOST: part->lost = true; break;
 		case PINION_CLIENT_SERVICE_BACK: part->lost = false; break;
 		case PINION_CLIENT_DEVICE_LEFT: part->left = true; break;
+		case PINION_CLIENT_ADDRESSES: break;
 		case PINION_CLIENT_EXPELLED: part->expelled = true; return;
 		}
 }

@@ -112,6 +112,7 @@ static struct member *new_member(struct peer *peer, struct pool *pool)
 	member->uid = peer->identity.uid;
 	member->gid = peer->identity.gid;
 	member->quota = peer->rule->bytes;
+	member->addresses = peer->rule->addresses;
 	member->pidfd = -1;
 	return member;
 }
@@ -335,12 +336,23 @@ void admit_part(struct pairing *pairing)
 
 /* Answers. */
 
-static int send_attached(struct member *member, const struct pairing *pairing)
+static void say_hidden(const struct member *member, char text[WIRE_TEXT_MAX])
+{
+	const struct config *config = member->pool->service->config;
+
+	(void)snprintf(text, WIRE_TEXT_MAX, "rules[%td] of the service does not show addresses to "
+		       "user %u: it has no addresses = true", member->peer->rule - config->rule,
+		       (unsigned)member->uid);
+}
+
+static int send_attached(struct member *member, struct pairing *pairing)
 {
 	struct wire answer = wire_of(WIRE_ATTACHED);
-	int files[WIRE_FILES_MAX];
+	int files[WIRE_FILES_MAX], err;
 	unsigned nr = membership_files(member->pool->pool, files, &answer.segments);
 
+	if (!member->addresses)
+		say_hidden(member, answer.text);
 	answer.member = member->number;
 	answer.cookie = member->cookie;
 	if (pairing) {
@@ -351,7 +363,14 @@ static int send_attached(struct member *member, const struct pairing *pairing)
 		files[nr++] = pairing->ring[DEVICE];
 		files[nr++] = speaker_of(pairing->end[DEVICE])->pidfd;
 	}
-	return wire_send(member->peer->socket, &answer, files, nr);
+	if (pairing && tell_shows(pairing)) {
+		answer.value = 1;
+		files[nr++] = pairing->end[DEVICE]->device->table;
+	}
+	err = wire_send(member->peer->socket, &answer, files, nr);
+	if (pairing)
+		pairing->told_table = answer.value;
+	return err;
 }
 
 static int send_announced(struct member *member)

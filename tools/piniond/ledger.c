@@ -267,6 +267,7 @@ static void fill(struct ledger_member *entry, const struct member *member)
 	entry->pid = (uint32_t)member->pid;
 	entry->cookie = member->cookie;
 	entry->branch = member->branch;
+	entry->addresses = member->addresses;
 	entry->record.quota = member->quota;
 	if (!device)
 		return;

@@ -53,6 +53,7 @@ struct ledger_member {
 	_Atomic uint32_t left;  /* 1: said goodbye; its process may live on */
 	_Atomic uint32_t ready; /* of a device process */
 	uint32_t uid, gid, pid;
+	uint32_t addresses; /* 1: may see them */
 	uint32_t slots, slots_max, pools;
 	uint32_t branch; /* 1: of the membership with the same cookie */
 	uint64_t cookie;

@@ -251,8 +251,9 @@ static bool park(struct member *member, int file)
 
 /* It must be sealed, as a domain's table is: what can be made to wait when it is closed is not
  * kept. Whether it is a table is seen when somebody asks for an address. */
-static bool keep_table(struct device *device, int file)
+static bool keep_table(struct member *member, int file)
 {
+	struct device *device = member->device;
 	const int seals = fcntl(file, F_GET_SEALS), wanted = F_SEAL_WRITE | F_SEAL_SHRINK;
 
 	if (seals < 0 || (seals & wanted) != wanted)
@@ -260,7 +261,28 @@ static bool keep_table(struct device *device, int file)
 	if (device->table >= 0)
 		(void)close(device->table);
 	device->table = file;
+	tell_table(member);
 	return true;
+}
+
+/* In its own pool, or in that of the client at the other end of a channel; NULL: there it is not,
+ * or not any more. */
+static struct member *find_branch(struct member *member, uint32_t channel)
+{
+	struct pairing *pairing;
+	enum side side;
+
+	if (!channel)
+		return member;
+	pairing = find_pairing(member, channel, &side);
+	return pairing && pairing->end[side]->branch ? pairing->end[side] : NULL;
+}
+
+static bool hear_table(struct member *member, uint32_t channel, int file)
+{
+	struct member *branch = find_branch(member, channel);
+
+	return branch && branch->device && file >= 0 && keep_table(branch, file);
 }
 
 static void set_ready(struct member *member)
@@ -283,7 +305,7 @@ static bool hear_member(struct member *member, const struct wire *message, int f
 	case WIRE_PARK:
 		return member->device && file >= 0 && park(member, file);
 	case WIRE_TABLE:
-		return member->device && file >= 0 && keep_table(member->device, file);
+		return hear_table(member, message->channel, file);
 	default:
 		member->pool->service->counters.protocol_errors++;
 		return false;

@@ -182,7 +182,7 @@ static int restore_member(struct pool *pool, uint32_t number, const struct ledge
 	*member = (struct member){.pool = pool, .number = number, .pid = (pid_t)entry->pid,
 				  .uid = entry->uid, .gid = entry->gid, .pidfd = -1,
 				  .cookie = entry->cookie, .quota = entry->record.quota,
-				  .branch = entry->branch};
+				  .branch = entry->branch, .addresses = entry->addresses};
 	if (role == LEDGER_DEVICE) {
 		member->device = restore_device(entry, pool->index, number);
 		if (!member->device) {

@@ -84,6 +84,7 @@ struct pairing {
 	uint32_t entry;     /* in the ledger */
 	bool told_joined;   /* the device process was, on its present connection */
 	bool told_left[2];  /* likewise */
+	bool told_table;    /* the client was, the newest, likewise */
 };
 
 struct device {
@@ -114,6 +115,7 @@ struct member {
 	uint64_t cookie;
 	uint64_t owed;          /* a bit for each slot whose file it has not been sent */
 	uint64_t quota;         /* bytes; 0: none */
+	bool addresses;         /* may see them */
 	struct peer *peer;      /* its connection; NULL: none at the moment, or a branch */
 	struct device *device;  /* NULL: a client */
 	bool branch;            /* a device process's, in a pool that is one client's */
@@ -240,6 +242,10 @@ void tell(struct member *member);
 void tell_segment(struct member *member, uint32_t slot, int fd);
 /* A new connection of @member: what may have been lost with the old one is owed again. */
 void tell_again(struct member *member);
+/* @device has shared a new table: its clients are to have it. */
+void tell_table(struct member *device);
+/* Does the client of @pairing get a table, as far as there is one? */
+bool tell_shows(const struct pairing *pairing);
 /* @member of @pairing has settled: the other end is to hear of it. */
 void tell_settled(struct pairing *pairing, enum side side);
 

@@ -108,6 +108,23 @@ static int tell_left(struct pairing *pairing, enum side side)
 	return err;
 }
 
+bool tell_shows(const struct pairing *pairing)
+{
+	return pairing->end[CLIENT]->addresses && pairing->end[DEVICE]->device->table >= 0;
+}
+
+static int send_table(struct pairing *pairing)
+{
+	struct wire message = wire_of(WIRE_TABLE);
+	int err;
+
+	message.channel = pairing->number;
+	err = wire_send(pairing->end[CLIENT]->peer->socket, &message,
+			&pairing->end[DEVICE]->device->table, 1);
+	pairing->told_table = !err;
+	return err;
+}
+
 /* Has the end opposite to @side let go of the channel, while @side still has it? */
 static bool is_left(const struct pairing *pairing, enum side side)
 {
@@ -135,7 +152,19 @@ static int tell_pairing(struct pairing *pairing, enum side side)
 		err = tell_joined(pairing);
 	if (!err && is_left(pairing, side) && !pairing->told_left[side])
 		err = tell_left(pairing, side);
+	if (!err && side == CLIENT && tell_shows(pairing) && !pairing->told_table &&
+	    !is_left(pairing, side))
+		err = send_table(pairing);
 	return err;
+}
+
+/* Anything but a lack of room: the connection is taken up again, and all told again. */
+static void look_at(struct member *member, int err)
+{
+	if (err && err != -EAGAIN)
+		(void)shutdown(peer_of(member)->socket, SHUT_RDWR);
+	if (err == -EAGAIN)
+		watch_room(member, true);
 }
 
 static int tell_one(struct member *member)
@@ -165,10 +194,24 @@ void tell(struct member *member)
 	LIST_FOREACH(branch, &member->branches, of_home)
 		if (!err)
 			err = tell_one(branch);
-	/* Anything but a lack of room: the connection is taken up again, and all told again. */
-	if (err && err != -EAGAIN)
-		(void)shutdown(member->peer->socket, SHUT_RDWR);
-	watch_room(member, err == -EAGAIN);
+	look_at(member, err);
+	if (err != -EAGAIN)
+		watch_room(member, false);
+}
+
+void tell_table(struct member *device)
+{
+	struct pairing *pairing;
+
+	LIST_FOREACH(pairing, &device->pool->pairings, of_pool) {
+		struct member *client = pairing->end[CLIENT];
+
+		if (pairing->end[DEVICE] != device)
+			continue;
+		pairing->told_table = false;
+		if (client->peer && client->state == LIVE)
+			look_at(client, tell_pairing(pairing, CLIENT));
+	}
 }
 
 static void owe_again(struct member *member)
@@ -184,7 +227,7 @@ static void owe_again(struct member *member)
 		if (pairing->end[DEVICE] == member)
 			pairing->told_joined = pairing->told_left[DEVICE] = false;
 		if (pairing->end[CLIENT] == member)
-			pairing->told_left[CLIENT] = false;
+			pairing->told_left[CLIENT] = pairing->told_table = false;
 	}
 }
 
