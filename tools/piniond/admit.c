@@ -138,7 +138,7 @@ static bool is_full(const struct pool *pool)
 
 	LIST_FOREACH(member, &pool->members, of_pool)
 		taken++;
-	return taken + POOL_SUCCESSORS >= pool->pool->geometry.nr_members;
+	return taken >= pools_members_max(pool);
 }
 
 /* Any member can write over the slots of others: a number that is free by its slot alone is not

@@ -56,10 +56,25 @@ void pools_insert(struct pool *pool)
 	(void)pinion_pool_watch(pool->pool, ledger_watch, pool);
 }
 
+static uint32_t count_wanted(const struct config_pool *config)
+{
+	return config->pool.nr_members ? config->pool.nr_members : MEMBERS_DEFAULT;
+}
+
+/* One on hugetlbfs may be older than its configuration, and have other numbers. */
+uint32_t pools_members_max(const struct pool *pool)
+{
+	const struct config_pool *config = NULL;
+
+	if (pool->path)
+		config = config_find_pool(pool->service->config, pool->name);
+	return config ? count_wanted(config) : pool->pool->geometry.nr_members - POOL_SUCCESSORS;
+}
+
 /* As many as may be in it, and the numbers of those who take it up again. */
 static uint32_t count_numbers(const struct config_pool *config)
 {
-	const uint32_t nr = config->pool.nr_members ? config->pool.nr_members : MEMBERS_DEFAULT;
+	const uint32_t nr = count_wanted(config);
 
 	return nr < PINION_MEMBER_MAX - POOL_SUCCESSORS ? nr + POOL_SUCCESSORS : PINION_MEMBER_MAX;
 }

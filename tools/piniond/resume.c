@@ -246,7 +246,7 @@ static int restore_pool(struct service *service, uint32_t index)
 
 /* Branches. */
 
-/* Without a home, such as one in a named pool, it lives as long as its process. */
+/* Without a home, such as one in a pool that was given up, it lives as long as its process. */
 static void restore_branch(struct member *member)
 {
 	const struct pool *pool = member->pool;

@@ -131,8 +131,7 @@ static inline struct member *speaker_of(struct member *member)
 }
 
 /* Member numbers that nobody is let in under. The next service has one of its own before it buries
- * this one, and the one after that, if it is killed meanwhile. (A named pool that somebody else
- * made with so few gives none to anybody.) */
+ * this one, and the one after that, if it is killed meanwhile. */
 #define POOL_SUCCESSORS 8
 
 struct pool {
@@ -204,6 +203,8 @@ void pools_insert(struct pool *pool);
 int pools_add(struct service *service, const struct config_pool *config);
 /* A pool for one client, like @template. NULL: pinion_error_text() says why. */
 struct pool *pools_add_own(struct service *service, const struct config_pool *template);
+/* Processes that may be in it at once, this one included. */
+uint32_t pools_members_max(const struct pool *pool);
 /* pre: it has no members. */
 void pools_remove(struct pool *pool);
 /* The same, and nothing of it is taken up again. */
