@@ -291,7 +291,6 @@ static int open_apart(struct pinion_device *device, const struct letter *letter,
 	if (!err)
 		return 0;
 	mail_close_files(letter->files + LETTER_FILES_CHANNEL, nr);
-	link_forget(&device->link, message->channel);
 	return err;
 }
 
@@ -312,10 +311,8 @@ static int open_guest(struct pinion_device *device, const struct letter *letter,
 		return err;
 	err = pinion_channel_open(guest->event.pool, letter->files[0], letter->files[1],
 				  message->peer, &guest->event.channel);
-	if (err && is_apart(device, guest)) {
+	if (err && is_apart(device, guest))
 		(void)pinion_pool_detach(guest->event.pool);
-		link_forget(&device->link, message->channel);
-	}
 	return err;
 }
 
@@ -365,8 +362,10 @@ static int hear_joined(struct pinion_device *device, const struct letter *letter
 	err = welcome(device, letter, event);
 	mail_close_files(letter->files, err ? LETTER_FILES_CHANNEL : 2);
 	/* It cannot be served: that channel ends before it was used, and the client hears of it. */
-	if (err)
+	if (err) {
+		link_forget(&device->link, channel);
 		(void)link_say(&device->link, WIRE_SETTLED, channel);
+	}
 	return !err;
 }
 

@@ -254,12 +254,35 @@ static int store_segment(struct link *link, const struct letter *letter)
 	return 0;
 }
 
+/* Of tables that nobody has heard of yet only the newest counts, and only that is kept. */
+static bool replace_table(struct link *link, const struct letter *newer)
+{
+	struct letter *letter;
+
+	if (newer->message.kind != WIRE_TABLE)
+		return false;
+	STAILQ_FOREACH(letter, &link->inbox, next) {
+		if (letter->message.kind != WIRE_TABLE ||
+		    letter->message.channel != newer->message.channel)
+			continue;
+		mail_close_files(letter->files, letter->nr_files);
+		*letter = (struct letter){.next = letter->next, .message = newer->message,
+					  .nr_files = newer->nr_files};
+		memcpy(letter->files, newer->files, sizeof(letter->files));
+		return true;
+	}
+	return false;
+}
+
 /* Without memory for it the connection breaks: all is told again when it is back. */
 static int keep(struct link *link, const struct letter *letter)
 {
 	bool pool = letter->message.kind == WIRE_JOINED && letter->nr_files > LETTER_FILES_CHANNEL;
-	struct letter *copy = malloc(sizeof(*copy));
+	struct letter *copy;
 
+	if (replace_table(link, letter))
+		return 0;
+	copy = malloc(sizeof(*copy));
 	if (!copy || (pool && add_shelf(link, letter->message.channel))) {
 		free(copy);
 		return -ENOMEM;
@@ -307,11 +330,27 @@ struct shelf *link_shelf(struct link *link, uint32_t channel)
 	return shelf;
 }
 
+/* A JOINED that was told again, and was read and not heard yet, is of a pool that is gone. */
+static void forget_letters(struct link *link, uint32_t channel)
+{
+	struct letter *letter, *next;
+
+	STAILQ_FOREACH_SAFE(letter, &link->inbox, next, next) {
+		if (letter->message.kind != WIRE_JOINED || letter->message.channel != channel)
+			continue;
+		STAILQ_REMOVE(&link->inbox, letter, letter, next);
+		link->nr_inbox--;
+		mail_close_files(letter->files, letter->nr_files);
+		free(letter);
+	}
+}
+
 void link_forget(struct link *link, uint32_t channel)
 {
 	struct shelf *shelf;
 
 	pthread_mutex_lock(&link->lock);
+	forget_letters(link, channel);
 	shelf = find_shelf(link, channel);
 	if (shelf)
 		take_down(shelf);

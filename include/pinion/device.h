@@ -43,11 +43,13 @@
  *     pinion_device_detach(device, event.pool)      ---> the pool goes, and all that is in it
  *
  * What the client sent before this process has mapped its pool waits in the channel. One client
- * costs, at most, the mappings of a pool as large as the template says, a descriptor for each of
- * its segments and two more, and a channel; all clients together as many pools as were asked for.
- * Such a client can spoil its own pool, and nothing else: what it sends is checked as ever. But it
- * can punch pages out of that pool (pool.h, "Trust"): a process that reads such a page gets SIGBUS
- * if there is no other. Remedy: leave data to the device, or keep hugepages in reserve.
+ * costs, at most, the mappings of a pool as large as the template says, two descriptors for each of
+ * its segments (one, until the service was restarted) and two more, and a channel; all clients
+ * together as many pools as were asked for.
+ * Such a client can spoil its own pool, and no other: what it sends is checked as ever. But it is a
+ * member of that pool (pool.h, "Trust"), and can make pages of it, or a segment, go away: a process
+ * that touches them gets SIGBUS or SIGSEGV. Remedy: leave the data of such clients to the device,
+ * behind an IOMMU, or serve them by a process of their own.
  *
  * The service restarts without this process having to care: next() connects again by itself.
  * Nothing else is done differently meanwhile; who joins and who leaves is told afterwards.

@@ -698,6 +698,8 @@ void admit_rejoin(struct peer *peer, const struct wire *message)
 	}
 	if (member->peer)
 		peers_drop(member->peer);
+	/* What a rule does not give any more is not given again. */
+	member->addresses = member->addresses && peer->rule && peer->rule->addresses;
 	peers_become_member(peer, member);
 	if (wire_send(peer->socket, &answer, NULL, 0))
 		return; /* it will notice, and come again */

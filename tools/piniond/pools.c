@@ -61,14 +61,18 @@ static uint32_t count_wanted(const struct config_pool *config)
 	return config->pool.nr_members ? config->pool.nr_members : MEMBERS_DEFAULT;
 }
 
-/* One on hugetlbfs may be older than its configuration, and have other numbers. */
+/* One on hugetlbfs may be older than its configuration, and have other numbers: of few, too, some
+ * are spared, or a service could not take up what it has filled. */
 uint32_t pools_members_max(const struct pool *pool)
 {
-	const struct config_pool *config = NULL;
+	const uint32_t nr = pool->pool->geometry.nr_members;
+	const uint32_t room = nr - (nr / 2 < POOL_SUCCESSORS ? nr / 2 : POOL_SUCCESSORS);
+	const struct config_pool *config;
 
-	if (pool->path)
-		config = config_find_pool(pool->service->config, pool->name);
-	return config ? count_wanted(config) : pool->pool->geometry.nr_members - POOL_SUCCESSORS;
+	if (!pool->path)
+		return nr - POOL_SUCCESSORS;
+	config = config_find_pool(pool->service->config, pool->name);
+	return config && count_wanted(config) < room ? count_wanted(config) : room;
 }
 
 /* As many as may be in it, and the numbers of those who take it up again. */

@@ -246,11 +246,19 @@ static int restore_pool(struct service *service, uint32_t index)
 
 /* Branches. */
 
-/* Without a home, such as one in a pool that was given up, it lives as long as its process. */
+/* A home that died counts as living until the loop has looked at it, and a branch of a living home
+ * that has no pairing has let go: so the dead one's must wait for the device by themselves. Without
+ * a home, such as one in a pool that was given up, it lives as long as its process. */
 static void restore_branch(struct member *member)
 {
 	const struct pool *pool = member->pool;
 
+	if (!lives(ledger_member(pool->service->ledger, member))) {
+		member->state = QUIETING;
+		member->killed = true;
+		member->device->dead_ns = service_now_ns();
+		return;
+	}
 	member->home = admit_find_cookie(pool->service, member->cookie);
 	if (member->home) {
 		LIST_INSERT_HEAD(&member->home->branches, member, of_home);

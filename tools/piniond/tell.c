@@ -243,6 +243,11 @@ void tell_again(struct member *member)
 
 void tell_settled(struct pairing *pairing, enum side side)
 {
+	/* A JOINED that was told again may have crossed it: what was made of that ends by this. (It
+	 * is answered with another SETTLED, which is one too many.) */
+	if (side == DEVICE && !pairing->settled[side] && pairing->told_joined &&
+	    peer_of(pairing->end[side]))
+		look_at(pairing->end[side], tell_left(pairing, side));
 	pairing->settled[side] = true;
 	pairing->end[side]->pool->service->ledger->pairing[pairing->entry].settled[side] = 1;
 	tell(pairing->end[other_side(side)]);
