@@ -554,8 +554,7 @@ static void connections_that_come_and_go_leave_nothing(void **state)
 	came = churn(nr / 10);
 	service_await_members(0);
 	rss = service_number("rss");
-	usleep(50000);
-	files = process_files(service.pid);
+	files = service_files_at_rest(&service);
 	came += churn(nr - came);
 	service_await_members(0);
 	service_await_files(&service, files);

@@ -21,8 +21,7 @@ static void open_stage(struct stage *stage)
 {
 	service_configure_pool(&stage->service, 24, 4, "");
 	service_run(&stage->service);
-	usleep(10000);
-	stage->files = process_files(stage->service.pid);
+	stage->files = service_files_at_rest(&stage->service);
 }
 
 /* Nobody is left, and nothing of anybody. */
@@ -213,7 +212,7 @@ static void only_a_container_can_be_parked(void **state)
 	raw = raw_in(RAW_DEVICE);
 	for (unsigned which = 0; which < 8; which++) {
 		const int file = open_kind(which);
-		const unsigned before = process_files(stage.service.pid);
+		const unsigned before = service_files_at_rest(&stage.service);
 
 		assert_true(file >= 0);
 		assert_int_equal(send_files(raw.fd, WIRE_PARK, file, 1), 0);
