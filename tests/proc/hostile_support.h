@@ -220,7 +220,7 @@ static inline uint64_t process_memory(pid_t pid, const char *what)
 	return kib;
 }
 
-/* How many descriptors it has when it has heard all hang-ups: the least, for a tenth of a second. */
+/* How many descriptors it has when all hang-ups are heard: the least, for a tenth of a second. */
 static inline unsigned service_files_at_rest(const struct service_process *service)
 {
 	unsigned least = process_files(service->pid);
