@@ -298,9 +298,14 @@ static bool kill_again(struct trial *trial, uint64_t *random)
 	return restart(trial);
 }
 
+/* Whoever waits for the service has patience for 20 seconds, and each step is dear: a moment that
+ * does not come by then is here. */
+#define REACH_NS UINT64_C(5000000000)
+
 /* To the moment; what it had come to by then. */
 static enum stop reach(struct trial *trial, const struct moment *moment)
 {
+	const uint64_t until = test_now_ns() + REACH_NS;
 	static struct glance glance;
 	enum stop at = STOP_HERE;
 	uint32_t nth = 0;
@@ -308,7 +313,8 @@ static enum stop reach(struct trial *trial, const struct moment *moment)
 	for (uint32_t i = 0; at == STOP_HERE && i < moment->call; i++)
 		at = hunt_call(&scene.hunt, is_over, trial);
 	(void)hunt_glance(&scene.hunt, &glance);
-	while (at == STOP_HERE && moment->kind != CALL && nth < moment->nth) {
+	while (at == STOP_HERE && moment->kind != CALL && nth < moment->nth &&
+	       test_now_ns() < until) {
 		at = hunt_step(&scene.hunt, is_over, trial);
 		nth += moment->kind == STEP || hunt_glance(&scene.hunt, &glance);
 		if (at == STOP_HERE && hunt_at_call(&scene.hunt))
