@@ -476,4 +476,45 @@ static inline pid_t run_with_pipe(int (*f)(void *), int *out)
 	return pid;
 }
 
+/* Attaches as nobody, works, and leaves in good order. */
+static inline int visit(void *arg)
+{
+	struct pinion_client *client;
+	struct pinion_cache *cache;
+	int err = become_nobody() ? 3 : attach(&client, &cache);
+
+	(void)arg;
+	if (!err)
+		err = bounce(client, cache, 500, 5);
+	if (!err && pinion_cache_close(cache))
+		err = 4;
+	return err ? err : pinion_client_close(client);
+}
+
+/* Until it is killed, with buffers held and some under way. */
+static inline _Noreturn void keep_under_way(struct pinion_channel *channel,
+					    struct pinion_cache *cache)
+{
+	for (uint32_t under_way = 0;;) {
+		struct pinion_desc desc = {.len = 1};
+
+		if (under_way < 16 && !pinion_buffer_alloc(cache, &desc.buffer))
+			under_way += pinion_channel_send(channel, &desc, 1) == 1;
+		if (pinion_channel_recv(channel, &desc, 1) == 1)
+			under_way -= !pinion_buffer_free(cache, desc.buffer);
+	}
+}
+
+/* Runs @f until it said that it has come so far. */
+static inline pid_t run_until_said(int (*f)(void *))
+{
+	int pipe_end;
+	const pid_t pid = run_with_pipe(f, &pipe_end);
+	char said;
+
+	assert_int_equal(read(pipe_end, &said, 1), 1);
+	close(pipe_end);
+	return pid;
+}
+
 #endif

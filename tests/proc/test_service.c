@@ -6,25 +6,9 @@
 
 #include "service_support.h"
 
-/* Attaches as nobody, works, leaves in good order. */
-static int visit(void *arg)
-{
-	struct pinion_client *client;
-	struct pinion_cache *cache;
-	int err = become_nobody() ? 3 : attach(&client, &cache);
-
-	(void)arg;
-	if (!err)
-		err = bounce(client, cache, 500, 5);
-	if (!err && pinion_cache_close(cache))
-		err = 4;
-	return err ? err : pinion_client_close(client);
-}
-
 /* Attaches, works, and stays until it is killed, with buffers held and some under way. */
 static int stay(void *arg)
 {
-	struct pinion_channel *channel;
 	struct pinion_client *client;
 	struct pinion_cache *cache;
 	int err = become_nobody() ? 3 : attach(&client, &cache);
@@ -35,15 +19,7 @@ static int stay(void *arg)
 		return err;
 	if (arg)
 		(void)write(*(int *)arg, "x", 1);
-	channel = pinion_client_channel(client);
-	for (uint32_t under_way = 0;;) {
-		struct pinion_desc desc = {.len = 1};
-
-		if (under_way < 16 && !pinion_buffer_alloc(cache, &desc.buffer))
-			under_way += pinion_channel_send(channel, &desc, 1) == 1;
-		if (pinion_channel_recv(channel, &desc, 1) == 1)
-			under_way -= !pinion_buffer_free(cache, desc.buffer);
-	}
+	keep_under_way(pinion_client_channel(client), cache);
 }
 
 static void an_unprivileged_client_attaches_by_the_name_of_a_device(void **state)

@@ -6,21 +6,6 @@
 /* The pool of the first such client. */
 #define APART "guest.1"
 
-/* Attaches, works, and leaves in good order. */
-static int visit(void *arg)
-{
-	struct pinion_client *client;
-	struct pinion_cache *cache;
-	int err = become_nobody() ? 3 : attach(&client, &cache);
-
-	(void)arg;
-	if (!err)
-		err = bounce(client, cache, 200, 5);
-	if (!err && pinion_cache_close(cache))
-		err = 4;
-	return err ? err : pinion_client_close(client);
-}
-
 /* The device process has seen what is in the client's pool, and no other has. */
 static int see_it_touched(struct pinion_client *client, struct pinion_cache *cache)
 {
@@ -44,7 +29,6 @@ static int see_it_touched(struct pinion_client *client, struct pinion_cache *cac
 /* Attaches, works, says so at *@arg, and stays until it is killed, with buffers under way. */
 static int stay(void *arg)
 {
-	struct pinion_channel *channel;
 	struct pinion_client *client;
 	struct pinion_cache *cache;
 	int err = become_nobody() ? 3 : attach(&client, &cache);
@@ -56,27 +40,7 @@ static int stay(void *arg)
 	if (err)
 		return err;
 	(void)write(*(int *)arg, "x", 1);
-	channel = pinion_client_channel(client);
-	for (uint32_t under_way = 0;;) {
-		struct pinion_desc desc = {.len = 1};
-
-		if (under_way < 16 && !pinion_buffer_alloc(cache, &desc.buffer))
-			under_way += pinion_channel_send(channel, &desc, 1) == 1;
-		if (pinion_channel_recv(channel, &desc, 1) == 1)
-			under_way -= !pinion_buffer_free(cache, desc.buffer);
-	}
-}
-
-/* Runs @f until it said that it has come so far. */
-static pid_t run_until_said(int (*f)(void *))
-{
-	int pipe_end;
-	const pid_t pid = run_with_pipe(f, &pipe_end);
-	char said;
-
-	assert_int_equal(read(pipe_end, &said, 1), 1);
-	close(pipe_end);
-	return pid;
+	keep_under_way(pinion_client_channel(client), cache);
 }
 
 static void start(struct service_process *service)

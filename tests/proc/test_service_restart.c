@@ -67,12 +67,6 @@ static void stop(struct service_process *service, const struct kind *kind)
 	assert_int_equal(pinion_pool_unlink(path), 0);
 }
 
-/* Told by the other side of the pipe when to go on. */
-struct visitor {
-	pid_t pid;
-	int pipe_end;
-};
-
 static int await(struct pinion_client *client, enum pinion_client_event_kind kind)
 {
 	struct pollfd want = {.fd = pinion_client_fd(client), .events = POLLIN};
@@ -108,37 +102,26 @@ static int live_through_a_restart(void *arg)
 	return err ? err : pinion_client_close(client);
 }
 
-static struct visitor visit(int (*f)(void *))
-{
-	struct visitor visitor;
-	char said;
-
-	visitor.pid = run_with_pipe(f, &visitor.pipe_end);
-	assert_int_equal(read(visitor.pipe_end, &said, 1), 1);
-	close(visitor.pipe_end);
-	return visitor;
-}
-
 static void members_stay_members_when_the_service_is_killed(void **state)
 {
 	struct service_process service;
-	struct visitor visitor[3];
+	pid_t visitor[3];
 	pid_t device;
 
 	start(&service, *state);
 	device = echo_start();
 	for (int i = 0; i < 3; i++)
-		visitor[i] = visit(live_through_a_restart);
+		visitor[i] = run_until_said(live_through_a_restart);
 	service_kill(&service);
 	for (int i = 0; i < 3; i++)
-		assert_int_equal(member_end(visitor[i].pid), 0);
+		assert_int_equal(member_end(visitor[i]), 0);
 	service_await_members(1);
 	service_await_pools(1);
 	assert_int_equal(service_held(), 0);
 	/* The device process has come back as well: somebody new is served. */
-	visitor[0] = visit(live_through_a_restart);
+	visitor[0] = run_until_said(live_through_a_restart);
 	service_kill(&service);
-	assert_int_equal(member_end(visitor[0].pid), 0);
+	assert_int_equal(member_end(visitor[0]), 0);
 	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
 	service_await_members(0);
 	service_await_pools(1);
@@ -170,12 +153,12 @@ static int fill_the_pool(void *arg)
 static void a_full_pool_is_taken_up_again(void **state)
 {
 	struct service_process service;
-	struct visitor visitor;
+	pid_t visitor;
 
 	start(&service, *state);
-	visitor = visit(fill_the_pool);
+	visitor = run_until_said(fill_the_pool);
 	service_kill(&service);
-	assert_int_equal(member_end(visitor.pid), 0);
+	assert_int_equal(member_end(visitor), 0);
 	service_await_members(0);
 	stop(&service, *state);
 }
@@ -198,18 +181,18 @@ static int stay(void *arg)
 static void who_died_meanwhile_is_buried_by_the_next(void **state)
 {
 	struct service_process service;
-	struct visitor visitor[4];
+	pid_t visitor[4];
 	pid_t device, keeper;
 
 	start(&service, *state);
 	device = echo_start();
 	for (int i = 0; i < 4; i++)
-		visitor[i] = visit(stay);
+		visitor[i] = run_until_said(stay);
 	/* Stopped, so that it does not see them die; then it never will. */
 	keeper = (pid_t)service_number("pid");
 	assert_int_equal(kill(keeper, SIGSTOP), 0);
 	for (int i = 0; i < 4; i++)
-		assert_int_equal(process_end(visitor[i].pid, SIGKILL), 128 + SIGKILL);
+		assert_int_equal(process_end(visitor[i], SIGKILL), 128 + SIGKILL);
 	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
 	assert_int_equal(kill(keeper, SIGKILL), 0);
 	usleep(1000);
@@ -238,27 +221,27 @@ static json_int_t number_of(pid_t pid)
 static void who_dies_afterwards_is_buried_and_its_number_used_again(void **state)
 {
 	struct service_process service;
-	struct visitor visitor, next;
+	pid_t visitor, next;
 	json_int_t number;
 	pid_t device;
 
 	start(&service, *state);
 	device = echo_start();
-	visitor = visit(stay);
-	number = number_of(visitor.pid);
+	visitor = run_until_said(stay);
+	number = number_of(visitor);
 	assert_true(number > 0);
 	service_kill(&service);
 	service_kill(&service);
 	service_await_members(2); /* both, and no keeper of before */
-	assert_int_equal(number_of(visitor.pid), number);
+	assert_int_equal(number_of(visitor), number);
 	assert_true(service_held() >= 9);
-	assert_int_equal(process_end(visitor.pid, SIGKILL), 128 + SIGKILL);
+	assert_int_equal(process_end(visitor, SIGKILL), 128 + SIGKILL);
 	service_await_members(1);
 	assert_int_equal(service_held(), 0);
 	for (int i = 0; i < 30; i++) { /* more than there are numbers */
-		next = visit(stay);
-		assert_true(number_of(next.pid) <= number);
-		assert_int_equal(process_end(next.pid, SIGKILL), 128 + SIGKILL);
+		next = run_until_said(stay);
+		assert_true(number_of(next) <= number);
+		assert_int_equal(process_end(next, SIGKILL), 128 + SIGKILL);
 		service_await_members(1);
 	}
 	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
@@ -270,22 +253,22 @@ static void who_dies_afterwards_is_buried_and_its_number_used_again(void **state
 static void one_side_of_a_pool_dies_meanwhile(void **state)
 {
 	struct service_process service;
-	struct visitor visitor;
+	pid_t visitor;
 	pid_t device, keeper;
 
 	start(&service, *state);
 	device = echo_start();
 	for (int i = 0; i < 2; i++) {
-		visitor = visit(stay);
+		visitor = run_until_said(stay);
 		keeper = (pid_t)service_number("pid");
 		assert_int_equal(kill(keeper, SIGSTOP), 0);
-		assert_int_equal(process_end(i ? device : visitor.pid, SIGKILL), 128 + SIGKILL);
+		assert_int_equal(process_end(i ? device : visitor, SIGKILL), 128 + SIGKILL);
 		assert_int_equal(kill(keeper, SIGKILL), 0);
 		usleep(1000);
 		service_await(&service);
 		service_await_members(1 - i);
 		if (i)
-			assert_int_equal(process_end(visitor.pid, SIGKILL), 128 + SIGKILL);
+			assert_int_equal(process_end(visitor, SIGKILL), 128 + SIGKILL);
 		service_await_pools(1);
 	}
 	stop(&service, *state);
@@ -319,28 +302,28 @@ static int come_and_go(void *arg)
 static void killed_at_any_moment_it_takes_everything_back(void **state)
 {
 	struct service_process service;
-	struct visitor visitor[3];
+	pid_t visitor[3];
 	uint64_t random = 20261127;
 	pid_t device;
 
 	start(&service, *state);
 	device = echo_start();
 	for (int i = 0; i < 3; i++)
-		visitor[i] = visit(come_and_go);
+		visitor[i] = run_until_said(come_and_go);
 	for (int i = 0; i < KILLS; i++) {
 		const pid_t keeper = (pid_t)service_number("pid");
 
 		usleep(test_below(&random, 20000));
 		assert_int_equal(kill(keeper, SIGKILL), 0);
 		if (i % 4 == 0) {
-			assert_int_equal(process_end(visitor[i / 4 % 3].pid, SIGKILL),
+			assert_int_equal(process_end(visitor[i / 4 % 3], SIGKILL),
 					 128 + SIGKILL);
-			visitor[i / 4 % 3] = visit(come_and_go);
+			visitor[i / 4 % 3] = run_until_said(come_and_go);
 		}
 		service_await(&service);
 	}
 	for (int i = 0; i < 3; i++)
-		assert_int_equal(process_end(visitor[i].pid, SIGKILL), 128 + SIGKILL);
+		assert_int_equal(process_end(visitor[i], SIGKILL), 128 + SIGKILL);
 	service_await_members(1);
 	service_await_pools(1);
 	assert_int_equal(service_held(), 0);
