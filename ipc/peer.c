@@ -47,12 +47,16 @@ int peer_identify(int socket, struct peer_identity *identity)
 	return 0;
 }
 
-/* A pidfd is readable once its process has ended; a stopped one has not, a zombie has. */
-static bool alive(int pidfd)
+bool peer_is_alive(int pidfd)
 {
 	struct pollfd want = {.fd = pidfd, .events = POLLIN};
+	int ended;
 
-	return poll(&want, 1, 0) == 0;
+	/* A signal interrupts it even though it does not wait. */
+	do
+		ended = poll(&want, 1, 0);
+	while (ended < 0 && errno == EINTR);
+	return ended == 0;
 }
 
 bool peer_is_sender(const struct peer_identity *identity, pid_t sender)
@@ -62,12 +66,12 @@ bool peer_is_sender(const struct peer_identity *identity, pid_t sender)
 
 	if (sender != identity->pid)
 		return false;
-	if (alive(identity->pidfd))
+	if (peer_is_alive(identity->pidfd))
 		return true;
 	now = pidfd_open(sender, 0);
 	if (now < 0)
 		return errno == ESRCH;
-	gone = !alive(now);
+	gone = !peer_is_alive(now);
 	(void)close(now);
 	return gone;
 }

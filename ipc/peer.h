@@ -17,6 +17,9 @@ struct peer_identity {
 	int pidfd; /* readable once the process is gone */
 };
 
+/* False: it has ended, though it may be a zombie still. A stopped one is alive. */
+bool peer_is_alive(int pidfd);
+
 /* -ESRCH: it died already. */
 int peer_identify(int socket, struct peer_identity *identity);
 

@@ -2,7 +2,6 @@
 #include "service.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -692,7 +691,7 @@ void admit_rejoin(struct peer *peer, const struct wire *message)
 
 	/* Its pid is its own for as long as its pidfd says that it lives. */
 	if (!member || member->pid != peer->identity.pid ||
-	    poll(&(struct pollfd){.fd = member->pidfd, .events = POLLIN}, 1, 0)) {
+	    !peer_is_alive(member->pidfd)) {
 		peers_refuse(peer, -ESTALE, "no such membership");
 		return;
 	}
