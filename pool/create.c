@@ -107,6 +107,17 @@ static int plan(const struct pinion_pool_config *config, struct pinion_pool *poo
 	return 0;
 }
 
+size_t make_control_len(const struct pinion_pool_config *config)
+{
+	struct pinion_pool *pool = check(config) ? NULL : pool_new();
+	size_t len = 0;
+
+	if (pool && !plan(config, pool))
+		len = pool->layout.len;
+	pool_discard(pool);
+	return len;
+}
+
 static int make_sealed(const char *name, struct pinion_pool *pool)
 {
 	size_t len = pool->layout.len;

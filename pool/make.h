@@ -56,4 +56,8 @@ int make_populate(const struct pinion_pool *pool, size_t off, size_t len);
 /* Shows the slot to all members, in this state. pre: the pool is locked or one's own. */
 void make_publish(struct pinion_pool *pool, uint32_t slot, enum slot_state state);
 
+/* Bytes of the control area that a pool of @config will have, but for the rest of its last page; 0:
+ * there can be no such pool. */
+size_t make_control_len(const struct pinion_pool_config *config);
+
 #endif

@@ -27,13 +27,20 @@ static struct pinion_segment_config huge_segment(size_t size)
 	return (struct pinion_segment_config){HUGE, size, HUGE, PINION_NODE_ANY};
 }
 
-static struct pinion_pool *make(uint32_t nr_segments)
+static struct pinion_pool_config config_of(uint32_t nr_segments)
 {
 	struct pinion_pool_config config = {
 		.path = path, .nr_segments = nr_segments, .max_segments = 2, .nr_members = 4};
 
 	for (uint32_t i = 0; i < nr_segments; i++)
 		config.segment[i] = huge_segment(4096);
+	return config;
+}
+
+static struct pinion_pool *make(uint32_t nr_segments)
+{
+	const struct pinion_pool_config config = config_of(nr_segments);
+
 	return pool_make_from(&config);
 }
 
@@ -52,6 +59,18 @@ static void end(struct pinion_pool *pool)
 {
 	assert_int_equal(pinion_pool_destroy(pool), 0);
 	assert_int_equal(pinion_pool_unlink(path), 0);
+}
+
+static void how_long_its_control_area_is_can_be_told_before(void **state)
+{
+	const struct pinion_pool_config config = config_of(2);
+	const size_t len = make_control_len(&config);
+	struct pinion_pool *pool = make(2);
+
+	(void)state;
+	assert_true(len > 0);
+	assert_int_equal((len + HUGE - 1) / HUGE * HUGE, pool->control.len);
+	end(pool);
 }
 
 /* Children: a keeper that is gone when its function returns. */
@@ -386,6 +405,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		huge_test(a_process_without_its_first_thread_lives),
+		huge_test(how_long_its_control_area_is_can_be_told_before),
 		huge_test(what_a_killed_keeper_held_comes_back),
 		huge_test(a_keeper_killed_while_it_grows_leaves_nothing_in_the_way),
 		huge_test(a_keeper_killed_while_it_retires_leaves_nothing_in_the_way),

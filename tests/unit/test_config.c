@@ -117,6 +117,7 @@ static void an_empty_file_has_the_defaults(void **state)
 	assert_null(config->user);
 	assert_null(config->metrics);
 	assert_int_equal(config->peers_max, 1024);
+	assert_false(config->reserve);
 	assert_int_equal(config->nr_pools + config->nr_rules, 0);
 	assert_null(config_find_pool(config, ""));
 	assert_null(config_find_rule(config, 0, 0, NULL, 0));
@@ -128,7 +129,7 @@ static void the_top_is_read(void **state)
 {
 	struct config *config = read_good("socket = \"/tmp/s\"; socket_mode = \"0600\";\n"
 					  "user = \"root\"; metrics = \"[::1]:9464\";\n"
-					  "peers_max = 7;\n");
+					  "peers_max = 7;\nreserve = true;\n");
 
 	(void)state;
 	assert_string_equal(config->socket, "/tmp/s");
@@ -136,6 +137,7 @@ static void the_top_is_read(void **state)
 	assert_string_equal(config->user, "root");
 	assert_string_equal(config->metrics, "[::1]:9464");
 	assert_int_equal(config->peers_max, 7);
+	assert_true(config->reserve);
 	config_free(config);
 }
 
@@ -182,7 +184,7 @@ static void what_is_misspelt_is_told_with_what_was_meant(void **state)
 	(void)state;
 	assert_told("\nsockt = \"/s\";\n", "2: sockt: unknown key: did you mean \"socket\"?\n");
 	assert_told("color = 1;\n", "1: color: unknown key: there are socket socket_mode user "
-				    "metrics metrics_public peers_max pools and rules\n");
+				    "metrics metrics_public peers_max reserve pools and rules\n");
 	assert_told(pool_with(NAMED " membres = 3;", SOUND),
 		    "2: pools[0].membres: unknown key: did you mean \"members\"?\n");
 	assert_told(pool_with(NAMED, SOUND " bufer = 1;"), "3: pools[0].segments[0].bufer: unknown "
@@ -198,6 +200,7 @@ static void a_wrong_type_is_told(void **state)
 	assert_told("socket = \"\";\n", "1: socket: empty\n");
 	assert_told("peers_max = \"many\";\n",
 		    "1: peers_max: \"many\" is no number from 1 to 65536\n");
+	assert_told("reserve = 64;\n", "1: reserve: 64 is neither true nor false\n");
 	assert_told("peers_max = 1.5;\n", "1: peers_max: 1.5 is no number from 1 to 65536\n");
 	assert_told("pools = 1;\n",
 		    "1: pools: 1 is no list of groups: ( { ... }, { ... } )\n");
@@ -429,7 +432,7 @@ static void all_mistakes_are_told_at_once(void **state)
 		    "2: 07: a leading zero means nothing here: leave it out, or, if it is octal, "
 		    "put it in quotes\n"
 		    "3: colour: unknown key: there are socket socket_mode user metrics "
-		    "metrics_public peers_max pools and rules\n"
+		    "metrics_public peers_max reserve pools and rules\n"
 		    "2: socket: 7 is no text: put it in quotes\n"
 		    "4: user: no user is named \"no-such\" here\n"
 		    "1: peers_max: 0 is no number from 1 to 65536\n"

@@ -19,7 +19,8 @@
 #define FILE_MAX (1 << 20) /* bytes: all rules and pools at their most have fewer */
 
 static const char *const top_keys[] = {"socket", "socket_mode", "user", "metrics",
-				       "metrics_public", "peers_max", "pools", "rules", NULL};
+				       "metrics_public", "peers_max", "reserve", "pools",
+				       "rules", NULL};
 
 static void read_socket(struct config_mistakes *mistakes, const struct config_setting_t *root,
 			struct config *config)
@@ -92,6 +93,7 @@ static void read_top(struct config_mistakes *mistakes, const struct config_setti
 	read_user(mistakes, root, &config->user);
 	read_metrics(mistakes, root, &config->metrics);
 	(void)value_number(mistakes, root, "peers_max", 1, PEERS_MAX, &config->peers_max);
+	(void)value_flag(mistakes, root, "reserve", &config->reserve);
 	config_read_pools(mistakes, root, config);
 	config_read_rules(mistakes, root, config);
 	if (config->socket == NULL && value_find(root, "socket") == NULL) {

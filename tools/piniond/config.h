@@ -57,6 +57,7 @@ struct config {
 	char *metrics;      /* "ADDRESS:PORT" of the listener for Prometheus; NULL: none. Of this
 	                     * machine alone, unless metrics_public says otherwise */
 	uint32_t peers_max; /* connections at once */
+	bool reserve;       /* hugepages that the pools lack, before they are made */
 	uint32_t nr_pools, nr_rules;
 	struct config_pool pool[CONFIG_POOLS_MAX];
 	struct config_rule rule[CONFIG_RULES_MAX];

@@ -212,6 +212,15 @@ void ledger_remove_pool(struct ledger *ledger, struct pool *pool)
 		drop_files(pool);
 }
 
+bool ledger_has_pool(const struct ledger *ledger, const char *name)
+{
+	for (uint32_t i = 0; i < CONFIG_POOLS_MAX; i++)
+		if (atomic_load_explicit(&ledger->pool[i].used, memory_order_acquire) &&
+		    !strcmp(ledger->pool[i].name, name))
+			return true;
+	return false;
+}
+
 int ledger_watch(void *context, uint32_t slot, int fd, const struct pinion_pool_record *record)
 {
 	struct pool *pool = context;

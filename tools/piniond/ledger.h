@@ -93,6 +93,8 @@ int ledger_add_pool(struct ledger *ledger, struct pool *pool);
 void ledger_remove_pool(struct ledger *ledger, struct pool *pool);
 /* One that is not there any more, with its members; its files go with the rest of the store. */
 void ledger_forget_pool(struct ledger *ledger, uint32_t index);
+/* Of one before: will it be taken up again? */
+bool ledger_has_pool(const struct ledger *ledger, const char *name);
 const struct pinion_pool_record *ledger_record(const struct ledger *ledger, uint32_t pool);
 /* For pinion_pool_watch(), with the pool as context. */
 int ledger_watch(void *context, uint32_t slot, int fd, const struct pinion_pool_record *record);

@@ -154,8 +154,7 @@ static int listen_somewhere(struct service *service, const struct options *optio
 	return 0;
 }
 
-/* What is left of a service before this one; and then what the configuration has beyond that. */
-static int open_pools(struct service *service)
+static int open_ledger(struct service *service)
 {
 	int err = ledger_open(&service->ledger);
 
@@ -165,8 +164,14 @@ static int open_pools(struct service *service)
 		store_drop_rest();
 		err = ledger_open(&service->ledger);
 	}
-	if (!err)
-		err = resume_all(service);
+	return err;
+}
+
+/* What is left of a service before this one; and then what the configuration has beyond that. */
+static int open_pools(struct service *service)
+{
+	int err = resume_all(service);
+
 	return err ? err : pools_create(service);
 }
 
@@ -218,7 +223,8 @@ static int serve(struct service *service)
 	return err < 0 ? err : 0;
 }
 
-/* What takes privilege first: limits, the socket's directory, a port. Pools do not. */
+/* What takes privilege first: limits, the socket's directory, a port, hugepages for pools; the
+ * pools themselves do not. */
 static int run(struct service *service, const struct options *options)
 {
 	struct listener own;
@@ -229,6 +235,10 @@ static int run(struct service *service, const struct options *options)
 	if (err)
 		return err;
 	err = metrics_bind(service);
+	if (!err)
+		err = open_ledger(service);
+	if (!err)
+		err = pools_reserve(service);
 	if (!err)
 		err = harden_drop(service->config->user);
 	if (!err)

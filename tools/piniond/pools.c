@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <syslog.h>
 
 #include <pinion/error.h>
@@ -13,6 +14,8 @@
 
 #include "fail.h"
 #include "ledger.h"
+#include "make.h"
+#include "reserve.h"
 
 #define MEMBERS_DEFAULT 64 /* piniond.conf(5) */
 
@@ -83,17 +86,24 @@ static uint32_t count_numbers(const struct config_pool *config)
 	return nr < PINION_MEMBER_MAX - POOL_SUCCESSORS ? nr + POOL_SUCCESSORS : PINION_MEMBER_MAX;
 }
 
-/* A named pool that is there already is adopted. */
-static int make(const struct config_pool *config, struct pinion_pool **pool)
+static struct pinion_pool_config wish_of(const struct config_pool *config)
 {
 	struct pinion_pool_config wish = config->pool;
-	int err = -ENOENT;
 
 	wish.name = config->name;
 	wish.path = config->path;
 	wish.nr_members = count_numbers(config);
 	wish.progress = progress;
 	wish.progress_context = (void *)(uintptr_t)config;
+	return wish;
+}
+
+/* A named pool that is there already is adopted. */
+static int make(const struct config_pool *config, struct pinion_pool **pool)
+{
+	const struct pinion_pool_config wish = wish_of(config);
+	int err = -ENOENT;
+
 	if (config->path)
 		err = pinion_pool_adopt(config->path, pool, NULL);
 	return err == -ENOENT ? pinion_pool_create(&wish, pool) : err;
@@ -183,6 +193,56 @@ void pools_destroy(struct service *service)
 
 	LIST_FOREACH_SAFE(pool, &service->pools, link, next)
 		pools_remove(pool);
+}
+
+/* One that cannot be looked at is made if it is not there, with the pages that are free. */
+static bool is_there(const struct service *service, const struct config_pool *config)
+{
+	struct stat status;
+
+	return ledger_has_pool(service->ledger, config->name) ||
+	       (config->path && (!lstat(config->path, &status) || errno != ENOENT));
+}
+
+/* The control area of a named pool lies in pages like the rest, on any node. */
+static uint32_t add_wishes(const struct config_pool *config, struct reserve_wish *wish)
+{
+	const struct pinion_pool_config pool = wish_of(config);
+	const size_t page = pool.segment[0].page_size;
+	uint32_t nr = 0;
+
+	for (uint32_t i = 0; i < pool.nr_segments; i++) {
+		const struct pinion_segment_config *segment = &pool.segment[i];
+
+		if (segment->page_size != pinion_hostmem_base_page())
+			wish[nr++] = (struct reserve_wish){segment->node, segment->page_size,
+							   segment->len / segment->page_size};
+	}
+	if (config->path)
+		wish[nr++] = (struct reserve_wish){
+			PINION_NODE_ANY, page, (make_control_len(&pool) + page - 1) / page};
+	return nr;
+}
+
+int pools_reserve(const struct service *service)
+{
+	const struct config *config = service->config;
+	const struct hp_sys sys = {.root = ""};
+	struct reserve_wish *wish;
+	uint32_t nr = 0;
+	int err;
+
+	if (!config->reserve)
+		return 0;
+	wish = calloc(CONFIG_POOLS_MAX * (PINION_SEGMENT_MAX + 1), sizeof(*wish));
+	if (!wish)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < config->nr_pools; i++)
+		if (!config->pool[i].template && !is_there(service, &config->pool[i]))
+			nr += add_wishes(&config->pool[i], &wish[nr]);
+	err = nr ? reserve(&sys, wish, nr) : 0;
+	free(wish);
+	return err;
 }
 
 int pools_create(struct service *service)

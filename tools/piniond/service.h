@@ -9,6 +9,7 @@
  *     config*.c    what the administrator wants
  *     harden.c     as little privilege as the rest needs
  *     pools.c      pools from the configuration; their files and segments
+ *     reserve.c    hugepages for them
  *     peers.c      connections: who is it, what does it say, is it too slow
  *     admit.c      ATTACH, ANNOUNCE, REJOIN: peers become members
  *     tell.c       what members are owed: segments, JOINED, LEFT
@@ -194,6 +195,9 @@ struct service {
 };
 
 /* pools.c */
+/* Hugepages for those that are not there yet, if the configuration says so. Takes privilege. pre:
+ * the ledger is open. */
+int pools_reserve(const struct service *service);
 int pools_create(struct service *service);
 void pools_destroy(struct service *service);
 /* One without a pool in it, and its place among the others. NULL: no memory. */
