@@ -4,10 +4,13 @@
 
 #include <pinion/cache.h>
 
+#include "row.h"
+
 /*
  * Many at once: the same words in the same order as one at a time (cache.h), so that what holds at
- * a death holds here; only the look-ups around them are shared by a run of buffers. Copies and
- * words go in passes of their own, which compilers turn into wide stores and short loops.
+ * a death holds here; only the look-ups around them are shared by a run of buffers. What is a row
+ * goes by vectors (row.h), the rest word by word: copies and words in passes of their own, which
+ * compilers turn into wide stores and short loops.
  */
 
 static uint32_t smaller(uint32_t a, size_t b)
@@ -15,37 +18,72 @@ static uint32_t smaller(uint32_t a, size_t b)
 	return a < b ? a : (uint32_t)b;
 }
 
+/* Takes over the longest row that @from can begin with; how many, 0 if it begins with none. */
+ROW_CLONES static uint32_t hold_row(const struct pinion_cache *cache,
+				    const struct pinion_buffer *from, struct pinion_buffer *to,
+				    uint32_t nr)
+{
+	const uint32_t row = nr - nr % ROW_STEP;
+
+	if (!row_seems(from, row) || !row_copy(to, from, row, 0, NULL, 0))
+		return 0;
+	row_words_set(&cache->owner[pinion_buffer_id(*from)], row,
+		      pinion_owner_word(*from, cache->self));
+	return row;
+}
+
+static void hold_each(const struct pinion_cache *cache, const struct pinion_buffer *from,
+		      struct pinion_buffer *to, uint32_t nr)
+{
+	_Atomic uint64_t *owner = cache->owner;
+	const uint32_t self = cache->self;
+
+	memcpy(to, from, nr * sizeof(*to));
+#pragma GCC unroll 4
+	for (uint32_t i = 0; i < nr; i++)
+		atomic_store_explicit(&owner[pinion_buffer_id(to[i])],
+				      pinion_owner_word(to[i], self), memory_order_relaxed);
+}
+
 /* Pops up to @nr off what is loaded. */
 static uint32_t pop_run(struct pinion_cache *cache, struct pinion_buffer *buffer, uint32_t nr)
 {
-	uint32_t run = smaller(nr, (size_t)(cache->top - cache->bottom));
-	_Atomic uint64_t *owner = cache->owner;
-	const uint32_t self = cache->self;
+	uint32_t run = smaller(nr, (size_t)(cache->top - cache->bottom)), row;
 
 	if (!run) /* also: there may be no magazine */
 		return 0;
 	cache->top -= run;
-	memcpy(buffer, cache->top, run * sizeof(*buffer));
-#pragma GCC unroll 4
-	for (uint32_t i = 0; i < run; i++)
-		atomic_store_explicit(&owner[pinion_buffer_id(buffer[i])],
-				      pinion_owner_word(buffer[i], self), memory_order_relaxed);
+	row = hold_row(cache, cache->top, buffer, run);
+	if (row < run)
+		hold_each(cache, &cache->top[row], &buffer[row], run - row);
 	return run;
+}
+
+/* Nothing is loaded: one comes by an exchange, and it lay on top of the run that came with it. */
+static int pop_more(struct pinion_cache *cache, struct pinion_buffer *buffer, uint32_t nr)
+{
+	struct pinion_buffer top;
+	int err = pinion_cache_alloc(cache, &top);
+	uint32_t run;
+
+	if (err)
+		return err;
+	run = pop_run(cache, buffer, nr - 1);
+	buffer[run] = top;
+	return (int)run + 1;
 }
 
 int pinion_buffer_alloc_bulk(struct pinion_cache *cache, struct pinion_buffer *buffer, uint32_t nr)
 {
-	uint32_t got = 0;
-	int err = 0;
+	uint32_t done = pop_run(cache, buffer, nr);
+	int got = 0;
 
-	while (!err && got < nr) {
-		got += pop_run(cache, &buffer[got], nr - got);
-		if (got < nr)
-			err = pinion_cache_alloc(cache, &buffer[got]);
-		if (got < nr && !err)
-			got++;
+	for (; done < nr; done += (uint32_t)got) {
+		got = pop_more(cache, &buffer[done], nr - done);
+		if (got < 0)
+			break;
 	}
-	return got ? (int)got : err;
+	return done ? (int)done : got;
 }
 
 /* The handles of the next holds, @run of them; false if the generation of one wraps, which is for
@@ -61,21 +99,40 @@ static bool raise(struct pinion_buffer *to, const struct pinion_buffer *from, ui
 	return all >> 63 == 0;
 }
 
-/* Pushes those that lie in the loaded segment, are ours, and find room. */
-static uint32_t push_run(struct pinion_cache *cache, const struct pinion_buffer *buffer,
-			 uint32_t nr)
+/* Likewise for what is freed: also 0 if not all of the row is ours. */
+ROW_CLONES static uint32_t release_row(const struct pinion_cache *cache,
+				       const struct pinion_buffer *from, struct pinion_buffer *to,
+				       uint32_t nr)
 {
-	uint32_t run = smaller(nr, (size_t)(cache->end - cache->top)), i;
+	const uint32_t row = nr - nr % ROW_STEP, at = pinion_buffer_id(*from) - cache->first;
+	_Atomic uint64_t *owner = &cache->owner[pinion_buffer_id(*from)];
+	const uint64_t word = pinion_owner_word(*from, cache->self);
+	const uint64_t next = UINT64_C(1) << PINION_ID_BITS;
+
+	/* The last generation, after which comes the first, is for pinion_cache_free(). */
+	if (!row_seems(from, row) || at >= cache->nr || cache->nr - at < row ||
+	    (from->bits | (from->bits + next)) >> 63 ||
+	    !row_copy(to, from, row, next, owner, word))
+		return 0;
+	row_words_set(owner, row, word + cache->freed);
+	return row;
+}
+
+/* Those that lie in the loaded segment and are ours: how many, up to the first that is not. */
+static uint32_t release_each(const struct pinion_cache *cache, const struct pinion_buffer *from,
+			     struct pinion_buffer *to, uint32_t nr)
+{
 	const uint32_t self = cache->self, first = cache->first, ids = cache->nr;
 	_Atomic uint64_t *owner = cache->owner;
 	const uint64_t freed = cache->freed;
+	uint32_t i;
 
-	if (!run || !raise(cache->top, buffer, run))
+	if (!raise(to, from, nr))
 		return 0;
 #pragma GCC unroll 4
-	for (i = 0; i < run; i++) {
-		uint32_t id = pinion_buffer_id(buffer[i]);
-		uint64_t word = pinion_owner_word(buffer[i], self);
+	for (i = 0; i < nr; i++) {
+		uint32_t id = pinion_buffer_id(from[i]);
+		uint64_t word = pinion_owner_word(from[i], self);
 
 		/* One after the other: a buffer that is named twice is refused the second time. */
 		if (__builtin_expect(id - first >= ids, 0) ||
@@ -84,8 +141,22 @@ static uint32_t push_run(struct pinion_cache *cache, const struct pinion_buffer 
 			break;
 		atomic_store_explicit(&owner[id], word + freed, memory_order_relaxed);
 	}
-	cache->top += i;
 	return i;
+}
+
+/* Pushes what finds room. */
+static uint32_t push_run(struct pinion_cache *cache, const struct pinion_buffer *buffer,
+			 uint32_t nr)
+{
+	uint32_t run = smaller(nr, (size_t)(cache->end - cache->top)), done;
+
+	if (!run)
+		return 0;
+	done = release_row(cache, buffer, cache->top, run);
+	if (done < run)
+		done += release_each(cache, &buffer[done], &cache->top[done], run - done);
+	cache->top += done;
+	return done;
 }
 
 int pinion_buffer_free_bulk(struct pinion_cache *cache, const struct pinion_buffer *buffer,

@@ -5,17 +5,40 @@
  *     pinion   a cache of a shared pool
  *     bare     a private array of ids, last in first out, no owner recorded: the limit
  *
+ * alloc_32_scattered: the same with ids in no order, which go word by word (row.h).
+ *
  * Cache-hot: one thread, and a pool that fits the second level cache.
  */
 
 #include <pinion/cache.h>
 
 #include "pool.h"
+#include "random.h"
 
 #define BUFFER_SIZE 4096u
 #define POOL_LEN ((size_t)4 << 20) /* 1,024 buffers */
 #define BURST_MAX 256u
 #define PAIRS 65536u /* of a block */
+
+static bool scatter;
+
+/* Once more in and out of the cache, in another order. */
+static void shuffle(struct pinion_cache *cache)
+{
+	struct pinion_buffer buffer[BURST_MAX];
+
+	if (pinion_buffer_alloc_bulk(cache, buffer, BURST_MAX) != BURST_MAX)
+		bench_die("the pool ran empty");
+	for (uint32_t i = BURST_MAX - 1; i; i--) {
+		const uint32_t j = random_below(i, i + 1);
+		const struct pinion_buffer other = buffer[j];
+
+		buffer[j] = buffer[i];
+		buffer[i] = other;
+	}
+	if (pinion_buffer_free_bulk(cache, buffer, BURST_MAX) != BURST_MAX)
+		bench_die("a free was refused");
+}
 
 static void one_pinion(struct pinion_cache *cache, struct pinion_buffer *buffer, uint32_t burst)
 {
@@ -47,6 +70,8 @@ run(struct bench *b,
 	struct pinion_cache *cache = bench_cache(bench_pool(b, POOL_LEN, BUFFER_SIZE), BUFFER_SIZE);
 	struct pinion_buffer buffer[BURST_MAX];
 
+	if (scatter)
+		shuffle(cache);
 	while (bench_more(b)) {
 		uint64_t start = bench_now_ns();
 
@@ -64,6 +89,12 @@ static void run_pinion(struct bench *b)
 static void run_bulk(struct bench *b)
 {
 	run(b, bulk_pinion);
+}
+
+static void run_scattered(struct bench *b)
+{
+	scatter = true;
+	run_bulk(b);
 }
 
 struct stack {
@@ -106,6 +137,7 @@ int main(int argc, char **argv)
 		{"alloc_1", "bare", "ns", run_bare, 1},
 		{"alloc_32", "pinion", "ns", run_bulk, 32},
 		{"alloc_32", "bare", "ns", run_bare, 32},
+		{"alloc_32_scattered", "pinion", "ns", run_scattered, 32},
 		{"alloc_256", "pinion", "ns", run_pinion, 256},
 		{"alloc_256", "bare", "ns", run_bare, 256},
 	};

@@ -178,6 +178,108 @@ static void a_bulk_may_mix_segments_and_sizes(void **state)
 	}
 }
 
+/* Rows: ids that follow each other, at one generation. */
+
+#define ROW 32
+
+static bool is_row(const struct pinion_buffer *buffer, uint32_t nr)
+{
+	for (uint32_t i = 1; i < nr; i++)
+		if (buffer[i].bits != buffer[0].bits + i)
+			return false;
+	return true;
+}
+
+static void bursts_that_come_and_go_in_order_stay_rows(void **state)
+{
+	struct pinion_pool *pool = pool_of(0);
+	struct pinion_cache *cache = cache_make(pool, BUFFER);
+	struct pinion_buffer burst[3][ROW];
+
+	(void)state;
+	for (int round = 0; round < 10; round++) {
+		for (int i = 0; i < 3; i++) {
+			assert_int_equal(pinion_buffer_alloc_bulk(cache, burst[i], ROW), ROW);
+			assert_true(is_row(burst[i], ROW));
+		}
+		assert_int_equal(pinion_pool_held(pool, 0), 3 * ROW);
+		for (int i = 2; i >= 0; i--)
+			assert_int_equal(pinion_buffer_free_bulk(cache, burst[i], ROW), ROW);
+		assert_int_equal(pinion_pool_held(pool, 0), 0);
+		assert_pool_sound(pool);
+	}
+	finish(pool, cache);
+}
+
+/* At each place one that was freed before: as far as that, and no further. */
+static void a_row_with_a_hole_ends_there(void **state)
+{
+	(void)state;
+	for (uint32_t hole = 0; hole < ROW; hole++) {
+		struct pinion_pool *pool = pool_of(0);
+		struct pinion_cache *cache = cache_make(pool, BUFFER);
+		struct pinion_buffer all[ROW];
+
+		assert_int_equal(pinion_buffer_alloc_bulk(cache, all, ROW), ROW);
+		assert_true(is_row(all, ROW));
+		give(cache, &all[hole], 1);
+		assert_int_equal(pinion_buffer_free_bulk(cache, all, ROW),
+				 hole ? (int)hole : -EINVAL);
+		assert_int_equal(pinion_pool_held(pool, 0), ROW - 1 - hole);
+		assert_pool_sound(pool);
+		for (uint32_t i = hole + 1; i < ROW; i++)
+			give(cache, &all[i], 1);
+		finish(pool, cache);
+	}
+}
+
+/* Its ends are those of a row: what lies between is not. */
+static void what_only_looks_like_a_row_goes_one_by_one(void **state)
+{
+	(void)state;
+	for (uint32_t at = 1; at + 2 < ROW; at++) {
+		struct pinion_pool *pool = pool_of(0);
+		struct pinion_cache *cache = cache_make(pool, BUFFER);
+		struct pinion_buffer all[ROW], was;
+
+		assert_int_equal(pinion_buffer_alloc_bulk(cache, all, ROW), ROW);
+		was = all[at];
+		all[at] = all[at + 1];
+		all[at + 1] = was;
+		assert_int_equal(pinion_buffer_free_bulk(cache, all, ROW), ROW);
+		assert_pool_sound(pool);
+		assert_int_equal(pinion_buffer_alloc_bulk(cache, all, ROW), ROW);
+		assert_false(is_row(all, ROW));
+		assert_distinct(all, ROW); /* sorts them */
+		assert_int_equal(pinion_pool_held(pool, 0), ROW);
+		assert_int_equal(pinion_buffer_free_bulk(cache, all, ROW), ROW);
+		finish(pool, cache);
+	}
+}
+
+static void after_the_last_generation_a_row_begins_with_the_first(void **state)
+{
+	struct pinion_pool *pool = pool_of(0);
+	struct pinion_cache *cache = cache_make(pool, BUFFER);
+	struct pinion_buffer all[ROW];
+
+	(void)state;
+	assert_int_equal(pinion_buffer_alloc_bulk(cache, all, ROW), ROW);
+	for (int i = 0; i < ROW; i++) {
+		all[i] = pinion_buffer_make(pinion_buffer_id(all[i]), PINION_GENERATION_MASK);
+		pool->view.owner[pinion_buffer_id(all[i])] =
+			pinion_owner_word(all[i], pinion_owner_held(0));
+	}
+	assert_true(is_row(all, ROW));
+	assert_int_equal(pinion_buffer_free_bulk(cache, all, ROW), ROW);
+	assert_int_equal(pinion_buffer_alloc_bulk(cache, all, ROW), ROW);
+	assert_distinct(all, ROW);
+	for (int i = 0; i < ROW; i++)
+		assert_int_equal(pinion_buffer_generation(all[i]), 1);
+	assert_int_equal(pinion_buffer_free_bulk(cache, all, ROW), ROW);
+	finish(pool, cache);
+}
+
 static void errno_stays(void **state)
 {
 	struct pinion_pool *pool = pool_of(0);
@@ -202,6 +304,10 @@ int main(void)
 		pool_test(the_same_one_twice_in_a_bulk_is_freed_once),
 		pool_test(a_bulk_frees_nothing_of_others_and_nothing_stale),
 		pool_test(a_bulk_may_mix_segments_and_sizes),
+		pool_test(bursts_that_come_and_go_in_order_stay_rows),
+		pool_test(a_row_with_a_hole_ends_there),
+		pool_test(what_only_looks_like_a_row_goes_one_by_one),
+		pool_test(after_the_last_generation_a_row_begins_with_the_first),
 		pool_test(errno_stays),
 	};
 
