@@ -72,7 +72,7 @@ static inline bool row_copy(struct pinion_buffer *to, const struct pinion_buffer
 	row_vector want = from[0].bits + (row_vector){0, 1, 2, 3}, odd = {0};
 
 #pragma GCC unroll 4
-	for (uint32_t i = 0; i < nr; i += ROW_STEP, want += ROW_STEP) {
+	for (size_t i = 0; i < nr; i += ROW_STEP, want += ROW_STEP) {
 		row_vector handles = *(const row_vector *)&from[i];
 
 		odd |= handles ^ want;
@@ -86,7 +86,7 @@ static inline bool row_copy(struct pinion_buffer *to, const struct pinion_buffer
 static inline void row_words_set(_Atomic uint64_t *owner, uint32_t nr, uint64_t word)
 {
 #pragma GCC unroll 4
-	for (uint32_t i = 0; i < nr; i += ROW_STEP)
+	for (size_t i = 0; i < nr; i += ROW_STEP)
 		*row_at(&owner[i]) = word - (row_vector){0};
 }
 
