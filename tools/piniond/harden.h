@@ -6,7 +6,7 @@
  * What the service gives up, so that a peer that gets the better of it has won little.
  *
  *     harden_limits()      first of all
- *     open what takes privilege: /proc/self/pagemap for physical addresses, the socket's directory
+ *     open what takes privilege: the socket's directory, a port; reserve hugepages
  *     harden_drop(user)
  *     adopt or make pools: hugepages in memfds take no privilege, and files are the user's own
  *     bind what listens, look up every name
