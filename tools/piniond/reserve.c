@@ -78,12 +78,44 @@ static int plan_size(struct hp_plan *plan, const struct stock *stock, uint64_t s
 	return 0;
 }
 
+/* What the machine does not have at all: -ENODEV, and a line. */
+
+static int check_size(const struct hp_sys *sys, uint64_t size)
+{
+	uint64_t sizes[HP_MAX_SIZES];
+	const int nr = hp_sizes_get(sys, sizes);
+	char text[HP_SIZE_TEXT];
+
+	for (int i = 0; i < nr; i++)
+		if (sizes[i] == size)
+			return 0;
+	service_log(LOG_ERR, "this kernel has no pages of %s: `hugepages info` says which",
+		    hp_size_format(size, text));
+	return -ENODEV;
+}
+
+static int check_node(const struct stock *stock, int node)
+{
+	for (int i = 0; i < stock->nr; i++)
+		if (stock->nodes[i] == node)
+			return 0;
+	if (node < 0)
+		return 0;
+	service_log(LOG_ERR, "this machine has no node %d with memory: `hugepages info` says which",
+		    node);
+	return -ENODEV;
+}
+
 static int add_size(struct hp_plan *all, struct hp_plan *one, struct stock *stock, uint64_t size,
 		    const struct reserve_wish *wish, uint32_t nr)
 {
-	int err = take_stock(all->sys, size, stock);
+	int err = check_size(all->sys, size);
 
 	hp_plan_init(one, all->sys);
+	if (!err)
+		err = take_stock(all->sys, size, stock);
+	for (uint32_t i = 0; !err && i < nr; i++)
+		err = check_node(stock, wish[i].node);
 	if (!err)
 		err = plan_size(one, stock, size, wish, nr);
 	if (!err && all->nr + one->nr > HP_MAX_NODES)
@@ -177,63 +209,21 @@ static int carry_out(struct hp_plan *plan)
 	return err;
 }
 
-static bool has_size(const struct hp_sys *sys, uint64_t size)
-{
-	uint64_t sizes[HP_MAX_SIZES];
-	const int nr = hp_sizes_get(sys, sizes);
-
-	for (int i = 0; i < nr; i++)
-		if (sizes[i] == size)
-			return true;
-	return false;
-}
-
-static bool has_node(const struct hp_sys *sys, int node)
-{
-	int nodes[HP_MAX_NODES];
-	const int nr = hp_nodes_get(sys, nodes);
-
-	for (int i = 0; i < nr; i++)
-		if (nodes[i] == node)
-			return true;
-	return node < 0;
-}
-
-/* What the machine does not have at all. */
-static int check(const struct hp_sys *sys, const struct reserve_wish *wish)
-{
-	char size[HP_SIZE_TEXT];
-
-	if (!has_size(sys, wish->page_size))
-		service_log(LOG_ERR, "this kernel has no pages of %s: `hugepages info` says which",
-			    hp_size_format(wish->page_size, size));
-	else if (!has_node(sys, wish->node))
-		service_log(LOG_ERR, "this machine has no node %d with memory: `hugepages info` "
-			    "says which", wish->node);
-	else
-		return 0;
-	return -ENODEV;
-}
-
 int reserve(const struct hp_sys *sys, const struct reserve_wish *wish, uint32_t nr)
 {
 	struct hp_plan *plan = malloc(sizeof(*plan));
-	int lock, err = plan ? 0 : -ENOMEM;
+	int lock, err;
 
-	for (uint32_t i = 0; !err && i < nr; i++)
-		err = check(sys, &wish[i]);
-	if (err) {
-		free(plan);
-		return err;
-	}
+	if (!plan)
+		return -ENOMEM;
 	hp_plan_init(plan, sys);
 	lock = hp_lock(sys);
 	err = lock < 0 ? lock : make_plan(plan, wish, nr);
-	if (err)
+	if (!err)
+		err = carry_out(plan);
+	else if (err != -ENODEV) /* that was said */
 		service_log(LOG_ERR, "the counters of hugepages cannot be read: %s",
 			    strerror(-err));
-	else
-		err = carry_out(plan);
 	if (lock >= 0)
 		(void)close(lock);
 	free(plan);
