@@ -226,6 +226,12 @@ static pid_t start_holder(uint32_t *member)
 	return pid;
 }
 
+static void await_handback(const struct pinion_pool *pool, uint32_t member)
+{
+	while (pinion_pool_held(pool, member))
+		(void)usleep(LOOK_US);
+}
+
 static void run_handback(struct bench *b)
 {
 	struct pinion_client *client;
@@ -243,13 +249,12 @@ static void run_handback(struct bench *b)
 		(void)kill(pid, SIGKILL);
 		if (b->is->arg)
 			(void)poll(&gone, 1, -1);
-		while (!b->is->arg && pinion_pool_held(pool, member))
-			(void)usleep(LOOK_US);
+		else
+			await_handback(pool, member);
 		bench_sample(b, (double)(bench_now_ns() - start) / 1e6);
 		(void)waitpid(pid, NULL, 0);
 		(void)close(gone.fd);
-		while (pinion_pool_held(pool, member))
-			(void)usleep(100);
+		await_handback(pool, member);
 	}
 	(void)pinion_client_close(client);
 }
