@@ -18,7 +18,7 @@ static uint32_t smaller(uint32_t a, size_t b)
 	return a < b ? a : (uint32_t)b;
 }
 
-/* Takes over the longest row that @from can begin with; how many, 0 if it begins with none. */
+/* Takes over all whole steps of @from if they are one row: how many that is, else 0. */
 ROW_CLONES static uint32_t hold_row(const struct pinion_cache *cache,
 				    const struct pinion_buffer *from, struct pinion_buffer *to,
 				    uint32_t nr)
