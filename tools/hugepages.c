@@ -16,6 +16,7 @@
  */
 #include "exit_code.h"
 #include "hugepages_info.h"
+#include "hugepages_interrupt.h"
 #include "hugepages_plan.h"
 #include "hugepages_sysfs.h"
 #include "hugepages_text.h"
@@ -261,6 +262,10 @@ static enum exit_code plan_try(struct hp_plan *plan)
 
 	if (err == -ENOSPC || err == -ENOTRECOVERABLE)
 		return say_short(plan, err);
+	if (err == -EINTR) {
+		warnx("interrupted: all nodes were put back to what they had");
+		return EXIT_SHORT;
+	}
 	if (err)
 		return say_errno(err, "nr_hugepages");
 	if (!plan->sys->dry_run)
@@ -298,13 +303,14 @@ static enum exit_code plan_run(const struct options *opt, struct hp_plan *plan)
 
 	if (code != EXIT_DONE)
 		return code;
+	hp_interrupt_hold();
 	code = save ? plan_save(plan, opt->save) : EXIT_DONE;
-
-	if (code != EXIT_DONE)
-		return code;
-	code = plan_try(plan);
-	if (code != EXIT_DONE && code != EXIT_FAILED && save)
-		unlink(opt->save); /* all is as it was: nothing to go back to */
+	if (code == EXIT_DONE) {
+		code = plan_try(plan);
+		if (code != EXIT_DONE && code != EXIT_FAILED && save)
+			unlink(opt->save); /* all is as it was: nothing to go back to */
+	}
+	hp_interrupt_release();
 	return code;
 }
 

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <time.h>
 
+#include "hugepages_interrupt.h"
+
 enum {
 	TRIES = 3,                 /* the first, and two after compaction: more never helped */
 	PAUSE_NS = 100000000,      /* lets other CPUs give back the pages they cache */
@@ -38,6 +40,7 @@ int hp_plan_add(struct hp_plan *plan, int node, uint64_t size, struct hp_target 
 		.used = counts.total - counts.free,
 		.most = memory / size,
 		.want = counts.total - counts.surplus,
+		.got = counts.total - counts.surplus,
 	};
 	return 0;
 }
@@ -134,14 +137,19 @@ static int pages_try(const struct hp_plan *plan, const struct hp_target *target,
 	return err;
 }
 
-/* Up to TRIES times, as free memory may only lie scattered. Trying to shrink again is no use. */
+/*
+ * Up to TRIES times, as free memory may only lie scattered. Trying to shrink again is no use. The
+ * way back is not given up at a signal, and the kernel does not break off for one that has come.
+ */
 static int pages_reach(const struct hp_plan *plan, const struct hp_target *target, uint64_t pages,
-		       uint64_t *now)
+		       bool is_way_back, uint64_t *now)
 {
 	const struct timespec pause = { .tv_nsec = PAUSE_NS };
 	int err = pages_try(plan, target, pages, now);
 
 	for (int i = 1; i < TRIES && !err && *now < pages; i++) {
+		if (hp_interrupt_came() && !is_way_back)
+			break;
 		hp_compact(plan->sys, target->node);
 		nanosleep(&pause, NULL);
 		err = pages_try(plan, target, pages, now);
@@ -168,7 +176,7 @@ static int rollback(const struct hp_plan *plan)
 
 		if (target->want == target->before || is_as_before(plan, target))
 			continue;
-		if (pages_reach(plan, target, target->before, &now) || now != target->before)
+		if (pages_reach(plan, target, target->before, true, &now) || now != target->before)
 			worst = -ENOTRECOVERABLE;
 	}
 	return worst;
@@ -179,13 +187,15 @@ int hp_plan_apply(struct hp_plan *plan)
 {
 	int result = 0;
 
-	for (size_t i = 0; i < plan->nr; i++) {
+	for (size_t i = 0; i < plan->nr && result != -EINTR; i++) {
 		struct hp_target *target = &plan->targets[i];
 
-		target->got = target->before;
 		if (target->want == target->before)
 			continue;
-		const int err = pages_reach(plan, target, target->want, &target->got);
+		int err = pages_reach(plan, target, target->want, false, &target->got);
+
+		if (hp_interrupt_came())
+			err = result = -EINTR;
 
 		if (err && (!result || result == -ENOSPC))
 			result = err;

@@ -56,8 +56,9 @@ const struct hp_target *hp_plan_blocker(const struct hp_plan *plan);
 
 /*
  * 0: every node has what was wanted. -ENOSPC: some node got less, or kept more, after compaction
- * and retries; `got` tells what. -errno: a counter could not be written or read. In both cases the
- * numbers of before were written back; -ENOTRECOVERABLE: that failed too.
+ * and retries; `got` tells what. -EINTR: a signal came in the middle (hugepages_interrupt.h).
+ * -errno: a counter could not be written or read. In all these cases the numbers of before were
+ * written back; -ENOTRECOVERABLE: that failed too.
  */
 int hp_plan_apply(struct hp_plan *plan);
 

@@ -4,11 +4,13 @@
  *
  * Preloaded into it, this takes the place of write(2). A number written to a file nr_hugepages is
  * cut to the number in the file `limit` beside it, if there is one, and raised to the one in
- * `floor`: as the real kernel does, without a word. Every other write goes through as it is.
+ * `floor`: as the real kernel does, without a word. The signal in the file `signal` comes half way,
+ * once, and ends the write there. Every other write goes through as it is.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +49,23 @@ static int is_counter(int fd, char path[PATH_MAX])
 	return strcmp(path + len - (ssize_t)sizeof(tail) + 1, tail) == 0;
 }
 
+/* What is written of `pages`, if anything is after a signal. */
+static unsigned long break_off(const char *path, unsigned long pages)
+{
+	const unsigned long number = beside(path, "signal", 0);
+	struct sigaction action;
+	char file[PATH_MAX + 16];
+
+	if (!number)
+		return pages;
+	snprintf(file, sizeof(file), "%.*s/signal", (int)(strrchr(path, '/') - path), path);
+	unlink(file);
+	if (!sigaction((int)number, NULL, &action) && action.sa_handler == SIG_IGN)
+		return pages;
+	raise((int)number);
+	return pages / 2;
+}
+
 ssize_t write(int fd, const void *data, size_t len)
 {
 	write_fn *const real = (write_fn *)dlsym(RTLD_NEXT, "write");
@@ -60,7 +79,7 @@ ssize_t write(int fd, const void *data, size_t len)
 	const unsigned long limit = beside(path, "limit", ULONG_MAX);
 	const unsigned long floor = beside(path, "floor", 0);
 
-	pages = pages > limit ? limit : pages < floor ? floor : pages;
+	pages = break_off(path, pages > limit ? limit : pages < floor ? floor : pages);
 	snprintf(text, sizeof(text), "%lu", pages);
 	return real(fd, text, strlen(text)) < 0 ? -1 : (ssize_t)len;
 }

@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -72,12 +73,12 @@ class Case(unittest.TestCase):
         self.assertIn(says, text)
         return text
 
-    def stingy(self, *words: str, code: int, says: str = "") -> str:
-        """With a kernel that obeys the files `limit` and `floor`."""
+    def stingy(self, *words: str, code: int, says: str = "", **more: Any) -> str:
+        """With a kernel that obeys the files `limit`, `floor` and `signal`."""
         if not SHIM:
             self.skipTest("FAKE_HUGETLB is not set")
         env = {**os.environ, "LD_PRELOAD": SHIM, "ASAN_OPTIONS": "verify_asan_link_order=0"}
-        return self.expect(code, *words, says=says, env=env)
+        return self.expect(code, *words, says=says, env=env, **more)
 
 
 class Usage(Case):
@@ -241,6 +242,23 @@ class Shortfall(Case):
         self.stingy("reserve", "--save", str(self.saved), "0:8M,1:8M", code=FAILED,
                     says="could NOT all be put back")
         self.assertTrue(self.saved.exists())
+
+    def test_a_signal_in_the_middle_puts_all_back_and_ends_it(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            with self.subTest(signal=number):
+                self.node(0, MB2, 1, 1, 0)
+                self.limit(1, number, "signal")
+                self.stingy("reserve", "--save", str(self.saved), "0:8M,1:8M", code=-number,
+                            says="interrupted: all nodes were put back")
+                self.assertEqual(self.pages(), (1, 0))
+                self.assertFalse(self.saved.exists())
+                self.assertEqual((self.root / NODES / "node1/compact").read_text(), "")
+
+    def test_a_signal_that_is_ignored_interrupts_nothing(self) -> None:
+        self.limit(0, signal.SIGHUP, "signal")
+        self.stingy("reserve", "0:8M", code=DONE,
+                    preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+        self.assertEqual(self.pages(), (4, 0))
 
     def test_pages_that_stay_after_clear(self) -> None:
         self.node(0, MB2, 4, 4, 0)

@@ -9,6 +9,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "../hugepages_interrupt.h"
 #include "../hugepages_plan.h"
 #include "../hugepages_text.h"
 #include "service.h"
@@ -172,15 +173,16 @@ static void say(const struct hp_plan *plan, int err)
 	for (size_t i = 0; i < plan->nr; i++) {
 		const struct hp_target *target = &plan->targets[i];
 
-		if (err && target->got != target->want)
+		if (err && err != -EINTR && target->got != target->want)
 			say_short(target);
 		else if (!err && target->want != target->before)
 			service_log(LOG_NOTICE, "node %d: %" PRIu64 " -> %" PRIu64 " pages of %s",
 				    target->node, target->before, target->want,
 				    hp_size_format(target->size, size));
 	}
-	if (err == -ENOSPC)
-		service_log(LOG_ERR, "all nodes were put back to what they had");
+	if (err == -ENOSPC || err == -EINTR)
+		service_log(LOG_ERR, "%sall nodes were put back to what they had",
+			    err == -EINTR ? "interrupted: " : "");
 	else if (err == -ENOTRECOVERABLE)
 		service_log(LOG_ERR, "the former numbers could NOT all be put back: see "
 			    "`hugepages info`");
@@ -204,8 +206,10 @@ static int carry_out(struct hp_plan *plan)
 			    hp_size_format(excess->size, size), excess->most);
 		return -ENOSPC;
 	}
+	hp_interrupt_hold();
 	err = hp_plan_apply(plan);
 	say(plan, err);
+	hp_interrupt_release();
 	return err;
 }
 

@@ -9,6 +9,8 @@
  * What is free counts, but for what the kernel has promised to somebody who has not touched it yet:
  * nobody knows on which node that will be. Pages stay reserved when the service ends.
  *
+ * A signal that ends the process does so once all is put back.
+ *
  * It takes root and a /sys that can be written. Between this and the making of the pools somebody
  * else may take the pages; then making says so.
  */
