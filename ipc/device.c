@@ -238,6 +238,11 @@ int pinion_device_park(struct pinion_device *device, int container)
 	return err ? err : say_file(device, WIRE_PARK, 0, device->container);
 }
 
+static int not_in(void)
+{
+	return pinion_fail(-EINVAL, "the domain is over a pool that the device process is not in");
+}
+
 int pinion_device_share(struct pinion_device *device, const struct pinion_domain *domain)
 {
 	KEEP_ERRNO;
@@ -248,10 +253,49 @@ int pinion_device_share(struct pinion_device *device, const struct pinion_domain
 	if (!domain_of(domain)->ops)
 		return pinion_fail(-EINVAL, "the domain was attached: its maker shares it");
 	if (!guest && pool != device->pool)
-		return pinion_fail(-EINVAL, "the domain is over a pool that the device process is "
-				   "not in");
+		return not_in();
 	err = keep_copy(kept, pinion_domain_fd(domain));
 	return err ? err : say_file(device, WIRE_TABLE, guest ? guest->number : 0, *kept);
+}
+
+/* On a connection of its own: on this device's, other messages may come first. */
+static int ask_frames(const struct pinion_device *device, uint32_t channel, int *fd)
+{
+	struct wire question = wire_of(WIRE_FRAMES), answer;
+	struct link link;
+	unsigned nr_files = 1;
+	int err = link_open(&link, device->link.path);
+
+	if (err)
+		return err;
+	question.cookie = device->link.cookie;
+	question.channel = channel;
+	err = link_ask(&link, &question, &answer, fd, &nr_files);
+	if (!err && (answer.kind != WIRE_TABLE || nr_files != 1)) {
+		mail_close_files(fd, nr_files);
+		err = pinion_fail(-EPROTO, "the service's answer makes no sense");
+	}
+	link_close(&link);
+	return err;
+}
+
+/* A domain_ask. */
+static int ask_for_pool(void *context, const struct pinion_pool *pool, int *fd)
+{
+	const struct pinion_device *device = context;
+	const struct guest *guest = find_apart(device, pool);
+
+	return ask_frames(device, guest ? guest->number : 0, fd);
+}
+
+int pinion_device_domain_create(struct pinion_device *device, struct pinion_pool *pool,
+				struct pinion_domain **domain)
+{
+	KEEP_ERRNO;
+
+	if (pool != device->pool && !find_apart(device, pool))
+		return not_in();
+	return domain_create_frames(pool, ask_for_pool, device, domain);
 }
 
 int pinion_device_ready(struct pinion_device *device)

@@ -18,6 +18,9 @@
  *                           <----       ANNOUNCED + files
  *     REJOIN, cookie        ---->       a member, after the service was restarted: the cookie that
  *                           <----       REJOINED          it was ATTACHED or ANNOUNCED with
+ *     FRAMES, cookie, channel  ->       a device process's second connection: where do the pages
+ *                           <----       TABLE + addresses       lie of the pool that SEGMENT would
+ *                                                               name by that?
  *     QUERY, name           ---->       a command; name: what, text: its argument
  *                           <----       ANSWER + a sealed file with JSON
  *   or REFUSED, with -errno in value and a sentence in text, to each of these. ATTACHED has a
@@ -76,6 +79,7 @@ enum wire_kind {
 	WIRE_LEFT = 18,
 	WIRE_SETTLED = 19,
 	WIRE_TABLE = 20,
+	WIRE_FRAMES = 21,
 	WIRE_KINDS
 };
 
@@ -87,9 +91,10 @@ struct wire {
 	uint32_t member;   /* where a pool comes along: the peer's own number in it */
 	uint32_t peer;     /* ATTACHED, JOINED: the member at the channel's other end */
 	uint32_t channel;  /* ATTACHED, JOINED, LEFT, SETTLED: its number, never used twice.
-	                    * SEGMENT, TABLE from a device process: whose client's own pool it
-	                    * is of; 0: the peer's pool */
-	uint64_t cookie;   /* COOKIE, CONFIRM; ATTACHED, ANNOUNCED, REJOIN: of the membership */
+	                    * SEGMENT, FRAMES, TABLE from a device process: whose client's own pool
+	                    * it is of; 0: the peer's pool */
+	uint64_t cookie;   /* COOKIE, CONFIRM; else that of the membership: ATTACHED, ANNOUNCED,
+	                    * REJOIN, FRAMES */
 	uint64_t segments; /* where a pool comes along: a bit for each slot whose file does */
 	uint32_t slots;    /* of each ring. ATTACH: as wanted, or 0. ANNOUNCE: as given, or 0 */
 	uint32_t slot;     /* SEGMENT: whose file. ANNOUNCE: slots_max, or 0 */
@@ -111,7 +116,8 @@ static_assert(PINION_SEGMENT_MAX <= 64, "a bit for each slot");
  *     JOINED     ring to send on, ring to receive on, pidfd of the client; of a client in a pool of
  *                its own also: control, segments by slot
  *     PARK       the container
- *     TABLE      a domain's table, as pinion_domain_fd() gives it
+ *     TABLE      a domain's table, as pinion_domain_fd() gives it; after FRAMES, of the addresses
+ *                alone: its generation says nothing
  *     ANSWER     the text; of the order "kick" also the member's pidfd
  */
 #define WIRE_FILES_MAX (PINION_SEGMENT_MAX + 5)

@@ -51,7 +51,7 @@ int domain_create(const struct pinion_pool *pool, enum pinion_domain_kind kind,
 	domain->pool = (struct pinion_pool *)(uintptr_t)pool;
 	domain->watcher.forget = forget;
 	domain->ops = ops;
-	domain->table.fd = domain->pagemap = -1;
+	domain->table.fd = domain->frames.fd = domain->pagemap = -1;
 	err = view_create(domain, kind);
 	if (err) {
 		free(domain);
@@ -74,10 +74,7 @@ void domain_discard(struct domain *domain)
 		free(domain->segment[i].page);
 		free(domain->segment[i].page_before);
 	}
-	if (domain->table.addr)
-		(void)munmap(domain->table.addr, domain->table.len);
-	if (domain->table.fd >= 0)
-		(void)close(domain->table.fd);
+	table_discard(&domain->table);
 	index_destroy(domain);
 	view_destroy(domain);
 	free(domain);
@@ -110,19 +107,24 @@ static int remove_set(struct domain *domain, uint64_t set)
 
 static int add_segment(struct domain *domain, uint32_t index)
 {
-	const struct control_segment *from = &domain->pool->segment[index];
-	struct domain_segment *to = &domain->segment[index];
 	int err;
 
-	to->len = from->len;
-	to->nr = from->nr;
-	to->shift = from->stride_shift;
-	to->page_shift = from->page_shift;
+	domain_describe(domain, index);
 	err = view_reserve(domain, index);
 	if (!err)
 		err = domain->ops->add(domain, index);
 	if (!err)
-		to->inode = from->inode;
+		domain->segment[index].inode = domain->pool->segment[index].inode;
+	return err;
+}
+
+static int locate_set(struct domain *domain, uint64_t set)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; !err && domain->ops->locate && i < PINION_SEGMENT_MAX; i++)
+		if (set & bit(i))
+			err = domain->ops->locate(domain, i);
 	return err;
 }
 
@@ -138,6 +140,8 @@ static int add_set(struct domain *domain, uint64_t set)
 		err = add_segment(domain, i);
 		done |= err ? 0 : bit(i);
 	}
+	if (!err)
+		err = locate_set(domain, set);
 	if (set)
 		domain->ops->end(domain);
 	if (err)
@@ -154,10 +158,7 @@ static void commit(struct domain *domain, uint64_t set, uint64_t generation,
 			view_add(domain, i);
 	index_publish(domain);
 	atomic_store_explicit(&domain->head->generation, generation, memory_order_relaxed);
-	if (domain->table.addr) {
-		(void)munmap(domain->table.addr, domain->table.len);
-		(void)close(domain->table.fd);
-	}
+	table_discard(&domain->table);
 	domain->table = *table;
 	domain->table_is_old = false;
 }
@@ -173,7 +174,7 @@ static int add_and_publish(struct domain *domain, uint64_t set)
 		return err;
 	err = index_prepare(domain);
 	if (!err)
-		err = table_create(domain, generation, &table);
+		err = table_create(domain, domain->head->kind, generation, &table);
 	if (err) {
 		(void)remove_set(domain, set);
 		return err;
@@ -223,7 +224,7 @@ static int follow_pool(struct domain *domain)
 {
 	int err;
 
-	(void)slot_sync(domain->pool);
+	slot_meet_all(domain->pool);
 	pool_lock(domain->pool);
 	err = follow(domain);
 	pool_unlock(domain->pool);
@@ -305,7 +306,7 @@ int pinion_domain_attach(const struct pinion_pool *pool, int fd, struct pinion_d
 		return err;
 	err = domain_create(pool, table_kind(&table), NULL, &domain);
 	if (err) {
-		(void)munmap(table.addr, table.len);
+		table_discard(&table);
 		return err;
 	}
 	domain->table = table;

@@ -12,6 +12,7 @@
  *     domain_audit.c   whether the table is still true
  *     domain_vfio.c    how a segment gets I/O virtual addresses
  *     domain_phys.c    how a segment gets physical ones
+ *     domain_frames.c  how it gets those in a process that may not see them
  */
 
 #include <stdbool.h>
@@ -45,15 +46,20 @@ struct domain_segment {
 
 /*
  * What differs between the kinds. begin() looks at what is common to the segments that will be
- * added (@nr of them, at least one); end() lets go of what it opened. add() fills iova or page
- * and pins, from pool->memory; remove() undoes it, from the copy alone.
+ * added (@nr of them, at least one); end() lets go of what it opened. add() maps or pins a segment,
+ * from pool->memory; remove() undoes it, from the copy alone. locate() fills page, once all new
+ * segments were added; NULL where add() has filled iova.
  */
 struct domain_ops {
 	int (*begin)(struct domain *domain, uint32_t nr);
 	int (*add)(struct domain *domain, uint32_t index);
+	int (*locate)(struct domain *domain, uint32_t index);
 	int (*remove)(struct domain *domain, uint32_t index);
 	void (*end)(struct domain *domain);
 };
+
+/* A table of physical addresses of @pool, made after this call began; @fd becomes the caller's. */
+typedef int domain_ask(void *context, const struct pinion_pool *pool, int *fd);
 
 struct domain {
 	struct pinion_domain_head *head; /* mapped, and bus[] behind it */
@@ -70,8 +76,11 @@ struct domain {
 	struct pinion_domain_config config;
 	struct pinion_vfio_iommu iommu; /* between begin() and end() */
 	uint64_t next;                  /* where the next segment is tried: addresses go round */
-	/* PHYS, in the maker. */
-	int pagemap; /* between begin() and end() */
+	/* PHYS, in the maker; these between begin() and end(): */
+	int pagemap;
+	struct pinion_hostmem frames; /* somebody else's table; addr NULL: not asked for */
+	domain_ask *ask;              /* for it */
+	void *ask_context;
 
 	struct bus_index *_Atomic index[2]; /* see domain_find.c */
 	_Atomic uint64_t index_number;      /* index[number & 1] is in force */
@@ -113,6 +122,18 @@ static inline uint64_t domain_segment_bus(const struct domain_segment *segment, 
 	return segment->page[off >> segment->page_shift] + (off & (page - 1));
 }
 
+/* The copy's shape, from the pool. */
+static inline void domain_describe(struct domain *domain, uint32_t index)
+{
+	const struct control_segment *from = &domain->pool->segment[index];
+	struct domain_segment *to = &domain->segment[index];
+
+	to->len = from->len;
+	to->nr = from->nr;
+	to->shift = from->stride_shift;
+	to->page_shift = from->page_shift;
+}
+
 /* The segment @index of the pool, if this process has it, and which file it is; else 0. */
 static inline uint64_t domain_pool_inode(const struct pinion_pool *pool, uint32_t index)
 {
@@ -137,9 +158,13 @@ void view_lock(struct domain *domain);
 void view_add(struct domain *domain, uint32_t index);
 void view_remove(struct domain *domain, uint32_t index);
 
-/* domain_table.c: the newest file of what the domain has now, or of somebody else's. */
-int table_create(const struct domain *domain, uint64_t generation, struct pinion_hostmem *table);
+/* domain_table.c: a file of what the domain has now, or somebody else's; and back. */
+int table_create(const struct domain *domain, enum pinion_domain_kind kind, uint64_t generation,
+		 struct pinion_hostmem *table);
 int table_attach(const struct pinion_pool *pool, int fd, struct pinion_hostmem *table);
+void table_discard(struct pinion_hostmem *table);
+/* Copies one segment's pages. -EAGAIN: it has another file there than the pool has. */
+int table_read_pages(const struct pinion_hostmem *table, struct domain *domain, uint32_t index);
 /* Copies segments out of an attached table. -EPROTO when one cannot be. */
 int table_read(struct domain *domain);
 enum pinion_domain_kind table_kind(const struct pinion_hostmem *table);
@@ -149,6 +174,21 @@ uint64_t table_generation(const struct pinion_hostmem *table);
 int index_prepare(struct domain *domain);
 void index_publish(struct domain *domain);
 void index_destroy(struct domain *domain);
+
+/* domain_phys.c, for domain_frames.c: pages that may be pinned for DMA, and are. */
+int phys_check_pages(const struct pinion_pool *pool);
+int phys_pin(struct domain *domain, uint32_t index);
+int phys_unpin(struct domain *domain, uint32_t index);
+/* One page's address, which is brought into the page table first if need be. */
+int phys_read_page(int pagemap, const struct pinion_hostmem *memory, size_t page, uint64_t *phys);
+/* -EPERM, and why. */
+int phys_hidden(void);
+
+/* domain_frames.c: a domain of physical addresses that @ask knows, and what it may answer, in a
+ * process whose @pagemap shows frames. */
+int domain_create_frames(struct pinion_pool *pool, domain_ask *ask, void *context,
+			 struct pinion_domain **domain);
+int frames_create(const struct pinion_pool *pool, int pagemap, struct pinion_hostmem *table);
 
 /* One segment, for pinion_domain_audit(): @move is written when it is -ESTALE. */
 int domain_audit_vfio(const struct domain *domain, uint32_t index, struct pinion_domain_move *move);

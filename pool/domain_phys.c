@@ -13,13 +13,13 @@
  * addresses read afterwards: the other way round they could move in between.
  */
 
-static int hidden(void)
+int phys_hidden(void)
 {
 	return pinion_fail(-EPERM, "the kernel hides physical addresses from this process: it "
 			   "needs CAP_SYS_ADMIN (page frame number 0 is no address)");
 }
 
-static int check_pages(const struct pinion_pool *pool)
+int phys_check_pages(const struct pinion_pool *pool)
 {
 	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
 		if (domain_pool_inode(pool, i) && pool->segment[i].page_shift == 12)
@@ -29,7 +29,7 @@ static int check_pages(const struct pinion_pool *pool)
 }
 
 /* In a process that attached, a page may be in no page table yet. */
-static int read_page(int pagemap, const struct pinion_hostmem *memory, size_t page, uint64_t *phys)
+int phys_read_page(int pagemap, const struct pinion_hostmem *memory, size_t page, uint64_t *phys)
 {
 	size_t off = page * memory->page_size;
 	const char *addr = (const char *)memory->addr + off;
@@ -47,7 +47,7 @@ static int open_pagemap(int *pagemap)
 
 	/* A process that changed its uid may not even open its own. */
 	if (err == -EACCES)
-		return hidden();
+		return phys_hidden();
 	return err ? pinion_fail(err, "cannot open /proc/self/pagemap: %s", strerror(-err)) : 0;
 }
 
@@ -57,7 +57,7 @@ static int begin(struct domain *domain, uint32_t nr)
 {
 	uint64_t phys;
 	uint32_t i = 0;
-	int err = check_pages(domain->pool);
+	int err = phys_check_pages(domain->pool);
 
 	(void)nr;
 	if (!err)
@@ -66,8 +66,8 @@ static int begin(struct domain *domain, uint32_t nr)
 		return err;
 	while (!domain_pool_inode(domain->pool, i))
 		i++;
-	err = read_page(domain->pagemap, &domain->pool->memory[i], 0, &phys);
-	return err == -EPERM ? hidden() : 0;
+	err = phys_read_page(domain->pagemap, &domain->pool->memory[i], 0, &phys);
+	return err == -EPERM ? phys_hidden() : 0;
 }
 
 static void end(struct domain *domain)
@@ -77,52 +77,42 @@ static void end(struct domain *domain)
 	domain->pagemap = -1;
 }
 
-static int read_pages(const struct domain *domain, uint32_t index, uint64_t *page)
+int phys_pin(struct domain *domain, uint32_t index)
 {
-	const struct pinion_hostmem *memory = &domain->pool->memory[index];
-	int err = pinion_hostmem_phys(domain->pagemap, memory->addr, memory->page_size, page,
-				      memory->len / memory->page_size);
-
-	if (err == -EPERM)
-		return hidden();
-	return err ? pinion_fail(err, "segment %u: cannot read its physical addresses: %s", index,
-				 strerror(-err)) : 0;
-}
-
-static int add(struct domain *domain, uint32_t index)
-{
-	struct domain_segment *segment = &domain->segment[index];
-	uint64_t *page = calloc(domain_segment_pages(segment), sizeof(*page));
-	struct pins *pins = NULL;
-	int err;
-
-	if (!page)
-		return pinion_fail(-ENOMEM, "no memory for %zu page addresses",
-				   domain_segment_pages(segment));
-	err = pins_create(&domain->pool->memory[index], index, &pins);
-	if (!err)
-		err = read_pages(domain, index, page);
-	if (err) {
-		pins_destroy(pins);
-		free(page);
-		return err;
-	}
-	segment->pins = pins;
-	segment->page = page;
-	return 0;
+	return pins_create(&domain->pool->memory[index], index, &domain->segment[index].pins);
 }
 
 /* The array of pages stays: see page_before. */
-static int drop_pins(struct domain *domain, uint32_t index)
+int phys_unpin(struct domain *domain, uint32_t index)
 {
 	pins_destroy(domain->segment[index].pins);
 	return 0;
 }
 
+static int read_pages(struct domain *domain, uint32_t index)
+{
+	const struct pinion_hostmem *memory = &domain->pool->memory[index];
+	const size_t nr = domain_segment_pages(&domain->segment[index]);
+	uint64_t *page = calloc(nr, sizeof(*page));
+	int err;
+
+	if (!page)
+		return pinion_fail(-ENOMEM, "no memory for %zu page addresses", nr);
+	err = pinion_hostmem_phys(domain->pagemap, memory->addr, memory->page_size, page, nr);
+	if (!err) {
+		domain->segment[index].page = page;
+		return 0;
+	}
+	free(page);
+	return err == -EPERM ? phys_hidden() :
+	       pinion_fail(err, "segment %u: cannot read its physical addresses: %s", index,
+			   strerror(-err));
+}
+
 int pinion_domain_create_phys(struct pinion_pool *pool, struct pinion_domain **out)
 {
 	KEEP_ERRNO;
-	static const struct domain_ops ops = {begin, add, drop_pins, end};
+	static const struct domain_ops ops = {begin, phys_pin, read_pages, phys_unpin, end};
 	struct domain *domain;
 	int err = domain_create(pool, PINION_DOMAIN_PHYS, &ops, &domain);
 
@@ -131,13 +121,14 @@ int pinion_domain_create_phys(struct pinion_pool *pool, struct pinion_domain **o
 
 static int audit_page(const struct domain *domain, int pagemap, struct pinion_domain_move *move)
 {
-	int err = read_page(pagemap, &domain->pool->memory[move->segment], move->page, &move->is);
+	const struct pinion_hostmem *memory = &domain->pool->memory[move->segment];
+	int err = phys_read_page(pagemap, memory, move->page, &move->is);
 
 	move->was = domain->segment[move->segment].page[move->page];
 	if (!err && move->is == move->was)
 		return 0;
 	if (err == -EPERM)
-		return hidden();
+		return phys_hidden();
 	if (err)
 		move->is = 0;
 	return pinion_fail(-ESTALE, "segment %u: page %ju was at physical address %#jx and is now "

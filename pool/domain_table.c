@@ -39,8 +39,8 @@ uint64_t table_generation(const struct pinion_hostmem *file)
 }
 
 /* Segments in order; pages of one behind those of the other. */
-static void fill(const struct domain *domain, uint64_t generation, size_t nr_pages,
-		 const struct pinion_hostmem *file)
+static void fill(const struct domain *domain, enum pinion_domain_kind kind, uint64_t generation,
+		 size_t nr_pages, const struct pinion_hostmem *file)
 {
 	struct table *table = file->addr;
 	uint64_t next = 0;
@@ -48,7 +48,7 @@ static void fill(const struct domain *domain, uint64_t generation, size_t nr_pag
 	*table = (struct table){
 		.magic = TABLE_MAGIC,
 		.version = TABLE_VERSION,
-		.kind = domain->head->kind,
+		.kind = kind,
 		.pool = domain->pool->id,
 		.generation = generation,
 		.nr_pages = nr_pages,
@@ -110,7 +110,7 @@ static int make_read_only(struct pinion_hostmem *table)
 	return err;
 }
 
-static void discard(struct pinion_hostmem *table)
+void table_discard(struct pinion_hostmem *table)
 {
 	if (table->addr)
 		(void)munmap(table->addr, table->len);
@@ -120,7 +120,8 @@ static void discard(struct pinion_hostmem *table)
 	table->fd = -1;
 }
 
-int table_create(const struct domain *domain, uint64_t generation, struct pinion_hostmem *out)
+int table_create(const struct domain *domain, enum pinion_domain_kind kind, uint64_t generation,
+		 struct pinion_hostmem *out)
 {
 	struct pinion_hostmem table = {.fd = -1};
 	size_t nr_pages = 0;
@@ -133,14 +134,14 @@ int table_create(const struct domain *domain, uint64_t generation, struct pinion
 	if (!err)
 		err = pinion_hostmem_populate(&table, 0, table.len);
 	if (err) {
-		discard(&table);
+		table_discard(&table);
 		return pinion_fail(err, "cannot make an address table of %zu bytes: %s",
 				   table_len(nr_pages), strerror(-err));
 	}
-	fill(domain, generation, nr_pages, &table);
+	fill(domain, kind, generation, nr_pages, &table);
 	err = make_read_only(&table);
 	if (err) {
-		discard(&table);
+		table_discard(&table);
 		return err;
 	}
 	*out = table;
@@ -196,7 +197,7 @@ int table_attach(const struct pinion_pool *pool, int fd, struct pinion_hostmem *
 		return pinion_fail(err, "cannot map an address table: %s", strerror(-err));
 	err = check_header(pool, &file);
 	if (err) {
-		discard(&file);
+		table_discard(&file);
 		return err;
 	}
 	*out = file;
@@ -241,6 +242,22 @@ static int read_pages(const struct pinion_hostmem *file, const struct table_segm
 		return pinion_fail(-ENOMEM, "no memory for %zu page addresses", nr);
 	memcpy(to->page, pages, nr * sizeof(*pages));
 	return 0;
+}
+
+int table_read_pages(const struct pinion_hostmem *file, struct domain *domain, uint32_t index)
+{
+	const struct table *table = table_of(file);
+	const struct table_segment *from = &table->segment[index];
+	struct domain_segment *to = &domain->segment[index];
+	uint64_t nr = domain_segment_pages(to);
+
+	if (from->inode != domain_pool_inode(domain->pool, index))
+		return pinion_fail(-EAGAIN, "segment %u has changed meanwhile: try again", index);
+	if (table->kind != PINION_DOMAIN_PHYS || from->len != to->len ||
+	    from->page_shift != to->page_shift || from->start > table->nr_pages ||
+	    nr > table->nr_pages - from->start)
+		return pinion_fail(-EPROTO, "an address table that lacks segment %u", index);
+	return read_pages(file, from, to);
 }
 
 /* The segments' pages stand in the segments' order; *next is where this one's must be. */

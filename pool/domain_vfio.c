@@ -182,7 +182,7 @@ int pinion_domain_create_iova(struct pinion_pool *pool, const struct pinion_doma
 			      struct pinion_domain **out)
 {
 	KEEP_ERRNO;
-	static const struct domain_ops ops = {begin, add, unmap, end};
+	static const struct domain_ops ops = {begin, add, NULL, unmap, end};
 	struct domain *domain;
 	int err;
 

@@ -265,6 +265,17 @@ int slot_meet(struct pinion_pool *pool, uint32_t id)
 	return pinion_view_has(&pool->view, id) ? 0 : -EINVAL;
 }
 
+void slot_meet_all(struct pinion_pool *pool)
+{
+	KEEP_ERRNO;
+
+	(void)slot_sync(pool);
+	pool_lock(pool);
+	for (uint32_t i = 0; i < pool->geometry.nr_segments; i++)
+		(void)meet(pool, i);
+	pool_unlock(pool);
+}
+
 int pinion_pool_extend(struct pinion_pool *pool, uint32_t slot, int fd)
 {
 	KEEP_ERRNO;

@@ -34,6 +34,9 @@ static inline bool slot_changed(const struct pinion_pool *pool)
  */
 int slot_meet(struct pinion_pool *pool, uint32_t id);
 
+/* The same for whatever is not mapped yet: its file may have come since the last look. */
+void slot_meet_all(struct pinion_pool *pool);
+
 /*
  * Maps the file of slot @index, which becomes the pool's, and shows the segment in the view.
  * Fails with a sentence; -EINVAL: not the file that the keeper made, or not sealed.

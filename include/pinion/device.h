@@ -11,7 +11,8 @@
  *     --------------                                     -------
  *     pinion_device_open("nvme:0000:41:00.0", ...)  ---> may this user drive devices? which pool?
  *     pinion_device_pool(): the pool, as a member
- *       (domain over it, see domain.h)
+ *       (domain over it, see domain.h, or
+ *       pinion_device_domain_create())          ---> where do its pages lie?
  *     pinion_device_park(device, container)         ---> holds the VFIO container, so that pins and
  *                                                        mappings outlive this process
  *     pinion_device_ready(device)                   ---> clients that ask for it get channels
@@ -54,7 +55,8 @@
  * The service restarts without this process having to care: next() connects again by itself.
  * Nothing else is done differently meanwhile; who joins and who leaves is told afterwards.
  *
- * Threads: one at a time. Nothing here waits except open(), up to two seconds.
+ * Threads: one at a time. Nothing here waits except open(), up to two seconds for each of two
+ * answers, and domain_create() with its updates, likewise.
  */
 
 #include <stdint.h>
@@ -101,6 +103,26 @@ struct pinion_pool *pinion_device_pool(const struct pinion_device *device);
  * -EINVAL  not such a file
  */
 int pinion_device_park(struct pinion_device *device, int container);
+
+/*
+ * pinion_device_domain_create() - a domain of physical addresses over @pool, the device's own or
+ * that of a client, in a process without privilege: for a device that no IOMMU stands before.
+ *
+ * As pinion_domain_create_phys(), for which this process would need CAP_SYS_ADMIN: it pins the
+ * pages, and the service, which piniond(8) lets see them, says where they are. So does each
+ * pinion_domain_update(). The pins end with this process. Destroy it before the device is closed,
+ * and before its pool is detached. Waits for the service, up to two seconds; nothing else needs it
+ * afterwards, and it may be restarted.
+ *
+ * -EACCES  the rules do not show addresses to this user
+ * -EPERM   the service does not see them either: it was not started as root
+ * -EINVAL  @pool is none of these
+ * -EAGAIN  the pool is changing just now
+ * others as of pinion_domain_create_phys(), and of pinion_device_open() where that talks to the
+ * service
+ */
+int pinion_device_domain_create(struct pinion_device *device, struct pinion_pool *pool,
+				struct pinion_domain **domain);
 
 /*
  * pinion_device_share() - the service gets the table of @domain, over this device's pool or that of

@@ -156,7 +156,8 @@ int pinion_domain_create_vfio(struct pinion_pool *pool, int container,
 			      struct pinion_domain **domain);
 
 /*
- * pinion_domain_create_phys() - pin every page and read its physical address.
+ * pinion_domain_create_phys() - pin every page and read its physical address. In a device process
+ * without that privilege: pinion_device_domain_create() (device.h).
  *
  * -EPERM   the kernel hides page frame numbers: CAP_SYS_ADMIN is needed. (An address of 0 is
  *          never handed out.)
@@ -173,10 +174,11 @@ int pinion_domain_destroy(struct pinion_domain *domain);
 /*
  * pinion_domain_update() - follow a pool that has grown or shrunk.
  *
- * Maps the segments that this process has and the domain does not, unmaps those that are gone, and
- * makes a new table if anything changed: 1, else 0. Errors as of create, and -EINVAL for a domain
- * that was attached. After an error no new segment is mapped, and the table that pinion_domain_fd()
- * gives is the old one; segments that are gone have been dropped all the same.
+ * Maps the segments that this process has, or whose files have come by now, and the domain does
+ * not; unmaps those that are gone, and makes a new table if anything changed: 1, else 0. Errors as
+ * of create, and -EINVAL for a domain that was attached. After an error no new segment is mapped,
+ * and the table that pinion_domain_fd() gives is the old one; segments that are gone have been
+ * dropped all the same.
  *
  * pre: the device is quiet in the segments that are gone. Nobody is left who would look up a
  * buffer there by an older table: the address may soon belong to another segment.

@@ -143,6 +143,7 @@ static void open_stage(void)
 	open_door();
 	stage.file = eventfd(0, EFD_CLOEXEC);
 	service->config = &stage.config;
+	service->pagemap = -1;
 	LIST_INIT(&service->peers);
 	LIST_INIT(&service->pools);
 	oracle(sd_event_new(&service->event) >= 0 && !ledger_open(&service->ledger), "no service");

@@ -33,13 +33,14 @@ static const char service_rules_apart[] =
 	"{ user = \"root\"; pools = [ \"*\" ]; devices = [ \"*\" ]; serve = true; admin = true; },"
 	"{ user = \"*\"; pools = [ \"guest\" ]; devices = [ \"echo:*\" ]; }";
 
-/* Any rules; the pool is of 4 KiB pages, so that no hugepages are taken from other tests. */
 static const char service_rules[] =
 	"{ user = \"root\"; pools = [ \"*\" ]; devices = [ \"*\" ]; serve = true; admin = true; },"
 	"{ user = \"*\"; pools = [ \"buffers\", \"guest\" ];"
 	" devices = [ \"echo:*\" ]; memberships = 8; }";
 
-static inline void service_configure(struct service_process *service, const char *rules)
+/* @guest: how large the pool of a client is that has one of its own. */
+static inline void service_configure_pages(struct service_process *service, const char *rules,
+					   const char *page, const char *guest)
 {
 	FILE *file;
 
@@ -52,12 +53,18 @@ static inline void service_configure(struct service_process *service, const char
 	fprintf(file, "socket = \"%s\";\n"
 		"pools = ( { name = \"" SERVICE_POOL "\"; members = 24; caches = 48;\n"
 		"  max_segments = 4;\n"
-		"  segments = ( { size = \"4M\"; buffer = \"4K\"; page = \"4k\"; } ); },\n"
+		"  segments = ( { size = \"4M\"; buffer = \"4K\"; page = \"%s\"; } ); },\n"
 		"  { name = \"guest\"; template = true; members = 3;\n"
-		"  segments = ( { size = \"1M\"; buffer = \"4K\"; page = \"4k\"; } ); } );\n"
-		"rules = ( %s );\n", service->socket, rules);
+		"  segments = ( { size = \"%s\"; buffer = \"4K\"; page = \"%s\"; } ); } );\n"
+		"rules = ( %s );\n", service->socket, page, guest, page, rules);
 	assert_int_equal(fclose(file), 0);
 	assert_int_equal(setenv("PINION_SOCKET", service->socket, 1), 0);
+}
+
+/* Pages of 4 KiB, so that no hugepages are taken from other tests. */
+static inline void service_configure(struct service_process *service, const char *rules)
+{
+	service_configure_pages(service, rules, "4k", "1M");
 }
 
 /* Is there somebody who accepts? */

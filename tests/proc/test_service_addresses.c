@@ -45,8 +45,8 @@ static void nothing_to_end(struct domain *domain)
 
 static struct pinion_domain *pretend(struct pinion_pool *pool)
 {
-	static const struct domain_ops ops = {nothing_to_begin, add, nothing_to_remove,
-					      nothing_to_end};
+	static const struct domain_ops ops = {nothing_to_begin, add, NULL,
+					      nothing_to_remove, nothing_to_end};
 	struct pinion_domain *pub;
 	struct domain *domain;
 

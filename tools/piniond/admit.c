@@ -335,13 +335,11 @@ void admit_part(struct pairing *pairing)
 
 /* Answers. */
 
-static void say_hidden(const struct member *member, char text[WIRE_TEXT_MAX])
+void admit_say_hidden(const struct peer *peer, char text[WIRE_TEXT_MAX])
 {
-	const struct config *config = member->pool->service->config;
-
 	(void)snprintf(text, WIRE_TEXT_MAX, "rules[%td] of the service does not show addresses to "
-		       "user %u: it has no addresses = true", member->peer->rule - config->rule,
-		       (unsigned)member->uid);
+		       "user %u: it has no addresses = true",
+		       peer->rule - peer->service->config->rule, (unsigned)peer->identity.uid);
 }
 
 static int send_attached(struct member *member, struct pairing *pairing)
@@ -351,7 +349,7 @@ static int send_attached(struct member *member, struct pairing *pairing)
 	unsigned nr = membership_files(member->pool->pool, files, &answer.segments);
 
 	if (!member->addresses)
-		say_hidden(member, answer.text);
+		admit_say_hidden(member->peer, answer.text);
 	answer.member = member->number;
 	answer.cookie = member->cookie;
 	if (pairing) {

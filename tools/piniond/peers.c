@@ -175,6 +175,7 @@ static void hear_known(struct peer *peer, const struct wire *message)
 	case WIRE_ATTACH: admit_attach(peer, message); break;
 	case WIRE_ANNOUNCE: admit_announce(peer, message); break;
 	case WIRE_REJOIN: admit_rejoin(peer, message); break;
+	case WIRE_FRAMES: frames_answer(peer, message); break;
 	default: query_answer(peer, message); break;
 	}
 	/* Who was let in has something else to do; others may ask again, in a while. */
@@ -265,9 +266,7 @@ static bool keep_table(struct member *member, int file)
 	return true;
 }
 
-/* In its own pool, or in that of the client at the other end of a channel; NULL: there it is not,
- * or not any more. */
-static struct member *find_branch(struct member *member, uint32_t channel)
+struct member *peers_find_branch(struct member *member, uint32_t channel)
 {
 	struct pairing *pairing;
 	enum side side;
@@ -280,7 +279,7 @@ static struct member *find_branch(struct member *member, uint32_t channel)
 
 static bool hear_table(struct member *member, uint32_t channel, int file)
 {
-	struct member *branch = find_branch(member, channel);
+	struct member *branch = peers_find_branch(member, channel);
 
 	return branch && branch->device && file >= 0 && keep_table(branch, file);
 }

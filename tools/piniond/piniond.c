@@ -223,8 +223,8 @@ static int serve(struct service *service)
 	return err < 0 ? err : 0;
 }
 
-/* What takes privilege first: limits, the socket's directory, a port, hugepages for pools; the
- * pools themselves do not. */
+/* What takes privilege first: limits, the socket's directory, a port, hugepages for pools, and to
+ * see where they are; the pools themselves do not. */
 static int run(struct service *service, const struct options *options)
 {
 	struct listener own;
@@ -240,6 +240,8 @@ static int run(struct service *service, const struct options *options)
 	if (!err)
 		err = pools_reserve(service);
 	if (!err)
+		frames_open(service);
+	if (!err)
 		err = harden_drop(service->config->user);
 	if (!err)
 		err = open_events(service);
@@ -250,6 +252,7 @@ static int run(struct service *service, const struct options *options)
 	if (!err)
 		err = serve(service);
 	metrics_close(service);
+	frames_close(service);
 	peers_close(service);
 	pools_destroy(service);
 	(void)sd_event_unref(service->event);
@@ -292,7 +295,7 @@ const char *__asan_default_options(void)
 
 int main(int argc, char **argv)
 {
-	struct service service = {.started_ns = service_now_ns(), .listener = -1};
+	struct service service = {.started_ns = service_now_ns(), .listener = -1, .pagemap = -1};
 	struct options options;
 	struct config *config;
 	int err;

@@ -12,6 +12,7 @@
  *     reserve.c    hugepages for them
  *     peers.c      connections: who is it, what does it say, is it too slow
  *     admit.c      ATTACH, ANNOUNCE, REJOIN: peers become members
+ *     frames.c     FRAMES: where the pages lie, for device processes that may not see it
  *     tell.c       what members are owed: segments, JOINED, LEFT
  *     burial.c     members that left or died, until nothing of theirs is left
  *     store.c      files that outlive this process ...
@@ -186,6 +187,7 @@ struct service {
 	struct ledger *ledger;
 	struct metrics *metrics; /* NULL: not wanted */
 	int listener;
+	int pagemap; /* of this process, opened with privilege; -1: not wanted, or there was none */
 	sd_event_source *door; /* whose turn it is when somebody connects */
 	uint64_t started_ns;
 	uint32_t nr_peers;
@@ -222,6 +224,9 @@ void peers_close(struct service *service);
 void peers_drop(struct peer *peer);
 /* It speaks for @member from now on. */
 void peers_become_member(struct peer *peer, struct member *member);
+/* @member itself, or, of the client's own pool that came with @channel, its branch there; NULL:
+ * there it is not, or not any more. */
+struct member *peers_find_branch(struct member *member, uint32_t channel);
 /* What a member said before it died: was it a goodbye? */
 bool peers_last_words(struct peer *peer);
 /* @err and a sentence for the peer. */
@@ -236,9 +241,17 @@ void admit_part(struct pairing *pairing);
 /* From now on the death of @member is noticed, by its pidfd. */
 int admit_watch(struct member *member);
 void admit_rejoin(struct peer *peer, const struct wire *message);
+/* Which rule it is that shows no addresses to @peer. */
+void admit_say_hidden(const struct peer *peer, char text[WIRE_TEXT_MAX]);
 struct member *admit_find_device(const struct service *service, const char *name);
 /* The one that lives and was let in with @cookie, not a branch of it. */
 struct member *admit_find_cookie(const struct service *service, uint64_t cookie);
+
+/* frames.c */
+/* Opens the pagemap if a rule wants it. Takes privilege; without it, who asks is told. */
+void frames_open(struct service *service);
+void frames_close(struct service *service);
+void frames_answer(struct peer *peer, const struct wire *message);
 
 /* tell.c */
 /* Sends @member what it is owed, as far as its socket has room. */
