@@ -37,19 +37,23 @@ static uint32_t post(struct pinion_channel *channel, const struct pinion_desc *d
 	const _Atomic uint64_t *owner = view->owner;
 	const uint32_t self = channel->self;
 	struct stretch to_write = stretch_at(channel, channel->tx.at + from);
+	struct window here = *window; /* in registers */
 	uint32_t i;
 
 	for (i = from; i < to; i++, to_write.out++, to_write.slot++) {
-		if (!window_reach(window, view, pinion_buffer_id(desc[i].buffer)) ||
-		    !channel_is_held(owner, desc[i].buffer, self) || desc[i].len > window->size)
+		if (!window_reach(&here, view, pinion_buffer_id(desc[i].buffer)) ||
+		    !channel_is_held(owner, desc[i].buffer, self) || desc[i].len > here.size)
 			break;
-		*lied = to_write.out->bits && channel_is_held(owner, *to_write.out, self);
-		if (__builtin_expect(*lied, 0))
+		if (to_write.out->bits &&
+		    __builtin_expect(channel_is_held(owner, *to_write.out, self), 0)) {
+			*lied = true;
 			break;
+		}
 		*to_write.out = desc[i].buffer;
 		if (i)
 			pinion_slot_store(to_write.slot, &desc[i], to_write.lap);
 	}
+	*window = here;
 	return i;
 }
 

