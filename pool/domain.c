@@ -80,7 +80,7 @@ void domain_discard(struct domain *domain)
 	free(domain);
 }
 
-/* Undoes add_segment(). The slot keeps its last page[] for look-ups that began before. */
+/* One that look-ups knew: the slot keeps its last page[] for those that began before. */
 static int remove_segment(struct domain *domain, uint32_t index)
 {
 	struct domain_segment *segment = &domain->segment[index];
@@ -90,6 +90,21 @@ static int remove_segment(struct domain *domain, uint32_t index)
 	free(segment->page_before);
 	*segment = (struct domain_segment){.page_before = page};
 	return err;
+}
+
+/* Undoes add_segment() and what locate() did: no look-up has seen that page[], but one may still
+ * read the page[] before it. */
+static void undo_set(struct domain *domain, uint64_t set)
+{
+	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++) {
+		struct domain_segment *segment = &domain->segment[i];
+
+		if (!(set & bit(i)))
+			continue;
+		(void)domain->ops->remove(domain, i);
+		free(segment->page);
+		*segment = (struct domain_segment){.page_before = segment->page_before};
+	}
 }
 
 /* The first error of all; the rest is removed all the same. */
@@ -145,7 +160,7 @@ static int add_set(struct domain *domain, uint64_t set)
 	if (set)
 		domain->ops->end(domain);
 	if (err)
-		(void)remove_set(domain, done);
+		undo_set(domain, done);
 	return err;
 }
 
@@ -176,7 +191,7 @@ static int add_and_publish(struct domain *domain, uint64_t set)
 	if (!err)
 		err = table_create(domain, domain->head->kind, generation, &table);
 	if (err) {
-		(void)remove_set(domain, set);
+		undo_set(domain, set);
 		return err;
 	}
 	commit(domain, set, generation, &table);

@@ -269,6 +269,8 @@ void slot_meet_all(struct pinion_pool *pool)
 {
 	KEEP_ERRNO;
 
+	if (pool->keeper)
+		return; /* which has them all */
 	(void)slot_sync(pool);
 	pool_lock(pool);
 	for (uint32_t i = 0; i < pool->geometry.nr_segments; i++)

@@ -137,21 +137,29 @@ static int pages_try(const struct hp_plan *plan, const struct hp_target *target,
 	return err;
 }
 
+static bool is_stopped(bool is_way_back)
+{
+	return hp_interrupt_came() && !is_way_back;
+}
+
 /*
- * Up to TRIES times, as free memory may only lie scattered. Trying to shrink again is no use. The
- * way back is not given up at a signal, and the kernel does not break off for one that has come.
+ * Up to TRIES times, as free memory may only lie scattered. Trying to shrink again is no use. A
+ * signal is looked for before each: the kernel breaks off for one that comes, not for one that has.
+ * (Compaction it does not break off, seconds per GiB.) The way back is not given up.
  */
 static int pages_reach(const struct hp_plan *plan, const struct hp_target *target, uint64_t pages,
 		       bool is_way_back, uint64_t *now)
 {
 	const struct timespec pause = { .tv_nsec = PAUSE_NS };
-	int err = pages_try(plan, target, pages, now);
+	int err = 0;
 
-	for (int i = 1; i < TRIES && !err && *now < pages; i++) {
-		if (hp_interrupt_came() && !is_way_back)
-			break;
-		hp_compact(plan->sys, target->node);
-		nanosleep(&pause, NULL);
+	for (int i = 0; i < TRIES && !err && (!i || *now < pages); i++) {
+		if (i && !is_stopped(is_way_back)) {
+			hp_compact(plan->sys, target->node);
+			nanosleep(&pause, NULL);
+		}
+		if (is_stopped(is_way_back))
+			return -EINTR;
 		err = pages_try(plan, target, pages, now);
 	}
 	return err;
@@ -172,7 +180,7 @@ static int rollback(const struct hp_plan *plan)
 
 	for (size_t i = 0; i < plan->nr; i++) {
 		const struct hp_target *target = &plan->targets[i];
-		uint64_t now;
+		uint64_t now = target->before;
 
 		if (target->want == target->before || is_as_before(plan, target))
 			continue;

@@ -5,7 +5,8 @@
  * Preloaded into it, this takes the place of write(2). A number written to a file nr_hugepages is
  * cut to the number in the file `limit` beside it, if there is one, and raised to the one in
  * `floor`: as the real kernel does, without a word. The signal in the file `signal` comes half way,
- * once, and ends the write there. Every other write goes through as it is.
+ * once, and ends the write there. That in `compact.signal`, beside a node's file `compact`, comes
+ * when that is written to. Every other write goes through as it is.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -35,18 +36,21 @@ static unsigned long beside(const char *path, const char *name, unsigned long fa
 	return value;
 }
 
-static int is_counter(int fd, char path[PATH_MAX])
+static void path_of(int fd, char path[PATH_MAX])
 {
-	static const char tail[] = "/nr_hugepages";
 	char link[64];
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	const ssize_t len = readlink(link, path, PATH_MAX - 1);
 
-	if (len < (ssize_t)sizeof(tail))
-		return 0;
-	path[len] = '\0';
-	return strcmp(path + len - (ssize_t)sizeof(tail) + 1, tail) == 0;
+	path[len < 0 ? 0 : len] = '\0';
+}
+
+static int ends_in(const char *path, const char *tail)
+{
+	const size_t len = strlen(path), part = strlen(tail);
+
+	return len >= part && strcmp(path + len - part, tail) == 0;
 }
 
 /* What is written of `pages`, if anything is after a signal. */
@@ -71,7 +75,10 @@ ssize_t write(int fd, const void *data, size_t len)
 	write_fn *const real = (write_fn *)dlsym(RTLD_NEXT, "write");
 	char path[PATH_MAX], text[32];
 
-	if (!is_counter(fd, path) || len >= sizeof(text))
+	path_of(fd, path);
+	if (ends_in(path, "/compact"))
+		raise((int)beside(path, "compact.signal", 0)); /* 0 is none */
+	if (!ends_in(path, "/nr_hugepages") || len >= sizeof(text))
 		return real(fd, data, len);
 	memcpy(text, data, len);
 	text[len] = '\0';

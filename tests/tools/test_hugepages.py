@@ -254,6 +254,12 @@ class Shortfall(Case):
                 self.assertFalse(self.saved.exists())
                 self.assertEqual((self.root / NODES / "node1/compact").read_text(), "")
 
+    def test_a_signal_between_two_tries_too(self) -> None:
+        self.limit(0, 3)
+        self.file(f"{NODES}/node0/compact.signal", f"{int(signal.SIGTERM)}\n")
+        self.stingy("reserve", "0:8M", code=-signal.SIGTERM, says="interrupted: all nodes")
+        self.assertEqual(self.pages(), (0, 0))
+
     def test_a_signal_that_is_ignored_interrupts_nothing(self) -> None:
         self.limit(0, signal.SIGHUP, "signal")
         self.stingy("reserve", "0:8M", code=DONE,

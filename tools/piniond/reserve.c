@@ -180,9 +180,10 @@ static void say(const struct hp_plan *plan, int err)
 				    target->node, target->before, target->want,
 				    hp_size_format(target->size, size));
 	}
-	if (err == -ENOSPC || err == -EINTR)
-		service_log(LOG_ERR, "%sall nodes were put back to what they had",
-			    err == -EINTR ? "interrupted: " : "");
+	if (err == -ENOSPC)
+		service_log(LOG_ERR, "all nodes were put back to what they had");
+	else if (err == -EINTR)
+		service_log(LOG_NOTICE, "interrupted: all nodes were put back to what they had");
 	else if (err == -ENOTRECOVERABLE)
 		service_log(LOG_ERR, "the former numbers could NOT all be put back: see "
 			    "`hugepages info`");
