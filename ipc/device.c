@@ -238,7 +238,7 @@ int pinion_device_park(struct pinion_device *device, int container)
 	return err ? err : say_file(device, WIRE_PARK, 0, device->container);
 }
 
-static int not_in(void)
+static int fail_not_in(void)
 {
 	return pinion_fail(-EINVAL, "the domain is over a pool that the device process is not in");
 }
@@ -253,49 +253,79 @@ int pinion_device_share(struct pinion_device *device, const struct pinion_domain
 	if (!domain_of(domain)->ops)
 		return pinion_fail(-EINVAL, "the domain was attached: its maker shares it");
 	if (!guest && pool != device->pool)
-		return not_in();
+		return fail_not_in();
 	err = keep_copy(kept, pinion_domain_fd(domain));
 	return err ? err : say_file(device, WIRE_TABLE, guest ? guest->number : 0, *kept);
 }
 
-/* On a connection of its own: on this device's, other messages may come first. */
-static int ask_frames(const struct pinion_device *device, uint32_t channel, int *fd)
-{
-	struct wire question = wire_of(WIRE_FRAMES), answer;
+/* With the service, about where the pages of one pool lie: on a connection of its own, as on this
+ * device's other messages may come first. */
+struct frames_session {
 	struct link link;
-	unsigned nr_files = 1;
-	int err = link_open(&link, device->link.path);
+	uint64_t cookie;
+	uint32_t channel;
+};
 
-	if (err)
+/* Of no @segments: may it ask? */
+static int ask_frames(void *context, uint64_t segments, int *fd)
+{
+	struct frames_session *session = context;
+	struct wire question = wire_of(WIRE_FRAMES), answer;
+	unsigned nr_files = 1;
+	int err;
+
+	question.cookie = session->cookie;
+	question.channel = session->channel;
+	question.segments = segments;
+	err = link_ask(&session->link, &question, &answer, fd, &nr_files);
+	if (err || (answer.kind == WIRE_TABLE && nr_files == (segments ? 1 : 0)))
 		return err;
-	question.cookie = device->link.cookie;
-	question.channel = channel;
-	err = link_ask(&link, &question, &answer, fd, &nr_files);
-	if (!err && (answer.kind != WIRE_TABLE || nr_files != 1)) {
-		mail_close_files(fd, nr_files);
-		err = pinion_fail(-EPROTO, "the service's answer makes no sense");
-	}
-	link_close(&link);
-	return err;
+	mail_close_files(fd, nr_files);
+	return pinion_fail(-EPROTO, "the service's answer makes no sense");
 }
 
-/* A domain_ask. */
-static int ask_for_pool(void *context, const struct pinion_pool *pool, int *fd)
+static void end_frames(void *context)
+{
+	struct frames_session *session = context;
+
+	link_close(&session->link);
+	free(session);
+}
+
+static int begin_frames(void *context, const struct pinion_pool *pool, void **out)
 {
 	const struct pinion_device *device = context;
 	const struct guest *guest = find_apart(device, pool);
+	struct frames_session *session = malloc(sizeof(*session));
+	int none, err;
 
-	return ask_frames(device, guest ? guest->number : 0, fd);
+	if (!session)
+		return pinion_fail(-ENOMEM, "no memory to ask the service");
+	session->cookie = device->link.cookie;
+	session->channel = guest ? guest->number : 0;
+	err = link_open(&session->link, device->link.path);
+	if (err) {
+		free(session);
+		return err;
+	}
+	err = ask_frames(session, 0, &none);
+	if (err) {
+		end_frames(session);
+		return err;
+	}
+	*out = session;
+	return 0;
 }
 
 int pinion_device_domain_create(struct pinion_device *device, struct pinion_pool *pool,
 				struct pinion_domain **domain)
 {
 	KEEP_ERRNO;
+	const struct domain_source service = {begin_frames, ask_frames, end_frames, device};
 
 	if (pool != device->pool && !find_apart(device, pool))
-		return not_in();
-	return domain_create_frames(pool, ask_for_pool, device, domain);
+		return fail_not_in();
+	return domain_create_from(pool, &service, domain);
 }
 
 int pinion_device_ready(struct pinion_device *device)

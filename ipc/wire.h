@@ -19,8 +19,8 @@
  *     REJOIN, cookie        ---->       a member, after the service was restarted: the cookie that
  *                           <----       REJOINED          it was ATTACHED or ANNOUNCED with
  *     FRAMES, cookie, channel  ->       a device process's second connection: where do the pages
- *                           <----       TABLE + addresses       lie of the pool that SEGMENT would
- *                                                               name by that?
+ *                           <----       TABLE + addresses       of these segments lie, of the pool
+ *                                                               that SEGMENT would name by that?
  *     QUERY, name           ---->       a command; name: what, text: its argument
  *                           <----       ANSWER + a sealed file with JSON
  *   or REFUSED, with -errno in value and a sentence in text, to each of these. ATTACHED has a
@@ -95,7 +95,8 @@ struct wire {
 	                    * it is of; 0: the peer's pool */
 	uint64_t cookie;   /* COOKIE, CONFIRM; else that of the membership: ATTACHED, ANNOUNCED,
 	                    * REJOIN, FRAMES */
-	uint64_t segments; /* where a pool comes along: a bit for each slot whose file does */
+	uint64_t segments; /* where a pool comes along: a bit for each slot whose file does. FRAMES:
+	                    * for each that is asked for; 0: may it ask? The answer has no file */
 	uint32_t slots;    /* of each ring. ATTACH: as wanted, or 0. ANNOUNCE: as given, or 0 */
 	uint32_t slot;     /* SEGMENT: whose file. ANNOUNCE: slots_max, or 0 */
 	uint32_t pid, uid, gid; /* JOINED: the client's */

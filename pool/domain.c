@@ -51,7 +51,7 @@ int domain_create(const struct pinion_pool *pool, enum pinion_domain_kind kind,
 	domain->pool = (struct pinion_pool *)(uintptr_t)pool;
 	domain->watcher.forget = forget;
 	domain->ops = ops;
-	domain->table.fd = domain->frames.fd = domain->pagemap = -1;
+	domain->table.fd = domain->answer.fd = domain->pagemap = -1;
 	err = view_create(domain, kind);
 	if (err) {
 		free(domain);
@@ -240,9 +240,13 @@ static int follow_pool(struct domain *domain)
 	int err;
 
 	slot_meet_all(domain->pool);
+	err = source_open(domain);
+	if (err)
+		return err;
 	pool_lock(domain->pool);
 	err = follow(domain);
 	pool_unlock(domain->pool);
+	source_close(domain);
 	return err;
 }
 

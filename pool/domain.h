@@ -58,8 +58,17 @@ struct domain_ops {
 	void (*end)(struct domain *domain);
 };
 
-/* A table of physical addresses of @pool, made after this call began; @fd becomes the caller's. */
-typedef int domain_ask(void *context, const struct pinion_pool *pool, int *fd);
+/*
+ * Somebody who sees physical addresses, for a process that may not. open() may wait, and says
+ * whether it may ask at all: then the pool is not locked. ask() gives a table, made after this call
+ * began, with at least @segments, a bit for each slot; @fd becomes the caller's.
+ */
+struct domain_source {
+	int (*open)(void *context, const struct pinion_pool *pool, void **session);
+	int (*ask)(void *session, uint64_t segments, int *fd);
+	void (*close)(void *session);
+	void *context;
+};
 
 struct domain {
 	struct pinion_domain_head *head; /* mapped, and bus[] behind it */
@@ -76,11 +85,11 @@ struct domain {
 	struct pinion_domain_config config;
 	struct pinion_vfio_iommu iommu; /* between begin() and end() */
 	uint64_t next;                  /* where the next segment is tried: addresses go round */
-	/* PHYS, in the maker; these between begin() and end(): */
-	int pagemap;
-	struct pinion_hostmem frames; /* somebody else's table; addr NULL: not asked for */
-	domain_ask *ask;              /* for it */
-	void *ask_context;
+	/* PHYS, in the maker. */
+	int pagemap;                  /* between begin() and end() */
+	struct domain_source source;  /* open NULL: none */
+	void *session;                /* with it, in an update; NULL: there is nothing to ask */
+	struct pinion_hostmem answer; /* its table, until end(); addr NULL: not asked for yet */
 
 	struct bus_index *_Atomic index[2]; /* see domain_find.c */
 	_Atomic uint64_t index_number;      /* index[number & 1] is in force */
@@ -179,19 +188,23 @@ void index_destroy(struct domain *domain);
 int phys_check_pages(const struct pinion_pool *pool);
 int phys_pin(struct domain *domain, uint32_t index);
 int phys_unpin(struct domain *domain, uint32_t index);
-/* One page's address, which is brought into the page table first if need be. */
-int phys_read_page(int pagemap, const struct pinion_hostmem *memory, size_t page, uint64_t *phys);
-/* -EPERM, and why. */
-int phys_hidden(void);
+/* Copies the addresses of a segment's pages, all of which are in this process's page table. */
+int phys_read_pages(struct domain *domain, uint32_t index, int pagemap);
 
-/* domain_frames.c: a domain of physical addresses that @ask knows, and what it may answer, in a
- * process whose @pagemap shows frames. */
-int domain_create_frames(struct pinion_pool *pool, domain_ask *ask, void *context,
-			 struct pinion_domain **domain);
-int frames_create(const struct pinion_pool *pool, int pagemap, struct pinion_hostmem *table);
+/* domain_frames.c: a domain of physical addresses that @source knows. */
+int domain_create_from(struct pinion_pool *pool, const struct domain_source *source,
+		       struct pinion_domain **domain);
+/* Around an update, unlocked. Nothing without a source, or without new segments. */
+int source_open(struct domain *domain);
+void source_close(struct domain *domain);
+/* The other side: a table of @segments, in a process whose @pagemap shows frames. -EAGAIN: a page
+ * is not in its page table. */
+int frames_create(const struct pinion_pool *pool, int pagemap, uint64_t segments,
+		  struct pinion_hostmem *table);
 
 /* One segment, for pinion_domain_audit(): @move is written when it is -ESTALE. */
 int domain_audit_vfio(const struct domain *domain, uint32_t index, struct pinion_domain_move *move);
 int domain_audit_phys(const struct domain *domain, uint32_t index, struct pinion_domain_move *move);
+int domain_audit_told(const struct domain *domain, uint32_t index, struct pinion_domain_move *move);
 
 #endif

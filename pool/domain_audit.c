@@ -34,10 +34,13 @@ static int audit(const struct domain *domain, uint32_t index, struct pinion_doma
 {
 	int err;
 
-	if (domain->head->kind == PINION_DOMAIN_PHYS)
+	if (domain->head->kind == PINION_DOMAIN_PHYS && !domain->source.open)
 		return domain_audit_phys(domain, index, move);
 	err = audit_file(domain, index, move);
-	return err ? err : domain_audit_vfio(domain, index, move);
+	if (err)
+		return err;
+	return domain->source.open ? domain_audit_told(domain, index, move)
+				   : domain_audit_vfio(domain, index, move);
 }
 
 int pinion_domain_audit(const struct pinion_domain *pub, struct pinion_domain_move *out)

@@ -9,87 +9,168 @@
 
 /*
  * Physical addresses in a process without privilege. To pin takes none, to see where takes some: so
- * the process pins, then asks somebody who maps the same pages and may see them, and copies what is
- * said. The pins are its own, and end with it and its device, whatever becomes of whom it asked.
+ * the process pins, asks somebody who maps the same files and may see, and copies what is said. The
+ * pins are its own, and end with it and its device, whatever becomes of whom it asked.
+ *
+ * That the pages are the same must be seen: a member may punch one out of its file, and another one
+ * comes in its place, which nobody has pinned. But then the first is in no page table any more. So
+ * each page is looked for in our own once the answer is here: one that never left it was in the
+ * file all the while, and is the one that the other side saw. (Unless a thread of this very process
+ * touched the hole; and where the kernel lets processes share page tables, x86 and mappings of
+ * 1 GiB and more, unless any member did.)
  */
+
+static bool has_new(const struct domain *domain)
+{
+	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++) {
+		const uint64_t inode = domain_pool_inode(domain->pool, i);
+
+		if (inode && inode != domain->segment[i].inode)
+			return true;
+	}
+	return false;
+}
+
+int source_open(struct domain *domain)
+{
+	bool wanted;
+
+	if (!domain->source.open)
+		return 0;
+	pool_lock(domain->pool);
+	wanted = has_new(domain);
+	pool_unlock(domain->pool);
+	return wanted ? domain->source.open(domain->source.context, domain->pool, &domain->session)
+		      : 0;
+}
+
+void source_close(struct domain *domain)
+{
+	if (domain->session)
+		domain->source.close(domain->session);
+	domain->session = NULL;
+}
 
 static int begin(struct domain *domain, uint32_t nr)
 {
 	(void)nr;
+	if (!domain->session)
+		return pinion_fail(-EAGAIN, "the pool has changed meanwhile: try again");
 	return phys_check_pages(domain->pool);
 }
 
-/* Asked once all new segments are pinned. */
+/* For all that are pinned and not located. */
 static int ask(struct domain *domain)
 {
-	int fd, err = domain->ask(domain->ask_context, domain->pool, &fd);
+	uint64_t wanted = 0;
+	int fd, err;
 
+	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
+		if (domain_has(domain, i) && !domain->segment[i].page)
+			wanted |= UINT64_C(1) << i;
+	err = domain->source.ask(domain->session, wanted, &fd);
 	if (err)
 		return err;
-	err = table_attach(domain->pool, fd, &domain->frames);
+	err = table_attach(domain->pool, fd, &domain->answer);
 	(void)close(fd);
 	return err;
 }
 
-static int copy_pages(struct domain *domain, uint32_t index)
+/* The first page that is not in our page table, if there is one: -ESTALE. */
+static int find_missing(const struct domain *domain, uint32_t index, size_t *page)
 {
-	int err = domain->frames.addr ? 0 : ask(domain);
+	const struct pinion_hostmem *memory = &domain->pool->memory[index];
+	const size_t nr = memory->len / memory->page_size;
+	int ignored, err = 0;
 
-	return err ? err : table_read_pages(&domain->frames, domain, index);
+	for (*page = 0; !err && *page < nr; ++*page)
+		err = pinion_hostmem_node((char *)memory->addr + *page * memory->page_size,
+					  memory->page_size, &ignored, 1);
+	*page -= err != 0;
+	return err == -EFAULT ? -ESTALE : err;
+}
+
+static int complain(int err, uint32_t index, size_t page)
+{
+	if (err == -ESTALE)
+		return pinion_fail(err, "segment %u: page %zu was punched out of it: stop the "
+				   "device", index, page);
+	return pinion_fail(err, "segment %u: cannot tell whether it has all its pages: %s", index,
+			   strerror(-err));
+}
+
+static int locate(struct domain *domain, uint32_t index)
+{
+	int err = domain->answer.addr ? 0 : ask(domain);
+	size_t page;
+
+	if (!err)
+		err = table_read_pages(&domain->answer, domain, index);
+	if (err)
+		return err;
+	err = find_missing(domain, index, &page);
+	return err ? complain(err, index, page) : 0;
 }
 
 static void end(struct domain *domain)
 {
-	table_discard(&domain->frames);
+	table_discard(&domain->answer);
 }
 
-int domain_create_frames(struct pinion_pool *pool, domain_ask *ask_whom, void *context,
-			 struct pinion_domain **out)
+int domain_create_from(struct pinion_pool *pool, const struct domain_source *source,
+		       struct pinion_domain **out)
 {
-	static const struct domain_ops ops = {begin, phys_pin, copy_pages, phys_unpin, end};
+	static const struct domain_ops ops = {begin, phys_pin, locate, phys_unpin, end};
 	struct domain *domain;
 	int err = domain_create(pool, PINION_DOMAIN_PHYS, &ops, &domain);
 
 	if (err)
 		return err;
-	domain->ask = ask_whom;
-	domain->ask_context = context;
+	domain->source = *source;
 	return domain_start(domain, out);
 }
 
-/* The other side, which need not have touched the pages as yet. */
-
-static int see_segment(struct domain *domain, uint32_t index, int pagemap)
+int domain_audit_told(const struct domain *domain, uint32_t index, struct pinion_domain_move *move)
 {
-	const struct pinion_hostmem *memory = &domain->pool->memory[index];
-	struct domain_segment *segment = &domain->segment[index];
-	int err = 0;
+	size_t page;
+	int err = find_missing(domain, index, &page);
 
-	domain_describe(domain, index);
-	segment->inode = domain->pool->segment[index].inode;
-	segment->page = calloc(domain_segment_pages(segment), sizeof(*segment->page));
-	if (!segment->page)
-		return pinion_fail(-ENOMEM, "no memory for page addresses");
-	for (size_t i = 0; !err && i < domain_segment_pages(segment); i++)
-		err = phys_read_page(pagemap, memory, i, &segment->page[i]);
-	if (err == -EPERM)
-		return phys_hidden();
-	return err ? pinion_fail(err, "segment %u: cannot read its physical addresses: %s", index,
-				 strerror(-err)) : 0;
+	if (err == -ESTALE)
+		*move = (struct pinion_domain_move){
+			index, page, domain->segment[index].page[page], 0};
+	return err ? complain(err, index, page) : 0;
+}
+
+/* The other side. A page that is not in its table is not fetched: of a hole that would be another
+ * page, and hide the hole. */
+
+static int see_segment(struct domain *seen, uint32_t index, int pagemap)
+{
+	int err;
+
+	domain_describe(seen, index);
+	err = phys_read_pages(seen, index, pagemap);
+	if (err == -EFAULT)
+		return pinion_fail(-EAGAIN, "segment %u: not all of its pages were looked at as "
+				   "yet: try again", index);
+	if (!err)
+		seen->segment[index].inode = seen->pool->segment[index].inode;
+	return err;
 }
 
 /* A domain with no more than what a table is made from. */
-int frames_create(const struct pinion_pool *pool, int pagemap, struct pinion_hostmem *table)
+int frames_create(const struct pinion_pool *pool, int pagemap, uint64_t segments,
+		  struct pinion_hostmem *table)
 {
 	struct domain *seen = calloc(1, sizeof(*seen));
-	int err = seen ? phys_check_pages(pool)
-		       : pinion_fail(-ENOMEM, "no memory for page addresses");
+	int err;
 
 	if (!seen)
-		return err;
+		return pinion_fail(-ENOMEM, "no memory for page addresses");
 	seen->pool = (struct pinion_pool *)(uintptr_t)pool;
+	err = phys_check_pages(pool);
 	for (uint32_t i = 0; !err && i < PINION_SEGMENT_MAX; i++)
-		if (domain_pool_inode(pool, i))
+		if (segments >> i & 1 && domain_pool_inode(pool, i))
 			err = see_segment(seen, i, pagemap);
 	if (!err)
 		err = table_create(seen, PINION_DOMAIN_PHYS, 1, table);

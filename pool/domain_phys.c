@@ -13,7 +13,7 @@
  * addresses read afterwards: the other way round they could move in between.
  */
 
-int phys_hidden(void)
+static int hidden(void)
 {
 	return pinion_fail(-EPERM, "the kernel hides physical addresses from this process: it "
 			   "needs CAP_SYS_ADMIN (page frame number 0 is no address)");
@@ -29,7 +29,7 @@ int phys_check_pages(const struct pinion_pool *pool)
 }
 
 /* In a process that attached, a page may be in no page table yet. */
-int phys_read_page(int pagemap, const struct pinion_hostmem *memory, size_t page, uint64_t *phys)
+static int read_page(int pagemap, const struct pinion_hostmem *memory, size_t page, uint64_t *phys)
 {
 	size_t off = page * memory->page_size;
 	const char *addr = (const char *)memory->addr + off;
@@ -47,7 +47,7 @@ static int open_pagemap(int *pagemap)
 
 	/* A process that changed its uid may not even open its own. */
 	if (err == -EACCES)
-		return phys_hidden();
+		return hidden();
 	return err ? pinion_fail(err, "cannot open /proc/self/pagemap: %s", strerror(-err)) : 0;
 }
 
@@ -66,8 +66,8 @@ static int begin(struct domain *domain, uint32_t nr)
 		return err;
 	while (!domain_pool_inode(domain->pool, i))
 		i++;
-	err = phys_read_page(domain->pagemap, &domain->pool->memory[i], 0, &phys);
-	return err == -EPERM ? phys_hidden() : 0;
+	err = read_page(domain->pagemap, &domain->pool->memory[i], 0, &phys);
+	return err == -EPERM ? hidden() : 0;
 }
 
 static void end(struct domain *domain)
@@ -89,7 +89,7 @@ int phys_unpin(struct domain *domain, uint32_t index)
 	return 0;
 }
 
-static int read_pages(struct domain *domain, uint32_t index)
+int phys_read_pages(struct domain *domain, uint32_t index, int pagemap)
 {
 	const struct pinion_hostmem *memory = &domain->pool->memory[index];
 	const size_t nr = domain_segment_pages(&domain->segment[index]);
@@ -98,21 +98,26 @@ static int read_pages(struct domain *domain, uint32_t index)
 
 	if (!page)
 		return pinion_fail(-ENOMEM, "no memory for %zu page addresses", nr);
-	err = pinion_hostmem_phys(domain->pagemap, memory->addr, memory->page_size, page, nr);
+	err = pinion_hostmem_phys(pagemap, memory->addr, memory->page_size, page, nr);
 	if (!err) {
 		domain->segment[index].page = page;
 		return 0;
 	}
 	free(page);
-	return err == -EPERM ? phys_hidden() :
+	return err == -EPERM ? hidden() :
 	       pinion_fail(err, "segment %u: cannot read its physical addresses: %s", index,
 			   strerror(-err));
+}
+
+static int locate(struct domain *domain, uint32_t index)
+{
+	return phys_read_pages(domain, index, domain->pagemap);
 }
 
 int pinion_domain_create_phys(struct pinion_pool *pool, struct pinion_domain **out)
 {
 	KEEP_ERRNO;
-	static const struct domain_ops ops = {begin, phys_pin, read_pages, phys_unpin, end};
+	static const struct domain_ops ops = {begin, phys_pin, locate, phys_unpin, end};
 	struct domain *domain;
 	int err = domain_create(pool, PINION_DOMAIN_PHYS, &ops, &domain);
 
@@ -122,13 +127,13 @@ int pinion_domain_create_phys(struct pinion_pool *pool, struct pinion_domain **o
 static int audit_page(const struct domain *domain, int pagemap, struct pinion_domain_move *move)
 {
 	const struct pinion_hostmem *memory = &domain->pool->memory[move->segment];
-	int err = phys_read_page(pagemap, memory, move->page, &move->is);
+	int err = read_page(pagemap, memory, move->page, &move->is);
 
 	move->was = domain->segment[move->segment].page[move->page];
 	if (!err && move->is == move->was)
 		return 0;
 	if (err == -EPERM)
-		return phys_hidden();
+		return hidden();
 	if (err)
 		move->is = 0;
 	return pinion_fail(-ESTALE, "segment %u: page %ju was at physical address %#jx and is now "

@@ -55,8 +55,8 @@
  * The service restarts without this process having to care: next() connects again by itself.
  * Nothing else is done differently meanwhile; who joins and who leaves is told afterwards.
  *
- * Threads: one at a time. Nothing here waits except open(), up to two seconds for each of two
- * answers, and domain_create() with its updates, likewise.
+ * Threads: one at a time. Nothing here waits except open() and domain_create(), with the updates of
+ * what that made: at most two seconds for each answer of the service.
  */
 
 #include <stdint.h>
@@ -109,15 +109,25 @@ int pinion_device_park(struct pinion_device *device, int container);
  * that of a client, in a process without privilege: for a device that no IOMMU stands before.
  *
  * As pinion_domain_create_phys(), for which this process would need CAP_SYS_ADMIN: it pins the
- * pages, and the service, which piniond(8) lets see them, says where they are. So does each
- * pinion_domain_update(). The pins end with this process. Destroy it before the device is closed,
- * and before its pool is detached. Waits for the service, up to two seconds; nothing else needs it
- * afterwards, and it may be restarted.
+ * pages, the service, which piniond(8) lets see them, says where they are, and this process sees
+ * for itself that no page left its file meanwhile. So does each pinion_domain_update() that finds
+ * new segments. The pins end with this process. Destroy the domain before the device is closed, and
+ * before its pool is detached.
+ *
+ * Both wait for the service, at most two seconds for each of four answers. Three of these come
+ * before the pool is locked; for the last one, other threads of this process that need another
+ * magazine wait as well. Once it is there nothing needs the service, which may be restarted.
+ *
+ * pinion_domain_audit() of such a domain takes no privilege, and sees pages that were punched out.
  *
  * -EACCES  the rules do not show addresses to this user
- * -EPERM   the service does not see them either: it was not started as root
+ * -EPERM   the service does not see them either: it was started without CAP_SYS_ADMIN
  * -EINVAL  @pool is none of these
- * -EAGAIN  the pool is changing just now
+ * -EAGAIN  the pool is changing just now, or the service came back a moment ago and has not looked
+ *          at all pages as yet, or has as many connections as it takes: try again
+ * -ESTALE  a member punched a page out of the pool, and nothing is mapped: do not use it. Or the
+ *          service does not know this process any more: pinion_device_next() says so
+ * -EIO     the service has seen that pages were punched out of the pool
  * others as of pinion_domain_create_phys(), and of pinion_device_open() where that talks to the
  * service
  */

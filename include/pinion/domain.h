@@ -237,7 +237,7 @@ struct pinion_domain_move {
  * address (the maker's container only), and that no page was punched out of its file.
  *
  * -ESTALE  something moved; @move (if not NULL) and the sentence say what. Stop the device
- * -EPERM   physical: CAP_SYS_ADMIN is needed
+ * -EPERM   physical: CAP_SYS_ADMIN is needed, but for a domain of pinion_device_domain_create()
  */
 int pinion_domain_audit(const struct pinion_domain *domain, struct pinion_domain_move *move);
 

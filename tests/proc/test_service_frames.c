@@ -85,7 +85,8 @@ static int drive(void *arg)
 		changed = pinion_domain_update(is.domain);
 		if (changed == 1)
 			err = pinion_device_share(is.device, is.domain);
-		else if (changed != 0 && changed != -ECONNREFUSED && changed != -ESTALE)
+		else if (changed != 0 && changed != -ECONNREFUSED && changed != -ESTALE &&
+			 changed != -EAGAIN)
 			err = changed;
 	}
 	return refused(6);
@@ -293,6 +294,7 @@ static int ask_frames(uint64_t cookie)
 
 	assert_int_equal(link_open(&link, NULL), 0);
 	question.cookie = cookie;
+	question.segments = 1;
 	err = link_ask(&link, &question, &answer, &file, &nr);
 	if (!err)
 		mail_close_files(&file, nr);

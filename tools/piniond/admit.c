@@ -525,7 +525,7 @@ static bool may_have_more(struct peer *peer)
 	return false;
 }
 
-static bool is_whole(struct peer *peer, const struct pool *pool)
+bool admit_is_whole(struct peer *peer, const struct pool *pool)
 {
 	if (!audit_is_damaged(pool))
 		return true;
@@ -545,7 +545,7 @@ void admit_attach(struct peer *peer, const struct wire *message)
 		return;
 	}
 	if (!may_have_more(peer) || find(peer, message->name, &pool, &device) ||
-	    !is_whole(peer, pool))
+	    !admit_is_whole(peer, pool))
 		return;
 	err = attach(peer, pool, device, message->slots);
 	if (!err)
@@ -659,7 +659,7 @@ void admit_announce(struct peer *peer, const struct wire *message)
 	if (!may_serve(peer, message->name))
 		return;
 	pool = choose_pool(peer, name);
-	if (!pool || !is_whole(peer, pool))
+	if (!pool || !admit_is_whole(peer, pool))
 		return;
 	device = new_device(message, bdf);
 	err = device ? announce(peer, pool, device) : -ENOMEM;
@@ -682,14 +682,21 @@ struct member *admit_find_cookie(const struct service *service, uint64_t cookie)
 	return NULL;
 }
 
+/* A pid is its own for as long as its pidfd says that it lives. */
+struct member *admit_find_own(const struct peer *peer, uint64_t cookie)
+{
+	struct member *member = admit_find_cookie(peer->service, cookie);
+
+	return member && member->pid == peer->identity.pid && peer_is_alive(member->pidfd) ?
+		       member : NULL;
+}
+
 void admit_rejoin(struct peer *peer, const struct wire *message)
 {
-	struct member *member = admit_find_cookie(peer->service, message->cookie);
+	struct member *member = admit_find_own(peer, message->cookie);
 	const struct wire answer = wire_of(WIRE_REJOINED);
 
-	/* Its pid is its own for as long as its pidfd says that it lives. */
-	if (!member || member->pid != peer->identity.pid ||
-	    !peer_is_alive(member->pidfd)) {
+	if (!member) {
 		peers_refuse(peer, -ESTALE, "no such membership");
 		return;
 	}

@@ -6,7 +6,8 @@
  * What the service gives up, so that a peer that gets the better of it has won little.
  *
  *     harden_limits()      first of all
- *     open what takes privilege: the socket's directory, a port; reserve hugepages
+ *     open what takes privilege: the socket's directory, a port, and, where a rule wants it, the
+ *     pagemap, which stays open; reserve hugepages
  *     harden_drop(user)
  *     adopt or make pools: hugepages in memfds take no privilege, and files are the user's own
  *     bind what listens, look up every name

@@ -241,6 +241,10 @@ void admit_part(struct pairing *pairing);
 /* From now on the death of @member is noticed, by its pidfd. */
 int admit_watch(struct member *member);
 void admit_rejoin(struct peer *peer, const struct wire *message);
+/* The membership of that cookie, if @peer is a connection of the same process. */
+struct member *admit_find_own(const struct peer *peer, uint64_t cookie);
+/* Has @pool all its pages? Else @peer is refused. */
+bool admit_is_whole(struct peer *peer, const struct pool *pool);
 /* Which rule it is that shows no addresses to @peer. */
 void admit_say_hidden(const struct peer *peer, char text[WIRE_TEXT_MAX]);
 struct member *admit_find_device(const struct service *service, const char *name);
@@ -248,7 +252,7 @@ struct member *admit_find_device(const struct service *service, const char *name
 struct member *admit_find_cookie(const struct service *service, uint64_t cookie);
 
 /* frames.c */
-/* Opens the pagemap if a rule wants it. Takes privilege; without it, who asks is told. */
+/* Opens the pagemap if a rule wants it. Takes privilege; without, who asks is told. */
 void frames_open(struct service *service);
 void frames_close(struct service *service);
 void frames_answer(struct peer *peer, const struct wire *message);
