@@ -238,9 +238,9 @@ static inline size_t service_count_pools(void)
 }
 
 /* Buffers held by anyone, over all zones. */
-static inline json_int_t service_held(void)
+static inline json_int_t service_held_of(const char *name)
 {
-	json_t *pool = service_pool(), *zone;
+	json_t *pool = service_pool_of(name), *zone;
 	json_int_t held = 0;
 	size_t i;
 
@@ -248,6 +248,11 @@ static inline json_int_t service_held(void)
 		held += json_integer_value(json_object_get(zone, "held"));
 	json_decref(pool);
 	return held;
+}
+
+static inline json_int_t service_held(void)
+{
+	return service_held_of(SERVICE_POOL);
 }
 
 /* What the service tells of the pool, as a remark. */
@@ -305,6 +310,9 @@ static inline pid_t part_start(int (*f)(void *arg), void *arg)
 
 #define ECHO_POOLS 4 /* of clients' own */
 
+static const char *echo_bdf; /* its PCI address; NULL: it has none */
+static uint32_t echo_keeps;  /* of each client's pool, buffers that it never frees */
+
 struct echo_client {
 	struct pinion_channel *channel;
 	struct pinion_pool *pool;
@@ -337,6 +345,7 @@ static inline void echo_join(struct echo *echo, const struct pinion_event *event
 {
 	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
 	struct echo_client client = {event->channel, event->pool, echo->cache};
+	struct pinion_buffer kept;
 
 	if (event->pool != pinion_device_pool(echo->device) &&
 	    pinion_cache_open(event->pool, &any, &client.cache)) {
@@ -344,6 +353,8 @@ static inline void echo_join(struct echo *echo, const struct pinion_event *event
 		(void)pinion_device_detach(echo->device, event->pool);
 		return;
 	}
+	for (uint32_t i = 0; i < echo_keeps; i++)
+		(void)pinion_buffer_alloc(client.cache, &kept);
 	echo->client[echo->nr++] = client;
 }
 
@@ -408,7 +419,8 @@ static inline int echo_loop(struct echo *echo)
 static inline int echo_device(void *arg)
 {
 	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
-	const struct pinion_device_config config = {.pool = SERVICE_POOL, .pools = ECHO_POOLS};
+	const struct pinion_device_config config = {
+		.pool = SERVICE_POOL, .bdf = echo_bdf, .pools = ECHO_POOLS};
 	struct echo echo = {0};
 
 	if (pinion_device_open(arg, &config, &echo.device)) {

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A device process that serves clients in pools of their own, made from a template. */
 
+#include <glob.h>
+#include <libgen.h>
+
+#include <pinion/pci.h>
+
 #include "service_support.h"
 
 /* The pool of the first such client. */
@@ -248,6 +253,78 @@ static void a_client_that_cannot_be_served_hears_of_it(void **state)
 	service_stop(&service);
 }
 
+/* A device that writes on. */
+
+/* The first PCI device of this machine that may be master of the bus, which nobody changes here;
+ * NULL: there is none. */
+static const char *find_master(void)
+{
+	static char bdf[PINION_PCI_BDF_LEN];
+	glob_t found = {0};
+	uint16_t command = 0;
+
+	if (!glob("/sys/bus/pci/devices/*", 0, NULL, &found))
+		for (size_t i = 0; i < found.gl_pathc && !(command & 4); i++) {
+			struct pinion_pci_bdf address;
+
+			(void)snprintf(bdf, sizeof(bdf), "%s", basename(found.gl_pathv[i]));
+			if (pinion_pci_bdf_parse(bdf, &address) ||
+			    pinion_pci_config_read16(&address, 4, &command))
+				command = 0;
+		}
+	globfree(&found);
+	return command & 4 ? bdf : NULL;
+}
+
+/* It is all that is left in the pool. What it holds; by all accounts. */
+static json_int_t device_holds(const char *name)
+{
+	json_t *pool = service_pool_of(name), *members = json_object_get(pool, "members");
+	const json_t *device = json_array_get(members, 0);
+	const json_int_t held = json_integer_value(json_object_get(device, "held"));
+
+	assert_int_equal(json_array_size(members), 1);
+	assert_string_equal(json_string_value(json_object_get(device, "state")),
+			    "waiting_for_quiet");
+	assert_int_equal(held, service_held_of(name));
+	json_decref(pool);
+	return held;
+}
+
+static void what_the_dead_held_waits_for_the_device_after_a_restart_too(void **state)
+{
+	struct service_process service;
+	pid_t device, client;
+	json_int_t held;
+
+	(void)state;
+	echo_bdf = find_master();
+	if (!echo_bdf) {
+		print_message("# no PCI device of this machine is master of the bus\n");
+		skip();
+	}
+	echo_keeps = 3;
+	service_configure(&service, service_rules_apart);
+	service_run_managed(&service, "2048");
+	device = echo_start();
+	client = run_until_said(stay);
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	assert_int_equal(process_end(client, SIGKILL), 128 + SIGKILL);
+	usleep(200000);
+	held = device_holds(APART);
+	assert_in_range(held, 3, 3 + 16);
+	assert_int_equal(device_holds(SERVICE_POOL), 3);
+	for (int i = 0; i < 3; i++) {
+		service_kill(&service);
+		usleep(200000);
+		assert_int_equal(device_holds(APART), held);
+		assert_int_equal(device_holds(SERVICE_POOL), 3);
+	}
+	echo_bdf = NULL;
+	echo_keeps = 0;
+	service_stop(&service);
+}
+
 /* A pool that grows. */
 
 /* Takes all of the first segment, says so, and has the next buffer touched. */
@@ -300,6 +377,7 @@ int main(void)
 		pool_test(a_device_process_bears_as_many_pools_as_it_said),
 		pool_test(one_that_bears_none_is_for_those_in_its_own_pool),
 		pool_test(a_client_that_cannot_be_served_hears_of_it),
+		pool_test(what_the_dead_held_waits_for_the_device_after_a_restart_too),
 		pool_test(a_pool_of_ones_own_grows_for_both),
 	};
 
