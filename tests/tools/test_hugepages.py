@@ -30,6 +30,12 @@ def run(*words: str, **more: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run([PROGRAM, *words], capture_output=True, text=True, check=False, **more)
 
 
+def heed() -> None:
+    """In a child: whatever this was started by, such as nohup(1), may have these ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Case(unittest.TestCase):
     """A machine with nodes 0 and 1, 8 GiB, pages of 2 MiB and 1 GiB, none reserved."""
 
@@ -249,7 +255,7 @@ class Shortfall(Case):
                 self.node(0, MB2, 1, 1, 0)
                 self.limit(1, number, "signal")
                 self.stingy("reserve", "--save", str(self.saved), "0:8M,1:8M", code=-number,
-                            says="interrupted: all nodes were put back")
+                            says="interrupted: all nodes were put back", preexec_fn=heed)
                 self.assertEqual(self.pages(), (1, 0))
                 self.assertFalse(self.saved.exists())
                 self.assertEqual((self.root / NODES / "node1/compact").read_text(), "")
@@ -257,7 +263,8 @@ class Shortfall(Case):
     def test_a_signal_between_two_tries_too(self) -> None:
         self.limit(0, 3)
         self.file(f"{NODES}/node0/compact.signal", f"{int(signal.SIGTERM)}\n")
-        self.stingy("reserve", "0:8M", code=-signal.SIGTERM, says="interrupted: all nodes")
+        self.stingy("reserve", "0:8M", code=-signal.SIGTERM, says="interrupted: all nodes",
+                    preexec_fn=heed)
         self.assertEqual(self.pages(), (0, 0))
 
     def test_a_signal_that_is_ignored_interrupts_nothing(self) -> None:

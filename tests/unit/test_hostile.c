@@ -170,6 +170,104 @@ static void a_buffer_sent_twice_is_taken_once_and_ends_the_channel(void **state)
 	pair_close_whole(&pair);
 }
 
+/* Bursts, of neighbours. */
+
+#define BURST 16
+
+static int compare_ids(const void *left, const void *right)
+{
+	const struct pinion_desc *a = left, *b = right;
+	const uint32_t one = pinion_buffer_id(a->buffer), other = pinion_buffer_id(b->buffer);
+
+	return (one > other) - (one < other);
+}
+
+/* A row of b's, of which one may lie. */
+static void make_row(struct pair *pair, struct pinion_desc *row)
+{
+	for (uint32_t i = 0; i < BURST; i++)
+		row[i] = desc_new(&pair->b, 200 + i, 70 + i);
+	qsort(row, BURST, sizeof(*row), compare_ids);
+	for (uint32_t i = 1; i < BURST; i++)
+		assert_int_equal(row[i].buffer.bits, row[0].buffer.bits + i);
+}
+
+static uint64_t word_of(const struct pair *pair, struct pinion_buffer buffer)
+{
+	return atomic_load(&pinion_pool_view(pair->a.pool)->owner[pinion_buffer_id(buffer)]);
+}
+
+static void set_word(struct pair *pair, struct pinion_buffer buffer, struct pinion_pool *holder)
+{
+	atomic_store(&pinion_pool_view(pair->a.pool)->owner[pinion_buffer_id(buffer)],
+		     pinion_owner_word(buffer, pinion_owner_held(pinion_pool_member(holder))));
+}
+
+static void taken_up_to(struct pair *pair, const struct pinion_desc *row,
+			const struct pinion_desc *got, uint32_t nr)
+{
+	const uint32_t a = pinion_owner_held(pinion_pool_member(pair->a.pool));
+	const uint32_t b = pinion_owner_held(pinion_pool_member(pair->b.pool));
+
+	for (uint32_t i = 0; i < BURST; i++) {
+		const struct pinion_buffer next = pinion_buffer_next(row[i].buffer);
+
+		assert_int_equal(word_of(pair, row[i].buffer),
+				 i < nr ? pinion_owner_word(next, a)
+					: pinion_owner_word(row[i].buffer, b));
+		if (i >= nr)
+			continue;
+		assert_int_equal(got[i].buffer.bits, next.bits);
+		assert_int_equal(got[i].len, row[i].len);
+		assert_int_equal(got[i].tag, row[i].tag);
+	}
+}
+
+/* @lie: 0 none; of the length, generation, id; 5 of nothing that it says: a has it. */
+static struct pinion_desc lie_of(struct pinion_desc desc, int lie)
+{
+	const uint64_t generation = UINT64_C(1) << PINION_ID_BITS;
+
+	if (lie == 1)
+		desc.len = BUFFER + 1;
+	else if (lie == 2)
+		desc.buffer.bits += generation;
+	else if (lie == 3)
+		desc.buffer.bits -= generation;
+	else if (lie == 4)
+		desc.buffer.bits += BURST;
+	return desc;
+}
+
+static void burst_with(int lie, uint32_t at)
+{
+	struct pair pair = pair_make(1024, 64);
+	struct pinion_desc row[BURST], sent[BURST], got[BURST];
+	const int want = lie && !at ? -EPROTO : lie ? (int)at : BURST;
+
+	make_row(&pair, row);
+	memcpy(sent, row, sizeof(sent));
+	sent[at] = lie_of(sent[at], lie);
+	if (lie == 5)
+		set_word(&pair, row[at].buffer, pair.a.pool);
+	assert_int_equal(ring_publish(&pair.ba, sent, BURST), BURST);
+	assert_int_equal(pinion_channel_recv(pair.a.channel, got, BURST), want);
+	if (lie)
+		assert_shut(&pair);
+	if (lie == 5)
+		set_word(&pair, row[at].buffer, pair.b.pool);
+	taken_up_to(&pair, row, got, want < 0 ? 0 : (uint32_t)want);
+	pair_close(&pair);
+}
+
+static void of_a_burst_what_is_before_the_lie_is_taken(void **state)
+{
+	(void)state;
+	for (uint32_t at = 0; at < BURST; at++)
+		for (int lie = 0; lie <= 5; lie++)
+			burst_with(lie, at);
+}
+
 static void a_buffer_sent_on_two_channels_is_taken_once(void **state)
 {
 	struct pair one = pair_make(512, 8), two = one;
@@ -435,6 +533,7 @@ int main(void)
 		pool_test(a_stale_generation_ends_the_channel),
 		pool_test(a_generation_from_the_future_ends_the_channel),
 		pool_test(a_buffer_sent_twice_is_taken_once_and_ends_the_channel),
+		pool_test(of_a_burst_what_is_before_the_lie_is_taken),
 		pool_test(a_buffer_sent_on_two_channels_is_taken_once),
 		pool_test(credit_that_cannot_be_ends_the_channel),
 		pool_test(credit_that_goes_backwards_ends_the_channel),
