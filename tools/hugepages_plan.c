@@ -144,8 +144,8 @@ static bool is_stopped(bool is_way_back)
 
 /*
  * Up to TRIES times, as free memory may only lie scattered. Trying to shrink again is no use. A
- * signal is looked for before each: the kernel breaks off for one that comes, not for one that has.
- * (Compaction it does not break off, seconds per GiB.) The way back is not given up.
+ * signal is looked for before each, and ends it: the kernel breaks off for one that comes, not for
+ * one that has. (Compaction it does not break off, seconds per GiB.) The way back is not given up.
  */
 static int pages_reach(const struct hp_plan *plan, const struct hp_target *target, uint64_t pages,
 		       bool is_way_back, uint64_t *now)
@@ -159,7 +159,7 @@ static int pages_reach(const struct hp_plan *plan, const struct hp_target *targe
 			nanosleep(&pause, NULL);
 		}
 		if (is_stopped(is_way_back))
-			return -EINTR;
+			break;
 		err = pages_try(plan, target, pages, now);
 	}
 	return err;
@@ -200,12 +200,11 @@ int hp_plan_apply(struct hp_plan *plan)
 
 		if (target->want == target->before)
 			continue;
-		int err = pages_reach(plan, target, target->want, false, &target->got);
+		const int err = pages_reach(plan, target, target->want, false, &target->got);
 
 		if (hp_interrupt_came())
-			err = result = -EINTR;
-
-		if (err && (!result || result == -ENOSPC))
+			result = -EINTR;
+		else if (err && (!result || result == -ENOSPC))
 			result = err;
 		else if (target->got != target->want && !result)
 			result = -ENOSPC;

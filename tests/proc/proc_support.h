@@ -101,12 +101,16 @@ static inline int member_end(pid_t pid)
 }
 
 /* In a child: no privilege at all. */
+static inline int become(uid_t user)
+{
+	return setgroups(0, NULL) || setresgid(user, user, user) ||
+	       setresuid(user, user, user) ||
+	       prctl(PR_SET_PDEATHSIG, SIGKILL); /* forgotten with the uid */
+}
+
 static inline int become_nobody(void)
 {
-	return setgroups(0, NULL) ||
-	       setresgid(SUPPORT_NOBODY, SUPPORT_NOBODY, SUPPORT_NOBODY) ||
-	       setresuid(SUPPORT_NOBODY, SUPPORT_NOBODY, SUPPORT_NOBODY) ||
-	       prctl(PR_SET_PDEATHSIG, SIGKILL); /* forgotten with the uid */
+	return become(SUPPORT_NOBODY);
 }
 
 /* Whatever came is sent back, or freed when there is no room. What recv said last. */

@@ -433,10 +433,9 @@ static inline int echo_device(void *arg)
 	return echo_loop(&echo);
 }
 
-static inline pid_t echo_start(void)
+/* A client of the device, as soon as that is served. */
+static inline struct pinion_client *client_await(void)
 {
-	static char name[] = SERVICE_DEVICE;
-	const pid_t pid = part_start(echo_device, name);
 	struct pinion_client *client;
 	int tries = 500;
 
@@ -444,7 +443,15 @@ static inline pid_t echo_start(void)
 		assert_true(tries-- > 0);
 		usleep(10000);
 	}
-	assert_int_equal(pinion_client_close(client), 0);
+	return client;
+}
+
+static inline pid_t echo_start(void)
+{
+	static char name[] = SERVICE_DEVICE;
+	const pid_t pid = part_start(echo_device, name);
+
+	assert_int_equal(pinion_client_close(client_await()), 0);
 	return pid;
 }
 

@@ -264,16 +264,16 @@ static const char *find_master(void)
 	uint16_t command = 0;
 
 	if (!glob("/sys/bus/pci/devices/*", 0, NULL, &found))
-		for (size_t i = 0; i < found.gl_pathc && !(command & 4); i++) {
+		for (size_t i = 0; i < found.gl_pathc && !(command & PCI_COMMAND_MASTER); i++) {
 			struct pinion_pci_bdf address;
 
 			(void)snprintf(bdf, sizeof(bdf), "%s", basename(found.gl_pathv[i]));
 			if (pinion_pci_bdf_parse(bdf, &address) ||
-			    pinion_pci_config_read16(&address, 4, &command))
+			    pinion_pci_config_read16(&address, PCI_COMMAND, &command))
 				command = 0;
 		}
 	globfree(&found);
-	return command & 4 ? bdf : NULL;
+	return command & PCI_COMMAND_MASTER ? bdf : NULL;
 }
 
 /* It is all that is left in the pool. What it holds; by all accounts. */

@@ -31,12 +31,6 @@ struct driver {
  * those that died for a moment longer. */
 static uid_t user = 60000;
 
-static int become_driver(void)
-{
-	return setgroups(0, NULL) || setresgid(user, user, user) ||
-	       setresuid(user, user, user) || prctl(PR_SET_PDEATHSIG, SIGKILL);
-}
-
 static int refused(int err)
 {
 	fprintf(stderr, "# %s\n", pinion_error_text());
@@ -47,7 +41,7 @@ static int open_driver(struct driver *driver)
 {
 	const struct pinion_device_config config = {.pool = SERVICE_POOL, .pools = ECHO_POOLS};
 
-	if (become_driver() || pinion_device_open(SERVICE_DEVICE, &config, &driver->device))
+	if (become(user) || pinion_device_open(SERVICE_DEVICE, &config, &driver->device))
 		return refused(3);
 	if (pinion_device_domain_create(driver->device, pinion_device_pool(driver->device),
 					&driver->domain))
@@ -104,7 +98,7 @@ static int be_refused(void *arg)
 	struct pinion_domain *domain;
 	struct pinion_device *device;
 
-	if (become_driver() || pinion_device_open(SERVICE_DEVICE, NULL, &device))
+	if (become(user) || pinion_device_open(SERVICE_DEVICE, NULL, &device))
 		return refused(3);
 	if (pinion_device_domain_create(device, pinion_device_pool(device), &domain) !=
 		    refusal->err || !strstr(pinion_error_text(), refusal->says))
@@ -113,18 +107,6 @@ static int be_refused(void *arg)
 }
 
 /* The client is the test, which is root. */
-
-static struct pinion_client *be_client(void)
-{
-	struct pinion_client *client;
-	int tries = 500;
-
-	while (pinion_client_open(SERVICE_DEVICE, NULL, &client)) {
-		assert_true(tries-- > 0);
-		usleep(10000);
-	}
-	return client;
-}
 
 /* Until the device process has shared a table of so many segments. */
 static struct pinion_domain *await_domain(struct pinion_client *client, uint32_t segments)
@@ -185,59 +167,60 @@ static void start(struct service_process *service, const char *rules)
 	service_run_managed(service, "2048");
 }
 
+/* With a device process that has them, and its client. */
+struct play {
+	struct service_process service;
+	pid_t device;
+	struct pinion_client *client;
+};
+
+static struct play begin(const char *rules)
+{
+	struct play play;
+
+	start(&play.service, rules);
+	play.device = part_start(drive, NULL);
+	play.client = client_await();
+	expect_addresses(play.client, 1);
+	return play;
+}
+
+static void end(struct play *play)
+{
+	assert_int_equal(pinion_client_close(play->client), 0);
+	service_await_pools(1);
+	assert_int_equal(process_end(play->device, SIGKILL), 128 + SIGKILL);
+	service_stop(&play->service);
+}
+
 static void a_device_process_without_privilege_has_them(void **state)
 {
-	struct service_process service;
-	struct pinion_client *client;
-	pid_t device;
+	struct play play = begin(shown);
 
 	(void)state;
-	start(&service, shown);
-	device = part_start(drive, NULL);
-	client = be_client();
-	expect_addresses(client, 1);
-	assert_int_equal(pinion_client_close(client), 0);
-	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
-	service_stop(&service);
+	end(&play);
 }
 
 /* Those of another service: it reads them anew. */
 static void they_follow_a_pool_that_grows_also_after_a_restart(void **state)
 {
-	struct service_process service;
-	struct pinion_client *client;
-	pid_t device;
+	struct play play = begin(shown);
 	int err;
 
 	(void)state;
-	start(&service, shown);
-	device = part_start(drive, NULL);
-	client = be_client();
-	expect_addresses(client, 1);
-	service_kill(&service);
+	service_kill(&play.service);
 	json_decref(service_ask("pool-grow", SERVICE_POOL " 2M", &err));
 	assert_int_equal(err, 0);
-	expect_addresses(client, 2);
-	assert_int_equal(pinion_client_close(client), 0);
-	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
-	service_stop(&service);
+	expect_addresses(play.client, 2);
+	end(&play);
 }
 
 static void it_has_them_of_a_clients_own_pool(void **state)
 {
-	struct service_process service;
-	struct pinion_client *client;
-	pid_t device;
+	struct play play = begin(shown_apart);
 
 	(void)state;
-	start(&service, shown_apart);
-	device = part_start(drive, NULL);
-	client = be_client();
-	expect_addresses(client, 1);
-	assert_int_equal(pinion_client_close(client), 0);
-	service_await_pools(1);
-	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
-	service_stop(&service);
+	end(&play);
 }
 
 static void who_may_not_see_them_hears_which_rule_it_is(void **state)

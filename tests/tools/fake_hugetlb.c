@@ -19,13 +19,18 @@
 
 typedef ssize_t write_fn(int fd, const void *data, size_t len);
 
+static void path_beside(char other[PATH_MAX + 16], const char *path, const char *name)
+{
+	snprintf(other, PATH_MAX + 16, "%.*s/%s", (int)(strrchr(path, '/') - path), path, name);
+}
+
 /* The number in a file beside `path`, or the fallback where there is no such file. */
 static unsigned long beside(const char *path, const char *name, unsigned long fallback)
 {
 	char other[PATH_MAX + 16];
 	unsigned long value = fallback;
 
-	snprintf(other, sizeof(other), "%.*s/%s", (int)(strrchr(path, '/') - path), path, name);
+	path_beside(other, path, name);
 	FILE *file = fopen(other, "re");
 
 	if (!file)
@@ -62,7 +67,7 @@ static unsigned long break_off(const char *path, unsigned long pages)
 
 	if (!number)
 		return pages;
-	snprintf(file, sizeof(file), "%.*s/signal", (int)(strrchr(path, '/') - path), path);
+	path_beside(file, path, "signal");
 	unlink(file);
 	if (!sigaction((int)number, NULL, &action) && action.sa_handler == SIG_IGN)
 		return pages;

@@ -299,6 +299,7 @@ static inline uint32_t slot_of(const struct pinion_pool *pool, struct pinion_buf
 	return pinion_buffer_id(buffer) >> pool->geometry.segment_shift;
 }
 
+/* Of buffers, or of what begins with one. */
 static inline int by_id(const void *a, const void *b)
 {
 	const uint32_t x = pinion_buffer_id(*(const struct pinion_buffer *)a);

@@ -174,20 +174,12 @@ static void a_buffer_sent_twice_is_taken_once_and_ends_the_channel(void **state)
 
 #define BURST 16
 
-static int compare_ids(const void *left, const void *right)
-{
-	const struct pinion_desc *a = left, *b = right;
-	const uint32_t one = pinion_buffer_id(a->buffer), other = pinion_buffer_id(b->buffer);
-
-	return (one > other) - (one < other);
-}
-
 /* A row of b's, of which one may lie. */
 static void make_row(struct pair *pair, struct pinion_desc *row)
 {
 	for (uint32_t i = 0; i < BURST; i++)
 		row[i] = desc_new(&pair->b, 200 + i, 70 + i);
-	qsort(row, BURST, sizeof(*row), compare_ids);
+	qsort(row, BURST, sizeof(*row), by_id);
 	for (uint32_t i = 1; i < BURST; i++)
 		assert_int_equal(row[i].buffer.bits, row[0].buffer.bits + i);
 }
