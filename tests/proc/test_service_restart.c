@@ -350,6 +350,14 @@ static int open_notify(struct sockaddr_un *address)
 	return fd;
 }
 
+/* In the child, as systemd does it: what it is told goes to @notify. */
+static _Noreturn void become_service(const struct service_process *service, const char *notify)
+{
+	setenv("NOTIFY_SOCKET", notify, 1);
+	execl(getenv("PINIOND"), "piniond", "--config", service->config, "--store-max", "64", NULL);
+	_exit(127);
+}
+
 static pid_t run_with_ledger(const struct service_process *service, const char *notify, int ledger)
 {
 	const pid_t pid = fork();
@@ -364,9 +372,33 @@ static pid_t run_with_ledger(const struct service_process *service, const char *
 	setenv("LISTEN_PID", number, 1);
 	setenv("LISTEN_FDS", "1", 1);
 	setenv("LISTEN_FDNAMES", "ledger", 1);
-	setenv("NOTIFY_SOCKET", notify, 1);
-	execl(getenv("PINIOND"), "piniond", "--config", service->config, "--store-max", "64", NULL);
-	_exit(127);
+	become_service(service, notify);
+}
+
+static pid_t run_watched(const struct service_process *service, const char *notify)
+{
+	const pid_t pid = fork();
+	char number[16];
+
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)snprintf(number, sizeof(number), "%d", (int)getpid());
+	setenv("WATCHDOG_PID", number, 1);
+	setenv("WATCHDOG_USEC", "1000000", 1);
+	become_service(service, notify);
+}
+
+/* What it says next; files that come along are closed. */
+static void hear(int notify, char text[4096])
+{
+	struct pollfd want = {notify, POLLIN, 0};
+	ssize_t len;
+
+	assert_int_equal(poll(&want, 1, 10000), 1);
+	len = recv(notify, text, 4095, 0);
+	assert_true(len >= 0);
+	text[len] = 0;
 }
 
 /* Until it is ready: how many ledgers the store has then. */
@@ -376,20 +408,36 @@ static int count_ledgers(int notify)
 	int nr = 1;
 
 	for (;;) {
-		struct pollfd want = {notify, POLLIN, 0};
-		ssize_t len;
-
-		assert_int_equal(poll(&want, 1, 10000), 1);
-		/* Files that come along are closed. */
-		len = recv(notify, text, sizeof(text) - 1, 0);
-		assert_true(len >= 0);
-		text[len] = 0;
+		hear(notify, text);
 		if (strstr(text, "READY=1"))
 			return nr;
 		if (!strstr(text, "FDNAME=ledger"))
 			continue;
 		nr = strstr(text, "FDSTOREREMOVE=1") ? 0 : nr + 1;
 	}
+}
+
+/* The first WATCHDOG=1 arms it: before the pages of a large pool are cleared that would be death. */
+static void the_watchdog_is_fed_from_when_it_is_ready_and_not_before(void **state)
+{
+	struct service_process service;
+	struct sockaddr_un address;
+	char text[4096];
+	const int notify = open_notify(&address);
+
+	(void)state;
+	service_configure(&service, service_rules);
+	service.pid = run_watched(&service, address.sun_path);
+	do {
+		hear(notify, text);
+		assert_null(strstr(text, "WATCHDOG=1"));
+	} while (!strstr(text, "READY=1"));
+	for (int i = 0; i < 3; i++) {
+		hear(notify, text);
+		assert_string_equal(text, "WATCHDOG=1");
+	}
+	service_stop(&service);
+	close(notify);
 }
 
 static void a_ledger_of_another_release_does_not_stay_in_the_store(void **state)
@@ -441,6 +489,7 @@ int main(void)
 		kind_test(a_full_pool_is_taken_up_again, common),
 		kind_test(a_full_pool_is_taken_up_again, named),
 		pool_test(a_ledger_of_another_release_does_not_stay_in_the_store),
+		pool_test(the_watchdog_is_fed_from_when_it_is_ready_and_not_before),
 	};
 	int failed;
 

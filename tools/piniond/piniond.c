@@ -181,7 +181,7 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
 	return sd_event_exit(sd_event_source_get_event(source), 0);
 }
 
-/* Events: signals end the loop; the watchdog is fed by it, so that a loop that hangs is noticed. */
+/* Events: signals end the loop. */
 static int open_events(struct service *service)
 {
 	sigset_t set;
@@ -196,8 +196,17 @@ static int open_events(struct service *service)
 		err = sd_event_add_signal(service->event, NULL, SIGTERM, on_signal, NULL);
 	if (err >= 0)
 		err = sd_event_add_signal(service->event, NULL, SIGINT, on_signal, NULL);
+	return err < 0 ? err : 0;
+}
+
+/* The loop feeds the watchdog, so that a loop that hangs is noticed. To feed it once is to arm it:
+ * before the loop runs, a large pool that takes its time to be cleared would look like one. */
+static int loop(struct service *service)
+{
+	int err = sd_event_set_watchdog(service->event, 1);
+
 	if (err >= 0)
-		err = sd_event_set_watchdog(service->event, 1);
+		err = sd_event_loop(service->event);
 	return err < 0 ? err : 0;
 }
 
@@ -218,9 +227,9 @@ static int serve(struct service *service)
 	}
 	service_log(LOG_INFO, "ready: %u pools", service->config->nr_pools);
 	(void)sd_notify(0, "READY=1");
-	err = sd_event_loop(service->event);
+	err = loop(service);
 	(void)sd_notify(0, "STOPPING=1");
-	return err < 0 ? err : 0;
+	return err;
 }
 
 /* What takes privilege first: limits, the socket's directory, a port, hugepages for pools, and to
