@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "pin.h"
 #include "tap.h"
 #include "walk.h"
 
@@ -59,7 +60,7 @@ int main(int argc, char **argv)
 		tap_bail("no transfer is called %s", argv[1]);
 	if (step_allowed())
 		return tap_skip("this process may not trace its children (ptrace)");
-	step_pin();
+	pin_here();
 	pair_open(&pair);
 	tap_plan(transfer ? 1 : (int)nr_transfers);
 	if (argc > 2)

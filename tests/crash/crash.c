@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "kill.h"
+#include "pin.h"
 #include "tap.h"
 
 /* How to have it again. */
@@ -58,7 +59,7 @@ int main(int argc, char **argv)
 		tap_bail("no operation is called %s", argv[1]);
 	if (step_allowed())
 		return tap_skip("this process may not trace its children (ptrace)");
-	step_pin();
+	pin_here();
 	scene_open(&scene);
 	tap_plan(operation ? 1 : (int)nr_operations);
 	if (argc > 2)

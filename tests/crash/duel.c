@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pin.h"
 #include "pool_support.h"
 #include "tap.h"
 #include "walk.h"
@@ -439,7 +440,7 @@ int main(int argc, char **argv)
 
 	if (step_allowed())
 		return tap_skip("this process may not trace its children (ptrace)");
-	step_pin();
+	pin_here();
 	pair_open(&pair);
 	tap_plan(duel ? 1 : (int)DUELS);
 	random = test_seed();

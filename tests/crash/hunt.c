@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shared.h"
 #include "tap.h"
 
 #define OPTIONS (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEEXEC | \
@@ -107,6 +108,39 @@ bool hunt_at_call(const struct hunt *hunt)
 	errno = 0;
 	word = ptrace(PTRACE_PEEKTEXT, hunt->service, (void *)regs.rip, NULL);
 	return !errno && (word & 0xffff) == 0x050f; /* syscall */
+}
+
+/* In one already: it stands where it entered it. */
+static bool in_call(const struct hunt *hunt)
+{
+	struct __ptrace_syscall_info info;
+
+	return ptrace(PTRACE_GET_SYSCALL_INFO, hunt->service, (void *)sizeof(info), &info) > 0 &&
+	       info.op == PTRACE_SYSCALL_INFO_ENTRY;
+}
+
+enum stop hunt_store(struct hunt *hunt, bool (*over)(void *arg), void *arg, bool *ledger)
+{
+	static struct shared shared;
+	struct aim aim;
+
+	if (in_call(hunt))
+		return STOP_CALL;
+	/* What is mapped changes in system calls alone. */
+	shared_look(&shared, hunt->service);
+	for (;;) {
+		enum stop at;
+
+		shared_aim(&shared, hunt->service, &aim);
+		if (aim.call)
+			return STOP_CALL;
+		at = hunt_step(hunt, over, arg);
+		if (at != STOP_HERE)
+			return at;
+		*ledger = aim.ledger;
+		if (shared_changed(hunt->service, &aim))
+			return STOP_HERE;
+	}
 }
 
 static void interrupt(pid_t pid)
@@ -216,15 +250,6 @@ void hunt_open(struct hunt *hunt, pid_t manager)
 	seize(hunt->service);
 }
 
-void hunt_close(struct hunt *hunt)
-{
-	stop(hunt->service);
-	(void)ptrace(PTRACE_DETACH, hunt->service, NULL, NULL);
-	stop(hunt->manager);
-	(void)ptrace(PTRACE_DETACH, hunt->manager, NULL, NULL);
-	(void)munmap((void *)(uintptr_t)hunt->ledger, sizeof(*hunt->ledger));
-}
-
 /* To a stop with @event, past others. */
 static bool run_to(pid_t pid, int event)
 {
@@ -248,23 +273,4 @@ bool hunt_next(struct hunt *hunt)
 	resume(hunt->manager, PTRACE_CONT, 0);
 	hunt->service = (pid_t)pid;
 	return run_to(hunt->service, PTRACE_EVENT_EXEC);
-}
-
-static bool refresh(void *seen, const void *now, size_t len)
-{
-	if (!memcmp(seen, now, len))
-		return false;
-	memcpy(seen, now, len);
-	return true;
-}
-
-bool hunt_glance(const struct hunt *hunt, struct glance *glance)
-{
-	const struct ledger *now = hunt->ledger;
-	bool changed = refresh(glance->pool, now->pool, sizeof(glance->pool));
-
-	changed |= refresh(glance->pairing, now->pairing, sizeof(glance->pairing));
-	for (int i = 0; i < 2; i++)
-		changed |= refresh(glance->member[i], now->member[i], sizeof(glance->member[i]));
-	return changed;
 }

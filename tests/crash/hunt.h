@@ -11,7 +11,9 @@
  *     hunt_open()      --seize-->    goes on
  *     hunt_hold()      ---------------------------- stop -->  wherever it is
  *     hunt_call()      ---------------------------- go ---->  to where it enters or leaves a
- *     hunt_step()                                             system call; or one instruction
+ *                                                             system call;
+ *     hunt_store()                                            to behind a store that others see;
+ *     hunt_step()                                             or one instruction
  *     hunt_kill()      ---------------------------- KILL -->  is gone
  *     hunt_next()      <----fork---  the next one
  *                      <--------------------------- exec ---  stands before its first instruction
@@ -33,14 +35,12 @@ struct hunt {
 
 enum stop {
 	STOP_HERE,
+	STOP_CALL, /* hunt_store(): there is none before the next entry or exit of a system call */
 	STOP_IDLE, /* it sleeps, and nothing more is to come */
 	STOP_GONE, /* it ended by itself */
 };
 
 void hunt_open(struct hunt *hunt, pid_t manager);
-
-/* Both live on, untraced. */
-void hunt_close(struct hunt *hunt);
 
 void hunt_hold(struct hunt *hunt);
 void hunt_go(struct hunt *hunt);
@@ -50,6 +50,9 @@ void hunt_go(struct hunt *hunt);
 enum stop hunt_call(struct hunt *hunt, bool (*over)(void *arg), void *arg);
 enum stop hunt_step(struct hunt *hunt, bool (*over)(void *arg), void *arg);
 
+/* pre: it stands where one of these three has left it. @ledger: was the store one to the ledger? */
+enum stop hunt_store(struct hunt *hunt, bool (*over)(void *arg), void *arg, bool *ledger);
+
 /* Is the next step a system call? pre: stopped. */
 bool hunt_at_call(const struct hunt *hunt);
 
@@ -57,15 +60,5 @@ void hunt_kill(struct hunt *hunt);
 
 /* Waits for the next one. False: it did not come. */
 bool hunt_next(struct hunt *hunt);
-
-/* What can change in a ledger of two pools with few members: bytes that are compared. */
-struct glance {
-	struct ledger_pool pool[2];
-	struct ledger_pairing pairing[8];
-	struct ledger_member member[2][24];
-};
-
-/* Takes another glance; true: it is not what it was. */
-bool hunt_glance(const struct hunt *hunt, struct glance *glance);
 
 #endif

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "pin.h"
 #include "tap.h"
 #include "tour.h"
 
@@ -62,7 +63,7 @@ int main(int argc, char **argv)
 		tap_bail("no part is called %s", argv[1]);
 	if (step_allowed())
 		return tap_skip("this process may not trace its children (ptrace)");
-	step_pin();
+	pin_here();
 	company_open(&company);
 	tap_plan(part ? 1 : (int)parts_nr());
 	if (argc > 2)

@@ -24,6 +24,7 @@
 #include <pinion/error.h>
 #include <pinion/named.h>
 
+#include "pin.h"
 #include "pool_support.h"
 #include "step.h"
 #include "tap.h"
@@ -278,7 +279,7 @@ int main(void)
 		(void)rmdir(mount_path);
 		return tap_skip("cannot mount hugetlbfs: needs root");
 	}
-	step_pin();
+	pin_here();
 	tap_plan(NR_TASKS);
 	for (size_t i = 0; i < NR_TASKS; i++)
 		kill_everywhere(&tasks[i]);

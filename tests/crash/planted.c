@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "kill.h"
+#include "pin.h"
 #include "tap.h"
 
 static void expect(struct scene *scene, const char *name, bool passes)
@@ -37,7 +38,7 @@ int main(void)
 
 	if (step_allowed())
 		return tap_skip("this process may not trace its children (ptrace)");
-	step_pin();
+	pin_here();
 	scene_open(&scene);
 	tap_plan(4);
 	expect(&scene, "free_flush", true);

@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 
+#include "pin.h"
 #include "tap.h"
 #include "walk.h"
 
@@ -33,7 +34,7 @@ int main(void)
 
 	if (step_allowed())
 		return tap_skip("this process may not trace its children (ptrace)");
-	step_pin();
+	pin_here();
 	pair_open(&pair);
 	tap_plan(4);
 	expect(&pair, "recv_and_give", true);

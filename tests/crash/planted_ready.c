@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 
+#include "pin.h"
 #include "tap.h"
 #include "tour.h"
 
@@ -34,7 +35,7 @@ int main(void)
 
 	if (step_allowed())
 		return tap_skip("this process may not trace its children (ptrace)");
-	step_pin();
+	pin_here();
 	company_open(&company);
 	tap_plan(4);
 	expect(&company, "post_cold", true);

@@ -19,6 +19,7 @@
 
 #include "fault.h"
 #include "ledger_support.h"
+#include "pin.h"
 #include "pool_support.h"
 #include "record.h"
 #include "snapshot.h"
@@ -372,7 +373,7 @@ int main(int argc, char **argv)
 {
 	if (step_allowed())
 		return tap_skip("this process may not trace its children (ptrace)");
-	step_pin();
+	pin_here();
 	scene_open();
 	tap_plan(argc > 1 ? 1 : NR_TASKS);
 	for (size_t i = 0; i < NR_TASKS; i++)

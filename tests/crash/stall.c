@@ -18,6 +18,7 @@
 #include "belief.h"
 #include "invariant.h"
 #include "picture.h"
+#include "pin.h"
 #include "pool_support.h"
 #include "sweep.h"
 #include "tap.h"
@@ -296,7 +297,7 @@ int main(int argc, char **argv)
 		tap_bail("usage: stall [OPERATION OTHER STEP [PLACE NTH]]");
 	if (step_allowed())
 		return tap_skip("this process may not trace its children (ptrace)");
-	step_pin();
+	pin_here();
 	scene_open(&scene);
 	measure(&scene);
 	if (first)

@@ -18,7 +18,7 @@
  *
  * The child tells of its progress in a page shared with the tracer, so that a step costs one
  * ptrace(2) and one wait. A step over a system call counts as one; so does each round of an
- * instruction with a rep prefix. Tracer and tracee share one CPU (step_pin()): a step is then two
+ * instruction with a rep prefix. Tracer and tracee share one CPU (pin.h): a step is then two
  * switches, and what the child stored is there when the tracer looks.
  *
  * The child is made by _Fork(3): it is whoever the tracer was, and the library does not notice.
@@ -51,9 +51,6 @@ enum step {
 	STEP_DONE, /* it has returned; stage->err is its result */
 	STEP_DIED, /* a signal, or an end it should not have come to */
 };
-
-/* This process, and its children, run on one CPU from now on. */
-void step_pin(void);
 
 /* May this process trace? 0 or -errno. */
 int step_allowed(void);

@@ -9,7 +9,7 @@
 #include "service_support.h"
 #include "tap.h"
 
-const char *const trial_kinds[] = {"call", "ledger", "step"};
+const char *const trial_kinds[] = {"call", "store", "step"};
 struct trial_count trial_count;
 char trial_reason[TRIAL_REASON_MAX];
 
@@ -302,24 +302,29 @@ static bool kill_again(struct trial *trial, uint64_t *random)
  * does not come by then is here. */
 #define REACH_NS UINT64_C(5000000000)
 
+/* One more of what the moment counts. */
+static enum stop next_of(struct trial *trial, enum kind kind)
+{
+	enum stop at;
+	bool ledger;
+
+	if (kind == STORE)
+		return hunt_store(&scene.hunt, is_over, trial, &ledger);
+	at = hunt_step(&scene.hunt, is_over, trial);
+	return at == STOP_HERE && hunt_at_call(&scene.hunt) ? STOP_CALL : at;
+}
+
 /* To the moment; what it had come to by then. */
 static enum stop reach(struct trial *trial, const struct moment *moment)
 {
 	const uint64_t until = test_now_ns() + REACH_NS;
-	static struct glance glance;
 	enum stop at = STOP_HERE;
-	uint32_t nth = 0;
 
 	for (uint32_t i = 0; at == STOP_HERE && i < moment->call; i++)
 		at = hunt_call(&scene.hunt, is_over, trial);
-	(void)hunt_glance(&scene.hunt, &glance);
-	while (at == STOP_HERE && moment->kind != CALL && nth < moment->nth &&
-	       test_now_ns() < until) {
-		at = hunt_step(&scene.hunt, is_over, trial);
-		nth += moment->kind == STEP || hunt_glance(&scene.hunt, &glance);
-		if (at == STOP_HERE && hunt_at_call(&scene.hunt))
-			break;
-	}
+	for (uint32_t i = 0; at == STOP_HERE && moment->kind != CALL && i < moment->nth &&
+	     test_now_ns() < until; i++)
+		at = next_of(trial, moment->kind);
 	return at;
 }
 
@@ -551,16 +556,33 @@ bool trial_run(const struct operation *operation, const struct moment *moment, u
 	return report(&trial, how);
 }
 
-static void follow(struct trial *trial, struct course *course)
+/* Up to the next entry or exit of a system call. */
+static enum stop follow_stores(struct trial *trial, struct course *course)
 {
-	static struct glance glance;
+	const uint32_t call = course->nr;
+	enum stop at;
+	bool ledger;
+
+	course->seen = call + 1;
+	while ((at = hunt_store(&scene.hunt, is_over, trial, &ledger)) == STOP_HERE) {
+		course->stores[call]++;
+		course->ledger[call] |= ledger;
+	}
+	return at == STOP_CALL ? hunt_call(&scene.hunt, is_over, trial) : at;
+}
+
+/* By instructions until @ns have gone by, then by system calls alone: slower than its own timers it
+ * would never sleep. */
+static void follow(struct trial *trial, struct course *course, uint64_t ns)
+{
+	const uint64_t until = test_now_ns() + ns;
 	enum stop at = STOP_HERE;
 
-	(void)hunt_glance(&scene.hunt, &glance);
-	for (course->nr = 0; at == STOP_HERE && course->nr < COURSE_MAX; course->nr++) {
-		at = hunt_call(&scene.hunt, is_over, trial);
-		course->stored[course->nr] = hunt_glance(&scene.hunt, &glance);
-	}
+	for (*course = (struct course){0}; at == STOP_HERE && course->nr < COURSE_MAX; course->nr++)
+		if (test_now_ns() < until)
+			at = follow_stores(trial, course);
+		else
+			at = hunt_call(&scene.hunt, is_over, trial);
 	if (at == STOP_GONE)
 		wrong(trial, "it ended by itself");
 	else if (at == STOP_IDLE)
@@ -569,13 +591,13 @@ static void follow(struct trial *trial, struct course *course)
 		hunt_go(&scene.hunt);
 }
 
-bool trial_look(const struct operation *operation, struct course *course)
+bool trial_look(const struct operation *operation, struct course *course, uint64_t ns)
 {
 	struct trial trial = {.operation = operation};
 
 	begin(&trial);
 	if (!*trial.problem && enter(&trial)) {
-		follow(&trial, course);
+		follow(&trial, course, ns);
 		finish(&trial, 1);
 	}
 	end(&trial);

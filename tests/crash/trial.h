@@ -23,7 +23,7 @@
 /* No operation has more entries and exits of system calls. */
 #define COURSE_MAX 1024
 
-enum kind { CALL, LEDGER, STEP };
+enum kind { CALL, STORE, STEP };
 
 struct moment {
 	enum kind kind;
@@ -44,8 +44,10 @@ struct operation {
 };
 
 struct course {
-	uint32_t nr;             /* entries and exits of system calls until it sleeps */
-	bool stored[COURSE_MAX]; /* was the ledger written to since the one before? */
+	uint32_t nr;                 /* entries and exits of system calls until it sleeps */
+	uint32_t seen;               /* so many of them with all stores between */
+	uint32_t stores[COURSE_MAX]; /* that others see, since the one before... */
+	bool ledger[COURSE_MAX];     /* ... and was one of them to the ledger? */
 };
 
 extern const char *const trial_kinds[];
@@ -61,8 +63,8 @@ extern struct trial_count {
 void trial_open(void);
 void trial_close(void);
 
-/* True: nothing was wrong. Otherwise it is told. */
-bool trial_look(const struct operation *operation, struct course *course);
+/* True: nothing was wrong. Otherwise it is told. @ns: for stores there is so much time. */
+bool trial_look(const struct operation *operation, struct course *course, uint64_t ns);
 bool trial_run(const struct operation *operation, const struct moment *moment, uint64_t seed);
 
 #endif

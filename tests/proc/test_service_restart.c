@@ -417,7 +417,7 @@ static int count_ledgers(int notify)
 	}
 }
 
-/* The first WATCHDOG=1 arms it: before the pages of a large pool are cleared that would be death. */
+/* The first WATCHDOG=1 arms it: before the pages of a large pool are cleared that is its death. */
 static void the_watchdog_is_fed_from_when_it_is_ready_and_not_before(void **state)
 {
 	struct service_process service;
