@@ -119,7 +119,7 @@ static bool in_call(const struct hunt *hunt)
 	       info.op == PTRACE_SYSCALL_INFO_ENTRY;
 }
 
-enum stop hunt_store(struct hunt *hunt, bool (*over)(void *arg), void *arg, bool *ledger)
+enum stop hunt_store(struct hunt *hunt, bool (*over)(void *arg), void *arg)
 {
 	static struct shared shared;
 	struct aim aim;
@@ -137,7 +137,6 @@ enum stop hunt_store(struct hunt *hunt, bool (*over)(void *arg), void *arg, bool
 		at = hunt_step(hunt, over, arg);
 		if (at != STOP_HERE)
 			return at;
-		*ledger = aim.ledger;
 		if (shared_changed(hunt->service, &aim))
 			return STOP_HERE;
 	}
@@ -273,4 +272,23 @@ bool hunt_next(struct hunt *hunt)
 	resume(hunt->manager, PTRACE_CONT, 0);
 	hunt->service = (pid_t)pid;
 	return run_to(hunt->service, PTRACE_EVENT_EXEC);
+}
+
+static bool refresh(void *seen, const void *now, size_t len)
+{
+	if (!memcmp(seen, now, len))
+		return false;
+	memcpy(seen, now, len);
+	return true;
+}
+
+bool hunt_glance(const struct hunt *hunt, struct glance *glance)
+{
+	const struct ledger *now = hunt->ledger;
+	bool changed = refresh(glance->pool, now->pool, sizeof(glance->pool));
+
+	changed |= refresh(glance->pairing, now->pairing, sizeof(glance->pairing));
+	for (int i = 0; i < 2; i++)
+		changed |= refresh(glance->member[i], now->member[i], sizeof(glance->member[i]));
+	return changed;
 }

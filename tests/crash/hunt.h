@@ -50,8 +50,8 @@ void hunt_go(struct hunt *hunt);
 enum stop hunt_call(struct hunt *hunt, bool (*over)(void *arg), void *arg);
 enum stop hunt_step(struct hunt *hunt, bool (*over)(void *arg), void *arg);
 
-/* pre: it stands where one of these three has left it. @ledger: was the store one to the ledger? */
-enum stop hunt_store(struct hunt *hunt, bool (*over)(void *arg), void *arg, bool *ledger);
+/* pre: it stands where one of these three has left it. */
+enum stop hunt_store(struct hunt *hunt, bool (*over)(void *arg), void *arg);
 
 /* Is the next step a system call? pre: stopped. */
 bool hunt_at_call(const struct hunt *hunt);
@@ -60,5 +60,15 @@ void hunt_kill(struct hunt *hunt);
 
 /* Waits for the next one. False: it did not come. */
 bool hunt_next(struct hunt *hunt);
+
+/* What can change in a ledger of two pools with few members: bytes that are compared. */
+struct glance {
+	struct ledger_pool pool[2];
+	struct ledger_pairing pairing[8];
+	struct ledger_member member[2][24];
+};
+
+/* Takes another glance; true: it is not what it was. */
+bool hunt_glance(const struct hunt *hunt, struct glance *glance);
 
 #endif

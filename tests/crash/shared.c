@@ -33,8 +33,7 @@ void shared_look(struct shared *shared, pid_t pid)
 		if (shared->nr == SHARED_RANGES_MAX)
 			tap_bail("more than %d shared mappings", SHARED_RANGES_MAX);
 		shared->range[shared->nr].start = start;
-		shared->range[shared->nr].end = end;
-		shared->range[shared->nr++].ledger = strstr(line, "/memfd:ledger");
+		shared->range[shared->nr++].end = end;
 	}
 	(void)fclose(maps);
 }
@@ -146,7 +145,6 @@ static bool find(const struct shared *shared, uint64_t addr, struct aim *aim)
 			continue;
 		aim->addr = addr;
 		aim->len = left < SHARED_WIDTH ? (uint32_t)left : SHARED_WIDTH;
-		aim->ledger = shared->range[i].ledger;
 		return true;
 	}
 	return false;

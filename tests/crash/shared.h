@@ -26,7 +26,6 @@
 struct shared {
 	struct {
 		uint64_t start, end;
-		bool ledger;
 	} range[SHARED_RANGES_MAX];
 	uint32_t nr;
 };
@@ -34,7 +33,6 @@ struct shared {
 struct aim {
 	uint64_t addr; /* 0: at nothing that is shared */
 	uint32_t len;
-	bool ledger;
 	bool call; /* it is a system call, and not for shared_changed() */
 	uint8_t before[SHARED_WIDTH];
 };

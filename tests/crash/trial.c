@@ -26,6 +26,7 @@ struct trial {
 	bool over;   /* what the operation was for has happened, or been answered */
 	int err;     /* what the operation said */
 	bool killed; /* the service was, at least once */
+	bool met;    /* at the moment that was asked for */
 	bool starved; /* a hugepage was there, and is not now */
 	char problem[200];
 };
@@ -306,15 +307,14 @@ static bool kill_again(struct trial *trial, uint64_t *random)
 static enum stop next_of(struct trial *trial, enum kind kind)
 {
 	enum stop at;
-	bool ledger;
 
 	if (kind == STORE)
-		return hunt_store(&scene.hunt, is_over, trial, &ledger);
+		return hunt_store(&scene.hunt, is_over, trial);
 	at = hunt_step(&scene.hunt, is_over, trial);
 	return at == STOP_HERE && hunt_at_call(&scene.hunt) ? STOP_CALL : at;
 }
 
-/* To the moment; what it had come to by then. */
+/* To the moment; what it had come to by then. STOP_HERE: to the moment itself. */
 static enum stop reach(struct trial *trial, const struct moment *moment)
 {
 	const uint64_t until = test_now_ns() + REACH_NS;
@@ -322,9 +322,8 @@ static enum stop reach(struct trial *trial, const struct moment *moment)
 
 	for (uint32_t i = 0; at == STOP_HERE && i < moment->call; i++)
 		at = hunt_call(&scene.hunt, is_over, trial);
-	for (uint32_t i = 0; at == STOP_HERE && moment->kind != CALL && i < moment->nth &&
-	     test_now_ns() < until; i++)
-		at = next_of(trial, moment->kind);
+	for (uint32_t i = 0; at == STOP_HERE && moment->kind != CALL && i < moment->nth; i++)
+		at = test_now_ns() < until ? next_of(trial, moment->kind) : STOP_IDLE;
 	return at;
 }
 
@@ -353,11 +352,14 @@ static bool enter(struct trial *trial)
 static bool kill_there(struct trial *trial, const struct moment *moment, uint64_t *random)
 {
 	uint32_t again = test_below(random, 8);
+	enum stop at;
 
 	if (!enter(trial))
 		return false;
-	if (reach(trial, moment) == STOP_GONE)
+	at = reach(trial, moment);
+	if (at == STOP_GONE)
 		return wrong(trial, "it ended by itself");
+	trial->met = at == STOP_HERE;
 	hunt_kill(&scene.hunt);
 	trial_count.deaths++;
 	trial->killed = true;
@@ -539,7 +541,8 @@ static bool report(const struct trial *trial, const char *how)
 	return false;
 }
 
-bool trial_run(const struct operation *operation, const struct moment *moment, uint64_t seed)
+bool trial_run(const struct operation *operation, const struct moment *moment, uint64_t seed,
+	       bool *met)
 {
 	struct trial trial = {.operation = operation};
 	uint64_t random = seed;
@@ -551,38 +554,22 @@ bool trial_run(const struct operation *operation, const struct moment *moment, u
 	if (!*trial.problem && !trial.starved && kill_there(&trial, moment, &random))
 		finish(&trial, test_below(&random, 4));
 	end(&trial);
+	*met = trial.met;
 	(void)snprintf(how, sizeof(how), "again: service %s %s %u %u %#jx", operation->name,
 		       trial_kinds[moment->kind], moment->call, moment->nth, (uintmax_t)seed);
 	return report(&trial, how);
 }
 
-/* Up to the next entry or exit of a system call. */
-static enum stop follow_stores(struct trial *trial, struct course *course)
+static void follow(struct trial *trial, struct course *course)
 {
-	const uint32_t call = course->nr;
-	enum stop at;
-	bool ledger;
-
-	course->seen = call + 1;
-	while ((at = hunt_store(&scene.hunt, is_over, trial, &ledger)) == STOP_HERE) {
-		course->stores[call]++;
-		course->ledger[call] |= ledger;
-	}
-	return at == STOP_CALL ? hunt_call(&scene.hunt, is_over, trial) : at;
-}
-
-/* By instructions until @ns have gone by, then by system calls alone: slower than its own timers it
- * would never sleep. */
-static void follow(struct trial *trial, struct course *course, uint64_t ns)
-{
-	const uint64_t until = test_now_ns() + ns;
+	static struct glance glance;
 	enum stop at = STOP_HERE;
 
-	for (*course = (struct course){0}; at == STOP_HERE && course->nr < COURSE_MAX; course->nr++)
-		if (test_now_ns() < until)
-			at = follow_stores(trial, course);
-		else
-			at = hunt_call(&scene.hunt, is_over, trial);
+	(void)hunt_glance(&scene.hunt, &glance);
+	for (course->nr = 0; at == STOP_HERE && course->nr < COURSE_MAX; course->nr++) {
+		at = hunt_call(&scene.hunt, is_over, trial);
+		course->stored[course->nr] = hunt_glance(&scene.hunt, &glance);
+	}
 	if (at == STOP_GONE)
 		wrong(trial, "it ended by itself");
 	else if (at == STOP_IDLE)
@@ -591,13 +578,13 @@ static void follow(struct trial *trial, struct course *course, uint64_t ns)
 		hunt_go(&scene.hunt);
 }
 
-bool trial_look(const struct operation *operation, struct course *course, uint64_t ns)
+bool trial_look(const struct operation *operation, struct course *course)
 {
 	struct trial trial = {.operation = operation};
 
 	begin(&trial);
 	if (!*trial.problem && enter(&trial)) {
-		follow(&trial, course, ns);
+		follow(&trial, course);
 		finish(&trial, 1);
 	}
 	end(&trial);

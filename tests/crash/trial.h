@@ -44,10 +44,8 @@ struct operation {
 };
 
 struct course {
-	uint32_t nr;                 /* entries and exits of system calls until it sleeps */
-	uint32_t seen;               /* so many of them with all stores between */
-	uint32_t stores[COURSE_MAX]; /* that others see, since the one before... */
-	bool ledger[COURSE_MAX];     /* ... and was one of them to the ledger? */
+	uint32_t nr;             /* entries and exits of system calls until it sleeps */
+	bool stored[COURSE_MAX]; /* was the ledger written to since the one before? */
 };
 
 extern const char *const trial_kinds[];
@@ -63,8 +61,10 @@ extern struct trial_count {
 void trial_open(void);
 void trial_close(void);
 
-/* True: nothing was wrong. Otherwise it is told. @ns: for stores there is so much time. */
-bool trial_look(const struct operation *operation, struct course *course, uint64_t ns);
-bool trial_run(const struct operation *operation, const struct moment *moment, uint64_t seed);
+/* True: nothing was wrong. Otherwise it is told. @met: whether it was killed at that moment; there
+ * may be none such. */
+bool trial_look(const struct operation *operation, struct course *course);
+bool trial_run(const struct operation *operation, const struct moment *moment, uint64_t seed,
+	       bool *met);
 
 #endif
