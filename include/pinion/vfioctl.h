@@ -773,12 +773,27 @@ static inline int pinion_vfio_bus_master_set(int device, bool on)
 }
 
 /*
- * How many interrupts a kind has: VFIO_PCI_INTX_IRQ_INDEX, _MSI_, _MSIX_; 0 when the device has
- * none of the kind.
+ * Interrupts. A kind is an index: VFIO_PCI_INTX_IRQ_INDEX, _MSI_ or _MSIX_ (one of these at a
+ * time), and beside them
  *
- * -EINVAL  no such kind
+ *     VFIO_PCI_ERR_IRQ_INDEX  an uncorrectable error of PCI Express: what the device does is void.
+ *                             Stop, and reset it
+ *     VFIO_PCI_REQ_IRQ_INDEX  the kernel wants the device back (unbind, unplug): close it. It is
+ *                             said again every second until that is done
  */
-static inline int pinion_vfio_irq_count(int device, uint32_t index, uint32_t *nr)
+struct pinion_vfio_irq {
+	uint32_t nr;     /* how many; 0: the device has none of the kind */
+	bool maskable;   /* by pinion_vfio_irq_mask(): INTx alone */
+	bool automasked; /* and masked by the kernel at each interrupt */
+	bool fixed;      /* cannot grow: see pinion_vfio_irq_enable() */
+};
+
+/*
+ * What a kind of interrupts is like.
+ *
+ * -EINVAL  no such kind; or ERR, and the device is not of PCI Express
+ */
+static inline int pinion_vfio_irq_info(int device, uint32_t index, struct pinion_vfio_irq *irq)
 {
 	struct vfio_irq_info info;
 	int err;
@@ -789,41 +804,60 @@ static inline int pinion_vfio_irq_count(int device, uint32_t index, uint32_t *nr
 	err = pinion_vfio_ioctl(device, VFIO_DEVICE_GET_IRQ_INFO, &info);
 	if (err < 0)
 		return err;
-	*nr = info.count;
+	irq->nr = info.count;
+	irq->maskable = (info.flags & VFIO_IRQ_INFO_MASKABLE) != 0;
+	irq->automasked = (info.flags & VFIO_IRQ_INFO_AUTOMASKED) != 0;
+	irq->fixed = (info.flags & VFIO_IRQ_INFO_NORESIZE) != 0;
 	return 0;
 }
 
-/*
- * Have interrupts start to start + nr - 1 of a kind signal these eventfds; -1 for one that is to
- * stay silent. One kind at a time. MSI and MSI-X before Linux 6.5 cannot grow: enable all that
- * will be needed at once, or disable first. INTx is masked after each interrupt.
- *
- * -EINVAL  nr is 0 or more than the kind has; another kind is enabled; or growing, see above
- * -EBADF   not a descriptor; -EINVAL also for one that is no eventfd
- * -ENOSPC  no vectors left in the machine
- * -ENOMEM  no memory
- */
-static inline int pinion_vfio_irq_enable(int device, uint32_t index, uint32_t start,
-					 const int32_t *eventfds, uint32_t nr)
+/* One action upon interrupts start to start + nr - 1, with a descriptor for each or with none. */
+static inline int pinion_vfio_irq_set(int device, uint32_t index, uint32_t action, uint32_t start,
+				      const int32_t *eventfds, uint32_t nr)
 {
-	const size_t len = sizeof(struct vfio_irq_set) + (size_t)nr * sizeof(*eventfds);
+	const size_t data = eventfds != NULL ? (size_t)nr * sizeof(*eventfds) : 0;
+	const size_t len = sizeof(struct vfio_irq_set) + data;
 	struct vfio_irq_set *set;
 	int err;
 
-	if (nr == 0 || nr > PINION_VFIO_VECTORS)
+	if (nr > PINION_VFIO_VECTORS)
 		return -EINVAL;
 	set = (struct vfio_irq_set *)calloc(1, len);
 	if (set == NULL)
 		return -ENOMEM;
 	set->argsz = (uint32_t)len;
-	set->flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+	set->flags = action |
+		     (eventfds != NULL ? VFIO_IRQ_SET_DATA_EVENTFD : VFIO_IRQ_SET_DATA_NONE);
 	set->index = index;
 	set->start = start;
 	set->count = nr;
-	memcpy(set->data, eventfds, (size_t)nr * sizeof(*eventfds));
+	if (eventfds != NULL)
+		memcpy(set->data, eventfds, data);
 	err = pinion_vfio_ioctl(device, VFIO_DEVICE_SET_IRQS, set);
 	free(set);
-	return err;
+	/* What the kernel says of a kind that does not know the action. */
+	return err == -ENOTTY ? -ENOTSUP : err;
+}
+
+/*
+ * Have interrupts start to start + nr - 1 of a kind signal these eventfds; -1 for one that is to
+ * stay silent. Of INTx, MSI and MSI-X one kind at a time. MSI and MSI-X before Linux 6.5 cannot
+ * grow: enable all that will be needed at once, or disable first. INTx is masked after each
+ * interrupt, until pinion_vfio_irq_unmask().
+ *
+ * -EINVAL  nr is 0 or more than the kind has; no eventfds; another kind is enabled; or growing, see
+ *          above
+ * -EBADF   not a descriptor; -EINVAL also for one that is no eventfd
+ * -ENOSPC  no vectors left in the machine
+ * -ENOTSUP the device has none of this kind
+ * -ENOMEM  no memory
+ */
+static inline int pinion_vfio_irq_enable(int device, uint32_t index, uint32_t start,
+					 const int32_t *eventfds, uint32_t nr)
+{
+	if (nr == 0 || eventfds == NULL)
+		return -EINVAL;
+	return pinion_vfio_irq_set(device, index, VFIO_IRQ_SET_ACTION_TRIGGER, start, eventfds, nr);
 }
 
 /*
@@ -833,13 +867,47 @@ static inline int pinion_vfio_irq_enable(int device, uint32_t index, uint32_t st
  */
 static inline int pinion_vfio_irq_disable(int device, uint32_t index)
 {
-	struct vfio_irq_set set;
+	return pinion_vfio_irq_set(device, index, VFIO_IRQ_SET_ACTION_TRIGGER, 0, NULL, 0);
+}
 
-	memset(&set, 0, sizeof(set));
-	set.argsz = sizeof(set);
-	set.flags = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER;
-	set.index = index;
-	return pinion_vfio_ioctl(device, VFIO_DEVICE_SET_IRQS, &set);
+/*
+ * Hold INTx back in the kernel; one that comes meanwhile is told when it is let through.
+ *
+ * -EINVAL  INTx is not enabled
+ * -ENOTSUP MSI, MSI-X, ERR and REQ cannot be masked here: do it in the device (NVMe: INTMS, or its
+ *          MSI-X table), or give the vector no eventfd
+ */
+static inline int pinion_vfio_irq_mask(int device, uint32_t index)
+{
+	return pinion_vfio_irq_set(device, index, VFIO_IRQ_SET_ACTION_MASK, 0, NULL, 1);
+}
+
+/* Let INTx through again: after each interrupt, when the device was told to lower its line. Errors:
+ * those of pinion_vfio_irq_mask(). */
+static inline int pinion_vfio_irq_unmask(int device, uint32_t index)
+{
+	return pinion_vfio_irq_set(device, index, VFIO_IRQ_SET_ACTION_UNMASK, 0, NULL, 1);
+}
+
+/* The same whenever this eventfd is written, by whomever, without a call of the driver; -1: no
+ * longer. Errors: those of pinion_vfio_irq_mask(), and -EBADF. */
+static inline int pinion_vfio_irq_unmask_by(int device, uint32_t index, int32_t eventfd)
+{
+	return pinion_vfio_irq_set(device, index, VFIO_IRQ_SET_ACTION_UNMASK, 0, &eventfd, 1);
+}
+
+/*
+ * Signal the eventfds of interrupts start to start + nr - 1 as the device would, without the
+ * device: to try what waits for them.
+ *
+ * -EINVAL  nr is 0, or they are not enabled
+ */
+static inline int pinion_vfio_irq_trigger(int device, uint32_t index, uint32_t start, uint32_t nr)
+{
+	/* With 0 the kernel would disable them all. */
+	if (nr == 0)
+		return -EINVAL;
+	return pinion_vfio_irq_set(device, index, VFIO_IRQ_SET_ACTION_TRIGGER, start, NULL, nr);
 }
 
 #endif

@@ -336,6 +336,8 @@ static void irq_counts_out_of_range_are_einval(void **state)
 	assert_int_equal(pinion_vfio_irq_enable(-1, 2, 0, &none, 0), -EINVAL);
 	assert_int_equal(pinion_vfio_irq_enable(-1, 2, 0, &none, 2049), -EINVAL);
 	assert_int_equal(pinion_vfio_irq_enable(-1, 2, 0, &none, UINT32_MAX), -EINVAL);
+	assert_int_equal(pinion_vfio_irq_enable(-1, 2, 0, NULL, 1), -EINVAL);
+	assert_int_equal(pinion_vfio_irq_trigger(-1, 2, 0, 0), -EINVAL);
 	assert_int_equal(pinion_vfio_irq_enable(-1, 2, 0, &none, 1), -EBADF);
 }
 
