@@ -44,7 +44,7 @@
  *  - 65,535 mappings a container (dma_entry_limit of vfio_iommu_type1): merge neighbours.
  *  - Ranges differ by machine: 39-bit apertures, and on x86 a hole at 0xfee00000. Ask
  *    pinion_vfio_iommu_info() first. IOVA 0 is accepted; do not hand it out, it looks like NULL.
- *  - An unmap that cuts a mapping is refused, one that spans nothing unmaps 0 bytes: -EIO here.
+ *  - An unmap that cuts a mapping is refused, one that spans nothing unmaps 0 bytes.
  *  - /dev/vfio/N is root's. chown it, and a plain user runs the whole cycle.
  *  - The group stays busy while any descriptor of it is open anywhere: -EBUSY on a second open.
  *  - Under -std=c99 or -std=c11 libc hides POSIX: include this header first, or define
@@ -88,6 +88,14 @@
 #endif
 #ifndef PINION_VFIO_DEV
 #define PINION_VFIO_DEV "/dev/vfio"
+#endif
+
+/* Since Linux 5.12: where it is built, headers may be older than the kernel where it runs. */
+#ifndef VFIO_UNMAP_ALL
+#define VFIO_UNMAP_ALL 9
+#endif
+#ifndef VFIO_DMA_UNMAP_FLAG_ALL
+#define VFIO_DMA_UNMAP_FLAG_ALL (1 << 1)
 #endif
 
 #define PINION_VFIO_PATH_LEN 512
@@ -532,28 +540,65 @@ static inline int pinion_vfio_dma_map(int container, void *addr, uint64_t iova, 
 	return pinion_vfio_ioctl(container, VFIO_IOMMU_MAP_DMA, &map);
 }
 
-/*
- * Take the mappings in [iova, iova + len) away, and unpin their memory. pre: no device uses them.
- *
- * -EINVAL  len is 0 or wraps; or the range cuts a mapping: unmap what was mapped
- * -EIO     the kernel unmapped another length than asked: part of the range was not mapped. What
- *          was mapped there is unmapped now
- */
-static inline int pinion_vfio_dma_unmap(int container, uint64_t iova, uint64_t len)
+/* One unmap; *unmapped gets the bytes that were mapped until now. */
+static inline int pinion_vfio_dma_unmap_raw(int container, uint32_t flags, uint64_t iova,
+					    uint64_t len, uint64_t *unmapped)
 {
 	struct vfio_iommu_type1_dma_unmap unmap;
 	int err;
 
-	if (len == 0 || iova > UINT64_MAX - (len - 1))
-		return -EINVAL;
 	memset(&unmap, 0, sizeof(unmap));
 	unmap.argsz = sizeof(unmap);
+	unmap.flags = flags;
 	unmap.iova = iova;
 	unmap.size = len;
 	err = pinion_vfio_ioctl(container, VFIO_IOMMU_UNMAP_DMA, &unmap);
+	if (err == 0)
+		*unmapped = unmap.size;
+	return err;
+}
+
+/*
+ * Take whatever is mapped in [iova, iova + len) away, and unpin its memory; *unmapped gets how many
+ * bytes that were, 0 for none. pre: no device uses them.
+ *
+ * -EINVAL  len is 0 or wraps; or an end of the range cuts a mapping: widen it
+ */
+static inline int pinion_vfio_dma_unmap_range(int container, uint64_t iova, uint64_t len,
+					      uint64_t *unmapped)
+{
+	if (len == 0 || iova > UINT64_MAX - (len - 1))
+		return -EINVAL;
+	return pinion_vfio_dma_unmap_raw(container, 0, iova, len, unmapped);
+}
+
+/*
+ * Undo pinion_vfio_dma_map(): take one mapping, or several that lie side by side, away.
+ *
+ * -EIO     not all of the range was mapped. What was is not any more
+ * and the errors of pinion_vfio_dma_unmap_range()
+ */
+static inline int pinion_vfio_dma_unmap(int container, uint64_t iova, uint64_t len)
+{
+	uint64_t unmapped = 0;
+	const int err = pinion_vfio_dma_unmap_range(container, iova, len, &unmapped);
+
 	if (err < 0)
 		return err;
-	return unmap.size != len ? -EIO : 0;
+	return unmapped != len ? -EIO : 0;
+}
+
+/*
+ * Take all mappings of the container away, whoever made them; *unmapped gets their bytes. pre: no
+ * device uses them.
+ *
+ * -ENOTSUP  the kernel (before 5.12) cannot: unmap the ranges, one by one
+ */
+static inline int pinion_vfio_dma_unmap_all(int container, uint64_t *unmapped)
+{
+	if (pinion_vfio_ioctl_value(container, VFIO_CHECK_EXTENSION, VFIO_UNMAP_ALL) != 1)
+		return -ENOTSUP;
+	return pinion_vfio_dma_unmap_raw(container, VFIO_DMA_UNMAP_FLAG_ALL, 0, 0, unmapped);
 }
 
 /*

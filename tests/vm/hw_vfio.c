@@ -148,6 +148,43 @@ static void an_unmap_of_another_length_is_told(void **state)
 	assert_int_equal(pinion_hostmem_destroy(&mem), 0);
 }
 
+static void what_was_really_unmapped_is_told(void **state)
+{
+	struct pinion_hostmem mem = hw_memory(2);
+	const uint32_t before = maps_left();
+	uint64_t unmapped = 7;
+
+	(void)state;
+	/* Two mappings, and a gap between them. */
+	assert_int_equal(pinion_vfio_dma_map(c, mem.addr, IOVA, HW_HUGE), 0);
+	assert_int_equal(pinion_vfio_dma_map(c, mem.addr, IOVA + 2 * HW_HUGE, HW_HUGE), 0);
+	assert_int_equal(pinion_vfio_dma_unmap_range(c, IOVA, 4096, &unmapped), -EINVAL);
+	assert_int_equal(unmapped, 7);
+	assert_int_equal(pinion_vfio_dma_unmap_range(c, IOVA, 4 * HW_HUGE, &unmapped), 0);
+	assert_int_equal(unmapped, 2 * HW_HUGE);
+	assert_int_equal(pinion_vfio_dma_unmap_range(c, IOVA, 4 * HW_HUGE, &unmapped), 0);
+	assert_int_equal(unmapped, 0);
+	assert_int_equal(maps_left(), before);
+	assert_int_equal(pinion_hostmem_destroy(&mem), 0);
+}
+
+static void all_mappings_go_at_once(void **state)
+{
+	struct pinion_hostmem mem = hw_memory(2);
+	const uint32_t before = maps_left();
+	uint64_t unmapped = 0;
+
+	(void)state;
+	assert_int_equal(pinion_vfio_dma_map(c, mem.addr, 0, HW_HUGE), 0);
+	assert_int_equal(pinion_vfio_dma_map(c, mem.addr, IOVA, mem.len), 0);
+	assert_int_equal(pinion_vfio_dma_unmap_all(c, &unmapped), 0);
+	assert_int_equal(unmapped, HW_HUGE + mem.len);
+	assert_int_equal(maps_left(), before);
+	assert_int_equal(pinion_vfio_dma_unmap_all(c, &unmapped), 0);
+	assert_int_equal(unmapped, 0);
+	assert_int_equal(pinion_hostmem_destroy(&mem), 0);
+}
+
 static void bar_0_is_an_nvme_controller(void **state)
 {
 	struct pinion_vfio_region r = { 0 };
@@ -424,6 +461,8 @@ int main(int argc, char **argv)
 		device_test(a_map_is_counted_and_given_back),
 		device_test(maps_that_cannot_be_are_refused),
 		device_test(an_unmap_of_another_length_is_told),
+		device_test(what_was_really_unmapped_is_told),
+		device_test(all_mappings_go_at_once),
 		device_test(bar_0_is_an_nvme_controller),
 		device_test(regions_that_are_not_there_are_refused),
 		device_test(configuration_is_the_one_of_sysfs),
