@@ -70,10 +70,9 @@ static int enable(struct nvme_ctrl *ctrl)
 	uint32_t last = ctrl->admin.depth - 1;
 
 	pinion_mmio_write32(reg(ctrl, NVME_REG_AQA), last << 16 | last);
-	pinion_mmio_write64_halves(reg(ctrl, NVME_REG_ASQ), ctrl->admin.sq.bus);
-	pinion_mmio_write64_halves(reg(ctrl, NVME_REG_ACQ), ctrl->admin.cq.bus);
-	/* The empty rings must be in memory before the drive looks. */
-	pinion_dma_wmb();
+	pinion_mmio_write64_lo_hi(reg(ctrl, NVME_REG_ASQ), ctrl->admin.sq.bus);
+	pinion_mmio_write64_lo_hi(reg(ctrl, NVME_REG_ACQ), ctrl->admin.cq.bus);
+	/* Ordered: the empty rings are in memory before the drive looks. */
 	pinion_mmio_write32(reg(ctrl, NVME_REG_CC), cc | NVME_CC_EN);
 	return wait_csts(ctrl, NVME_CSTS_RDY, NVME_CSTS_RDY, "enabling");
 }
@@ -184,7 +183,7 @@ int nvme_ctrl_open(struct nvme_transport *transport, uint32_t nr_queues, size_t 
 
 	memset(ctrl, 0, sizeof(*ctrl));
 	ctrl->transport = transport;
-	ctrl->cap = pinion_mmio_read64_halves(reg(ctrl, NVME_REG_CAP));
+	ctrl->cap = pinion_mmio_read64_lo_hi(reg(ctrl, NVME_REG_CAP));
 	err = check_cap(ctrl);
 	if (!err)
 		err = disable(ctrl);

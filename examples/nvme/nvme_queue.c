@@ -73,8 +73,7 @@ void nvme_queue_ring(struct nvme_queue *queue)
 {
 	if (queue->rung == queue->tail)
 		return;
-	/* Commands and PRP lists must be in memory before the drive hears of them. */
-	pinion_dma_wmb();
+	/* Ordered: commands and PRP lists are in memory before the drive hears of them. */
 	pinion_mmio_write32(queue->sq_doorbell, queue->tail);
 	queue->rung = queue->tail;
 }
@@ -118,7 +117,10 @@ int nvme_queue_poll(struct nvme_queue *queue, struct nvme_result *result, uint32
 		queue->head = (queue->head + 1) % queue->depth;
 		queue->phase ^= queue->head == 0;
 	}
-	if (got)
-		pinion_mmio_write32(queue->cq_doorbell, queue->head);
+	if (got) {
+		/* Nothing of these entries is still to be loaded when the drive may write there. */
+		pinion_dma_rmb();
+		pinion_mmio_write32_relaxed(queue->cq_doorbell, queue->head);
+	}
 	return (int)got;
 }
