@@ -119,7 +119,7 @@ static bool in_call(const struct hunt *hunt)
 	       info.op == PTRACE_SYSCALL_INFO_ENTRY;
 }
 
-enum stop hunt_store(struct hunt *hunt, bool (*over)(void *arg), void *arg)
+enum stop hunt_store(struct hunt *hunt, bool (*over)(void *arg), void *arg, uint64_t until_ns)
 {
 	static struct shared shared;
 	struct aim aim;
@@ -128,7 +128,7 @@ enum stop hunt_store(struct hunt *hunt, bool (*over)(void *arg), void *arg)
 		return STOP_CALL;
 	/* What is mapped changes in system calls alone. */
 	shared_look(&shared, hunt->service);
-	for (;;) {
+	while (now_ns() < until_ns) {
 		enum stop at;
 
 		shared_aim(&shared, hunt->service, &aim);
@@ -140,6 +140,7 @@ enum stop hunt_store(struct hunt *hunt, bool (*over)(void *arg), void *arg)
 		if (shared_changed(hunt->service, &aim))
 			return STOP_HERE;
 	}
+	return STOP_LATE;
 }
 
 static void interrupt(pid_t pid)

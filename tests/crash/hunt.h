@@ -36,6 +36,7 @@ struct hunt {
 enum stop {
 	STOP_HERE,
 	STOP_CALL, /* hunt_store(): there is none before the next entry or exit of a system call */
+	STOP_LATE, /* hunt_store(): nor was there one so far, and the time is over */
 	STOP_IDLE, /* it sleeps, and nothing more is to come */
 	STOP_GONE, /* it ended by itself */
 };
@@ -50,8 +51,8 @@ void hunt_go(struct hunt *hunt);
 enum stop hunt_call(struct hunt *hunt, bool (*over)(void *arg), void *arg);
 enum stop hunt_step(struct hunt *hunt, bool (*over)(void *arg), void *arg);
 
-/* pre: it stands where one of these three has left it. */
-enum stop hunt_store(struct hunt *hunt, bool (*over)(void *arg), void *arg);
+/* pre: it stands where one of these three has left it. @until_ns: monotonic time. */
+enum stop hunt_store(struct hunt *hunt, bool (*over)(void *arg), void *arg, uint64_t until_ns);
 
 /* Is the next step a system call? pre: stopped. */
 bool hunt_at_call(const struct hunt *hunt);

@@ -127,6 +127,7 @@ static void shuffle(struct list *list, uint64_t *random)
 struct result {
 	uint32_t done[3]; /* deaths at moments that there are */
 	uint32_t of;      /* entries and exits of system calls */
+	uint32_t late;    /* moments for which there was no time */
 	uint32_t wrong;
 	char why[TRIAL_REASON_MAX + 16]; /* the first of them, for the end of a line */
 };
@@ -156,13 +157,14 @@ static void kill_at_each(const struct operation *operation, struct list *list,
 	const uint64_t until = test_now_ns() + seconds * 1000000000;
 
 	for (uint32_t i = 0; i < list->nr && result->wrong < WRONG_MAX; i++) {
-		bool met;
+		enum stop at;
 
 		if (seconds && test_now_ns() > until)
 			break;
-		note(result, trial_run(operation, &list->moment[i], test_random(random), &met));
-		result->done[list->moment[i].kind] += met;
-		if (met && list->moment[i].kind == STORE)
+		note(result, trial_run(operation, &list->moment[i], test_random(random), &at));
+		result->done[list->moment[i].kind] += at == STOP_HERE;
+		result->late += at == STOP_LATE;
+		if (at == STOP_HERE && list->moment[i].kind == STORE)
 			add_next(list, i, random, seconds);
 	}
 }
@@ -203,8 +205,9 @@ static void claim(const struct operation *operation, uint64_t *random, uint64_t 
 	const struct result r = sweep(operation, random, seconds);
 
 	tap_result(!r.wrong, "%s: killed at %u of %u entries and exits of system calls, after "
-		   "%u stores%s, after %u instructions; %u wrong%s", operation->name, r.done[CALL],
-		   r.of, r.done[STORE], seconds ? "" : " (all)", r.done[STEP], r.wrong, r.why);
+		   "%u stores, after %u instructions; %s, %u too far off; %u wrong%s",
+		   operation->name, r.done[CALL], r.of, r.done[STORE], r.done[STEP],
+		   seconds ? "sampled" : "complete", r.late, r.wrong, r.why);
 }
 
 static const struct operation *find(const char *name)
@@ -244,14 +247,16 @@ static void again(char **argument)
 {
 	struct moment moment = {CALL, (uint32_t)strtoul(argument[2], NULL, 0),
 				(uint32_t)strtoul(argument[3], NULL, 0)};
-	bool met, good;
+	enum stop at;
+	bool good;
 
 	while (strcmp(trial_kinds[moment.kind], argument[1]))
 		if (++moment.kind > STEP)
 			tap_bail("%s: call, store or step", argument[1]);
 	tap_plan(1);
-	good = trial_run(find(argument[0]), &moment, strtoull(argument[4], NULL, 0), &met);
-	tap_result(good, "%s: %s that moment", argument[0], met ? "killed at" : "there is not");
+	good = trial_run(find(argument[0]), &moment, strtoull(argument[4], NULL, 0), &at);
+	tap_result(good, "%s: %s that moment", argument[0],
+		   at == STOP_HERE ? "killed at" : "not killed at");
 }
 
 /* The service with PINION_PLANTED_LEDGER, see ledger_watch(). */

@@ -26,7 +26,7 @@ struct trial {
 	bool over;   /* what the operation was for has happened, or been answered */
 	int err;     /* what the operation said */
 	bool killed; /* the service was, at least once */
-	bool met;    /* at the moment that was asked for */
+	enum stop at; /* what it had come to by then */
 	bool starved; /* a hugepage was there, and is not now */
 	char problem[200];
 };
@@ -304,12 +304,12 @@ static bool kill_again(struct trial *trial, uint64_t *random)
 #define REACH_NS UINT64_C(5000000000)
 
 /* One more of what the moment counts. */
-static enum stop next_of(struct trial *trial, enum kind kind)
+static enum stop next_of(struct trial *trial, enum kind kind, uint64_t until)
 {
 	enum stop at;
 
 	if (kind == STORE)
-		return hunt_store(&scene.hunt, is_over, trial);
+		return hunt_store(&scene.hunt, is_over, trial, until);
 	at = hunt_step(&scene.hunt, is_over, trial);
 	return at == STOP_HERE && hunt_at_call(&scene.hunt) ? STOP_CALL : at;
 }
@@ -323,7 +323,7 @@ static enum stop reach(struct trial *trial, const struct moment *moment)
 	for (uint32_t i = 0; at == STOP_HERE && i < moment->call; i++)
 		at = hunt_call(&scene.hunt, is_over, trial);
 	for (uint32_t i = 0; at == STOP_HERE && moment->kind != CALL && i < moment->nth; i++)
-		at = test_now_ns() < until ? next_of(trial, moment->kind) : STOP_IDLE;
+		at = test_now_ns() < until ? next_of(trial, moment->kind, until) : STOP_LATE;
 	return at;
 }
 
@@ -352,14 +352,12 @@ static bool enter(struct trial *trial)
 static bool kill_there(struct trial *trial, const struct moment *moment, uint64_t *random)
 {
 	uint32_t again = test_below(random, 8);
-	enum stop at;
 
 	if (!enter(trial))
 		return false;
-	at = reach(trial, moment);
-	if (at == STOP_GONE)
+	trial->at = reach(trial, moment);
+	if (trial->at == STOP_GONE)
 		return wrong(trial, "it ended by itself");
-	trial->met = at == STOP_HERE;
 	hunt_kill(&scene.hunt);
 	trial_count.deaths++;
 	trial->killed = true;
@@ -542,9 +540,9 @@ static bool report(const struct trial *trial, const char *how)
 }
 
 bool trial_run(const struct operation *operation, const struct moment *moment, uint64_t seed,
-	       bool *met)
+	       enum stop *at)
 {
-	struct trial trial = {.operation = operation};
+	struct trial trial = {.operation = operation, .at = STOP_GONE};
 	uint64_t random = seed;
 	char how[128];
 
@@ -554,7 +552,7 @@ bool trial_run(const struct operation *operation, const struct moment *moment, u
 	if (!*trial.problem && !trial.starved && kill_there(&trial, moment, &random))
 		finish(&trial, test_below(&random, 4));
 	end(&trial);
-	*met = trial.met;
+	*at = trial.at;
 	(void)snprintf(how, sizeof(how), "again: service %s %s %u %u %#jx", operation->name,
 		       trial_kinds[moment->kind], moment->call, moment->nth, (uintmax_t)seed);
 	return report(&trial, how);

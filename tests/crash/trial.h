@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "cast.h"
+#include "hunt.h"
 
 /* No operation has more entries and exits of system calls. */
 #define COURSE_MAX 1024
@@ -61,10 +62,10 @@ extern struct trial_count {
 void trial_open(void);
 void trial_close(void);
 
-/* True: nothing was wrong. Otherwise it is told. @met: whether it was killed at that moment; there
- * may be none such. */
+/* True: nothing was wrong. Otherwise it is told. @at: STOP_HERE: it was killed at that moment.
+ * Otherwise there is none such, or (STOP_LATE) no time to come to it. */
 bool trial_look(const struct operation *operation, struct course *course);
 bool trial_run(const struct operation *operation, const struct moment *moment, uint64_t seed,
-	       bool *met);
+	       enum stop *at);
 
 #endif
