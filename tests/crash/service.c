@@ -33,6 +33,9 @@
 #define SECONDS 2
 #define WRONG_MAX 3
 
+/* A store that was not met so many times is not there. */
+#define TRIES 5
+
 /* Instructions chosen, and how far from a system call. The second for those who have time. */
 #define STEPS 24
 #define STEPS_LONG 200
@@ -78,24 +81,25 @@ struct list {
 	uint32_t nr;
 };
 
-static void add(struct list *list, enum kind kind, uint32_t call, uint32_t nth)
+static void add(struct list *list, struct moment moment)
 {
 	if (!(list->nr & (list->nr - 1)))
 		list->moment = reallocarray(list->moment, 2 * list->nr + 1, sizeof(*list->moment));
 	if (!list->moment)
 		tap_bail("no memory for %u moments", list->nr);
-	list->moment[list->nr++] = (struct moment){kind, call, nth};
+	list->moment[list->nr++] = moment;
 }
 
 static void add_all(struct list *list, const struct course *course, uint64_t *random,
 		    uint64_t seconds)
 {
 	for (uint32_t call = 0; call < course->nr; call++) {
-		add(list, CALL, call, 0);
-		add(list, STORE, call, 1);
+		add(list, (struct moment){.kind = CALL, .call = call});
+		add(list, (struct moment){.kind = STORE, .call = call, .nth = 1});
 	}
 	for (uint32_t i = 0; i < (seconds ? STEPS : STEPS_LONG); i++)
-		add(list, STEP, test_below(random, course->nr), 1 + test_below(random, STEPS_FAR));
+		add(list, (struct moment){.kind = STEP, .call = test_below(random, course->nr),
+					  .nth = 1 + test_below(random, STEPS_FAR)});
 }
 
 /* Where the ledger has been written to, and no system call was made since; and around it, for a
@@ -107,7 +111,8 @@ static void add_stored(struct list *list, const struct course *course)
 	for (uint32_t call = 0; call < course->nr; call++)
 		for (uint32_t i = 0; course->stored[call] && i < 2 * AROUND; i++)
 			if (call + 1 + i >= AROUND)
-				add(list, CALL, call + 1 + i - AROUND, 0);
+				add(list, (struct moment){.kind = CALL,
+							  .call = call + 1 + i - AROUND});
 }
 
 static void swap(struct moment *a, struct moment *b)
@@ -140,15 +145,22 @@ static void note(struct result *result, bool good)
 }
 
 /* How many stores come before the next system call is not known: after each there may be one more,
- * which is then among the moments still to come. Where time is short, further on. */
-static void add_next(struct list *list, uint32_t i, uint64_t *random, uint64_t seconds)
+ * which is then among the moments still to come. Where time is short, further on. A turn of a timer
+ * moves the operation a few calls on: what was not met may be met when it is tried again. */
+static void add_next(struct list *list, uint32_t i, enum stop at, uint64_t *random,
+		     uint64_t seconds)
 {
-	const struct moment met = list->moment[i];
-	uint32_t k;
+	struct moment next = list->moment[i];
 
-	add(list, STORE, met.call, met.nth + 1 + (seconds ? test_below(random, met.nth) : 0));
-	k = i + 1 + test_below(random, list->nr - i - 1);
-	swap(&list->moment[list->nr - 1], &list->moment[k]);
+	if (at == STOP_HERE) {
+		next.nth += 1 + (seconds ? test_below(random, next.nth) : 0);
+		next.tries = 0;
+	} else if (at == STOP_LATE || seconds || ++next.tries == TRIES) {
+		return;
+	}
+	add(list, next);
+	swap(&list->moment[list->nr - 1],
+	     &list->moment[i + 1 + test_below(random, list->nr - i - 1)]);
 }
 
 static void kill_at_each(const struct operation *operation, struct list *list,
@@ -164,8 +176,8 @@ static void kill_at_each(const struct operation *operation, struct list *list,
 		note(result, trial_run(operation, &list->moment[i], test_random(random), &at));
 		result->done[list->moment[i].kind] += at == STOP_HERE;
 		result->late += at == STOP_LATE;
-		if (at == STOP_HERE && list->moment[i].kind == STORE)
-			add_next(list, i, random, seconds);
+		if (list->moment[i].kind == STORE)
+			add_next(list, i, at, random, seconds);
 	}
 }
 
@@ -245,8 +257,8 @@ static void claim_all(uint64_t *random, uint64_t seconds)
 
 static void again(char **argument)
 {
-	struct moment moment = {CALL, (uint32_t)strtoul(argument[2], NULL, 0),
-				(uint32_t)strtoul(argument[3], NULL, 0)};
+	struct moment moment = {.call = (uint32_t)strtoul(argument[2], NULL, 0),
+				.nth = (uint32_t)strtoul(argument[3], NULL, 0)};
 	enum stop at;
 	bool good;
 

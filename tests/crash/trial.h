@@ -29,6 +29,7 @@ enum kind { CALL, STORE, STEP };
 struct moment {
 	enum kind kind;
 	uint32_t call, nth;
+	uint32_t tries; /* the caller's: how many times it was not met */
 };
 
 struct operation {
