@@ -9,7 +9,6 @@
  *  - pool_make(), pool_join(): a small pool of 4 KiB pages, which need no reservation, and a
  *    second member of it in this very process, at other addresses.
  *  - pool_problem(): reads the whole control area and says what contradicts the protocol.
- *  - test_seed(), test_random(): numbers that PINION_SEED repeats.
  *  - PINION_GENERATION: which generation the buffers of new pools have, 1 otherwise.
  */
 
@@ -17,7 +16,6 @@
 
 #include <signal.h>
 #include <stdbool.h>
-#include <sys/random.h>
 #include <time.h>
 
 #include <pinion/cache.h>
@@ -28,6 +26,7 @@
 #include "depot.h"
 #include "layout.h"
 #include "pool.h"
+#include "random_support.h"
 
 #define BUFFER ((size_t)256) /* bytes in a buffer of these pools, unless said otherwise */
 
@@ -67,35 +66,6 @@ static inline int pool_test_after(void **state)
 }
 
 #define pool_test(f) cmocka_unit_test_setup_teardown(f, pool_test_before, pool_test_after)
-
-/* Numbers. xorshift64*, Vigna 2016: good enough to choose operations, and repeatable. */
-
-static inline uint64_t test_seed(void)
-{
-	const char *given = getenv("PINION_SEED");
-	uint64_t seed = 0;
-
-	if (given != NULL)
-		seed = strtoull(given, NULL, 0);
-	else if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
-		seed = (uint64_t)time(NULL);
-	seed |= 1; /* the generator stays at 0 for ever */
-	print_message("# PINION_SEED=%#jx\n", (uintmax_t)seed);
-	return seed;
-}
-
-static inline uint64_t test_random(uint64_t *random)
-{
-	*random ^= *random >> 12;
-	*random ^= *random << 25;
-	*random ^= *random >> 27;
-	return *random * UINT64_C(2685821657736338717);
-}
-
-static inline uint32_t test_below(uint64_t *random, uint32_t bound)
-{
-	return (uint32_t)((test_random(random) >> 32) * bound >> 32);
-}
 
 static inline uint64_t test_now_ns(void)
 {
