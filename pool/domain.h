@@ -20,6 +20,7 @@
 
 #include <pinion/domain.h>
 #include <pinion/hostmem.h>
+#include <pinion/iova.h>
 #include <pinion/vfioctl.h>
 
 #include "pool.h"
@@ -70,6 +71,9 @@ struct domain_source {
 	void *context;
 };
 
+/* Enough, whatever is mapped: see iova.h. */
+#define DOMAIN_EXTENTS (PINION_VFIO_RANGES + 2 * PINION_SEGMENT_MAX)
+
 struct domain {
 	struct pinion_domain_head *head; /* mapped, and bus[] behind it */
 	size_t view_len;
@@ -83,8 +87,9 @@ struct domain {
 
 	/* IOVA, in the maker. */
 	struct pinion_domain_config config;
-	struct pinion_vfio_iommu iommu; /* between begin() and end() */
-	uint64_t next;                  /* where the next segment is tried: addresses go round */
+	struct pinion_iova_space space; /* between begin() and end(): what is left, in extent */
+	struct pinion_iova_extent extent[DOMAIN_EXTENTS];
+	uint64_t next; /* where the next segment is tried: addresses go round */
 	/* PHYS, in the maker. */
 	int pagemap;                  /* between begin() and end() */
 	struct domain_source source;  /* open NULL: none */

@@ -16,29 +16,6 @@
 /* Address 0 is valid for the IOMMU and a null pointer for everybody else: never handed out. */
 #define LOWEST UINT64_C(0x100000)
 
-static uint64_t align_up(uint64_t n, uint64_t align)
-{
-	return (n + align - 1) & ~(align - 1);
-}
-
-/* The first place at or above *iova where @len bytes fit; false when there is none. */
-static bool place(const struct pinion_vfio_iommu *iommu, uint64_t len, uint64_t align,
-		  uint64_t *iova)
-{
-	for (uint32_t i = 0; i < iommu->nr_ranges; i++) {
-		const struct pinion_vfio_range *range = &iommu->range[i];
-		uint64_t at = align_up(*iova > range->start ? *iova : range->start, align);
-
-		/* at < start: align_up() went past the end of 64 bits. */
-		if (at >= range->start && at >= *iova && at <= range->last &&
-		    range->last - at >= len - 1) {
-			*iova = at;
-			return true;
-		}
-	}
-	return false;
-}
-
 static int no_memlock(uint32_t index, uint64_t len)
 {
 	struct rlimit limit = {0, 0};
@@ -69,21 +46,25 @@ static int map_at(struct domain *domain, uint32_t index, uint64_t iova)
 	return err;
 }
 
-/* At the next place from @iova on; another pool may have some (EEXIST): go on behind it. */
-static int map_from(struct domain *domain, uint32_t index, uint64_t iova)
+/* At the next place from @from on; another pool may have some (EEXIST): go on behind it. */
+static int map_from(struct domain *domain, uint32_t index, uint64_t from)
 {
 	const struct domain_segment *segment = &domain->segment[index];
 	uint8_t shift = segment->shift > segment->page_shift ? segment->shift : segment->page_shift;
-	uint64_t align = UINT64_C(1) << shift;
+	uint64_t align = UINT64_C(1) << shift, iova = 0;
 
-	while (place(&domain->iommu, segment->len, align, &iova)) {
-		int err = map_at(domain, index, iova);
+	for (; from >= iova; from = iova + align) {
+		int err = pinion_iova_alloc_within(&domain->space, segment->len, align, from,
+						   UINT64_MAX, &iova);
 
+		if (err)
+			break;
+		err = map_at(domain, index, iova);
 		if (!err)
 			domain->next = iova + segment->len;
 		if (err != -EEXIST)
 			return err;
-		iova += align;
+		(void)pinion_iova_free(&domain->space, iova, segment->len);
 	}
 	return pinion_fail(-ENOSPC, "segment %u: no range of the IOMMU has room for %ju bytes",
 			   index, (uintmax_t)segment->len);
@@ -101,21 +82,21 @@ static int map_linear(struct domain *domain, uint32_t index)
 	return err == -ENOSPC ? map_from(domain, index, base) : err;
 }
 
-/* The IOMMU's answer in words: which hole between its ranges is in the way of [va, last]. */
+/* In words: which hole between the usable addresses is in the way of [va, last]. */
 static int out_of_range(const struct domain *domain, uint32_t index, uint64_t va, uint64_t last)
 {
-	uint64_t hole = 0; /* where the one before the next range begins */
+	uint64_t hole = 0; /* where the extent before the next one ends */
 
-	for (uint32_t i = 0; i < domain->iommu.nr_ranges; i++) {
-		const struct pinion_vfio_range *range = &domain->iommu.range[i];
+	for (size_t i = 0; i < domain->space.nr; i++) {
+		const struct pinion_iova_extent *extent = &domain->space.extent[i];
 
-		if (va < range->start && last >= hole)
+		if (hole < extent->start && va < extent->start && last >= hole)
 			return pinion_fail(-ERANGE, "segment %u lies at %#jx to %#jx in this "
 					   "process, and of the IOMMU's addresses %#jx to %#jx are "
 					   "reserved: use the linear policy", index, (uintmax_t)va,
 					   (uintmax_t)last, (uintmax_t)hole,
-					   (uintmax_t)(range->start - 1));
-		hole = range->last + 1;
+					   (uintmax_t)(extent->start - 1));
+		hole = extent->last + 1;
 	}
 	return pinion_fail(-ERANGE, "segment %u lies at %#jx to %#jx in this process, and the "
 			   "IOMMU's addresses end at %#jx: use the linear policy", index,
@@ -124,16 +105,14 @@ static int out_of_range(const struct domain *domain, uint32_t index, uint64_t va
 
 static int map_identity(struct domain *domain, uint32_t index)
 {
-	uint64_t va = (uintptr_t)domain->pool->memory[index].addr;
-	uint64_t last = va + (domain->segment[index].len - 1);
-	bool inside = false;
-	int err;
+	const void *addr = domain->pool->memory[index].addr;
+	uint64_t va = (uintptr_t)addr, last = va + (domain->segment[index].len - 1);
+	int err = pinion_iova_alloc_va(&domain->space, addr, domain->segment[index].len);
 
-	for (uint32_t i = 0; i < domain->iommu.nr_ranges; i++)
-		inside |= va >= domain->iommu.range[i].start && last <= domain->iommu.range[i].last;
-	if (!inside)
+	if (err == -ERANGE)
 		return out_of_range(domain, index, va, last);
-	err = map_at(domain, index, va);
+	if (!err)
+		err = map_at(domain, index, va);
 	if (err == -EEXIST)
 		return pinion_fail(err, "segment %u: something in %#jx to %#jx is mapped in this "
 				   "container already: use the linear policy", index, (uintmax_t)va,
@@ -156,21 +135,39 @@ static int unmap(struct domain *domain, uint32_t index)
 				 strerror(-err)) : 0;
 }
 
+/* Anew each time: ranges narrow when a group joins. The kernel knows what others have mapped, and
+ * segments bring their own alignment, so that addresses are counted in bytes here. */
+static int space_begin(struct domain *domain, const struct pinion_vfio_iommu *iommu)
+{
+	struct pinion_iova_space *space = &domain->space;
+	int err = pinion_iova_init(space, 1, domain->extent, DOMAIN_EXTENTS);
+
+	for (uint32_t i = 0; !err && i < iommu->nr_ranges; i++)
+		err = pinion_iova_add(space, iommu->range[i].start, iommu->range[i].last);
+	for (uint32_t i = 0; !err && i < PINION_SEGMENT_MAX; i++)
+		if (domain_has(domain, i))
+			err = pinion_iova_alloc_at(space, domain->segment[i].iova,
+						   domain->segment[i].len);
+	return err ? pinion_fail(err, "the IOMMU's ranges are no longer those that the pool is "
+				 "mapped in") : 0;
+}
+
 /* Entries are looked at first: a pool that does not fit is not mapped half. 0 entries may also
  * mean that the kernel does not say; then mapping tells. */
 static int begin(struct domain *domain, uint32_t nr)
 {
-	int err = pinion_vfio_iommu_info(domain->config.container, &domain->iommu);
+	struct pinion_vfio_iommu iommu;
+	int err = pinion_vfio_iommu_info(domain->config.container, &iommu);
 
 	if (err)
 		return pinion_fail(err, "the container does not tell its IOVA ranges: %s (has a "
 				   "group been added to it?)", strerror(-err));
-	if (domain->iommu.dma_avail && domain->iommu.dma_avail < nr)
+	if (iommu.dma_avail && iommu.dma_avail < nr)
 		return pinion_fail(-ENOSPC, "the container has %u map entries left and %u segments "
 				   "need one each (module parameter "
 				   "vfio_iommu_type1.dma_entry_limit)",
-				   domain->iommu.dma_avail, nr);
-	return 0;
+				   iommu.dma_avail, nr);
+	return space_begin(domain, &iommu);
 }
 
 static void end(struct domain *domain)
