@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "hugepages_info.h"
+#include "hugepages_command.h"
 #include "hugepages_text.h"
 
 #include <errno.h>
@@ -169,7 +169,7 @@ static int sizes_print(const struct hp_sys *sys, struct size_info *info, bool js
 	return nr < 0 ? nr : 0;
 }
 
-int hp_info_print(const struct hp_sys *sys, bool json)
+static int info_print(const struct hp_sys *sys, bool json)
 {
 	struct size_info *info = malloc(sizeof(*info)); /* 32 KiB: not for the stack */
 
@@ -190,4 +190,11 @@ int hp_info_print(const struct hp_sys *sys, bool json)
 		printf("]}\n");
 	free(info);
 	return err;
+}
+
+enum exit_code command_info(const struct options *opt)
+{
+	const int err = info_print(&opt->sys, opt->json);
+
+	return err ? say_errno(err, "hugepage counters") : EXIT_DONE;
 }

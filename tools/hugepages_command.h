@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef TOOLS_HUGEPAGES_COMMAND_H
+#define TOOLS_HUGEPAGES_COMMAND_H
+
+/*
+ * What the commands of hugepages share: what the user asked for, and how it is answered when it
+ * cannot be had.
+ *
+ *     hugepages.c            words to options; one command is run
+ *     hugepages_NAME.c       that command: says on the standard error what went wrong, and returns
+ *                            the exit status
+ */
+
+#include "exit_code.h"
+#include "hugepages_sysfs.h"
+
+struct options {
+	struct hp_sys sys;
+	uint64_t size; /* bytes of one page */
+	int node;      /* -1: not given */
+	bool pages;    /* amounts are counts */
+	bool shrink;
+	bool json;
+	const char *save; /* NULL: not given */
+	const char *operand; /* the first; NULL: none */
+	char *const *operands;
+	int nr_operands;
+};
+
+enum exit_code command_info(const struct options *opt);
+enum exit_code command_reserve(const struct options *opt);
+enum exit_code command_clear(const struct options *opt);
+enum exit_code command_restore(const struct options *opt);
+
+/* Each says what is wrong, and what to do. @err is -errno, @what the thing that it is about. */
+enum exit_code say_errno(int err, const char *what);
+enum exit_code say_bad_amount(const struct options *opt, const char *text);
+enum exit_code say_no_node(const struct options *opt, int node);
+
+/* An amount as pages, whatever unit the options say. -EINVAL, -ERANGE: say_bad_amount. */
+int amount_parse(const struct options *opt, const char *text, uint64_t *pages);
+
+#endif

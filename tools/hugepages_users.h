@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef TOOLS_HUGEPAGES_USERS_H
+#define TOOLS_HUGEPAGES_USERS_H
+
+/*
+ * Which processes have hugepages mapped or their files open, from /proc: each process's `maps` and
+ * `fd` say what, `numa_maps` how many pages of it are there, and on which node (proc(5), kernel
+ * document filesystems/proc). What a file system's device number means, hp_mounts tells.
+ *
+ * A picture, not a lock: processes come and go while it is taken. It does not show a descriptor
+ * that is on its way through a socket, one of a thread that has a table of its own, nor what the
+ * kernel itself holds (pages pinned for a device whose process has unmapped them).
+ */
+
+#include "hugepages_mounts.h"
+
+/* One process and one file; anonymous hugepages have a file without a name. */
+struct hp_use {
+	pid_t pid;
+	char command[16]; /* as the kernel keeps it */
+	dev_t dev;
+	ino_t ino;
+	uint64_t size;    /* bytes of a page */
+	uint64_t mapped;  /* bytes of address space, whether pages are there or not */
+	uint64_t open;    /* bytes of pages that the file has, if the process has it open */
+	bool is_open;
+};
+
+/* Pages that one process has in its page tables. */
+struct hp_touched {
+	pid_t pid;
+	uint64_t size;
+	int node;
+	uint64_t pages;
+};
+
+struct hp_users {
+	size_t nr;
+	struct hp_use *uses;         /* those of one process stand together */
+	size_t nr_touched;
+	struct hp_touched *touched;
+	size_t hidden;               /* processes that could not be looked at */
+};
+
+int hp_users_get(const struct hp_sys *sys, const struct hp_mounts *mounts, struct hp_users *users);
+
+void hp_users_free(struct hp_users *users);
+
+/* The first that has this file open or mapped, or NULL. */
+const struct hp_use *hp_users_of(const struct hp_users *users, dev_t dev, ino_t ino);
+
+#endif
