@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "hugepages_command.h"
 #include "hugepages_text.h"
+#include "hugepages_users.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
-#include <mntent.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* Of one page size: what each node has, and what the kernel counts for all nodes together. */
 struct size_info {
@@ -99,55 +97,130 @@ static void string_json(const char *text)
 	putchar('"');
 }
 
-/* The option is written as "2M" or "1024M"; without it the kernel's default size holds. */
-static uint64_t mount_page_size(const struct mntent *mount, uint64_t fallback)
-{
-	const char *option = hasmntopt(mount, "pagesize");
-	char text[32];
-	uint64_t bytes;
-
-	if (!option || sscanf(option, "pagesize=%31[^,]", text) != 1 ||
-	    hp_bytes_parse(text, &bytes))
-		return fallback;
-	return bytes;
-}
-
-static void mount_print(const struct mntent *mount, uint64_t size, bool json, bool first)
+static void mount_print(const struct hp_mount *mount, bool json, bool first)
 {
 	char text[HP_SIZE_TEXT];
 
 	if (!json) {
-		printf("mounted %s on %s\n", hp_size_format(size, text), mount->mnt_dir);
+		printf("mounted %s on %s\n", hp_size_format(mount->size, text), mount->path);
 		return;
 	}
 	printf("%s\n  {\"path\": ", first ? "" : ",");
-	string_json(mount->mnt_dir);
-	printf(", \"size\": %" PRIu64 "}", size);
+	string_json(mount->path);
+	printf(", \"size\": %" PRIu64 "}", mount->size);
 }
 
-static int mounts_print(const struct hp_sys *sys, bool json)
+static void mounts_print(const struct hp_mounts *mounts, bool json)
 {
-	char path[PATH_MAX];
-	uint64_t fallback = 0;
 	bool first = true;
-	const int len = snprintf(path, sizeof(path), "%s/proc/self/mounts", sys->root);
-	FILE *table = len < 0 || len >= PATH_MAX ? NULL : setmntent(path, "re");
 
-	if (!table)
-		return -errno;
-	const int err = hp_default_size_get(sys, &fallback);
-
-	for (const struct mntent *mount; !err && (mount = getmntent(table));) {
-		if (strcmp(mount->mnt_type, "hugetlbfs") != 0)
+	for (size_t i = 0; i < mounts->nr; i++) {
+		if (!mounts->list[i].path)
 			continue;
-		mount_print(mount, mount_page_size(mount, fallback), json, first);
+		mount_print(&mounts->list[i], json, first);
 		first = false;
 	}
-	endmntent(table);
+}
+
+/* One process with one size of page, whatever the files. */
+struct user {
+	const struct hp_use *about;
+	uint64_t mapped;
+	uint64_t open;
+};
+
+static void user_touched(const struct hp_users *users, const struct user *user, bool json)
+{
+	bool first = true;
+
+	for (size_t i = 0; i < users->nr_touched; i++) {
+		const struct hp_touched *touched = &users->touched[i];
+
+		if (touched->pid != user->about->pid || touched->size != user->about->size)
+			continue;
+		printf(json ? "%s{\"node\": %d, \"pages\": %" PRIu64 "}"
+			    : "%snode %d: %" PRIu64 " pages",
+		       !first ? ", " : json ? "" : "; ", touched->node, touched->pages);
+		first = false;
+	}
+}
+
+static void user_print(const struct hp_users *users, const struct user *user, bool json, bool first)
+{
+	char size[HP_SIZE_TEXT], mapped[HP_SIZE_TEXT], open[HP_SIZE_TEXT];
+	const struct hp_use *about = user->about;
+
+	if (!json) {
+		printf("process %d (%s) maps %s in pages of %s, has files of %s open", about->pid,
+		       about->command, hp_size_format(user->mapped, mapped),
+		       hp_size_format(about->size, size), hp_size_format(user->open, open));
+		user_touched(users, user, json);
+		printf("\n");
+		return;
+	}
+	printf("%s\n  {\"pid\": %d, \"command\": ", first ? "" : ",", about->pid);
+	string_json(about->command);
+	printf(", \"size\": %" PRIu64 ", \"mapped\": %" PRIu64 ", \"open\": %" PRIu64
+	       ", \"nodes\": [", about->size, user->mapped, user->open);
+	user_touched(users, user, json);
+	printf("]}");
+}
+
+/* The uses of one process stand together: is this the first of its size there? */
+static bool is_first(const struct hp_users *users, size_t at)
+{
+	for (size_t i = at; i > 0 && users->uses[i - 1].pid == users->uses[at].pid; i--)
+		if (users->uses[i - 1].size == users->uses[at].size)
+			return false;
+	return true;
+}
+
+static void users_print(const struct hp_users *users, bool json)
+{
+	bool first = true;
+
+	for (size_t at = 0; at < users->nr; at++) {
+		struct user user = { .about = &users->uses[at] };
+
+		if (!is_first(users, at))
+			continue;
+		for (size_t i = at; i < users->nr && users->uses[i].pid == user.about->pid; i++)
+			if (users->uses[i].size == user.about->size) {
+				user.mapped += users->uses[i].mapped;
+				user.open += users->uses[i].open;
+			}
+		user_print(users, &user, json, first);
+		first = false;
+	}
+	if (!json && users->hidden)
+		printf("%zu processes could not be looked at: root can\n", users->hidden);
+}
+
+static int files_print(const struct hp_sys *sys, bool json)
+{
+	struct hp_mounts mounts;
+	struct hp_users users;
+	int err = hp_mounts_get(sys, &mounts);
+
+	if (err)
+		return err;
+	err = hp_users_get(sys, &mounts, &users);
+	if (!err) {
+		if (json)
+			printf("],\n \"mounts\": [");
+		mounts_print(&mounts, json);
+		if (json)
+			printf("],\n \"users\": [");
+		users_print(&users, json);
+		if (json)
+			printf("],\n \"hidden\": %zu}\n", users.hidden);
+		hp_users_free(&users);
+	}
+	hp_mounts_free(&mounts);
 	return err;
 }
 
-/* JSON is one object: {"sizes": […], "mounts": […]}. */
+/* JSON is one object: {"sizes": […], "mounts": […], "users": […], "hidden": N}. */
 static int sizes_print(const struct hp_sys *sys, struct size_info *info, bool json)
 {
 	uint64_t sizes[HP_MAX_SIZES];
@@ -183,11 +256,7 @@ static int info_print(const struct hp_sys *sys, bool json)
 		       "RESERVED", "MEMORY");
 	int err = info->nr_nodes < 0 ? info->nr_nodes : sizes_print(sys, info, json);
 
-	if (!err && json)
-		printf("],\n \"mounts\": [");
-	err = err ? err : mounts_print(sys, json);
-	if (!err && json)
-		printf("]}\n");
+	err = err ? err : files_print(sys, json);
 	free(info);
 	return err;
 }

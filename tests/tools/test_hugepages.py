@@ -51,13 +51,44 @@ class Case(unittest.TestCase):
             self.file(f"{SIZES}/{size}/resv_hugepages", "0\n")
             self.file(f"{SIZES}/{size}/nr_overcommit_hugepages", "0\n")
         self.file("proc/meminfo", "MemTotal:        8388608 kB\nHugepagesize:       2048 kB\n")
-        self.file("proc/self/mounts", "none / ext4 rw 0 0\n")
+        self.mounts()
         self.saved = self.root / "saved"
 
     def file(self, path: str, text: str) -> None:
         full = self.root / path
         full.parent.mkdir(parents=True, exist_ok=True)
         full.write_text(text)
+
+    def mounts(self, *lines: str) -> None:
+        """The mount table: the root, and these (proc_pid_mountinfo(5))."""
+        self.file("proc/self/mountinfo", "\n".join(["20 1 8:1 / / rw - ext4 none rw", *lines, ""]))
+
+    def device(self) -> str:
+        """Of all files of the tree, as the kernel writes it in the mount table."""
+        dev = self.root.stat().st_dev
+        return f"{os.major(dev)}:{os.minor(dev)}"
+
+    def hugetlbfs(self, *files: str, path: str = "dev/huge", options: str = "pagesize=2M") -> None:
+        """The only mount of its kind, with these files."""
+        (self.root / path).mkdir(parents=True, exist_ok=True)
+        for name in files:
+            self.file(f"{path}/{name}", "")
+        self.mounts(f"30 20 {self.device()} / /{path} rw,relatime shared:5 - hugetlbfs none rw,{options}")
+
+    def process(self, pid: int, command: str, mapped: str = "", has_open: str = "") -> None:
+        """Someone who has two pages of a file mapped, or a file open."""
+        (self.root / f"proc/{pid}/fd").mkdir(parents=True)
+        self.file(f"proc/{pid}/comm", f"{command}\n")
+        text = "55d0-55e0 r-xp 00000000 08:01 77 /bin/prog\n"
+        if mapped:
+            status = (self.root / mapped).stat()
+            text += (f"7f000000-7f400000 rw-s 00000000 {os.major(status.st_dev):02x}:"
+                     f"{os.minor(status.st_dev):02x} {status.st_ino}   /{mapped}\n")
+            self.file(f"proc/{pid}/numa_maps", "55d0 default file=/bin/prog mapped=9 N0=9\n"
+                      f"7f000000 bind:1 file=/{mapped} huge dirty=3 N0=1 N1=2 kernelpagesize_kB=2048\n")
+        self.file(f"proc/{pid}/maps", text)
+        if has_open:
+            (self.root / f"proc/{pid}/fd/5").symlink_to(self.root / has_open)
 
     def counter(self, node: int, size: str, name: str) -> Path:
         return self.root / f"{NODES}/node{node}/hugepages/{size}/{name}"
@@ -342,8 +373,8 @@ class Info(Case):
         super().setUp()
         self.node(1, MB2, 6, 2, 1)
         self.file(f"{SIZES}/{MB2}/resv_hugepages", "2\n")
-        self.file("proc/self/mounts", "none /dev/huge hugetlbfs rw,pagesize=2M 0 0\n"
-                  'none /a\\040"b hugetlbfs rw,pagesize=1024M 0 0\n')
+        self.mounts("30 20 0:91 / /dev/huge rw,relatime shared:5 master:1 - hugetlbfs none rw,pagesize=2M",
+                    '31 20 0:92 / /a\\040"b rw - hugetlbfs none rw,uid=5,pagesize=1024M')
 
     def test_json(self) -> None:
         info = json.loads(self.expect(DONE, "info", "--json"))
@@ -361,6 +392,27 @@ class Info(Case):
         self.assertIn(["2M", "1", "6", "2", "1", "-", "12M"], lines)
         self.assertIn(["2M", "all", "6", "2", "1", "2", "12M"], lines)
         self.assertIn(["mounted", "2M", "on", "/dev/huge"], lines)
+
+    def test_who_maps_them_and_has_them_open(self) -> None:
+        self.hugetlbfs("buffers")
+        self.process(41, "driver", mapped="dev/huge/buffers")
+        self.process(42, "keeper", has_open="dev/huge/buffers")
+        self.process(43, "stranger", has_open="proc/meminfo")
+        info = json.loads(self.expect(DONE, "info", "--json"))
+        users = {user["pid"]: user for user in info["users"]}
+        self.assertEqual(users[41], {
+            "pid": 41, "command": "driver", "size": 2 << 20, "mapped": 4 << 20, "open": 0,
+            "nodes": [{"node": 0, "pages": 1}, {"node": 1, "pages": 2}]})
+        self.assertEqual((users[42]["mapped"], users[42]["nodes"], info["hidden"]), (0, [], 0))
+        self.expect(DONE, "info", says="process 41 (driver) maps 4M in pages of 2M, has files of 0B open; "
+                    "node 0: 1 pages, node 1: 2 pages\n")
+
+    def test_process_that_cannot_be_looked_at_is_told(self) -> None:
+        self.hugetlbfs("buffers")
+        self.process(41, "driver", mapped="dev/huge/buffers")
+        (self.root / "proc/41/fd").rmdir()
+        self.file("proc/41/fd", "")  # no directory: as good as no permission
+        self.expect(DONE, "info", says="1 processes could not be looked at: root can")
 
     def test_no_hugetlb_in_the_kernel(self) -> None:
         shutil.rmtree(self.root / "sys/kernel/mm/hugepages")
