@@ -9,6 +9,8 @@
  *     hugepages reserve --save F 1G          … and what there was before goes to F
  *     hugepages restore F                    back to that
  *     hugepages clear --node 1               to none on node 1
+ *     hugepages mount --gid disk --mode 1770 /run/huge
+ *     hugepages unmount /run/huge
  *
  * The kernel takes any number, gives what it can and returns success. So every number is read back,
  * and what falls short anywhere is undone everywhere: a script can trust exit status 0. Numbers are
@@ -30,24 +32,29 @@ static const char usage_text[] =
 	"                         [--node N] AMOUNT | NODE:AMOUNT,…\n"
 	"       hugepages restore [--dry-run] FILE\n"
 	"       hugepages clear [--size SIZE] [--node N] [--save FILE] [--dry-run]\n"
+	"       hugepages mount [--size SIZE] [--uid USER] [--gid GROUP] [--mode MODE]\n"
+	"                       [--limit BYTES] [--inodes N] [--dry-run] [DIRECTORY]\n"
+	"       hugepages unmount [--force] [--dry-run] [DIRECTORY]\n"
 	"\n"
 	"AMOUNT is in bytes (512M, 1G), or in pages with --pages, and means \"at least\":\n"
 	"pages are only taken away with --shrink. Without a node it is the sum over all nodes.\n"
 	"\n"
-	"exit status: 0 done; 1 failed; 2 usage; 3 no such page size or node; 4 pages in use;\n"
+	"exit status: 0 done; 1 failed; 2 usage; 3 no such page size or node; 4 in use;\n"
 	"             5 not permitted; 6 the kernel gave too few, and all was put back\n";
 
 /* Which options and how many operands each command takes. */
 static const struct command {
 	const char *name;
 	const char *options; /* short names, below */
-	int operands;
+	int least, most;     /* operands */
 	enum exit_code (*run)(const struct options *opt);
 } commands[] = {
-	{ "info", "j", 0, command_info },
-	{ "reserve", "snpkvd", 1, command_reserve },
-	{ "clear", "snvd", 0, command_clear },
-	{ "restore", "d", 1, command_restore },
+	{ "info", "j", 0, 0, command_info },
+	{ "reserve", "snpkvd", 1, 1, command_reserve },
+	{ "clear", "snvd", 0, 0, command_clear },
+	{ "restore", "d", 1, 1, command_restore },
+	{ "mount", "sugmlid", 0, 1, command_mount },
+	{ "unmount", "fd", 0, 1, command_unmount },
 };
 
 /* Short names are our own marks, not for users: getopt_long returns them. */
@@ -59,6 +66,12 @@ static const struct option long_options[] = {
 	{ "shrink", no_argument, NULL, 'k' },
 	{ "save", required_argument, NULL, 'v' },
 	{ "dry-run", no_argument, NULL, 'd' },
+	{ "force", no_argument, NULL, 'f' },
+	{ "uid", required_argument, NULL, 'u' },
+	{ "gid", required_argument, NULL, 'g' },
+	{ "mode", required_argument, NULL, 'm' },
+	{ "limit", required_argument, NULL, 'l' },
+	{ "inodes", required_argument, NULL, 'i' },
 	{ "root", required_argument, NULL, 'R' }, /* for tests: a fake tree */
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
@@ -84,6 +97,27 @@ static int node_option(struct options *opt, const char *text)
 	return 0;
 }
 
+/* Where the text of an option goes that is looked at by its command. */
+static const char **option_text(struct options *opt, int mark)
+{
+	switch (mark) {
+	case 'v':
+		return &opt->save;
+	case 'u':
+		return &opt->uid;
+	case 'g':
+		return &opt->gid;
+	case 'm':
+		return &opt->mode;
+	case 'l':
+		return &opt->limit;
+	case 'i':
+		return &opt->inodes;
+	default:
+		return &opt->sys.root;
+	}
+}
+
 static int option_set(struct options *opt, int mark, const char *text)
 {
 	switch (mark) {
@@ -100,14 +134,14 @@ static int option_set(struct options *opt, int mark, const char *text)
 	case 'k':
 		opt->shrink = true;
 		return 0;
-	case 'v':
-		opt->save = text;
+	case 'f':
+		opt->force = true;
 		return 0;
 	case 'd':
 		opt->sys.dry_run = true;
 		return 0;
 	default:
-		opt->sys.root = text;
+		*option_text(opt, mark) = text;
 		return 0;
 	}
 }
@@ -130,7 +164,7 @@ static int options_parse(struct options *opt, const struct command *command, int
 		if (option_set(opt, mark, optarg))
 			return -EINVAL;
 	}
-	if (argc - optind != command->operands)
+	if (argc - optind < command->least || argc - optind > command->most)
 		return -EINVAL;
 	opt->operands = argv + optind;
 	opt->nr_operands = argc - optind;

@@ -21,13 +21,17 @@ struct options {
 	bool pages;    /* amounts are counts */
 	bool shrink;
 	bool json;
+	bool force;
 	const char *save; /* NULL: not given */
+	const char *uid, *gid, *mode, *limit, *inodes; /* of a mount; NULL: not given */
 	const char *operand; /* the first; NULL: none */
 	char *const *operands;
 	int nr_operands;
 };
 
 enum exit_code command_info(const struct options *opt);
+enum exit_code command_mount(const struct options *opt);
+enum exit_code command_unmount(const struct options *opt);
 enum exit_code command_reserve(const struct options *opt);
 enum exit_code command_clear(const struct options *opt);
 enum exit_code command_restore(const struct options *opt);

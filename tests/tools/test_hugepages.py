@@ -423,6 +423,99 @@ class Info(Case):
         self.expect(FAILED, "info", says="Invalid argument")
 
 
+class Mount(Case):
+    def setUp(self) -> None:
+        super().setUp()
+        self.hugetlbfs(options="gid=6,mode=1770,pagesize=2M,size=4194304")
+
+    def test_dry_run_prints_what_would_be_done(self) -> None:
+        (self.root / "run").mkdir()
+        text = self.expect(DONE, "mount", "--dry-run", "--size", "1G", "--uid", "root", "--gid", "6", "--mode",
+                           "1770", "--limit", "2G", "--inodes", "9", "/run/huge")
+        self.assertEqual(text, "mkdir /run/huge\nmount -t hugetlbfs -o pagesize=1073741824,uid=0,gid=6,mode=1770,"
+                         "size=2147483648,nr_inodes=9 hugepages /run/huge\n")
+        self.assertFalse((self.root / "run/huge").exists())
+
+    def test_the_same_that_is_there_is_done(self) -> None:
+        for words in ((), ("--mode", "1770"), ("--gid", "6", "--uid", "0", "--limit", "4M")):
+            self.expect(DONE, "mount", *words, "/dev/huge", says="is mounted already")
+
+    def test_another_that_is_there_is_told_with_what_differs(self) -> None:
+        for words, says in ((("--size", "1G"), "with pagesize=2097152, not 1073741824"),
+                            (("--mode", "755"), "with mode=1770, not 755"), (("--uid", "3"), "with uid=0, not 3"),
+                            (("--limit", "2M"), "with size=4194304, not 2097152"),
+                            (("--inodes", "3"), "without nr_inodes=")):
+            with self.subTest(words=words):
+                self.expect(IN_USE, "mount", *words, "/dev/huge", says=says)
+
+    def test_another_type_is_told(self) -> None:
+        self.mounts("30 20 0:9 / /dev/huge rw - tmpfs none rw")
+        self.expect(IN_USE, "mount", "/dev/huge", says="tmpfs is mounted there")
+        self.expect(IN_USE, "unmount", "/dev/huge", says="tmpfs is mounted there")
+
+    def test_of_several_mounts_the_last_counts(self) -> None:
+        self.mounts("30 20 0:9 / /dev/huge rw - tmpfs none rw",
+                    "31 30 0:8 / /dev/huge rw - hugetlbfs none rw,pagesize=2M")
+        self.expect(DONE, "mount", "/dev/huge")
+
+    def test_wrong_options_are_usage(self) -> None:
+        for words in (("--mode", "888"), ("--mode", "7777"), ("--mode", ""), ("--uid", "nobody-such"),
+                      ("--limit", "3M"), ("--limit", "0"), ("--inodes", "many"), ("--force",), ("a", "b")):
+            with self.subTest(words=words):
+                self.expect(USAGE, "mount", *words)
+
+    def test_unmount_of_what_is_not_mounted_is_done(self) -> None:
+        self.expect(DONE, "unmount", "/run", says="nothing is mounted there")
+        self.expect(DONE, "unmount", "/nosuch", says="nothing is mounted there")
+
+    def test_unmount_would_lose_files(self) -> None:
+        self.hugetlbfs("buffers", "pool/control")
+        self.expect(IN_USE, "unmount", "--dry-run", "/dev/huge", says="2 files are there, and would be lost")
+        self.expect(DONE, "unmount", "--dry-run", "--force", "/dev/huge", says="umount /dev/huge")
+
+
+class RealMount(unittest.TestCase):
+    """The real kernel, in a mount namespace of our own: the machine's mounts are not touched."""
+
+    def setUp(self) -> None:
+        probe = ["unshare", "--mount", "--propagation", "private", "mount", "-t", "hugetlbfs", "none", "/mnt"]
+        if subprocess.run(probe, capture_output=True, check=False).returncode:
+            self.skipTest("needs the right to mount")
+        self.dir = Path(tempfile.mkdtemp(prefix="hugepages-"))
+        self.addCleanup(shutil.rmtree, self.dir)
+
+    def shell(self, script: str) -> subprocess.CompletedProcess[str]:
+        """In one namespace; $H is the program, $D a directory."""
+        return subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-c", script], text=True,
+                              capture_output=True, check=False,
+                              env={**os.environ, "H": PROGRAM, "D": str(self.dir / "huge")})
+
+    def test_there_and_back_each_twice(self) -> None:
+        done = self.shell("set -e; for i in 1 2; do $H mount --size 2M --gid 6 --mode 1770 --limit 8M --inodes 5 $D;"
+                          " done; grep -c $D /proc/self/mountinfo; stat -c '%a %g' $D;"
+                          " for i in 1 2; do $H unmount $D; done; grep -c $D /proc/self/mountinfo || :")
+        self.assertEqual((done.returncode, done.stderr), (DONE, ""))
+        for line in ("1", "1770 6", f"{self.dir}/huge: unmounted", f"{self.dir}/huge: nothing is mounted there", "0"):
+            self.assertIn(line, done.stdout.splitlines())
+        self.assertIn("is mounted already", done.stdout)
+
+    def test_what_differs_is_found_on_a_real_mount(self) -> None:
+        done = self.shell("$H mount --size 2M --limit 8M $D >/dev/null; $H mount --size 2M --limit 4M $D")
+        self.assertEqual(done.returncode, IN_USE)
+        self.assertIn("mounted with size=8388608, not 4194304", done.stderr)
+
+    def test_mount_with_someone_in_it_is_in_use(self) -> None:
+        done = self.shell("$H mount --size 2M $D >/dev/null; cd $D; $H unmount $D; echo $?;"
+                          " touch file; sleep 100 <file & $H unmount --force $D; echo $?; kill $!")
+        self.assertEqual(done.stdout.split(), [str(IN_USE), str(IN_USE)], done.stderr)
+        self.assertIn("(sleep) uses a file there", done.stderr)
+
+    def test_failed_mount_leaves_no_directory(self) -> None:
+        done = self.shell("setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin $H mount $D")
+        self.assertEqual(done.returncode, PERMISSION, done.stderr)
+        self.assertFalse((self.dir / "huge").exists())
+
+
 class RealKernel(unittest.TestCase):
     """A few pages more than there are, and back."""
 
