@@ -11,6 +11,8 @@
  *     hugepages clear --node 1               to none on node 1
  *     hugepages mount --gid disk --mode 1770 /run/huge
  *     hugepages unmount /run/huge
+ *     hugepages reap                         files that hold pages, and nobody has open
+ *     hugepages reap '/dev/hugepages/rte*'   remove those
  *
  * The kernel takes any number, gives what it can and returns success. So every number is read back,
  * and what falls short anywhere is undone everywhere: a script can trust exit status 0. Numbers are
@@ -22,6 +24,7 @@
 #include <err.h>
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,11 +38,12 @@ static const char usage_text[] =
 	"       hugepages mount [--size SIZE] [--uid USER] [--gid GROUP] [--mode MODE]\n"
 	"                       [--limit BYTES] [--inodes N] [--dry-run] [DIRECTORY]\n"
 	"       hugepages unmount [--force] [--dry-run] [DIRECTORY]\n"
+	"       hugepages reap [--dry-run] [PATTERN…]\n"
 	"\n"
 	"AMOUNT is in bytes (512M, 1G), or in pages with --pages, and means \"at least\":\n"
 	"pages are only taken away with --shrink. Without a node it is the sum over all nodes.\n"
 	"\n"
-	"exit status: 0 done; 1 failed; 2 usage; 3 no such page size or node; 4 in use;\n"
+	"exit status: 0 done; 1 failed; 2 usage; 3 no such page size, node or file; 4 in use;\n"
 	"             5 not permitted; 6 the kernel gave too few, and all was put back\n";
 
 /* Which options and how many operands each command takes. */
@@ -55,6 +59,7 @@ static const struct command {
 	{ "restore", "d", 1, 1, command_restore },
 	{ "mount", "sugmlid", 0, 1, command_mount },
 	{ "unmount", "fd", 0, 1, command_unmount },
+	{ "reap", "d", 0, INT_MAX, command_reap },
 };
 
 /* Short names are our own marks, not for users: getopt_long returns them. */

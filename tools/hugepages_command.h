@@ -32,6 +32,7 @@ struct options {
 enum exit_code command_info(const struct options *opt);
 enum exit_code command_mount(const struct options *opt);
 enum exit_code command_unmount(const struct options *opt);
+enum exit_code command_reap(const struct options *opt);
 enum exit_code command_reserve(const struct options *opt);
 enum exit_code command_clear(const struct options *opt);
 enum exit_code command_restore(const struct options *opt);

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import unittest
 from pathlib import Path
 from typing import Any
@@ -472,6 +473,85 @@ class Mount(Case):
         self.hugetlbfs("buffers", "pool/control")
         self.expect(IN_USE, "unmount", "--dry-run", "/dev/huge", says="2 files are there, and would be lost")
         self.expect(DONE, "unmount", "--dry-run", "--force", "/dev/huge", says="umount /dev/huge")
+
+
+class Reap(Case):
+    """Files: one that a process has mapped, one open, two that nobody has, and an idle named pool."""
+
+    ORPHANS = ("rtemap_0", "spdk_pid77map_3")
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.hugetlbfs("mapped", "open", "pool/control", "pool/0", *self.ORPHANS)
+        self.process(41, "driver", mapped="dev/huge/mapped")
+        self.process(42, "keeper", has_open="dev/huge/open")
+        (self.root / "proc/self/ns").mkdir()
+        (self.root / "proc/self/ns/pid").symlink_to("pid:[4026531836]")
+
+    def there(self) -> list[str]:
+        top = self.root / "dev/huge"
+        return sorted(str(path.relative_to(top)) for path in top.rglob("*") if path.is_file())
+
+    def test_without_a_pattern_orphans_are_listed_with_owner_age_and_maker(self) -> None:
+        before = self.there()
+        os.utime(self.root / "dev/huge/rtemap_0", (0, time.time() - 3 * 86400 - 5))
+        text = self.expect(DONE, "reap", says="/dev/huge/rtemap_0: 0B, of root, 3 days old; by its name DPDK left it, "
+                           "with the prefix rte\n")
+        self.assertIn("SPDK's process 77 left it", text)
+        self.assertEqual([name for name in before if f"/{name}:" in text], list(self.ORPHANS))
+        self.assertEqual(self.there(), before)
+
+    def test_what_matches_goes_and_nothing_else(self) -> None:
+        self.expect(DONE, "reap", "/dev/huge/rte*", says="removed /dev/huge/rtemap_0")
+        self.assertEqual(self.there(), ["mapped", "open", "pool/0", "pool/control", "spdk_pid77map_3"])
+
+    def test_dry_run_removes_nothing(self) -> None:
+        before = self.there()
+        self.expect(DONE, "reap", "--dry-run", "/dev/huge/rtemap_0", says="rm /dev/huge/rtemap_0\n")
+        self.assertEqual(self.there(), before)
+
+    def test_what_somebody_has_stays_and_is_told(self) -> None:
+        text = self.expect(IN_USE, "reap", "/dev/huge/*", says="mapped: process 41 (driver) has it mapped")
+        self.assertIn("open: process 42 (keeper) has it open", text)
+        self.assertEqual(self.there(), ["mapped", "open", "pool/0", "pool/control"])
+
+    def test_named_pool_that_nobody_keeps_stays(self) -> None:
+        self.expect(IN_USE, "reap", "/dev/huge/pool/*", "/dev/huge/pool/0", says="of a named pool")
+        self.assertIn("pool/0", self.there())
+
+    def test_pool_that_was_being_removed_is_no_pool(self) -> None:
+        (self.root / "dev/huge/pool/control").unlink()
+        self.expect(DONE, "reap", "/dev/huge/pool/*", says="removed /dev/huge/pool/0")
+
+    def test_no_match_is_not_found(self) -> None:
+        self.expect(NOT_FOUND, "reap", "/dev/huge/*/x", "rtemap_0", says="no file on a hugetlbfs mount matches")
+
+    def test_nothing_goes_while_a_process_cannot_be_looked_at(self) -> None:
+        before = self.there()
+        (self.root / "proc/42/fd/5").unlink()
+        (self.root / "proc/42/fd").rmdir()
+        self.file("proc/42/fd", "")  # no directory: as good as no permission
+        self.expect(PERMISSION, "reap", "/dev/huge/*", says="1 processes could not be looked at")
+        self.assertEqual(self.there(), before)
+        self.expect(DONE, "reap", says="1 processes could not be looked at")
+
+    def test_nothing_goes_in_a_container(self) -> None:
+        (self.root / "proc/self/ns/pid").unlink()
+        (self.root / "proc/self/ns/pid").symlink_to("pid:[4026532999]")
+        self.expect(PERMISSION, "reap", "/dev/huge/*", says="this is a container")
+        self.assertIn("rtemap_0", self.there())
+
+    def test_file_that_is_open_though_proc_does_not_show_it_stays(self) -> None:
+        file = (self.root / "dev/huge/rtemap_0").open("r+b")
+        self.addCleanup(file.close)
+        self.expect(IN_USE, "reap", "/dev/huge/rtemap_0", says="the kernel says that it is open")
+        self.assertIn("rtemap_0", self.there())
+
+    def test_links_are_not_followed(self) -> None:
+        self.file("precious", "")
+        (self.root / "dev/huge/link").symlink_to(self.root / "precious")
+        self.expect(NOT_FOUND, "reap", "/dev/huge/link")
+        self.assertTrue((self.root / "precious").exists())
 
 
 class RealMount(unittest.TestCase):
