@@ -6,6 +6,7 @@
  *     hugepages reserve 1G                   at least 1 GiB on this machine, spread over its nodes
  *     hugepages reserve --node 1 512M        at least 512 MiB on node 1
  *     hugepages reserve 0:512M,1:1G          each node its own
+ *     hugepages reserve 0:+512M,1:-1G        more there, less here, than there is
  *     hugepages reserve --save F 1G          … and what there was before goes to F
  *     hugepages restore F                    back to that
  *     hugepages clear --node 1               to none on node 1
@@ -40,8 +41,9 @@ static const char usage_text[] =
 	"       hugepages unmount [--force] [--dry-run] [DIRECTORY]\n"
 	"       hugepages reap [--dry-run] [PATTERN…]\n"
 	"\n"
-	"AMOUNT is in bytes (512M, 1G), or in pages with --pages, and means \"at least\":\n"
-	"pages are only taken away with --shrink. Without a node it is the sum over all nodes.\n"
+	"AMOUNT is in bytes (512M, 1G), or in pages with --pages, and means \"at least\";\n"
+	"+AMOUNT and -AMOUNT count from what there is. Pages are only taken away by -AMOUNT or\n"
+	"with --shrink. Without a node it is the sum over all nodes.\n"
 	"\n"
 	"exit status: 0 done; 1 failed; 2 usage; 3 no such page size, node or file; 4 in use;\n"
 	"             5 not permitted; 6 the kernel gave too few, and all was put back\n";
@@ -151,10 +153,18 @@ static int option_set(struct options *opt, int mark, const char *text)
 	}
 }
 
+/* "-512M" as the last word is an amount, where getopt would see options. */
+static bool is_amount(const char *word)
+{
+	return word[0] == '-' && word[1] >= '0' && word[1] <= '9';
+}
+
 static int options_parse(struct options *opt, const struct command *command, int argc, char **argv)
 {
+	const int amounts = argc > 1 && is_amount(argv[argc - 1]);
 	int mark;
 
+	argc -= amounts;
 	while ((mark = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
 		if (mark == 'h') {
 			fputs(usage_text, stdout);
@@ -169,6 +179,7 @@ static int options_parse(struct options *opt, const struct command *command, int
 		if (option_set(opt, mark, optarg))
 			return -EINVAL;
 	}
+	argc += amounts;
 	if (argc - optind < command->least || argc - optind > command->most)
 		return -EINVAL;
 	opt->operands = argv + optind;

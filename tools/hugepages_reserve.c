@@ -28,16 +28,48 @@ static enum exit_code target_add(const struct options *opt, struct hp_plan *plan
 	return err ? say_errno(err, "hugepage counters") : EXIT_DONE;
 }
 
-static void target_want(const struct options *opt, struct hp_target *target, uint64_t pages)
+/* "+512M" and "-512M" are from what there is, "512M" is all there is to be. */
+struct change {
+	char sign; /* 0: none */
+	uint64_t pages;
+};
+
+static enum exit_code change_parse(const struct options *opt, const char *text,
+				   struct change *change)
 {
-	if (pages > target->before || opt->shrink)
-		target->want = pages;
+	change->sign = '\0';
+	if (*text == '+' || *text == '-')
+		change->sign = *text;
+	if (!amount_parse(opt, text + (change->sign != '\0'), &change->pages))
+		return EXIT_DONE;
+	return say_bad_amount(opt, text);
+}
+
+/* What @pages become; a number that is given without a sign is taken as it is. */
+static enum exit_code change_apply(const struct change *change, uint64_t pages, uint64_t *want)
+{
+	if (change->sign == '-' && change->pages > pages) {
+		warnx("%" PRIu64 " pages cannot be taken away: there are only %" PRIu64,
+		      change->pages, pages);
+		fprintf(stderr, "  what to do: see hugepages info; nothing was changed\n");
+		return EXIT_SHORT;
+	}
+	*want = change->sign == '-' ? pages - change->pages :
+		change->sign == '+' ? pages + change->pages : change->pages;
+	return EXIT_DONE;
+}
+
+/* A minus says that pages are to be taken away. */
+static bool may_shrink(const struct options *opt, const struct change *change)
+{
+	return opt->shrink || change->sign == '-';
 }
 
 /* One "NODE:AMOUNT". */
 static enum exit_code entry_add(const struct options *opt, struct hp_plan *plan, const char *entry)
 {
 	struct hp_target *target;
+	struct change change;
 	const char *amount;
 	uint64_t pages;
 	int node;
@@ -46,12 +78,12 @@ static enum exit_code entry_add(const struct options *opt, struct hp_plan *plan,
 		warnx("'%s' is not NODE:AMOUNT", entry);
 		return EXIT_USAGE;
 	}
-	if (amount_parse(opt, amount, &pages))
-		return say_bad_amount(opt, amount);
-	const enum exit_code code = target_add(opt, plan, node, opt->size, &target);
+	enum exit_code code = change_parse(opt, amount, &change);
 
-	if (code == EXIT_DONE)
-		target_want(opt, target, pages);
+	code = code ? code : target_add(opt, plan, node, opt->size, &target);
+	code = code ? code : change_apply(&change, target->before, &pages);
+	if (code == EXIT_DONE && (pages > target->before || may_shrink(opt, &change)))
+		target->want = pages;
 	return code;
 }
 
@@ -90,14 +122,16 @@ static enum exit_code nodes_add(const struct options *opt, struct hp_plan *plan)
 
 static enum exit_code single_add(const struct options *opt, struct hp_plan *plan)
 {
-	uint64_t pages;
+	uint64_t sum = 0, pages;
+	struct change change;
+	enum exit_code code = change_parse(opt, opt->operand, &change);
 
-	if (amount_parse(opt, opt->operand, &pages))
-		return say_bad_amount(opt, opt->operand);
-	const enum exit_code code = nodes_add(opt, plan);
-
+	code = code ? code : nodes_add(opt, plan);
+	for (size_t i = 0; i < plan->nr; i++)
+		sum += plan->targets[i].before;
+	code = code ? code : change_apply(&change, sum, &pages);
 	if (code == EXIT_DONE)
-		hp_plan_level(plan, pages, opt->shrink);
+		hp_plan_level(plan, pages, may_shrink(opt, &change));
 	return code;
 }
 

@@ -130,17 +130,17 @@ class Usage(Case):
         self.assertEqual(run().returncode, USAGE)
 
     def test_amount_must_be_whole_pages(self) -> None:
-        for amount in ("3M", "64", "-2M", "2Mi", "2MB", "010M", "0x2M", "", "M", "2 M", "1.5G",
-                       "99999999999G", "2M,4M"):
+        for amount in ("3M", "64", "-3M", "+64", "+-2M", "--2M", "+", "-", "2Mi", "2MB", "010M", "0x2M",
+                       "", "M", "2 M", "1.5G", "99999999999G", "2M,4M"):
             with self.subTest(amount=amount):
                 self.expect(USAGE, "reserve", "--", amount, says="is not an amount of whole 2M")
-        for count in ("2M", "-1", "1e3", "99999999999999999999", "08"):
+        for count in ("2M", "-1M", "+", "1e3", "99999999999999999999", "08"):
             with self.subTest(count=count):
                 self.expect(USAGE, "reserve", "--pages", "--", count, says="is not an amount")
         self.assertEqual(self.pages(), (0, 0))
 
     def test_malformed_map_is_usage(self) -> None:
-        for text in ("0:2M,", ":2M", "0:", "0:2M,0:4M", "a:2M", "-1:2M", "0:2M;1:2M", "00:2M",
+        for text in ("0:2M,", ":2M", "0:", "0:2M,0:4M", "a:2M", "-1:2M", "0:+", "0:2M;1:2M", "00:2M",
                      "99999999999:2M"):
             with self.subTest(map=text):
                 self.expect(USAGE, "reserve", "--", text)
@@ -217,6 +217,29 @@ class Reserve(Case):
         self.node(1, MB2, 10, 10, 0)
         self.expect(DONE, "reserve", "--shrink", "--pages", "12")
         self.assertEqual(self.pages(), (10, 2))
+
+    def test_plus_and_minus_count_from_what_there_is(self) -> None:
+        self.node(0, MB2, 10, 10, 0)
+        self.node(1, MB2, 4, 4, 0)
+        self.expect(DONE, "reserve", "0:-4M,1:+6M")
+        self.assertEqual(self.pages(), (8, 7))
+        self.expect(DONE, "reserve", "--node", "1", "+2M")
+        self.assertEqual(self.pages(), (8, 8))
+
+    def test_plus_and_minus_of_the_sum(self) -> None:
+        self.node(0, MB2, 10, 10, 0)
+        self.node(1, MB2, 4, 4, 0)
+        self.expect(DONE, "reserve", "--pages", "+3")
+        self.assertEqual(self.pages(), (10, 7))
+        self.expect(DONE, "reserve", "--pages", "-8")
+        self.assertEqual(sum(self.pages()), 9)
+
+    def test_minus_takes_no_page_in_use_and_none_that_is_not_there(self) -> None:
+        self.node(0, MB2, 10, 4, 0)
+        self.expect(IN_USE, "reserve", "0:-10M", says="6 pages are in use")
+        self.expect(SHORT, "reserve", "0:-22M", says="11 pages cannot be taken away: there are only 10")
+        self.expect(SHORT, "reserve", "--pages", "-11", says="11 pages cannot be taken away")
+        self.assertEqual(self.pages(), (10, 0))
 
     def test_surplus_pages_do_not_count_as_had(self) -> None:
         self.node(0, MB2, 4, 0, 4)
