@@ -10,6 +10,7 @@
  *     hugepages reserve --save F 1G          … and what there was before goes to F
  *     hugepages restore F                    back to that
  *     hugepages clear --node 1               to none on node 1
+ *     hugepages demote 1G                    a page of 1 GiB into pages of 2 MiB
  *     hugepages mount --gid disk --mode 1770 /run/huge
  *     hugepages unmount /run/huge
  *     hugepages reap                         files that hold pages, and nobody has open
@@ -36,6 +37,8 @@ static const char usage_text[] =
 	"                         [--node N] AMOUNT | NODE:AMOUNT,…\n"
 	"       hugepages restore [--dry-run] FILE\n"
 	"       hugepages clear [--size SIZE] [--node N] [--save FILE] [--dry-run]\n"
+	"       hugepages demote [--size SIZE] [--to SIZE] [--node N] [--pages] [--dry-run]\n"
+	"                        AMOUNT\n"
 	"       hugepages mount [--size SIZE] [--uid USER] [--gid GROUP] [--mode MODE]\n"
 	"                       [--limit BYTES] [--inodes N] [--dry-run] [DIRECTORY]\n"
 	"       hugepages unmount [--force] [--dry-run] [DIRECTORY]\n"
@@ -59,6 +62,7 @@ static const struct command {
 	{ "reserve", "snpkvd", 1, 1, command_reserve },
 	{ "clear", "snvd", 0, 0, command_clear },
 	{ "restore", "d", 1, 1, command_restore },
+	{ "demote", "stnpd", 1, 1, command_demote },
 	{ "mount", "sugmlid", 0, 1, command_mount },
 	{ "unmount", "fd", 0, 1, command_unmount },
 	{ "reap", "d", 0, INT_MAX, command_reap },
@@ -74,6 +78,7 @@ static const struct option long_options[] = {
 	{ "save", required_argument, NULL, 'v' },
 	{ "dry-run", no_argument, NULL, 'd' },
 	{ "force", no_argument, NULL, 'f' },
+	{ "to", required_argument, NULL, 't' },
 	{ "uid", required_argument, NULL, 'u' },
 	{ "gid", required_argument, NULL, 'g' },
 	{ "mode", required_argument, NULL, 'm' },
@@ -86,6 +91,7 @@ static const struct option long_options[] = {
 
 static int size_option(struct options *opt, const char *text)
 {
+	opt->is_size_given = true;
 	if (!hp_bytes_parse(text, &opt->size) && opt->size)
 		return 0;
 	warnx("--size %s: not a size such as 2M or 1G", text);
@@ -110,6 +116,8 @@ static const char **option_text(struct options *opt, int mark)
 	switch (mark) {
 	case 'v':
 		return &opt->save;
+	case 't':
+		return &opt->to_text;
 	case 'u':
 		return &opt->uid;
 	case 'g':

@@ -16,7 +16,8 @@
 
 struct options {
 	struct hp_sys sys;
-	uint64_t size; /* bytes of one page */
+	uint64_t size; /* bytes of one page; the kernel's default if none is given */
+	bool is_size_given;
 	int node;      /* -1: not given */
 	bool pages;    /* amounts are counts */
 	bool shrink;
@@ -24,6 +25,8 @@ struct options {
 	bool force;
 	const char *save; /* NULL: not given */
 	const char *uid, *gid, *mode, *limit, *inodes; /* of a mount; NULL: not given */
+	const char *to_text; /* the size that pages are split into; NULL: not given */
+	uint64_t to;
 	const char *operand; /* the first; NULL: none */
 	char *const *operands;
 	int nr_operands;
@@ -33,6 +36,7 @@ enum exit_code command_info(const struct options *opt);
 enum exit_code command_mount(const struct options *opt);
 enum exit_code command_unmount(const struct options *opt);
 enum exit_code command_reap(const struct options *opt);
+enum exit_code command_demote(const struct options *opt);
 enum exit_code command_reserve(const struct options *opt);
 enum exit_code command_clear(const struct options *opt);
 enum exit_code command_restore(const struct options *opt);

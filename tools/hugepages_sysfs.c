@@ -78,10 +78,9 @@ static int number_read(const char *path, uint64_t *value)
 }
 
 /* O_TRUNC means nothing to sysfs; in a test's tree it keeps an old number's tail from staying. */
-static int number_write(const struct hp_sys *sys, const char *path, uint64_t value)
+static int text_write(const struct hp_sys *sys, const char *path, const char *text)
 {
-	char text[32];
-	const int len = snprintf(text, sizeof(text), "%" PRIu64, value);
+	const ssize_t len = (ssize_t)strlen(text);
 
 	if (sys->dry_run) {
 		printf("echo %s > %s\n", text, path + strlen(sys->root));
@@ -96,6 +95,14 @@ static int number_write(const struct hp_sys *sys, const char *path, uint64_t val
 
 	close(fd);
 	return err;
+}
+
+static int number_write(const struct hp_sys *sys, const char *path, uint64_t value)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%" PRIu64, value);
+	return text_write(sys, path, text);
 }
 
 /* "hugepages-2048kB" -> 2 MiB; 0 for any other name. */
@@ -283,6 +290,47 @@ int hp_pages_set(const struct hp_sys *sys, int node, uint64_t size, uint64_t pag
 {
 	char path[PATH_MAX];
 	const int err = node_path(path, sys, node, size, "nr_hugepages");
+
+	return err ? err : number_write(sys, path, pages);
+}
+
+static int demote_size_path(char path[PATH_MAX], const struct hp_sys *sys, uint64_t size)
+{
+	return path_make(path, sys, SIZES_DIR "/hugepages-%" PRIu64 "kB/demote_size", size / 1024);
+}
+
+int hp_demote_size_get(const struct hp_sys *sys, uint64_t size, uint64_t *to)
+{
+	char path[PATH_MAX], text[32];
+	int err = demote_size_path(path, sys, size);
+
+	err = err ? err : text_read(path, text, sizeof(text));
+	if (err)
+		return err;
+	char *unit = strstr(text, "kB");
+
+	if (unit)
+		*unit = '\0';
+	err = !unit || number_parse(text, to) || *to > UINT64_MAX / 1024 ? -EINVAL : 0;
+	*to *= 1024;
+	return err;
+}
+
+int hp_demote_size_set(const struct hp_sys *sys, uint64_t size, uint64_t to)
+{
+	char path[PATH_MAX], text[32];
+	const int err = demote_size_path(path, sys, size);
+
+	snprintf(text, sizeof(text), "%" PRIu64 "kB", to / 1024);
+	return err ? err : text_write(sys, path, text);
+}
+
+int hp_demote(const struct hp_sys *sys, int node, uint64_t size, uint64_t pages)
+{
+	char path[PATH_MAX];
+	const int err = node >= 0 ? node_path(path, sys, node, size, "demote")
+				  : path_make(path, sys, SIZES_DIR "/hugepages-%" PRIu64
+					      "kB/demote", size / 1024);
 
 	return err ? err : number_write(sys, path, pages);
 }

@@ -58,6 +58,19 @@ int hp_global_get(const struct hp_sys *sys, uint64_t size, const char *name, uin
 int hp_pages_set(const struct hp_sys *sys, int node, uint64_t size, uint64_t pages);
 
 /*
+ * The size that pages of @size are split into; all nodes have one. -ENOENT: the kernel does not
+ * split such pages, as they are the smallest or it is older than Linux 5.16.
+ */
+int hp_demote_size_get(const struct hp_sys *sys, uint64_t size, uint64_t *to);
+int hp_demote_size_set(const struct hp_sys *sys, uint64_t size, uint64_t to);
+
+/*
+ * Asks that so many free pages be split, of a node, or with -1 of whichever the kernel takes. It
+ * may split fewer and says nothing.
+ */
+int hp_demote(const struct hp_sys *sys, int node, uint64_t size, uint64_t pages);
+
+/*
  * Has the kernel move the node's pages together, which makes room for hugepages. Best effort. Of
  * one node, because it costs seconds per GiB (all free pages are taken in hand, and cleared first
  * where the kernel is set to init_on_alloc).

@@ -6,7 +6,8 @@
  * cut to the number in the file `limit` beside it, if there is one, and raised to the one in
  * `floor`: as the real kernel does, without a word. The signal in the file `signal` comes half way,
  * once, and ends the write there. That in `compact.signal`, beside a node's file `compact`, comes
- * when that is written to. Every other write goes through as it is.
+ * when that is written to. A number written to `demote` is taken from nr_hugepages beside it, but
+ * no more than `limit` says. Every other write goes through as it is.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -75,6 +76,22 @@ static unsigned long break_off(const char *path, unsigned long pages)
 	return pages / 2;
 }
 
+/* The small pages that come of it are not counted: nobody looks. */
+static void split(const char *path, unsigned long pages)
+{
+	const unsigned long limit = beside(path, "limit", ULONG_MAX);
+	const unsigned long total = beside(path, "nr_hugepages", 0);
+	char other[PATH_MAX + 16];
+
+	path_beside(other, path, "nr_hugepages");
+	FILE *file = fopen(other, "we");
+
+	if (!file)
+		abort();
+	fprintf(file, "%lu\n", total - (pages < limit ? pages : limit));
+	fclose(file);
+}
+
 ssize_t write(int fd, const void *data, size_t len)
 {
 	write_fn *const real = (write_fn *)dlsym(RTLD_NEXT, "write");
@@ -83,10 +100,14 @@ ssize_t write(int fd, const void *data, size_t len)
 	path_of(fd, path);
 	if (ends_in(path, "/compact"))
 		raise((int)beside(path, "compact.signal", 0)); /* 0 is none */
-	if (!ends_in(path, "/nr_hugepages") || len >= sizeof(text))
+	if (len >= sizeof(text))
 		return real(fd, data, len);
 	memcpy(text, data, len);
 	text[len] = '\0';
+	if (ends_in(path, "/demote"))
+		split(path, strtoul(text, NULL, 10));
+	if (!ends_in(path, "/nr_hugepages"))
+		return real(fd, data, len);
 	unsigned long pages = strtoul(text, NULL, 10);
 	const unsigned long limit = beside(path, "limit", ULONG_MAX);
 	const unsigned long floor = beside(path, "floor", 0);

@@ -447,6 +447,50 @@ class Info(Case):
         self.expect(FAILED, "info", says="Invalid argument")
 
 
+class Demote(Case):
+    def setUp(self) -> None:
+        super().setUp()
+        for node in (0, 1):
+            self.node(node, GB1, 3, 3, 0)
+            self.file(f"{NODES}/node{node}/hugepages/{GB1}/demote", "")
+        self.file(f"{SIZES}/{GB1}/demote_size", "2048kB\n")
+        self.file(f"{SIZES}/{GB1}/demote", "")
+
+    def test_largest_size_is_split_on_the_node_named(self) -> None:
+        self.stingy("demote", "--node", "1", "2G", code=DONE, says="2 pages of 1G are now 1024 of 2M")
+        self.assertEqual(self.pages(GB1), (3, 1))
+        self.assertEqual((self.root / SIZES / GB1 / "demote_size").read_text(), "2048kB\n")
+
+    def test_dry_run_prints_and_does_nothing(self) -> None:
+        text = self.expect(DONE, "demote", "--dry-run", "--pages", "4")
+        self.assertEqual(text, f"echo 4 > /{SIZES}/{GB1}/demote\n")
+
+    def test_other_size_to_split_into_is_put_back(self) -> None:
+        (self.root / SIZES / GB1 / "demote_size").write_text("65536kB\n")
+        text = self.expect(DONE, "demote", "--dry-run", "--to", "2M", "1G")
+        self.assertEqual(text, f"echo 2048kB > /{SIZES}/{GB1}/demote_size\necho 1 > /{SIZES}/{GB1}/demote\n"
+                         f"echo 65536kB > /{SIZES}/{GB1}/demote_size\n")
+
+    def test_pages_in_use_or_reserved_are_refused(self) -> None:
+        self.node(0, GB1, 3, 1, 0)
+        self.file(f"{SIZES}/{GB1}/resv_hugepages", "1\n")
+        self.expect(SHORT, "demote", "--node", "0", "1G", says="1 are free, and 1 of all are reserved")
+        self.expect(SHORT, "demote", "4G", says="4 pages cannot be split: 4 are free")
+        self.assertEqual(self.pages(GB1), (3, 3))
+
+    def test_kernel_that_splits_fewer_is_told(self) -> None:
+        self.counter(0, GB1, "limit").write_text("1\n")
+        self.stingy("demote", "--node", "0", "3G", code=SHORT, says="1 pages of 1G are now 512 of 2M")
+
+    def test_what_cannot_be_split(self) -> None:
+        self.expect(NOT_FOUND, "demote", "--size", "2M", "2M", says="does not split pages of 2M")
+        self.expect(NOT_FOUND, "demote", "--node", "5", "1G", says="node 5")
+        for words in (("--to", "1G", "1G"), ("--to", "4M", "1G"), ("512M",), ("0",), ("-1G",), ()):
+            self.expect(USAGE, "demote", *words)
+        (self.root / SIZES / GB1 / "demote_size").unlink()
+        self.expect(NOT_FOUND, "demote", "1G", says="does not split pages")
+
+
 class Mount(Case):
     def setUp(self) -> None:
         super().setUp()
