@@ -11,6 +11,7 @@
  *     hugepages restore F                    back to that
  *     hugepages clear --node 1               to none on node 1
  *     hugepages demote 1G                    a page of 1 GiB into pages of 2 MiB
+ *     hugepages persist                      what there is now comes back at every boot
  *     hugepages mount --gid disk --mode 1770 /run/huge
  *     hugepages unmount /run/huge
  *     hugepages reap                         files that hold pages, and nobody has open
@@ -39,6 +40,8 @@ static const char usage_text[] =
 	"       hugepages clear [--size SIZE] [--node N] [--save FILE] [--dry-run]\n"
 	"       hugepages demote [--size SIZE] [--to SIZE] [--node N] [--pages] [--dry-run]\n"
 	"                        AMOUNT\n"
+	"       hugepages persist [--as unit|tmpfiles|sysctl|none] [--size SIZE] [--pages]\n"
+	"                         [--node N] [--dry-run] [AMOUNT | NODE:AMOUNT,…]\n"
 	"       hugepages mount [--size SIZE] [--uid USER] [--gid GROUP] [--mode MODE]\n"
 	"                       [--limit BYTES] [--inodes N] [--dry-run] [DIRECTORY]\n"
 	"       hugepages unmount [--force] [--dry-run] [DIRECTORY]\n"
@@ -63,6 +66,7 @@ static const struct command {
 	{ "clear", "snvd", 0, 0, command_clear },
 	{ "restore", "d", 1, 1, command_restore },
 	{ "demote", "stnpd", 1, 1, command_demote },
+	{ "persist", "asnpd", 0, 1, command_persist },
 	{ "mount", "sugmlid", 0, 1, command_mount },
 	{ "unmount", "fd", 0, 1, command_unmount },
 	{ "reap", "d", 0, INT_MAX, command_reap },
@@ -78,6 +82,7 @@ static const struct option long_options[] = {
 	{ "save", required_argument, NULL, 'v' },
 	{ "dry-run", no_argument, NULL, 'd' },
 	{ "force", no_argument, NULL, 'f' },
+	{ "as", required_argument, NULL, 'a' },
 	{ "to", required_argument, NULL, 't' },
 	{ "uid", required_argument, NULL, 'u' },
 	{ "gid", required_argument, NULL, 'g' },
@@ -116,6 +121,8 @@ static const char **option_text(struct options *opt, int mark)
 	switch (mark) {
 	case 'v':
 		return &opt->save;
+	case 'a':
+		return &opt->as;
 	case 't':
 		return &opt->to_text;
 	case 'u':

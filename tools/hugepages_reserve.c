@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* reserve, restore and clear: who is to have how many pages, reached as a whole or not at all. */
-#include "hugepages_command.h"
+#include "hugepages_reserve.h"
 #include "hugepages_interrupt.h"
-#include "hugepages_plan.h"
 #include "hugepages_text.h"
 
 #include <bsd/string.h>
@@ -257,6 +256,50 @@ static enum exit_code plan_run(const struct options *opt, struct hp_plan *plan)
 static enum exit_code reserve_plan(const struct options *opt, struct hp_plan *plan)
 {
 	return strchr(opt->operand, ':') ? map_add(opt, plan) : single_add(opt, plan);
+}
+
+enum exit_code reserve_plan_fresh(const struct options *opt, struct hp_plan *plan)
+{
+	struct options exact = *opt;
+	uint64_t pages;
+
+	exact.shrink = true;
+	if (strpbrk(opt->operand, "+-")) {
+		warnx("'%s': a sign counts from what there is, and at boot there is nothing",
+		      opt->operand);
+		return EXIT_USAGE;
+	}
+	if (strchr(opt->operand, ':'))
+		return map_add(&exact, plan);
+	if (amount_parse(opt, opt->operand, &pages))
+		return say_bad_amount(opt, opt->operand);
+	const enum exit_code code = nodes_add(opt, plan);
+
+	for (size_t i = 0; i < plan->nr; i++)
+		plan->targets[i].want = 0;
+	if (code == EXIT_DONE)
+		hp_plan_level(plan, pages, false);
+	return code;
+}
+
+enum exit_code reserve_plan_present(const struct options *opt, struct hp_plan *plan)
+{
+	int nodes[HP_MAX_NODES] = { opt->node };
+	uint64_t sizes[HP_MAX_SIZES] = { opt->size };
+	const int nr_nodes = opt->node >= 0 ? 1 : hp_nodes_get(&opt->sys, nodes);
+	const int nr_sizes = opt->is_size_given ? 1 : hp_sizes_get(&opt->sys, sizes);
+	enum exit_code code = EXIT_DONE;
+
+	if (nr_nodes < 0 || nr_sizes < 0)
+		return say_errno(nr_nodes < 0 ? nr_nodes : nr_sizes, "hugepage counters");
+	for (int i = 0; i < nr_sizes * nr_nodes && code == EXIT_DONE; i++) {
+		struct hp_target *target;
+
+		code = target_add(opt, plan, nodes[i % nr_nodes], sizes[i / nr_nodes], &target);
+		if (code == EXIT_DONE && !target->want)
+			plan->nr--; /* the last that was added */
+	}
+	return code;
 }
 
 static enum exit_code clear_plan(const struct options *opt, struct hp_plan *plan)

@@ -286,6 +286,11 @@ int hp_global_get(const struct hp_sys *sys, uint64_t size, const char *name, uin
 	return err ? err : number_read(path, value);
 }
 
+int hp_pages_path(const struct hp_sys *sys, int node, uint64_t size, char path[PATH_MAX])
+{
+	return node_path(path, sys, node, size, "nr_hugepages");
+}
+
 int hp_pages_set(const struct hp_sys *sys, int node, uint64_t size, uint64_t pages)
 {
 	char path[PATH_MAX];

@@ -16,6 +16,7 @@
  * Calls return 0 or a count, or -errno.
  */
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -53,6 +54,9 @@ int hp_counts_get(const struct hp_sys *sys, int node, uint64_t size, struct hp_c
 
 /* A counter kept for all nodes together: "resv_hugepages", "nr_overcommit_hugepages". */
 int hp_global_get(const struct hp_sys *sys, uint64_t size, const char *name, uint64_t *value);
+
+/* The file that says how many there are on the node, in the tree. -ENAMETOOLONG. */
+int hp_pages_path(const struct hp_sys *sys, int node, uint64_t size, char path[PATH_MAX]);
 
 /* Asks for this many persistent pages on the node. The kernel may give fewer and says nothing. */
 int hp_pages_set(const struct hp_sys *sys, int node, uint64_t size, uint64_t pages);

@@ -491,6 +491,97 @@ class Demote(Case):
         self.expect(NOT_FOUND, "demote", "1G", says="does not split pages")
 
 
+class Persist(Case):
+    UNIT = "etc/systemd/system/hugepages.service"
+    WANTED = "etc/systemd/system/sysinit.target.wants/hugepages.service"
+    TMPFILES = "etc/tmpfiles.d/hugepages.conf"
+    SYSCTL = "etc/sysctl.d/60-hugepages.conf"
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.node(0, MB2, 4, 4, 0)
+        self.node(1, MB2, 8, 8, 0)
+        self.node(1, GB1, 1, 1, 0)
+
+    def text(self, path: str) -> str:
+        return (self.root / path).read_text()
+
+    def written(self) -> list[str]:
+        return [path for path in (self.UNIT, self.TMPFILES, self.SYSCTL) if (self.root / path).exists()]
+
+    def test_what_there_is_becomes_a_unit_that_reserves_it(self) -> None:
+        text = self.expect(DONE, "persist", says=f"wrote /{self.UNIT}")
+        starts = [line for line in self.text(self.UNIT).splitlines() if line.startswith("ExecStart=")]
+        program = os.path.realpath(PROGRAM)
+        self.assertEqual(starts, [f"ExecStart={program} reserve --size 2M --pages 0:4,1:8",
+                                  f"ExecStart={program} reserve --size 1G --pages 1:1"])
+        self.assertEqual((self.root / self.WANTED).resolve(), (self.root / self.UNIT).resolve())
+        self.assertIn("hugepagesz=1G hugepages=1:1\n", text)
+
+    def test_what_the_unit_runs_brings_the_pages_back(self) -> None:
+        self.expect(DONE, "persist", "--size", "2M")
+        start = next(line for line in self.text(self.UNIT).splitlines() if line.startswith("ExecStart="))
+        for node in (0, 1):
+            self.node(node, MB2, 0, 0, 0)
+        self.expect(DONE, *start.split()[1:])
+        self.assertEqual((self.pages(), start.count("reserve")), ((4, 8), 1))
+
+    def test_systemd_finds_nothing_wrong_with_the_unit(self) -> None:
+        if not shutil.which("systemd-analyze"):
+            self.skipTest("there is no systemd-analyze")
+        self.expect(DONE, "persist")
+        done = subprocess.run(["systemd-analyze", "verify", "--man=no", str(self.root / self.UNIT)],
+                              capture_output=True, text=True, check=False)
+        self.assertNotIn("hugepages.service", done.stderr)
+
+    def test_systemd_tmpfiles_writes_the_numbers(self) -> None:
+        self.expect(DONE, "persist", "--as", "tmpfiles", "0:6M,1:2M")
+        self.assertEqual(self.text(self.TMPFILES).splitlines()[1:], [
+            f"w /{NODES}/node{node}/hugepages/{MB2}/nr_hugepages - - - - {pages}" for node, pages in ((0, 3), (1, 1))])
+        if not shutil.which("systemd-tmpfiles"):
+            self.skipTest("there is no systemd-tmpfiles")
+        subprocess.run(["systemd-tmpfiles", "--create", f"--root={self.root}", str(self.root / self.TMPFILES)],
+                       check=True, capture_output=True)
+        self.assertEqual(self.pages(), (3, 1))
+
+    def test_sysctl_has_the_sum_of_the_default_size_and_nothing_else(self) -> None:
+        self.expect(DONE, "persist", "--as", "sysctl", "--size", "2M")
+        self.assertEqual(self.text(self.SYSCTL).splitlines()[1:], ["vm.nr_hugepages = 12"])
+        self.expect(USAGE, "persist", "--as", "sysctl", says="pages of the default size only")
+        self.expect(USAGE, "persist", "--as", "sysctl", "0:2M", says="sysctl has no nodes")
+
+    def test_amount_is_spread_as_reserve_would(self) -> None:
+        self.expect(DONE, "persist", "--as", "tmpfiles", "--pages", "5")
+        self.assertEqual([line.split()[-1] for line in self.text(self.TMPFILES).splitlines()[1:]], ["3", "2"])
+
+    def test_one_way_at_a_time_and_none_takes_all_away(self) -> None:
+        for way, path in (("unit", self.UNIT), ("tmpfiles", self.TMPFILES), ("sysctl", self.SYSCTL),
+                          ("unit", self.UNIT)):
+            for _ in range(2):
+                self.expect(DONE, "persist", "--as", way, "--size", "2M")
+                self.assertEqual(self.written(), [path])
+        self.expect(DONE, "persist", "--as", "none", says=f"removed /{self.UNIT}")
+        self.assertEqual((self.written(), (self.root / self.WANTED).is_symlink()), ([], False))
+
+    def test_file_of_somebody_else_is_kept(self) -> None:
+        self.file(self.SYSCTL, "vm.nr_hugepages = 1\n")
+        self.expect(IN_USE, "persist", "--as", "sysctl", "4M", says="was not written by hugepages persist")
+        self.expect(DONE, "persist", "--as", "none")
+        self.assertEqual(self.text(self.SYSCTL), "vm.nr_hugepages = 1\n")
+
+    def test_dry_run_prints_and_does_nothing(self) -> None:
+        self.expect(DONE, "persist", "--dry-run", says=f"cat > /{self.UNIT} <<EOF\n")
+        self.assertFalse((self.root / "etc").exists())
+
+    def test_wrong_words_are_usage(self) -> None:
+        for words in (("--as", "cron"), ("+2M",), ("3M",), ("0:+2M",)):
+            self.expect(USAGE, "persist", *words)
+        for node in (0, 1):
+            self.node(node, MB2, 0, 0, 0)
+            self.node(node, GB1, 0, 0, 0)
+        self.expect(USAGE, "persist", says="nothing to come back")
+
+
 class Mount(Case):
     def setUp(self) -> None:
         super().setUp()
