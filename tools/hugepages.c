@@ -3,6 +3,7 @@
  * hugepages: see, reserve and give back hugepages, node by node.
  *
  *     hugepages info                         what there is
+ *     hugepages explain                      why it is so, and why a program gets fewer
  *     hugepages reserve 1G                   at least 1 GiB on this machine, spread over its nodes
  *     hugepages reserve --node 1 512M        at least 512 MiB on node 1
  *     hugepages reserve 0:512M,1:1G          each node its own
@@ -34,6 +35,7 @@
 
 static const char usage_text[] =
 	"usage: hugepages info [--json]\n"
+	"       hugepages explain [--size SIZE]\n"
 	"       hugepages reserve [--size SIZE] [--pages] [--shrink] [--save FILE] [--dry-run]\n"
 	"                         [--node N] AMOUNT | NODE:AMOUNT,…\n"
 	"       hugepages restore [--dry-run] FILE\n"
@@ -62,6 +64,7 @@ static const struct command {
 	enum exit_code (*run)(const struct options *opt);
 } commands[] = {
 	{ "info", "j", 0, 0, command_info },
+	{ "explain", "s", 0, 0, command_explain },
 	{ "reserve", "snpkvd", 1, 1, command_reserve },
 	{ "clear", "snvd", 0, 0, command_clear },
 	{ "restore", "d", 1, 1, command_restore },

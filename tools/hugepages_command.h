@@ -39,6 +39,7 @@ enum exit_code command_unmount(const struct options *opt);
 enum exit_code command_reap(const struct options *opt);
 enum exit_code command_demote(const struct options *opt);
 enum exit_code command_persist(const struct options *opt);
+enum exit_code command_explain(const struct options *opt);
 enum exit_code command_reserve(const struct options *opt);
 enum exit_code command_clear(const struct options *opt);
 enum exit_code command_restore(const struct options *opt);

@@ -193,7 +193,8 @@ static void users_print(const struct hp_users *users, bool json)
 		first = false;
 	}
 	if (!json && users->hidden)
-		printf("%zu processes could not be looked at: root can\n", users->hidden);
+		printf("%zu processes could not be looked at: root can, outside containers\n",
+		       users->hidden);
 }
 
 static int files_print(const struct hp_sys *sys, bool json)

@@ -582,6 +582,53 @@ class Persist(Case):
         self.expect(USAGE, "persist", says="nothing to come back")
 
 
+class Explain(Case):
+    """Node 0: three blocks of 2 MiB and two of 4 MiB free, and 4 MiB in small pieces."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.hugetlbfs("buffers")
+        self.node(0, MB2, 6, 2, 1)
+        self.file("proc/buddyinfo", "Node 0, zone    DMA32   1024 0 0 0 0 0 0 0 0 1 0\n"
+                  "Node 0, zone   Normal      0 0 0 0 0 0 0 0 0 2 2\nNode 1, zone Normal 0 0 0 0 0 0 0 0 0 0 0\n")
+
+    def test_pages_in_use_are_counted_where_they_are(self) -> None:
+        self.process(41, "driver", mapped="dev/huge/buffers")
+        self.expect(DONE, "explain", "--size", "2M", says="4 are in use. Processes have 3 in their page tables")
+
+    def test_promised_pages_and_to_whom(self) -> None:
+        self.file(f"{SIZES}/{MB2}/resv_hugepages", "1\n")
+        self.process(41, "driver", mapped="dev/huge/buffers")
+        self.process(42, "sleeper", mapped="dev/huge/buffers")
+        (self.root / "proc/42/numa_maps").unlink()
+        text = self.expect(DONE, "explain", says="1 are promised to mappings that have not touched them yet. "
+                           "Free pages for others: 1.")
+        self.assertIn("process 42 (sleeper) maps 4M and has touched 0B", text)
+        self.assertNotIn("process 41", text)
+
+    def test_surplus_and_overcommit(self) -> None:
+        text = self.expect(DONE, "explain", says="1 are surplus")
+        self.assertNotIn("Up to", text)
+        self.file(f"{SIZES}/{MB2}/nr_overcommit_hugepages", "9\n")
+        self.expect(DONE, "explain", says="Up to 9 surplus pages may be had")
+
+    def test_none_left_is_told(self) -> None:
+        self.node(0, MB2, 6, 0, 0)
+        self.expect(DONE, "explain", "--size", "2M", says="None is left, and none may be had beyond")
+
+    def test_free_memory_in_one_piece_and_scattered(self) -> None:
+        text = self.expect(DONE, "explain", says="Node 0 has 18M of memory free, 7 pages of 2M of it in one piece")
+        self.assertIn("no list of free pieces as large as 1G", text)
+
+    def test_cgroups_with_a_limit(self) -> None:
+        for group, most in (("a.slice/b.service", "4194304"), ("free.slice", "max")):
+            self.file(f"sys/fs/cgroup/{group}/hugetlb.2MB.max", f"{most}\n")
+            self.file(f"sys/fs/cgroup/{group}/hugetlb.2MB.current", "2097152\n")
+        text = self.expect(DONE, "explain",
+                           says="The cgroup /a.slice/b.service may have no more than 4M, and now has 2M.")
+        self.assertEqual(text.count("The cgroup"), 1)
+
+
 class Mount(Case):
     def setUp(self) -> None:
         super().setUp()
