@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * hugepages: see, reserve and give back hugepages, node by node.
+ * hugepages: see, reserve, mount and give back hugepages, node by node.
  *
  *     hugepages info                         what there is
  *     hugepages explain                      why it is so, and why a program gets fewer
@@ -48,6 +48,9 @@ static const char usage_text[] =
 	"                       [--limit BYTES] [--inodes N] [--dry-run] [DIRECTORY]\n"
 	"       hugepages unmount [--force] [--dry-run] [DIRECTORY]\n"
 	"       hugepages reap [--dry-run] [PATTERN…]\n"
+	"as uPCIe has them:\n"
+	"       hugepages setup --count N [--size KB] [--shrink] [--dry-run]\n"
+	"       hugepages mount [--mountpoint DIRECTORY] [--pagesize KB]\n"
 	"\n"
 	"AMOUNT is in bytes (512M, 1G), or in pages with --pages, and means \"at least\";\n"
 	"+AMOUNT and -AMOUNT count from what there is. Pages are only taken away by -AMOUNT or\n"
@@ -70,7 +73,8 @@ static const struct command {
 	{ "restore", "d", 1, 1, command_restore },
 	{ "demote", "stnpd", 1, 1, command_demote },
 	{ "persist", "asnpd", 0, 1, command_persist },
-	{ "mount", "sugmlid", 0, 1, command_mount },
+	{ "setup", "cKkd", 0, 0, command_setup },
+	{ "mount", "DPsugmlid", 0, 1, command_mount },
 	{ "unmount", "fd", 0, 1, command_unmount },
 	{ "reap", "d", 0, INT_MAX, command_reap },
 };
@@ -92,6 +96,9 @@ static const struct option long_options[] = {
 	{ "mode", required_argument, NULL, 'm' },
 	{ "limit", required_argument, NULL, 'l' },
 	{ "inodes", required_argument, NULL, 'i' },
+	{ "count", required_argument, NULL, 'c' },
+	{ "mountpoint", required_argument, NULL, 'D' },
+	{ "pagesize", required_argument, NULL, 'P' },
 	{ "root", required_argument, NULL, 'R' }, /* for tests: a fake tree */
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
@@ -104,6 +111,18 @@ static int size_option(struct options *opt, const char *text)
 		return 0;
 	warnx("--size %s: not a size such as 2M or 1G", text);
 	return -EINVAL;
+}
+
+/* A number alone is in kB. */
+static int kb_option(struct options *opt, const char *text)
+{
+	uint64_t kb;
+
+	if (hp_count_parse(text, &kb) || kb > UINT64_MAX / 1024 || !kb)
+		return size_option(opt, text);
+	opt->is_size_given = true;
+	opt->size = kb * 1024;
+	return 0;
 }
 
 static int node_option(struct options *opt, const char *text)
@@ -126,6 +145,10 @@ static const char **option_text(struct options *opt, int mark)
 		return &opt->save;
 	case 'a':
 		return &opt->as;
+	case 'c':
+		return &opt->count;
+	case 'D':
+		return &opt->mountpoint;
 	case 't':
 		return &opt->to_text;
 	case 'u':
@@ -151,6 +174,9 @@ static int option_set(struct options *opt, int mark, const char *text)
 		return 0;
 	case 's':
 		return size_option(opt, text);
+	case 'K':
+	case 'P':
+		return kb_option(opt, text);
 	case 'n':
 		return node_option(opt, text);
 	case 'p':
@@ -190,6 +216,8 @@ static int options_parse(struct options *opt, const struct command *command, int
 		}
 		if (mark == '?')
 			return -EINVAL;
+		if (mark == 's' && strchr(command->options, 'K'))
+			mark = 'K'; /* the alias has its own unit */
 		if (mark != 'R' && !strchr(command->options, mark)) {
 			warnx("%s does not take that option", command->name);
 			return -EINVAL;
@@ -202,7 +230,7 @@ static int options_parse(struct options *opt, const struct command *command, int
 		return -EINVAL;
 	opt->operands = argv + optind;
 	opt->nr_operands = argc - optind;
-	opt->operand = opt->nr_operands ? argv[optind] : NULL;
+	opt->operand = opt->nr_operands ? argv[optind] : opt->mountpoint;
 	return 0;
 }
 

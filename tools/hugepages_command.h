@@ -28,6 +28,7 @@ struct options {
 	const char *to_text; /* the size that pages are split into; NULL: not given */
 	uint64_t to;
 	const char *as; /* how a reservation is to persist; NULL: not given */
+	const char *count, *mountpoint; /* what an alias calls an operand; NULL: not given */
 	const char *operand; /* the first; NULL: none */
 	char *const *operands;
 	int nr_operands;
@@ -40,6 +41,7 @@ enum exit_code command_reap(const struct options *opt);
 enum exit_code command_demote(const struct options *opt);
 enum exit_code command_persist(const struct options *opt);
 enum exit_code command_explain(const struct options *opt);
+enum exit_code command_setup(const struct options *opt);
 enum exit_code command_reserve(const struct options *opt);
 enum exit_code command_clear(const struct options *opt);
 enum exit_code command_restore(const struct options *opt);

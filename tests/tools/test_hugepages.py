@@ -629,6 +629,28 @@ class Explain(Case):
         self.assertEqual(text.count("The cgroup"), 1)
 
 
+class Alias(Case):
+    """The words of uPCIe's command."""
+
+    def test_setup_is_reserve_by_count(self) -> None:
+        self.expect(DONE, "setup", "--count", "3")
+        self.assertEqual(self.pages(), (2, 1))
+        self.expect(DONE, "setup", "--size", "1048576", "--count", "1")
+        self.assertEqual(self.pages(GB1), (1, 0))
+        self.expect(DONE, "setup", "--size", "1G", "--count", "0")
+        self.assertEqual(self.pages(GB1), (1, 0))
+
+    def test_setup_without_count_is_usage(self) -> None:
+        for words in ((), ("3",), ("--count", "1M"), ("--count", "1", "--node", "0")):
+            self.expect(USAGE, "setup", *words)
+        self.expect(NOT_FOUND, "setup", "--count", "1", "--size", "2")
+
+    def test_mount_by_their_names_of_its_options(self) -> None:
+        self.expect(DONE, "mount", "--dry-run", "--mountpoint", "/huge", "--pagesize", "1048576",
+                    says="mount -t hugetlbfs -o pagesize=1073741824 hugepages /huge")
+        self.expect(DONE, "mount", "--dry-run", says=" hugepages /dev/hugepages\n")
+
+
 class Mount(Case):
     def setUp(self) -> None:
         super().setUp()

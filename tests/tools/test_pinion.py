@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import wire  # noqa: E402
 
 PROGRAM = os.environ.get("PINION", "pinion")
+HUGEPAGES = os.environ.get("HUGEPAGES", "hugepages")
 COMPLETION = os.environ.get("COMPLETION", "")
 DONE, FAILED, USAGE, NOT_FOUND, IN_USE, PERMISSION, SHORT = range(7)
 STAT: dict[str, Any] = {
@@ -610,7 +611,9 @@ class Completion(Case):
         for line, words in (("pinion ", "addr doctor ls member pool stat top"), ("pinion s", "stat"),
                             ("pinion pool ", "create destroy grow retire"), ("pinion --socket /x member ", "kick"),
                             ("pinion top --", "--help --once --socket"), ("pinion pool create ", ""),
-                            ("hugepages ", "--help clear info reserve restore"), ("hugepages reserve --sh", "--shrink"),
+                            ("hugepages reserve --sh", "--shrink"), ("hugepages demote --t", "--to"),
+                            ("hugepages persist --as ", "none sysctl tmpfiles unit"), ("hugepages mount --m", "--mode"),
+                            ("hugepages unmount --", "--dry-run --force"), ("hugepages mount --mode ", ""),
                             ("devbind ", "--help bind check list restore unbind"),
                             ("devbind bind --o", "--owner")):
             with self.subTest(line=line):
@@ -619,6 +622,11 @@ class Completion(Case):
     def test_all_commands_are_completed(self) -> None:
         known = re.findall(r"^  ([a-z]+)[a-z ]*  ", run("--help").stdout, re.MULTILINE)
         self.assertEqual(self.complete("pinion "), sorted(set(known)))
+
+    def test_all_commands_of_hugepages_are_completed(self) -> None:
+        usage = subprocess.run([HUGEPAGES, "--help"], capture_output=True, text=True, check=True).stdout
+        known = set(re.findall(r"hugepages ([a-z]+) ", usage)) | {"--help"}
+        self.assertEqual(self.complete("hugepages "), sorted(known))
 
     def test_names_of_pools(self) -> None:
         self.assertEqual(self.complete("pinion pool destroy "), [])

@@ -51,21 +51,36 @@ _pinion() {
 }
 
 _hugepages() {
+    local current=${COMP_WORDS[COMP_CWORD]}
     COMPREPLY=()
     case ${COMP_WORDS[COMP_CWORD - 1]} in
-    --size) _pinion_words '2M 1G' ;;
+    --size | --to) _pinion_words '2M 1G' ;;
     --node) _pinion_words "$(cd /sys/devices/system/node && echo node[0-9]* | sed 's/node//g')" ;;
-    --save) mapfile -t COMPREPLY < <(compgen -f -- "${COMP_WORDS[COMP_CWORD]}") ;;
+    --as) _pinion_words 'unit tmpfiles sysctl none' ;;
+    --uid) mapfile -t COMPREPLY < <(compgen -u -- "$current") ;;
+    --gid) mapfile -t COMPREPLY < <(compgen -g -- "$current") ;;
+    --save) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+    --mountpoint) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
+    --count | --inodes | --limit | --mode | --pagesize) ;;
     *)
         if [[ $COMP_CWORD -eq 1 ]]; then
-            _pinion_words 'clear info reserve restore --help'
+            _pinion_words 'clear demote explain info mount persist reap reserve restore setup unmount --help'
             return
         fi
         case ${COMP_WORDS[1]} in
         info) _pinion_words '--json' ;;
+        explain) _pinion_words '--size' ;;
         reserve) _pinion_words '--dry-run --node --pages --save --shrink --size' ;;
         clear) _pinion_words '--dry-run --node --save --size' ;;
-        restore) mapfile -t COMPREPLY < <(compgen -f -W '--dry-run' -- "${COMP_WORDS[COMP_CWORD]}") ;;
+        demote) _pinion_words '--dry-run --node --pages --size --to' ;;
+        persist) _pinion_words '--as --dry-run --node --pages --size' ;;
+        setup) _pinion_words '--count --dry-run --shrink --size' ;;
+        restore | reap) mapfile -t COMPREPLY < <(compgen -f -W '--dry-run' -- "$current") ;;
+        mount) mapfile -t COMPREPLY < <(compgen -d -W '--dry-run --gid --inodes --limit --mode --size --uid' \
+            -- "$current") ;;
+        unmount) mapfile -t COMPREPLY < <(compgen -W "--dry-run --force $(
+            awk '$3 == "hugetlbfs" { print $2 }' /proc/self/mounts
+        )" -- "$current") ;;
         esac
         ;;
     esac
