@@ -147,24 +147,44 @@ static int alone(int fd)
  * The lease lasts until the file is closed: who opens it meanwhile waits, and then has a file
  * without a name, as if they had come a moment earlier.
  */
-static int file_remove(const struct hp_sys *sys, const char *path, const struct stat *expected)
+static int entry_remove(int dir, const char *name, const struct stat *expected)
 {
-	char full[PATH_MAX];
+	const int fd = openat(dir, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct stat status;
-
-	if (snprintf(full, sizeof(full), "%s%s", sys->root, path) >= PATH_MAX)
-		return -ENAMETOOLONG;
-	const int fd = open(full, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
 	if (fd < 0)
 		return -errno;
-	int err = fstat(fd, &status) ? -errno : alone(fd);
+	int err = fstat(fd, &status) ? -errno : 0;
 
 	if (!err && (status.st_dev != expected->st_dev || status.st_ino != expected->st_ino))
-		err = -EAGAIN;
-	if (!err && unlink(full))
+		err = -ESTALE;
+	err = err ? err : alone(fd);
+	if (!err && unlinkat(dir, name, 0))
 		err = -errno;
 	close(fd);
+	return err;
+}
+
+/*
+ * Users may make directories there, and put a link in the place of one while we work. So the path
+ * is resolved once: the file that is compared and the one that goes are of the same directory.
+ */
+static int file_remove(const struct hp_sys *sys, const char *path, const struct stat *expected)
+{
+	char full[PATH_MAX];
+
+	if (snprintf(full, sizeof(full), "%s%s", sys->root, path) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	char *slash = strrchr(full, '/');
+
+	*slash = '\0';
+	const int dir = open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir < 0)
+		return -errno;
+	const int err = entry_remove(dir, slash + 1, expected);
+
+	close(dir);
 	return err;
 }
 
