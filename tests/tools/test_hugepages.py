@@ -812,7 +812,7 @@ class RealMount(unittest.TestCase):
         self.assertIn("mounted with size=8388608, not 4194304", done.stderr)
 
     def test_mount_with_someone_in_it_is_in_use(self) -> None:
-        done = self.shell("$H mount --size 2M $D >/dev/null; cd $D; $H unmount $D; echo $?;"
+        done = self.shell("$H mount --size 2M $D >/dev/null; cd $D || exit 9; $H unmount $D; echo $?;"
                           " touch file; sleep 100 <file & $H unmount --force $D; echo $?; kill $!")
         self.assertEqual(done.stdout.split(), [str(IN_USE), str(IN_USE)], done.stderr)
         self.assertIn("(sleep) uses a file there", done.stderr)
