@@ -101,6 +101,95 @@ class Address(Case):
             self.expect(USAGE, "bind", "--driver", name, A, says="not the name of a driver")
 
 
+class Selectors(Case):
+    """Three more devices: the other function, one far away of another model, a network card."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.tree.device(B, group="7")
+        self.tree.device(C, group="8", ids="144d:a80a")
+        self.tree.device("0000:02:00.0", "nvme", "9", "0x020000", ids="8086:1572")
+        self.tree.interface("0000:02:00.0", "eth0")
+
+    def means(self, word: str, *bdfs: str) -> None:
+        with self.subTest(word=word):
+            self.expect(OK, "list", "--json", word)
+            self.assertEqual([row["bdf"] for row in json.loads(self.out)], list(bdfs))
+
+    def test_pattern_of_addresses(self) -> None:
+        self.means("0000:41:*", A, B)
+        self.means("41:00.?", A, B)
+        self.means("*:E1:*", C)
+        self.means("[01]*:00.1", B)
+
+    def test_vendor_and_device(self) -> None:
+        self.means("144D:A80A", C)
+        self.means("id=144d:a80a", C)
+        self.means("id=1b36:*", A, B)
+
+    def test_class(self) -> None:
+        self.means("class=02", "0000:02:00.0")
+        self.means("class=network", "0000:02:00.0")
+        for word in ("class=nvme", "class=storage", "class=0108", "class=010802"):
+            self.means(word, A, B, C)
+
+    def test_network_interface(self) -> None:
+        self.means("eth0", "0000:02:00.0")
+
+    def test_disk_partition_and_link_to_one(self) -> None:
+        self.tree.block(A, "nvme0n1p1", "nvme/nvme0/nvme0n1", "partition", "259:1")
+        self.tree.link("dev/disk/by-id/nvme-x", "dev/nvme0n1")
+        for word in ("nvme0n1", "nvme0n1p1", "/dev/nvme0n1", "/dev/disk/by-id/nvme-x"):
+            self.means(word, A)
+
+    def test_disk_of_several_paths_is_all_of_them(self) -> None:
+        top = "sys/devices/virtual/nvme-subsystem/nvme-subsys0"
+        self.tree.block_at(f"{top}/nvme5n1", "nvme5n1", "disk", "259:9", bytes(4096))
+        for name, bdf in (("nvme5", A), ("nvme6", C)):
+            self.tree.file(f"{self.tree.home(bdf)}/nvme/{name}/dev", "")
+            self.tree.link(f"{top}/{name}", f"{self.tree.home(bdf)}/nvme/{name}")
+        self.means("nvme5n1", A, C)
+
+    def test_several_words_name_each_device_once(self) -> None:
+        self.expect(OK, "list", "--json", A, "41:*", "nvme0n1")
+        self.assertEqual([row["bdf"] for row in json.loads(self.out)], [A, B])
+
+    def test_what_is_not_here_is_not_found(self) -> None:
+        (self.root / "sys/class/net/lo").mkdir()
+        for word in ("99:*", "ffff:ffff", "class=12", "eth7", "/dev/sdz", "lo"):
+            self.expect(NOT_FOUND, "check", word, says=f"{word}: no such PCI device")
+
+    def test_unknown_class_is_usage(self) -> None:
+        for word in ("class=", "class=1", "class=disk", "class=01080200"):
+            self.expect(USAGE, "check", word, says="no such class")
+
+    def test_one_word_that_finds_nothing_leaves_the_others_alone(self) -> None:
+        self.expect(NOT_FOUND, "unbind", A, "eth7")
+        self.untouched()
+
+    def test_all_must_be_said(self) -> None:
+        for word in ("*", "*:*", "[0-9]*", "id=*"):
+            for command in (("check",), ("unbind",), ("restore",), ("bind", "--driver", "x")):
+                self.expect(USAGE, *command, word, says="say --all")
+        self.untouched()
+        self.expect(OK, "unbind", "--all")
+        for bdf in (A, B, C):
+            self.stands(bdf, None)
+
+    def test_all_and_a_name_is_usage(self) -> None:
+        for command in (("check",), ("unbind",), ("restore",)):
+            self.expect(USAGE, *command, "--all", A, says="not both")
+
+    def test_restore_all_is_what_was_taken(self) -> None:
+        self.expect(OK, "bind", "--driver", "vfio-pci", "41:*")
+        before = len(self.kernel.writes)
+        self.expect(OK, "restore", "--all")
+        self.stands(A, "nvme")
+        self.stands(B, "nvme")
+        self.assertFalse([path for path, _ in self.kernel.writes[before:] if C in path])
+        self.expect(OK, "restore", "--all")
+
+
 class InUse(Case):
     """Each user of a device, alone, makes check and bind refuse, and is named."""
 
@@ -411,6 +500,30 @@ class Group(Case):
         self.expect(OK, "bind", "--driver", "vfio-pci", A, B)
         self.stands(B, "vfio-pci", "vfio-pci")
 
+    def test_group_option_takes_every_member_but_the_bridge(self) -> None:
+        self.tree.driver("pcieport")
+        self.tree.device(B, class_code="0x040300")
+        self.tree.device("0000:40:01.0", "pcieport", class_code="0x060400")
+        self.tree.device(C, group="8")
+        self.bind_vfio("--group")
+        self.stands(B, "vfio-pci", "vfio-pci")
+        self.stands("0000:40:01.0", "pcieport")
+        self.stands(C, "nvme")
+        self.expect(OK, "restore", "--group", A)
+        self.stands(B, "nvme")
+
+    def test_group_option_refuses_what_a_member_is_used_for(self) -> None:
+        self.tree.device(B)
+        self.tree.process(77, "dd", ["/dev/ng7n1"])
+        self.tree.node(B, "nvme/nvme7/ng7n1", "ng7n1")
+        self.expect(REFUSED, "bind", "--driver", "vfio-pci", "--group", A, says=f"{B}: in use")
+        self.untouched()
+
+    def test_group_option_without_an_iommu_is_the_device(self) -> None:
+        self.tree.device(C, group=None)
+        self.expect(OK, "check", "--group", C)
+        self.assertEqual(self.out, f"{C}: free (nvme)\n")
+
     def test_bridge_and_driverless_members_are_tolerated(self) -> None:
         self.tree.driver("pcieport")
         self.tree.device(B, "pcieport", class_code="0x060400")
@@ -435,6 +548,13 @@ class Owner(Case):
         uid = pwd.getpwnam("nobody").pw_uid
         self.bind_vfio("--owner", "nobody")
         self.assertEqual(self.kernel.owners, [("/dev/vfio/7", uid, -1)])
+
+    def test_node_of_the_device_itself_is_given_too(self) -> None:
+        self.tree.file(f"{self.tree.home(A)}/vfio-dev/vfio3/dev", "")
+        self.tree.file("dev/vfio/devices/vfio3", "")
+        self.bind_vfio("--owner", "5:6")
+        self.assertEqual(self.kernel.owners,
+                         [("/dev/vfio/7", 5, 6), ("/dev/vfio/devices/vfio3", 5, 6)])
 
     def test_group_by_number(self) -> None:
         self.bind_vfio("--owner", "5:6")
@@ -543,20 +663,61 @@ class Listing(Case):
         self.assertNotIn(B, self.out)
         self.expect(OK, "list", "--all", says=B)
 
+    def rows(self) -> list[list[str]]:
+        """The table, cut where its titles begin."""
+        title, *lines = self.out.splitlines()
+        starts = [title.index(name) for name in devbind.TITLES]
+        return [[line[start:end].strip() for start, end in zip(starts, [*starts[1:], None])]
+                for line in (title, *lines)]
+
     def test_table(self) -> None:
         self.tree.mount("259:0", "/dev/nvme0n1", "/mnt")
         self.expect(OK, "list")
-        title, row = (line.split(maxsplit=7) for line in self.out.splitlines())
-        self.assertEqual(title[:7], ["BDF", "ID", "CLASS", "DRIVER", "OVERRIDE", "NODE", "GROUP"])
-        self.assertEqual(row, [A, "1b36:0010", "010802", "nvme", "-", "1", "7", "mount /mnt"])
+        title, row = self.rows()
+        self.assertEqual(title, ["BDF", "ID", "CLASS", "DRIVER", "OVERRIDE", "NODE", "GROUP",
+                                 "NAME", "IN USE BY"])
+        self.assertEqual(row, [A, "1b36:0010", "010802", "nvme", "-", "1", "7", "-", "mount /mnt"])
+
+    def test_table_says_who_else_is_in_the_group(self) -> None:
+        for function in range(1, 5):
+            self.tree.device(f"0000:41:00.{function}", class_code="0x040300")
+        self.expect(OK, "list", "class=nvme")
+        self.assertEqual(self.rows()[1][6], "7, 41:00.1, 41:00.2, +2")
 
     def test_json(self) -> None:
         self.tree.process(77, "dd", ["/dev/nvme0n1"])
+        self.tree.device(B, class_code="0x040300")
         self.expect(OK, "list", "--json")
         self.assertEqual(json.loads(self.out), [{
-            "bdf": A, "ids": "1b36:0010", "class": "010802", "driver": "nvme", "override": None,
-            "numa_node": 1, "iommu_group": "7", "nodes": ["/dev/nvme0n1"],
-            "in_use": ["process 77 (dd) has /dev/nvme0n1 open"]}])
+            "bdf": A, "ids": "1b36:0010", "vendor_name": None, "device_name": None,
+            "class": "010802", "class_name": None, "driver": "nvme", "override": None,
+            "numa_node": 1, "iommu_group": "7", "group_members": [A, B],
+            "nodes": ["/dev/nvme0n1"], "in_use": ["process 77 (dd) has /dev/nvme0n1 open"]}])
+
+    def test_names_from_pci_ids(self) -> None:
+        for place in ("misc", "hwdata"):
+            path = self.tree.file(f"usr/share/{place}/pci.ids", """# a comment
+1b36  Vendor One
+\t0005  Another
+\t0010  Drive Ten
+\t\t1af4 1100  A subsystem, not this
+8086  Vendor Two
+\t0010  Not this
+C 01  Storage
+\t08  Memory
+\t\t02  Express
+C 04  Sound
+""")
+            self.expect(OK, "list", "--json")
+            row = json.loads(self.out)[0]
+            self.assertEqual([row["vendor_name"], row["device_name"], row["class_name"]],
+                             ["Vendor One", "Drive Ten", "Express"])
+            self.expect(OK, "list")
+            self.assertEqual(self.rows()[1][7], "Drive Ten")
+            self.tree.device(B, None, None, "0x040300", ids="1b36:9999")
+            self.expect(OK, "list", B)
+            self.assertEqual(self.rows()[1][7], "Sound")
+            path.unlink()
 
     def test_unknown_node_and_no_driver(self) -> None:
         self.tree.device(B, None, None, node="-1")

@@ -612,7 +612,9 @@ class Completion(Case):
                             ("pinion top --", "--help --once --socket"), ("pinion pool create ", ""),
                             ("hugepages ", "--help clear info reserve restore"), ("hugepages reserve --sh", "--shrink"),
                             ("devbind ", "--help bind check list restore unbind"),
-                            ("devbind bind --o", "--owner")):
+                            ("devbind bind --o", "--owner"), ("devbind restore --g", "--group"),
+                            ("devbind bind --owner nobod", "nobody"),
+                            ("devbind check class=n", "network nvme")):
             with self.subTest(line=line):
                 self.assertEqual(self.complete(line), words.split())
 
