@@ -17,6 +17,7 @@ import tempfile
 import unittest
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from fake_pci import SCRIPT, FakeKernel, Tree, devbind, kernel_of  # noqa: E402
@@ -278,6 +279,54 @@ class InUse(Case):
         self.tree.process(80, "driver", [], maps=f"7f00-7f01 rw-s 00000000 00:16 99   {path}\n")
         self.refused(f"process 80 (driver) has {path} open")
 
+    def test_bar_mapped_through_uio(self) -> None:
+        self.tree.driver("uio_pci_generic")
+        self.tree.bind(A, "uio_pci_generic")
+        self.tree.node(A, "uio/uio0", "uio0")
+        self.tree.process(79, "ixy", [], maps="7f00-7f01 rw-s 00000000 00:05 99   /dev/uio0\n")
+        self.refused("process 79 (ixy) has /dev/uio0 open")
+
+    def test_vfio_device_open_without_its_group_is_refused_even_by_force(self) -> None:
+        self.tree.bind(A, "vfio-pci")
+        self.tree.process(81, "nvme", ["anon_inode:[vfio-device]"])
+        self.tree.file("proc/81/fdinfo/0",
+                       f"pos:\t0\nvfio-device-syspath: /sys/devices/pci0000:40/{A}\n")
+        self.refused("process 81 (nvme) has vfio device", hard=True)
+
+    def test_vfio_device_of_another_is_no_obstacle(self) -> None:
+        self.tree.process(81, "nvme", ["anon_inode:[vfio-device]", "anon_inode:[vfio-device]"])
+        self.tree.file("proc/81/fdinfo/0",
+                       f"pos:\t0\nvfio-device-syspath: /sys/devices/pci0000:40/{B}\n")
+        self.expect(OK, "check", A)
+
+    def test_node_of_the_vfio_device_is_refused_even_by_force(self) -> None:
+        self.tree.bind(A, "vfio-pci")
+        self.tree.node(A, "vfio-dev/vfio3", "vfio/devices/vfio3")
+        self.tree.process(82, "nvme", ["/dev/vfio/devices/vfio3"])
+        self.refused("process 82 (nvme) has /dev/vfio/devices/vfio3 open", hard=True)
+
+    def virtual_function(self, driver: str | None) -> None:
+        self.tree.device(B, driver, "8", "0x020000")
+        self.tree.link(f"{self.tree.home(A)}/virtfn0", self.tree.home(B))
+
+    def test_virtual_function_with_a_driver(self) -> None:
+        self.virtual_function("nvme")
+        self.refused(f"its virtual function {B} has the driver nvme")
+
+    def test_virtual_function_says_who_uses_it(self) -> None:
+        self.virtual_function("vfio-pci")
+        self.tree.process(83, "qemu", ["/dev/vfio/8"])
+        self.refused(f"{B} has the driver vfio-pci, and process 83 (qemu) has /dev/vfio/8 open",
+                     hard=True)
+
+    def test_virtual_function_without_a_driver_is_no_obstacle(self) -> None:
+        self.virtual_function(None)
+        self.expect(OK, "check", A)
+
+    def test_loop_device_over_the_disk(self) -> None:
+        self.tree.file("sys/class/block/loop3/loop/backing_file", "/dev/nvme0n1\n")
+        self.refused("/dev/nvme0n1 is held by loop3")
+
     def test_vfio_group_open_is_refused_even_by_force(self) -> None:
         self.tree.bind(A, "vfio-pci")
         self.tree.process(81, "nvme", ["/dev/vfio/7"])
@@ -297,6 +346,31 @@ class InUse(Case):
         self.tree.file("proc/net/ipv6_route",
                        f"{zero} 00 {zero} 00 fe80{'0' * 28} 0400 1 0 1 bond0\n")
         self.refused("eth0 carries the default route", bdf=B)
+
+    def stacked(self, *pairs: tuple[str, str]) -> None:
+        """Interfaces, each over another, as sysfs shows bonds, bridges and VLANs."""
+        for upper, lower in pairs:
+            self.tree.file(f"sys/class/net/{upper}/lower_{lower}", "")
+
+    def test_default_route_over_a_bridge(self) -> None:
+        self.nic("eth0")
+        self.stacked(("br0", "eth0"), ("br0", "veth1"))
+        self.tree.file("proc/net/route", "Iface Destination Gateway Flags RefCnt Use Metric Mask\n"
+                       "br0 00000000 0102A8C0 0003 0 0 0 00000000 0 0 0\n")
+        self.refused("eth0 carries the default route", bdf=B)
+
+    def test_default_route_over_a_vlan_on_a_bond_in_a_bridge(self) -> None:
+        self.nic("eth0")
+        self.stacked(("br0", "bond0.5"), ("bond0.5", "bond0"), ("bond0", "eth0"))
+        self.tree.file("proc/net/route", "Iface Destination Gateway Flags RefCnt Use Metric Mask\n"
+                       "br0 00000000 0102A8C0 0003 0 0 0 00000000 0 0 0\n")
+        self.refused("eth0 carries the default route", bdf=B)
+
+    def test_unreachable_default_route_of_ipv6_is_no_obstacle(self) -> None:
+        self.nic("eth0")
+        zero = "0" * 32
+        self.tree.file("proc/net/ipv6_route", f"{zero} 00 {zero} 00 {zero} ffffffff 1 0 200200 lo\n")
+        self.expect(OK, "check", B)
 
     def nic(self, name: str) -> None:
         self.tree.device(B, "nvme", "8", "0x020000")
@@ -348,6 +422,51 @@ class Content(Case):
                                     (512, b"EFI PART", "a GPT"), (4096, b"EFI PART", "a GPT")):
             with self.subTest(says=says, offset=offset):
                 self.holds(offset, magic, says)
+
+    def zfs_member(self, order: str = "<") -> Path:
+        """The first label of a member of the pool "tank": each name and value as XDR has it."""
+        def pair(name: bytes, kind: int, value: bytes) -> bytes:
+            body = struct.pack(">I", len(name)) + name + bytes(-len(name) % 4)
+            body += struct.pack(">II", kind, 1) + value
+            return struct.pack(">II", len(body) + 8, len(body) + 8) + body
+
+        label = bytearray(0x40000)
+        names = struct.pack(">BBBBII", 1, 1, 0, 0, 0, 1)
+        names += pair(b"version", 8, struct.pack(">Q", 5000))
+        names += pair(b"name", 9, struct.pack(">I", 4) + b"tank")
+        names += pair(b"pool_guid", 8, struct.pack(">Q", 1234)) + bytes(8)
+        label[0x4000:0x4000 + len(names)] = names
+        for at in range(0x20000, 0x40000, 0x1000):
+            label[at:at + 40] = struct.pack(f"{order}5Q", 0x00bab10c, 5000, 7, 1234, 1)
+        disk = self.root / "dev/nvme0n1"
+        disk.write_bytes(label + bytes(64 << 20))
+        return disk
+
+    def test_zfs_member_names_its_pool(self) -> None:
+        for order in "<>":
+            self.zfs_member(order)
+            self.expect(REFUSED, "bind", "--driver", "vfio-pci", A, says="it holds ZFS (pool tank)")
+        self.untouched()
+
+    @unittest.skipUnless(shutil.which("blkid"), "no blkid here")
+    def test_zfs_member_is_one_for_blkid_too(self) -> None:
+        done = subprocess.run(["blkid", "-p", "-o", "export", self.zfs_member()], text=True,
+                              capture_output=True, check=True)
+        self.assertIn("TYPE=zfs_member", done.stdout)
+        self.assertIn("LABEL=tank", done.stdout)
+
+    def test_disk_that_the_kernel_has_claimed_says_what_it_holds(self) -> None:
+        self.zfs_member()
+        really = os.open
+
+        def open_claimed(path: str, flags: int, *mode: int) -> int:
+            if flags & os.O_EXCL and path.endswith("nvme0n1"):
+                raise OSError(16, "Device or resource busy")
+            return really(path, flags, *mode)
+
+        with mock.patch("os.open", open_claimed):
+            self.expect(REFUSED, "check", A, says="/dev/nvme0n1 is claimed for exclusive use "
+                        "inside the kernel; it holds ZFS (pool tank)")
 
     def test_dos_table_with_a_partition(self) -> None:
         self.holds(446, bytes([0x80, 0, 1, 0, 0x83]) + bytes(59) + b"\x55\xaa", "a DOS partition")
