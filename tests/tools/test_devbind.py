@@ -539,6 +539,51 @@ class Bind(Case):
         self.expect(NO_IOMMU, "bind", "--driver", "vfio-pci", B,
                     says="boot without intel_iommu=off")
 
+    def no_iommu(self, says: str) -> None:
+        self.expect(NO_IOMMU, "bind", "--driver", "vfio-pci", B, says=says)
+        self.expect(NO_IOMMU, "check", "--driver", "vfio-pci", B, says=says)
+
+    def test_iommu_off_is_told_as_firmware_and_processor_have_it(self) -> None:
+        self.tree.device(B, group=None)
+        self.tree.file("sys/firmware/acpi/tables/FACP", "")
+        for vendor, says in (("GenuineIntel", "enable VT-d in the firmware"),
+                             ("AuthenticAMD", "enable the IOMMU (AMD-Vi) in the firmware")):
+            self.tree.file("proc/cpuinfo", f"processor\t: 0\nvendor_id\t: {vendor}\n")
+            self.no_iommu(says)
+        table = self.tree.file("sys/firmware/acpi/tables/IVRS", "")
+        self.no_iommu("dmesg | grep -e AMD-Vi")
+        table.unlink()
+        self.tree.file("sys/firmware/acpi/tables/DMAR", "")
+        self.no_iommu("boot with intel_iommu=on")
+        self.tree.file("proc/cmdline", "quiet amd_iommu=off\n")
+        self.no_iommu("boot without amd_iommu=off")
+
+    def test_iommu_that_leaves_the_device_out_is_told(self) -> None:
+        self.tree.device(B, group=None)
+        (self.root / "sys/class/iommu/dmar0").mkdir(parents=True)
+        self.no_iommu("on, only not for this device")
+
+    def test_check_for_a_driver_names_who_blocks_the_group(self) -> None:
+        self.tree.driver("snd")
+        self.tree.device(B, "snd")
+        self.expect(OK, "check", A)
+        self.expect(GROUP, "check", "--driver", "vfio-pci", A, says=f"blocked by {B} (snd)")
+
+    def test_lockdown_is_told_of_uio_and_not_of_vfio(self) -> None:
+        self.tree.driver("uio_pci_generic")
+        self.tree.file("sys/kernel/security/lockdown", "none [integrity] confidentiality\n")
+        told = "the kernel is locked down (integrity)"
+        self.expect(OK, "bind", "--driver", "uio_pci_generic", A, says=told)
+        self.bind_vfio()
+        self.assertNotIn(told, self.err)
+        self.tree.file("sys/kernel/security/lockdown", "[none] integrity confidentiality\n")
+        self.expect(OK, "bind", "--driver", "uio_pci_generic", A)
+        self.assertEqual(self.err, "")
+
+    def test_lockdown_may_be_why_there_is_no_driver(self) -> None:
+        self.tree.file("sys/kernel/security/lockdown", "none integrity [confidentiality]\n")
+        self.expect(NO_DRIVER, "bind", "--driver", "nosuch", A, says="loads no unsigned one")
+
     def test_noiommu_mode_is_accepted_where_the_kernel_allows_it(self) -> None:
         self.tree.device(B, group=None)
         self.tree.file("sys/module/vfio/parameters/enable_unsafe_noiommu_mode", "Y\n")
@@ -678,6 +723,25 @@ class Owner(Case):
     def test_group_by_number(self) -> None:
         self.bind_vfio("--owner", "5:6")
         self.assertEqual(self.kernel.owners, [("/dev/vfio/7", 5, 6)])
+
+    def limit(self, pid: int, uid: int, hard: str) -> None:
+        self.tree.process(pid, "sh", [])
+        self.tree.file(f"proc/{pid}/status", f"Name:\tsh\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\n")
+        self.tree.file(f"proc/{pid}/limits", "Limit                     Soft Limit  Hard Limit  Units\n"
+                       f"Max locked memory         65536       {hard}     bytes     \n")
+
+    def test_limit_of_locked_memory_is_told(self) -> None:
+        self.limit(60, 0, "1024")
+        self.limit(61, 5, "8388608")
+        self.bind_vfio("--owner", "5")
+        self.assertIn("processes of user 5 may lock 8192 KiB (process 61", self.err)
+
+    def test_no_limit_of_locked_memory_is_nothing_to_tell(self) -> None:
+        self.limit(60, 0, "1024")
+        self.limit(61, 5, "unlimited")
+        for owner in ("0", "5", "6"):
+            self.bind_vfio("--owner", owner)
+            self.assertEqual(self.err, "")
 
     def test_unknown_user_is_usage(self) -> None:
         for owner in ("no-such-user", "0:no-such-group", ":", "0:"):

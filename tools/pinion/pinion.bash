@@ -93,7 +93,7 @@ _devbind() {
         case ${COMP_WORDS[1]} in
         bind) _pinion_words '--all --driver --dry-run --force --group --help --owner' ;;
         list) _pinion_words '--all --help --json' ;;
-        check) _pinion_words '--all --group --help' ;;
+        check) _pinion_words '--all --driver --group --help' ;;
         restore | unbind) _pinion_words '--all --dry-run --force --group --help' ;;
         *) _pinion_words '--help' ;;
         esac
