@@ -839,6 +839,228 @@ class Restore(Case):
             self.expect(FAILED, "restore", A, says="another devbind")
 
 
+RULE = f"etc/udev/rules.d/60-devbind-{A}.rules"
+DRIVERCTL = f"etc/driverctl.d/pci-{A}"
+
+
+class Persist(Case):
+    def setUp(self) -> None:
+        super().setUp()
+        (self.root / "usr/lib/udev/rules.d").mkdir(parents=True)
+
+    def persist(self, *words: str, code: int = OK, says: str = "") -> None:
+        self.expect(code, "persist", "--driver", "vfio-pci", *words, A, says=says)
+
+    def files(self) -> dict[str, str]:
+        """All that persist may write, by path."""
+        return {str(path.relative_to(self.root)): path.read_text()
+                for top in ("etc", "var") for path in (self.root / top).rglob("*")
+                if path.is_file()}
+
+    def driverctl(self) -> None:
+        self.tree.file("usr/lib/udev/rules.d/05-driverctl.rules", "")
+
+    def test_rule_is_for_this_device_driver_and_program(self) -> None:
+        self.persist(says=f"{A}: from now on vfio-pci at each boot (/{RULE})")
+        match = (f'ACTION=="add", SUBSYSTEM=="pci", KERNEL=="{A}", ATTR{{vendor}}=="0x1b36", '
+                 'ATTR{device}=="0x0010", ')
+        self.assertEqual((self.root / RULE).read_text().splitlines()[1:], [
+            match + 'DRIVER!="?*", ATTR{driver_override}="vfio-pci", '
+            'RUN{builtin}+="kmod load vfio-pci"',
+            match + f'RUN+="{sys.executable} {os.path.realpath(SCRIPT)} bind --at-boot '
+            f'--driver vfio-pci {A}"'])
+        self.untouched()
+
+    def test_twice_is_once(self) -> None:
+        self.persist()
+        before = self.files()
+        self.persist(says="still vfio-pci")
+        self.assertEqual(self.files(), before)
+
+    def test_another_driver_takes_the_place_of_the_first(self) -> None:
+        self.persist()
+        self.expect(OK, "persist", "--driver", "uio_pci_generic", A)
+        self.assertIn("uio_pci_generic", (self.root / RULE).read_text())
+        self.assertNotIn("vfio-pci", (self.root / RULE).read_text())
+
+    def test_forget_removes_what_persist_wrote_and_no_more(self) -> None:
+        self.tree.device(B)
+        self.tree.file("etc/udev/rules.d/60-other.rules", "# other\n")
+        self.expect(OK, "persist", "--driver", "uio_pci_generic", B)
+        before = self.files()
+        self.expect(OK, "persist", "--driver", "uio_pci_generic", A)
+        self.expect(OK, "forget", A, says=f"/{RULE} is gone")
+        self.assertEqual(self.files(), before)
+        self.expect(OK, "forget", A, says="as before")
+        self.assertEqual(self.files(), before)
+
+    def test_dry_run_prints_the_file_and_writes_none(self) -> None:
+        self.persist("--dry-run", says=f"cat > /{RULE} << 'END'")
+        printed = self.out.split("'END'\n")[1].split("END\n")[0]
+        self.assertEqual(self.files(), {})
+        self.persist()
+        self.assertEqual((self.root / RULE).read_text(), printed)
+        before = self.files()
+        self.expect(OK, "forget", "--dry-run", A, says=f"rm /{RULE}")
+        self.assertEqual(self.files(), before)
+
+    def test_driver_is_the_one_that_bind_gave(self) -> None:
+        self.expect(USAGE, "persist", A, says="has the driver nvme, which the kernel chose")
+        self.bind_vfio()
+        self.expect(OK, "persist", A, says="from now on vfio-pci")
+
+    def test_driver_name_cannot_write_a_rule(self) -> None:
+        for name in ('x"', "a b", "x\ny", ""):
+            self.expect(USAGE, "persist", "--driver", name, A)
+        self.assertEqual(self.files(), {})
+
+    def test_what_is_in_use_is_refused_and_what_lies_on_a_disk_is_not(self) -> None:
+        (self.root / "dev/nvme0n1").write_bytes(b"XFSB" + bytes(4096))
+        self.persist()
+        self.expect(OK, "forget", A)
+        self.tree.mount("259:0", "/dev/nvme0n1", "/mnt")
+        self.persist(code=REFUSED, says="/dev/nvme0n1 is mounted on /mnt")
+        self.assertNotIn(RULE, self.files())
+        self.persist("--force", says="from now on")
+
+    def test_without_an_iommu_is_told(self) -> None:
+        (self.root / self.tree.home(A) / "iommu_group").unlink()
+        self.persist(code=NO_IOMMU)
+        self.assertEqual(self.files(), {})
+
+    def test_group_that_would_not_be_viable_is_told(self) -> None:
+        self.tree.device(B)
+        self.persist(code=GROUP, says=f"blocked by {B} (nvme)")
+        self.assertEqual(self.files(), {})
+        self.expect(OK, "persist", "--driver", "vfio-pci", "--group", A)
+        self.persist(says="still")
+
+    def test_file_of_somebody_else_stays(self) -> None:
+        self.tree.file(RULE, "# mine\n")
+        self.persist(code=FAILED, says="is not what `devbind persist` wrote")
+        self.expect(OK, "forget", A, says="as before")
+        self.assertEqual(self.files(), {RULE: "# mine\n"})
+
+    def test_file_that_was_edited_stays(self) -> None:
+        self.persist()
+        self.tree.file(RULE, (self.root / RULE).read_text() + "# edited\n")
+        before = self.files()
+        self.expect(FAILED, "forget", A, says="is not what `devbind persist` wrote")
+        self.persist(code=FAILED, says="is not what `devbind persist` wrote")
+        self.assertEqual(self.files(), before)
+
+    def test_file_that_was_removed_by_hand_is_no_obstacle(self) -> None:
+        self.persist()
+        (self.root / RULE).unlink()
+        self.persist(says="from now on")
+        (self.root / RULE).unlink()
+        self.expect(OK, "forget", A)
+        self.persist(says="from now on")
+
+    def test_driverctl_where_it_is_installed(self) -> None:
+        self.driverctl()
+        self.persist(says=f"(/{DRIVERCTL})")
+        self.assertEqual((self.root / DRIVERCTL).read_text(), "vfio-pci\n")
+        self.assertNotIn(RULE, self.files())
+        self.persist(says="still vfio-pci")
+        self.expect(OK, "forget", A)
+        self.assertFalse((self.root / DRIVERCTL).exists())
+
+    def test_override_that_driverctl_itself_has_stays(self) -> None:
+        self.driverctl()
+        for driver in ("vfio-pci", "other"):
+            self.tree.file(DRIVERCTL, f"{driver}\n")
+            self.persist(code=FAILED, says=f"/{DRIVERCTL} is not what")
+            self.expect(OK, "forget", A)
+            self.assertEqual((self.root / DRIVERCTL).read_text(), f"{driver}\n")
+
+    def test_driverctl_installed_later_takes_over(self) -> None:
+        self.persist()
+        self.driverctl()
+        self.persist()
+        self.assertNotIn(RULE, self.files())
+        self.assertIn(DRIVERCTL, self.files())
+
+    def test_no_udev_is_told(self) -> None:
+        shutil.rmtree(self.root / "usr/lib/udev")
+        self.persist(code=FAILED, says="there is no udev here")
+        self.assertEqual(self.files(), {})
+
+    def test_path_that_a_rule_cannot_name_is_told(self) -> None:
+        with mock.patch.object(devbind, "__file__", '/opt/my "tools"/devbind'):
+            self.persist(code=FAILED, says="copy devbind to a path of plain characters")
+        self.assertEqual(self.files(), {})
+
+    def test_device_that_has_left_can_be_forgotten(self) -> None:
+        self.persist()
+        (self.root / f"sys/bus/pci/devices/{A}").unlink()
+        self.expect(OK, "forget", A)
+        self.assertNotIn(RULE, self.files())
+        self.expect(NOT_FOUND, "forget", A)
+
+    def test_all_that_was_persisted_can_be_forgotten(self) -> None:
+        self.tree.device(B)
+        self.expect(OK, "persist", "--driver", "vfio-pci", "--group", A)
+        self.expect(USAGE, "forget")
+        self.expect(OK, "forget", "--all")
+        self.assertEqual(list(self.files()), ["var/lib/pinion/devbind.json"])
+        self.expect(OK, "forget", "--all")
+
+    def test_all_cannot_be_meant_by_a_pattern(self) -> None:
+        self.tree.device(B)
+        self.expect(USAGE, "persist", "--driver", "vfio-pci", "*")
+        self.expect(USAGE, "persist", "--driver", "vfio-pci")
+
+    def test_second_of_two_refused_persists_neither(self) -> None:
+        self.tree.device(B)
+        self.tree.file(f"etc/udev/rules.d/60-devbind-{B}.rules", "# mine\n")
+        self.expect(FAILED, "persist", "--driver", "vfio-pci", A, B)
+        self.assertNotIn(RULE, self.files())
+
+    def test_list_tells(self) -> None:
+        self.persist()
+        self.expect(OK, "list", "--json")
+        self.assertEqual(json.loads(self.out)[0]["persistent"], "vfio-pci")
+        self.tree.file("var/lib/pinion/devbind.json", "{")
+        self.expect(OK, "list", says=A)
+        self.persist(code=FAILED, says="is not what devbind wrote")
+
+
+class AtBoot(Case):
+    """What the rule runs."""
+
+    def test_what_lies_on_a_disk_is_no_obstacle(self) -> None:
+        (self.root / "dev/nvme0n1").write_bytes(b"XFSB" + bytes(4096))
+        self.expect(REFUSED, "bind", "--driver", "vfio-pci", A)
+        self.bind_vfio("--at-boot")
+        self.stands(A, "vfio-pci", "vfio-pci")
+
+    def test_what_is_mounted_already_is_left_alone(self) -> None:
+        self.tree.mount("259:0", "/dev/nvme0n1", "/")
+        self.expect(REFUSED, "bind", "--at-boot", "--driver", "vfio-pci", A, says="mounted on /")
+        self.untouched()
+
+    def test_driver_that_came_first_is_not_remembered(self) -> None:
+        self.bind_vfio("--at-boot")
+        self.assertEqual(self.state(), {})
+
+    def test_members_of_a_group_come_one_after_the_other(self) -> None:
+        self.tree.device(B)
+        self.expect(GROUP, "bind", "--driver", "vfio-pci", A)
+        self.bind_vfio("--at-boot")
+        self.expect(OK, "bind", "--at-boot", "--driver", "vfio-pci", B)
+        self.stands(A, "vfio-pci", "vfio-pci")
+        self.stands(B, "vfio-pci", "vfio-pci")
+
+    def test_restore_is_then_what_the_kernel_chooses(self) -> None:
+        self.tree.bind(A, "vfio-pci")
+        self.tree.file(f"{self.tree.home(A)}/driver_override", "vfio-pci\n")
+        self.bind_vfio("--at-boot")
+        self.kernel = kernel_of(self.tree, choice={A: "nvme"})
+        self.expect(OK, "restore", A)
+        self.stands(A, "nvme")
+
+
 class Listing(Case):
     def test_nvme_alone_unless_all(self) -> None:
         self.tree.device(B, "snd", None, "0x040300")
@@ -874,7 +1096,7 @@ class Listing(Case):
         self.assertEqual(json.loads(self.out), [{
             "bdf": A, "ids": "1b36:0010", "vendor_name": None, "device_name": None,
             "class": "010802", "class_name": None, "driver": "nvme", "override": None,
-            "numa_node": 1, "iommu_group": "7", "group_members": [A, B],
+            "persistent": None, "numa_node": 1, "iommu_group": "7", "group_members": [A, B],
             "nodes": ["/dev/nvme0n1"], "in_use": ["process 77 (dd) has /dev/nvme0n1 open"]}])
 
     def test_names_from_pci_ids(self) -> None:

@@ -611,7 +611,7 @@ class Completion(Case):
                             ("pinion pool ", "create destroy grow retire"), ("pinion --socket /x member ", "kick"),
                             ("pinion top --", "--help --once --socket"), ("pinion pool create ", ""),
                             ("hugepages ", "--help clear info reserve restore"), ("hugepages reserve --sh", "--shrink"),
-                            ("devbind ", "--help bind check list restore unbind"),
+                            ("devbind ", "--help bind check forget list persist restore unbind"),
                             ("devbind bind --o", "--owner"), ("devbind restore --g", "--group"),
                             ("devbind bind --owner nobod", "nobody"),
                             ("devbind check class=n", "network nvme")):

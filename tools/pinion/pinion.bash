@@ -88,11 +88,13 @@ _devbind() {
     current=${line##* }
     COMPREPLY=()
     if [[ $line != *' '*' '* ]]; then
-        _pinion_words 'bind check list restore unbind --help'
+        _pinion_words 'bind check forget list persist restore unbind --help'
     elif [[ $current == -* ]]; then
         case ${COMP_WORDS[1]} in
-        bind) _pinion_words '--all --driver --dry-run --force --group --help --owner' ;;
+        bind) _pinion_words '--all --at-boot --driver --dry-run --force --group --help --owner' ;;
         list) _pinion_words '--all --help --json' ;;
+        forget) _pinion_words '--all --dry-run --help' ;;
+        persist) _pinion_words '--driver --dry-run --force --group --help' ;;
         check) _pinion_words '--all --driver --group --help' ;;
         restore | unbind) _pinion_words '--all --dry-run --force --group --help' ;;
         *) _pinion_words '--help' ;;
