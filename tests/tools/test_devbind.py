@@ -991,6 +991,17 @@ class Persist(Case):
             self.persist(code=FAILED, says="copy devbind to a path of plain characters")
         self.assertEqual(self.files(), {})
 
+    def test_only_what_nobody_else_can_change_is_run_at_boot(self) -> None:
+        open_to_all = self.tree.file("opt/devbind", "")
+        os.chmod(open_to_all, 0o777)
+        self.assertFalse(devbind.roots_alone(str(open_to_all)))
+        os.chmod(open_to_all, 0o755)
+        os.chmod(open_to_all.parent, 0o777)
+        self.assertFalse(devbind.roots_alone(str(open_to_all)))
+        env = shutil.which("env", path="/usr/bin:/bin")
+        assert env
+        self.assertTrue(devbind.roots_alone(env))
+
     def test_device_that_has_left_can_be_forgotten(self) -> None:
         self.persist()
         (self.root / f"sys/bus/pci/devices/{A}").unlink()
