@@ -17,6 +17,7 @@ import tempfile
 import unittest
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from fake_pci import SCRIPT, FakeKernel, Tree, devbind, kernel_of  # noqa: E402
@@ -99,6 +100,95 @@ class Address(Case):
     def test_driver_name_cannot_leave_its_directory(self) -> None:
         for name in ("../x", "", "a/b", "vfio-pci\n"):
             self.expect(USAGE, "bind", "--driver", name, A, says="not the name of a driver")
+
+
+class Selectors(Case):
+    """Three more devices: the other function, one far away of another model, a network card."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.tree.device(B, group="7")
+        self.tree.device(C, group="8", ids="144d:a80a")
+        self.tree.device("0000:02:00.0", "nvme", "9", "0x020000", ids="8086:1572")
+        self.tree.interface("0000:02:00.0", "eth0")
+
+    def means(self, word: str, *bdfs: str) -> None:
+        with self.subTest(word=word):
+            self.expect(OK, "list", "--json", word)
+            self.assertEqual([row["bdf"] for row in json.loads(self.out)], list(bdfs))
+
+    def test_pattern_of_addresses(self) -> None:
+        self.means("0000:41:*", A, B)
+        self.means("41:00.?", A, B)
+        self.means("*:E1:*", C)
+        self.means("[01]*:00.1", B)
+
+    def test_vendor_and_device(self) -> None:
+        self.means("144D:A80A", C)
+        self.means("id=144d:a80a", C)
+        self.means("id=1b36:*", A, B)
+
+    def test_class(self) -> None:
+        self.means("class=02", "0000:02:00.0")
+        self.means("class=network", "0000:02:00.0")
+        for word in ("class=nvme", "class=storage", "class=0108", "class=010802"):
+            self.means(word, A, B, C)
+
+    def test_network_interface(self) -> None:
+        self.means("eth0", "0000:02:00.0")
+
+    def test_disk_partition_and_link_to_one(self) -> None:
+        self.tree.block(A, "nvme0n1p1", "nvme/nvme0/nvme0n1", "partition", "259:1")
+        self.tree.link("dev/disk/by-id/nvme-x", "dev/nvme0n1")
+        for word in ("nvme0n1", "nvme0n1p1", "/dev/nvme0n1", "/dev/disk/by-id/nvme-x"):
+            self.means(word, A)
+
+    def test_disk_of_several_paths_is_all_of_them(self) -> None:
+        top = "sys/devices/virtual/nvme-subsystem/nvme-subsys0"
+        self.tree.block_at(f"{top}/nvme5n1", "nvme5n1", "disk", "259:9", bytes(4096))
+        for name, bdf in (("nvme5", A), ("nvme6", C)):
+            self.tree.file(f"{self.tree.home(bdf)}/nvme/{name}/dev", "")
+            self.tree.link(f"{top}/{name}", f"{self.tree.home(bdf)}/nvme/{name}")
+        self.means("nvme5n1", A, C)
+
+    def test_several_words_name_each_device_once(self) -> None:
+        self.expect(OK, "list", "--json", A, "41:*", "nvme0n1")
+        self.assertEqual([row["bdf"] for row in json.loads(self.out)], [A, B])
+
+    def test_what_is_not_here_is_not_found(self) -> None:
+        (self.root / "sys/class/net/lo").mkdir()
+        for word in ("99:*", "ffff:ffff", "class=12", "eth7", "/dev/sdz", "lo"):
+            self.expect(NOT_FOUND, "check", word, says=f"{word}: no such PCI device")
+
+    def test_unknown_class_is_usage(self) -> None:
+        for word in ("class=", "class=1", "class=disk", "class=01080200"):
+            self.expect(USAGE, "check", word, says="no such class")
+
+    def test_one_word_that_finds_nothing_leaves_the_others_alone(self) -> None:
+        self.expect(NOT_FOUND, "unbind", A, "eth7")
+        self.untouched()
+
+    def test_all_must_be_said(self) -> None:
+        for word in ("*", "*:*", "[0-9]*", "id=*"):
+            for command in (("check",), ("unbind",), ("restore",), ("bind", "--driver", "x")):
+                self.expect(USAGE, *command, word, says="say --all")
+        self.untouched()
+        self.expect(OK, "unbind", "--all")
+        for bdf in (A, B, C):
+            self.stands(bdf, None)
+
+    def test_all_and_a_name_is_usage(self) -> None:
+        for command in (("check",), ("unbind",), ("restore",)):
+            self.expect(USAGE, *command, "--all", A, says="not both")
+
+    def test_restore_all_is_what_was_taken(self) -> None:
+        self.expect(OK, "bind", "--driver", "vfio-pci", "41:*")
+        before = len(self.kernel.writes)
+        self.expect(OK, "restore", "--all")
+        self.stands(A, "nvme")
+        self.stands(B, "nvme")
+        self.assertFalse([path for path, _ in self.kernel.writes[before:] if C in path])
+        self.expect(OK, "restore", "--all")
 
 
 class InUse(Case):
@@ -189,6 +279,54 @@ class InUse(Case):
         self.tree.process(80, "driver", [], maps=f"7f00-7f01 rw-s 00000000 00:16 99   {path}\n")
         self.refused(f"process 80 (driver) has {path} open")
 
+    def test_bar_mapped_through_uio(self) -> None:
+        self.tree.driver("uio_pci_generic")
+        self.tree.bind(A, "uio_pci_generic")
+        self.tree.node(A, "uio/uio0", "uio0")
+        self.tree.process(79, "ixy", [], maps="7f00-7f01 rw-s 00000000 00:05 99   /dev/uio0\n")
+        self.refused("process 79 (ixy) has /dev/uio0 open")
+
+    def test_vfio_device_open_without_its_group_is_refused_even_by_force(self) -> None:
+        self.tree.bind(A, "vfio-pci")
+        self.tree.process(81, "nvme", ["anon_inode:[vfio-device]"])
+        self.tree.file("proc/81/fdinfo/0",
+                       f"pos:\t0\nvfio-device-syspath: /sys/devices/pci0000:40/{A}\n")
+        self.refused("process 81 (nvme) has vfio device", hard=True)
+
+    def test_vfio_device_of_another_is_no_obstacle(self) -> None:
+        self.tree.process(81, "nvme", ["anon_inode:[vfio-device]", "anon_inode:[vfio-device]"])
+        self.tree.file("proc/81/fdinfo/0",
+                       f"pos:\t0\nvfio-device-syspath: /sys/devices/pci0000:40/{B}\n")
+        self.expect(OK, "check", A)
+
+    def test_node_of_the_vfio_device_is_refused_even_by_force(self) -> None:
+        self.tree.bind(A, "vfio-pci")
+        self.tree.node(A, "vfio-dev/vfio3", "vfio/devices/vfio3")
+        self.tree.process(82, "nvme", ["/dev/vfio/devices/vfio3"])
+        self.refused("process 82 (nvme) has /dev/vfio/devices/vfio3 open", hard=True)
+
+    def virtual_function(self, driver: str | None) -> None:
+        self.tree.device(B, driver, "8", "0x020000")
+        self.tree.link(f"{self.tree.home(A)}/virtfn0", self.tree.home(B))
+
+    def test_virtual_function_with_a_driver(self) -> None:
+        self.virtual_function("nvme")
+        self.refused(f"its virtual function {B} has the driver nvme")
+
+    def test_virtual_function_says_who_uses_it(self) -> None:
+        self.virtual_function("vfio-pci")
+        self.tree.process(83, "qemu", ["/dev/vfio/8"])
+        self.refused(f"{B} has the driver vfio-pci, and process 83 (qemu) has /dev/vfio/8 open",
+                     hard=True)
+
+    def test_virtual_function_without_a_driver_is_no_obstacle(self) -> None:
+        self.virtual_function(None)
+        self.expect(OK, "check", A)
+
+    def test_loop_device_over_the_disk(self) -> None:
+        self.tree.file("sys/class/block/loop3/loop/backing_file", "/dev/nvme0n1\n")
+        self.refused("/dev/nvme0n1 is held by loop3")
+
     def test_vfio_group_open_is_refused_even_by_force(self) -> None:
         self.tree.bind(A, "vfio-pci")
         self.tree.process(81, "nvme", ["/dev/vfio/7"])
@@ -208,6 +346,31 @@ class InUse(Case):
         self.tree.file("proc/net/ipv6_route",
                        f"{zero} 00 {zero} 00 fe80{'0' * 28} 0400 1 0 1 bond0\n")
         self.refused("eth0 carries the default route", bdf=B)
+
+    def stacked(self, *pairs: tuple[str, str]) -> None:
+        """Interfaces, each over another, as sysfs shows bonds, bridges and VLANs."""
+        for upper, lower in pairs:
+            self.tree.file(f"sys/class/net/{upper}/lower_{lower}", "")
+
+    def test_default_route_over_a_bridge(self) -> None:
+        self.nic("eth0")
+        self.stacked(("br0", "eth0"), ("br0", "veth1"))
+        self.tree.file("proc/net/route", "Iface Destination Gateway Flags RefCnt Use Metric Mask\n"
+                       "br0 00000000 0102A8C0 0003 0 0 0 00000000 0 0 0\n")
+        self.refused("eth0 carries the default route", bdf=B)
+
+    def test_default_route_over_a_vlan_on_a_bond_in_a_bridge(self) -> None:
+        self.nic("eth0")
+        self.stacked(("br0", "bond0.5"), ("bond0.5", "bond0"), ("bond0", "eth0"))
+        self.tree.file("proc/net/route", "Iface Destination Gateway Flags RefCnt Use Metric Mask\n"
+                       "br0 00000000 0102A8C0 0003 0 0 0 00000000 0 0 0\n")
+        self.refused("eth0 carries the default route", bdf=B)
+
+    def test_unreachable_default_route_of_ipv6_is_no_obstacle(self) -> None:
+        self.nic("eth0")
+        zero = "0" * 32
+        self.tree.file("proc/net/ipv6_route", f"{zero} 00 {zero} 00 {zero} ffffffff 1 0 200200 lo\n")
+        self.expect(OK, "check", B)
 
     def nic(self, name: str) -> None:
         self.tree.device(B, "nvme", "8", "0x020000")
@@ -259,6 +422,51 @@ class Content(Case):
                                     (512, b"EFI PART", "a GPT"), (4096, b"EFI PART", "a GPT")):
             with self.subTest(says=says, offset=offset):
                 self.holds(offset, magic, says)
+
+    def zfs_member(self, order: str = "<") -> Path:
+        """The first label of a member of the pool "tank": each name and value as XDR has it."""
+        def pair(name: bytes, kind: int, value: bytes) -> bytes:
+            body = struct.pack(">I", len(name)) + name + bytes(-len(name) % 4)
+            body += struct.pack(">II", kind, 1) + value
+            return struct.pack(">II", len(body) + 8, len(body) + 8) + body
+
+        label = bytearray(0x40000)
+        names = struct.pack(">BBBBII", 1, 1, 0, 0, 0, 1)
+        names += pair(b"version", 8, struct.pack(">Q", 5000))
+        names += pair(b"name", 9, struct.pack(">I", 4) + b"tank")
+        names += pair(b"pool_guid", 8, struct.pack(">Q", 1234)) + bytes(8)
+        label[0x4000:0x4000 + len(names)] = names
+        for at in range(0x20000, 0x40000, 0x1000):
+            label[at:at + 40] = struct.pack(f"{order}5Q", 0x00bab10c, 5000, 7, 1234, 1)
+        disk = self.root / "dev/nvme0n1"
+        disk.write_bytes(label + bytes(64 << 20))
+        return disk
+
+    def test_zfs_member_names_its_pool(self) -> None:
+        for order in "<>":
+            self.zfs_member(order)
+            self.expect(REFUSED, "bind", "--driver", "vfio-pci", A, says="it holds ZFS (pool tank)")
+        self.untouched()
+
+    @unittest.skipUnless(shutil.which("blkid"), "no blkid here")
+    def test_zfs_member_is_one_for_blkid_too(self) -> None:
+        done = subprocess.run(["blkid", "-p", "-o", "export", self.zfs_member()], text=True,
+                              capture_output=True, check=True)
+        self.assertIn("TYPE=zfs_member", done.stdout)
+        self.assertIn("LABEL=tank", done.stdout)
+
+    def test_disk_that_the_kernel_has_claimed_says_what_it_holds(self) -> None:
+        self.zfs_member()
+        really = os.open
+
+        def open_claimed(path: str, flags: int, *mode: int) -> int:
+            if flags & os.O_EXCL and path.endswith("nvme0n1"):
+                raise OSError(16, "Device or resource busy")
+            return really(path, flags, *mode)
+
+        with mock.patch("os.open", open_claimed):
+            self.expect(REFUSED, "check", A, says="/dev/nvme0n1 is claimed for exclusive use "
+                        "inside the kernel; it holds ZFS (pool tank)")
 
     def test_dos_table_with_a_partition(self) -> None:
         self.holds(446, bytes([0x80, 0, 1, 0, 0x83]) + bytes(59) + b"\x55\xaa", "a DOS partition")
@@ -330,6 +538,51 @@ class Bind(Case):
         self.tree.file("proc/cmdline", "quiet intel_iommu=off\n")
         self.expect(NO_IOMMU, "bind", "--driver", "vfio-pci", B,
                     says="boot without intel_iommu=off")
+
+    def no_iommu(self, says: str) -> None:
+        self.expect(NO_IOMMU, "bind", "--driver", "vfio-pci", B, says=says)
+        self.expect(NO_IOMMU, "check", "--driver", "vfio-pci", B, says=says)
+
+    def test_iommu_off_is_told_as_firmware_and_processor_have_it(self) -> None:
+        self.tree.device(B, group=None)
+        self.tree.file("sys/firmware/acpi/tables/FACP", "")
+        for vendor, says in (("GenuineIntel", "enable VT-d in the firmware"),
+                             ("AuthenticAMD", "enable the IOMMU (AMD-Vi) in the firmware")):
+            self.tree.file("proc/cpuinfo", f"processor\t: 0\nvendor_id\t: {vendor}\n")
+            self.no_iommu(says)
+        table = self.tree.file("sys/firmware/acpi/tables/IVRS", "")
+        self.no_iommu("dmesg | grep -e AMD-Vi")
+        table.unlink()
+        self.tree.file("sys/firmware/acpi/tables/DMAR", "")
+        self.no_iommu("boot with intel_iommu=on")
+        self.tree.file("proc/cmdline", "quiet amd_iommu=off\n")
+        self.no_iommu("boot without amd_iommu=off")
+
+    def test_iommu_that_leaves_the_device_out_is_told(self) -> None:
+        self.tree.device(B, group=None)
+        (self.root / "sys/class/iommu/dmar0").mkdir(parents=True)
+        self.no_iommu("on, only not for this device")
+
+    def test_check_for_a_driver_names_who_blocks_the_group(self) -> None:
+        self.tree.driver("snd")
+        self.tree.device(B, "snd")
+        self.expect(OK, "check", A)
+        self.expect(GROUP, "check", "--driver", "vfio-pci", A, says=f"blocked by {B} (snd)")
+
+    def test_lockdown_is_told_of_uio_and_not_of_vfio(self) -> None:
+        self.tree.driver("uio_pci_generic")
+        self.tree.file("sys/kernel/security/lockdown", "none [integrity] confidentiality\n")
+        told = "the kernel is locked down (integrity)"
+        self.expect(OK, "bind", "--driver", "uio_pci_generic", A, says=told)
+        self.bind_vfio()
+        self.assertNotIn(told, self.err)
+        self.tree.file("sys/kernel/security/lockdown", "[none] integrity confidentiality\n")
+        self.expect(OK, "bind", "--driver", "uio_pci_generic", A)
+        self.assertEqual(self.err, "")
+
+    def test_lockdown_may_be_why_there_is_no_driver(self) -> None:
+        self.tree.file("sys/kernel/security/lockdown", "none integrity [confidentiality]\n")
+        self.expect(NO_DRIVER, "bind", "--driver", "nosuch", A, says="loads no unsigned one")
 
     def test_noiommu_mode_is_accepted_where_the_kernel_allows_it(self) -> None:
         self.tree.device(B, group=None)
@@ -411,6 +664,30 @@ class Group(Case):
         self.expect(OK, "bind", "--driver", "vfio-pci", A, B)
         self.stands(B, "vfio-pci", "vfio-pci")
 
+    def test_group_option_takes_every_member_but_the_bridge(self) -> None:
+        self.tree.driver("pcieport")
+        self.tree.device(B, class_code="0x040300")
+        self.tree.device("0000:40:01.0", "pcieport", class_code="0x060400")
+        self.tree.device(C, group="8")
+        self.bind_vfio("--group")
+        self.stands(B, "vfio-pci", "vfio-pci")
+        self.stands("0000:40:01.0", "pcieport")
+        self.stands(C, "nvme")
+        self.expect(OK, "restore", "--group", A)
+        self.stands(B, "nvme")
+
+    def test_group_option_refuses_what_a_member_is_used_for(self) -> None:
+        self.tree.device(B)
+        self.tree.process(77, "dd", ["/dev/ng7n1"])
+        self.tree.node(B, "nvme/nvme7/ng7n1", "ng7n1")
+        self.expect(REFUSED, "bind", "--driver", "vfio-pci", "--group", A, says=f"{B}: in use")
+        self.untouched()
+
+    def test_group_option_without_an_iommu_is_the_device(self) -> None:
+        self.tree.device(C, group=None)
+        self.expect(OK, "check", "--group", C)
+        self.assertEqual(self.out, f"{C}: free (nvme)\n")
+
     def test_bridge_and_driverless_members_are_tolerated(self) -> None:
         self.tree.driver("pcieport")
         self.tree.device(B, "pcieport", class_code="0x060400")
@@ -436,9 +713,35 @@ class Owner(Case):
         self.bind_vfio("--owner", "nobody")
         self.assertEqual(self.kernel.owners, [("/dev/vfio/7", uid, -1)])
 
+    def test_node_of_the_device_itself_is_given_too(self) -> None:
+        self.tree.file(f"{self.tree.home(A)}/vfio-dev/vfio3/dev", "")
+        self.tree.file("dev/vfio/devices/vfio3", "")
+        self.bind_vfio("--owner", "5:6")
+        self.assertEqual(self.kernel.owners,
+                         [("/dev/vfio/7", 5, 6), ("/dev/vfio/devices/vfio3", 5, 6)])
+
     def test_group_by_number(self) -> None:
         self.bind_vfio("--owner", "5:6")
         self.assertEqual(self.kernel.owners, [("/dev/vfio/7", 5, 6)])
+
+    def limit(self, pid: int, uid: int, hard: str) -> None:
+        self.tree.process(pid, "sh", [])
+        self.tree.file(f"proc/{pid}/status", f"Name:\tsh\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\n")
+        self.tree.file(f"proc/{pid}/limits", "Limit                     Soft Limit  Hard Limit  Units\n"
+                       f"Max locked memory         65536       {hard}     bytes     \n")
+
+    def test_limit_of_locked_memory_is_told(self) -> None:
+        self.limit(60, 0, "1024")
+        self.limit(61, 5, "8388608")
+        self.bind_vfio("--owner", "5")
+        self.assertIn("processes of user 5 may lock 8192 KiB (process 61", self.err)
+
+    def test_no_limit_of_locked_memory_is_nothing_to_tell(self) -> None:
+        self.limit(60, 0, "1024")
+        self.limit(61, 5, "unlimited")
+        for owner in ("0", "5", "6"):
+            self.bind_vfio("--owner", owner)
+            self.assertEqual(self.err, "")
 
     def test_unknown_user_is_usage(self) -> None:
         for owner in ("no-such-user", "0:no-such-group", ":", "0:"):
@@ -536,6 +839,239 @@ class Restore(Case):
             self.expect(FAILED, "restore", A, says="another devbind")
 
 
+RULE = f"etc/udev/rules.d/60-devbind-{A}.rules"
+DRIVERCTL = f"etc/driverctl.d/pci-{A}"
+
+
+class Persist(Case):
+    def setUp(self) -> None:
+        super().setUp()
+        (self.root / "usr/lib/udev/rules.d").mkdir(parents=True)
+
+    def persist(self, *words: str, code: int = OK, says: str = "") -> None:
+        self.expect(code, "persist", "--driver", "vfio-pci", *words, A, says=says)
+
+    def files(self) -> dict[str, str]:
+        """All that persist may write, by path."""
+        return {str(path.relative_to(self.root)): path.read_text()
+                for top in ("etc", "var") for path in (self.root / top).rglob("*")
+                if path.is_file()}
+
+    def driverctl(self) -> None:
+        self.tree.file("usr/lib/udev/rules.d/05-driverctl.rules", "")
+
+    def test_rule_is_for_this_device_driver_and_program(self) -> None:
+        self.persist(says=f"{A}: from now on vfio-pci at each boot (/{RULE})")
+        match = (f'ACTION=="add", SUBSYSTEM=="pci", KERNEL=="{A}", ATTR{{vendor}}=="0x1b36", '
+                 'ATTR{device}=="0x0010", ')
+        self.assertEqual((self.root / RULE).read_text().splitlines()[1:], [
+            match + 'DRIVER!="?*", ATTR{driver_override}="vfio-pci", '
+            'RUN{builtin}+="kmod load vfio-pci"',
+            match + f'RUN+="{sys.executable} {os.path.realpath(SCRIPT)} bind --at-boot '
+            f'--driver vfio-pci {A}"'])
+        self.untouched()
+
+    def test_twice_is_once(self) -> None:
+        self.persist()
+        before = self.files()
+        self.persist(says="still vfio-pci")
+        self.assertEqual(self.files(), before)
+
+    def test_another_driver_takes_the_place_of_the_first(self) -> None:
+        self.persist()
+        self.expect(OK, "persist", "--driver", "uio_pci_generic", A)
+        self.assertIn("uio_pci_generic", (self.root / RULE).read_text())
+        self.assertNotIn("vfio-pci", (self.root / RULE).read_text())
+
+    def test_forget_removes_what_persist_wrote_and_no_more(self) -> None:
+        self.tree.device(B)
+        self.tree.file("etc/udev/rules.d/60-other.rules", "# other\n")
+        self.expect(OK, "persist", "--driver", "uio_pci_generic", B)
+        before = self.files()
+        self.expect(OK, "persist", "--driver", "uio_pci_generic", A)
+        self.expect(OK, "forget", A, says=f"/{RULE} is gone")
+        self.assertEqual(self.files(), before)
+        self.expect(OK, "forget", A, says="as before")
+        self.assertEqual(self.files(), before)
+
+    def test_dry_run_prints_the_file_and_writes_none(self) -> None:
+        self.persist("--dry-run", says=f"cat > /{RULE} << 'END'")
+        printed = self.out.split("'END'\n")[1].split("END\n")[0]
+        self.assertEqual(self.files(), {})
+        self.persist()
+        self.assertEqual((self.root / RULE).read_text(), printed)
+        before = self.files()
+        self.expect(OK, "forget", "--dry-run", A, says=f"rm /{RULE}")
+        self.assertEqual(self.files(), before)
+
+    def test_driver_is_the_one_that_bind_gave(self) -> None:
+        self.expect(USAGE, "persist", A, says="has the driver nvme, which the kernel chose")
+        self.bind_vfio()
+        self.expect(OK, "persist", A, says="from now on vfio-pci")
+
+    def test_driver_name_cannot_write_a_rule(self) -> None:
+        for name in ('x"', "a b", "x\ny", ""):
+            self.expect(USAGE, "persist", "--driver", name, A)
+        self.assertEqual(self.files(), {})
+
+    def test_what_is_in_use_is_refused_and_what_lies_on_a_disk_is_not(self) -> None:
+        (self.root / "dev/nvme0n1").write_bytes(b"XFSB" + bytes(4096))
+        self.persist()
+        self.expect(OK, "forget", A)
+        self.tree.mount("259:0", "/dev/nvme0n1", "/mnt")
+        self.persist(code=REFUSED, says="/dev/nvme0n1 is mounted on /mnt")
+        self.assertNotIn(RULE, self.files())
+        self.persist("--force", says="from now on")
+
+    def test_without_an_iommu_is_told(self) -> None:
+        (self.root / self.tree.home(A) / "iommu_group").unlink()
+        self.persist(code=NO_IOMMU)
+        self.assertEqual(self.files(), {})
+
+    def test_group_that_would_not_be_viable_is_told(self) -> None:
+        self.tree.device(B)
+        self.persist(code=GROUP, says=f"blocked by {B} (nvme)")
+        self.assertEqual(self.files(), {})
+        self.expect(OK, "persist", "--driver", "vfio-pci", "--group", A)
+        self.persist(says="still")
+
+    def test_file_of_somebody_else_stays(self) -> None:
+        self.tree.file(RULE, "# mine\n")
+        self.persist(code=FAILED, says="is not what `devbind persist` wrote")
+        self.expect(OK, "forget", A, says="as before")
+        self.assertEqual(self.files(), {RULE: "# mine\n"})
+
+    def test_file_that_was_edited_stays(self) -> None:
+        self.persist()
+        self.tree.file(RULE, (self.root / RULE).read_text() + "# edited\n")
+        before = self.files()
+        self.expect(FAILED, "forget", A, says="is not what `devbind persist` wrote")
+        self.persist(code=FAILED, says="is not what `devbind persist` wrote")
+        self.assertEqual(self.files(), before)
+
+    def test_file_that_was_removed_by_hand_is_no_obstacle(self) -> None:
+        self.persist()
+        (self.root / RULE).unlink()
+        self.persist(says="from now on")
+        (self.root / RULE).unlink()
+        self.expect(OK, "forget", A)
+        self.persist(says="from now on")
+
+    def test_driverctl_where_it_is_installed(self) -> None:
+        self.driverctl()
+        self.persist(says=f"(/{DRIVERCTL})")
+        self.assertEqual((self.root / DRIVERCTL).read_text(), "vfio-pci\n")
+        self.assertNotIn(RULE, self.files())
+        self.persist(says="still vfio-pci")
+        self.expect(OK, "forget", A)
+        self.assertFalse((self.root / DRIVERCTL).exists())
+
+    def test_override_that_driverctl_itself_has_stays(self) -> None:
+        self.driverctl()
+        for driver in ("vfio-pci", "other"):
+            self.tree.file(DRIVERCTL, f"{driver}\n")
+            self.persist(code=FAILED, says=f"/{DRIVERCTL} is not what")
+            self.expect(OK, "forget", A)
+            self.assertEqual((self.root / DRIVERCTL).read_text(), f"{driver}\n")
+
+    def test_driverctl_installed_later_takes_over(self) -> None:
+        self.persist()
+        self.driverctl()
+        self.persist()
+        self.assertNotIn(RULE, self.files())
+        self.assertIn(DRIVERCTL, self.files())
+
+    def test_no_udev_is_told(self) -> None:
+        shutil.rmtree(self.root / "usr/lib/udev")
+        self.persist(code=FAILED, says="there is no udev here")
+        self.assertEqual(self.files(), {})
+
+    def test_path_that_a_rule_cannot_name_is_told(self) -> None:
+        with mock.patch.object(devbind, "__file__", '/opt/my "tools"/devbind'):
+            self.persist(code=FAILED, says="copy devbind to a path of plain characters")
+        self.assertEqual(self.files(), {})
+
+    def test_only_what_nobody_else_can_change_is_run_at_boot(self) -> None:
+        open_to_all = self.tree.file("opt/devbind", "")
+        os.chmod(open_to_all, 0o777)
+        self.assertFalse(devbind.roots_alone(str(open_to_all)))
+        os.chmod(open_to_all, 0o755)
+        os.chmod(open_to_all.parent, 0o777)
+        self.assertFalse(devbind.roots_alone(str(open_to_all)))
+        env = shutil.which("env", path="/usr/bin:/bin")
+        assert env
+        self.assertTrue(devbind.roots_alone(env))
+
+    def test_device_that_has_left_can_be_forgotten(self) -> None:
+        self.persist()
+        (self.root / f"sys/bus/pci/devices/{A}").unlink()
+        self.expect(OK, "forget", A)
+        self.assertNotIn(RULE, self.files())
+        self.expect(NOT_FOUND, "forget", A)
+
+    def test_all_that_was_persisted_can_be_forgotten(self) -> None:
+        self.tree.device(B)
+        self.expect(OK, "persist", "--driver", "vfio-pci", "--group", A)
+        self.expect(USAGE, "forget")
+        self.expect(OK, "forget", "--all")
+        self.assertEqual(list(self.files()), ["var/lib/pinion/devbind.json"])
+        self.expect(OK, "forget", "--all")
+
+    def test_all_cannot_be_meant_by_a_pattern(self) -> None:
+        self.tree.device(B)
+        self.expect(USAGE, "persist", "--driver", "vfio-pci", "*")
+        self.expect(USAGE, "persist", "--driver", "vfio-pci")
+
+    def test_second_of_two_refused_persists_neither(self) -> None:
+        self.tree.device(B)
+        self.tree.file(f"etc/udev/rules.d/60-devbind-{B}.rules", "# mine\n")
+        self.expect(FAILED, "persist", "--driver", "vfio-pci", A, B)
+        self.assertNotIn(RULE, self.files())
+
+    def test_list_tells(self) -> None:
+        self.persist()
+        self.expect(OK, "list", "--json")
+        self.assertEqual(json.loads(self.out)[0]["persistent"], "vfio-pci")
+        self.tree.file("var/lib/pinion/devbind.json", "{")
+        self.expect(OK, "list", says=A)
+        self.persist(code=FAILED, says="is not what devbind wrote")
+
+
+class AtBoot(Case):
+    """What the rule runs."""
+
+    def test_what_lies_on_a_disk_is_no_obstacle(self) -> None:
+        (self.root / "dev/nvme0n1").write_bytes(b"XFSB" + bytes(4096))
+        self.expect(REFUSED, "bind", "--driver", "vfio-pci", A)
+        self.bind_vfio("--at-boot")
+        self.stands(A, "vfio-pci", "vfio-pci")
+
+    def test_what_is_mounted_already_is_left_alone(self) -> None:
+        self.tree.mount("259:0", "/dev/nvme0n1", "/")
+        self.expect(REFUSED, "bind", "--at-boot", "--driver", "vfio-pci", A, says="mounted on /")
+        self.untouched()
+
+    def test_driver_that_came_first_is_not_remembered(self) -> None:
+        self.bind_vfio("--at-boot")
+        self.assertEqual(self.state(), {})
+
+    def test_members_of_a_group_come_one_after_the_other(self) -> None:
+        self.tree.device(B)
+        self.expect(GROUP, "bind", "--driver", "vfio-pci", A)
+        self.bind_vfio("--at-boot")
+        self.expect(OK, "bind", "--at-boot", "--driver", "vfio-pci", B)
+        self.stands(A, "vfio-pci", "vfio-pci")
+        self.stands(B, "vfio-pci", "vfio-pci")
+
+    def test_restore_is_then_what_the_kernel_chooses(self) -> None:
+        self.tree.bind(A, "vfio-pci")
+        self.tree.file(f"{self.tree.home(A)}/driver_override", "vfio-pci\n")
+        self.bind_vfio("--at-boot")
+        self.kernel = kernel_of(self.tree, choice={A: "nvme"})
+        self.expect(OK, "restore", A)
+        self.stands(A, "nvme")
+
+
 class Listing(Case):
     def test_nvme_alone_unless_all(self) -> None:
         self.tree.device(B, "snd", None, "0x040300")
@@ -543,20 +1079,61 @@ class Listing(Case):
         self.assertNotIn(B, self.out)
         self.expect(OK, "list", "--all", says=B)
 
+    def rows(self) -> list[list[str]]:
+        """The table, cut where its titles begin."""
+        title, *lines = self.out.splitlines()
+        starts = [title.index(name) for name in devbind.TITLES]
+        return [[line[start:end].strip() for start, end in zip(starts, [*starts[1:], None])]
+                for line in (title, *lines)]
+
     def test_table(self) -> None:
         self.tree.mount("259:0", "/dev/nvme0n1", "/mnt")
         self.expect(OK, "list")
-        title, row = (line.split(maxsplit=7) for line in self.out.splitlines())
-        self.assertEqual(title[:7], ["BDF", "ID", "CLASS", "DRIVER", "OVERRIDE", "NODE", "GROUP"])
-        self.assertEqual(row, [A, "1b36:0010", "010802", "nvme", "-", "1", "7", "mount /mnt"])
+        title, row = self.rows()
+        self.assertEqual(title, ["BDF", "ID", "CLASS", "DRIVER", "OVERRIDE", "NODE", "GROUP",
+                                 "NAME", "IN USE BY"])
+        self.assertEqual(row, [A, "1b36:0010", "010802", "nvme", "-", "1", "7", "-", "mount /mnt"])
+
+    def test_table_says_who_else_is_in_the_group(self) -> None:
+        for function in range(1, 5):
+            self.tree.device(f"0000:41:00.{function}", class_code="0x040300")
+        self.expect(OK, "list", "class=nvme")
+        self.assertEqual(self.rows()[1][6], "7, 41:00.1, 41:00.2, +2")
 
     def test_json(self) -> None:
         self.tree.process(77, "dd", ["/dev/nvme0n1"])
+        self.tree.device(B, class_code="0x040300")
         self.expect(OK, "list", "--json")
         self.assertEqual(json.loads(self.out), [{
-            "bdf": A, "ids": "1b36:0010", "class": "010802", "driver": "nvme", "override": None,
-            "numa_node": 1, "iommu_group": "7", "nodes": ["/dev/nvme0n1"],
-            "in_use": ["process 77 (dd) has /dev/nvme0n1 open"]}])
+            "bdf": A, "ids": "1b36:0010", "vendor_name": None, "device_name": None,
+            "class": "010802", "class_name": None, "driver": "nvme", "override": None,
+            "persistent": None, "numa_node": 1, "iommu_group": "7", "group_members": [A, B],
+            "nodes": ["/dev/nvme0n1"], "in_use": ["process 77 (dd) has /dev/nvme0n1 open"]}])
+
+    def test_names_from_pci_ids(self) -> None:
+        for place in ("misc", "hwdata"):
+            path = self.tree.file(f"usr/share/{place}/pci.ids", """# a comment
+1b36  Vendor One
+\t0005  Another
+\t0010  Drive Ten
+\t\t1af4 1100  A subsystem, not this
+8086  Vendor Two
+\t0010  Not this
+C 01  Storage
+\t08  Memory
+\t\t02  Express
+C 04  Sound
+""")
+            self.expect(OK, "list", "--json")
+            row = json.loads(self.out)[0]
+            self.assertEqual([row["vendor_name"], row["device_name"], row["class_name"]],
+                             ["Vendor One", "Drive Ten", "Express"])
+            self.expect(OK, "list")
+            self.assertEqual(self.rows()[1][7], "Drive Ten")
+            self.tree.device(B, None, None, "0x040300", ids="1b36:9999")
+            self.expect(OK, "list", B)
+            self.assertEqual(self.rows()[1][7], "Sound")
+            path.unlink()
 
     def test_unknown_node_and_no_driver(self) -> None:
         self.tree.device(B, None, None, node="-1")

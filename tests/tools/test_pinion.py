@@ -614,8 +614,10 @@ class Completion(Case):
                             ("hugepages reserve --sh", "--shrink"), ("hugepages demote --t", "--to"),
                             ("hugepages persist --as ", "none sysctl tmpfiles unit"), ("hugepages mount --m", "--mode"),
                             ("hugepages unmount --", "--dry-run --force"), ("hugepages mount --mode ", ""),
-                            ("devbind ", "--help bind check list restore unbind"),
-                            ("devbind bind --o", "--owner")):
+                            ("devbind ", "--help bind check forget list persist restore unbind"),
+                            ("devbind bind --o", "--owner"), ("devbind restore --g", "--group"),
+                            ("devbind bind --owner nobod", "nobody"),
+                            ("devbind check class=n", "network nvme")):
             with self.subTest(line=line):
                 self.assertEqual(self.complete(line), words.split())
 

@@ -86,26 +86,44 @@ _hugepages() {
     esac
 }
 
-# A colon is part of an address, but bash ends a word there: what is complete up to it goes.
+# What devbind calls a device: addresses, disks and network interfaces that have one, classes.
+_devbind_devices() {
+    local path
+    ls /sys/bus/pci/devices 2>/dev/null
+    for path in /sys/class/net/*/device /sys/class/block/*/device; do
+        [[ -e $path ]] && basename "${path%/device}"
+    done
+    printf 'class=%s\n' accelerator bridge display network nvme storage usb
+}
+
+# A colon is part of an address, and = of a class, but bash ends a word there: what is complete up to
+# it goes.
 _devbind() {
-    local line=${COMP_LINE:0:COMP_POINT} current
+    local line=${COMP_LINE:0:COMP_POINT} current broken
     current=${line##* }
     COMPREPLY=()
     if [[ $line != *' '*' '* ]]; then
-        _pinion_words 'bind check list restore unbind --help'
+        _pinion_words 'bind check forget list persist restore unbind --help'
     elif [[ $current == -* ]]; then
         case ${COMP_WORDS[1]} in
-        bind) _pinion_words '--driver --dry-run --force --help --owner' ;;
+        bind) _pinion_words '--all --at-boot --driver --dry-run --force --group --help --owner' ;;
         list) _pinion_words '--all --help --json' ;;
-        restore | unbind) _pinion_words '--dry-run --force --help' ;;
+        forget) _pinion_words '--all --dry-run --help' ;;
+        persist) _pinion_words '--driver --dry-run --force --group --help' ;;
+        check) _pinion_words '--all --driver --group --help' ;;
+        restore | unbind) _pinion_words '--all --dry-run --force --group --help' ;;
         *) _pinion_words '--help' ;;
         esac
     elif [[ ${COMP_WORDS[COMP_CWORD - 1]} == --driver ]]; then
         _pinion_words "$(ls /sys/bus/pci/drivers 2>/dev/null)"
+    elif [[ ${COMP_WORDS[COMP_CWORD - 1]} == --owner ]]; then
+        mapfile -t COMPREPLY < <(compgen -u -- "$current")
     else
-        mapfile -t COMPREPLY < <(compgen -W "$(ls /sys/bus/pci/devices 2>/dev/null)" -- "$current")
-        [[ $current == *:* && $COMP_WORDBREAKS == *:* ]] &&
-            COMPREPLY=("${COMPREPLY[@]#"${current%:*}:"}")
+        mapfile -t COMPREPLY < <(compgen -W "$(_devbind_devices)" -- "$current")
+        for broken in : =; do
+            [[ $current == *$broken* && $COMP_WORDBREAKS == *$broken* ]] &&
+                COMPREPLY=("${COMPREPLY[@]#"${current%"$broken"*}$broken"}")
+        done
     fi
 }
 
