@@ -565,8 +565,11 @@ static inline int pinion_pci_bar_map_fd(const struct pinion_pci_bdf *bdf, unsign
 	if (err < 0)
 		return err;
 	base = mmap(NULL, off + (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (base == MAP_FAILED)
-		return pinion_pci_errno();
+	if (base == MAP_FAILED) {
+		err = pinion_pci_errno();
+		/* Of ports, which have no mmap, the kernel says what it says of a lost device. */
+		return err == -ENODEV && pinion_pci_missing(bdf) == -ENOENT ? -EINVAL : err;
+	}
 	bar->addr = (char *)base + off;
 	bar->len = (size_t)st.st_size;
 	return 0;
