@@ -7,18 +7,23 @@
  *
  *     struct pinion_pci_bdf bdf;
  *     pinion_pci_bdf_parse("0000:41:00.0", &bdf);
+ *     pinion_pci_ids_read(&bdf, &ids);           any user: what it is
  *     pinion_pci_numa_node(&bdf, &node);         any user: where to put the memory
  *     pinion_pci_driver(&bdf, name, len);        any user: who has it now
  *     pinion_pci_iommu_group(&bdf, &group);      any user: -> vfioctl.h
+ *     pinion_pci_bar_info_read(&bdf, 0, &info);  any user: memory or I/O ports, and how much
  *     pinion_pci_bar_map(&bdf, 0, &bar);         root: -> mmio.h
  *     pinion_pci_bus_master_set(&bdf, true);     root
  *     ...
  *     pinion_pci_bus_master_set(&bdf, false);
  *     pinion_pci_bar_unmap(&bar);
  *
- * No call keeps a descriptor or any state: each opens, reads and closes, so all may be called
- * from any thread and any process. Two that change COMMAND at once can lose one change (sysfs
- * has no compare-and-swap): leave it to the device's one driver.
+ * Beside it, each with one idea and this one below it: pci_scan.h (which functions there are, and
+ * which belong together), pci_cap.h (capabilities), pci_bind.h (drivers, reset, rescan).
+ *
+ * No call but pinion_pci_ports_open() keeps a descriptor or any state: each opens, reads and
+ * closes, so all may be called from any thread and any process. Two that change COMMAND at once
+ * can lose one change (sysfs has no compare-and-swap): leave it to the device's one driver.
  *
  * Death: nothing here is undone by the kernel when the process dies. Bus mastering that was
  * turned on here stays on, and the device goes on writing to memory that may by then be someone
@@ -37,7 +42,8 @@
  * Errors are -errno; every call may also give what open(2), read(2) and mmap(2) give. errno
  * itself is left undefined. A call that fails leaves its results as they were.
  *
- * Source: Documentation/PCI/sysfs-pci.rst and Documentation/ABI/testing/sysfs-bus-pci of Linux.
+ * Source: Documentation/PCI/sysfs-pci.rst and Documentation/ABI/testing/sysfs-bus-pci of Linux;
+ * PCI Local Bus Specification 3.0, chapter 6, for what stands in configuration space.
  * Needs libc and the kernel's UAPI headers. C99, C11, C++17; includes no other header of ours.
  */
 
@@ -78,6 +84,30 @@
 struct pinion_pci_bdf {
 	uint32_t domain;
 	uint8_t bus, device, function;
+};
+
+/* What a function is (PCI Local Bus Specification 3.0, 6.2.1 and 6.2.4). A bridge and an old
+ * device can have subsystem numbers of 0. */
+struct pinion_pci_ids {
+	uint16_t vendor, device;
+	uint16_t subsystem_vendor, subsystem_device;
+	uint32_t class_code; /* 24 bits: class, subclass, programming interface; NVMe is 0x010802 */
+	uint8_t revision;
+};
+
+enum pinion_pci_bar_kind {
+	PINION_PCI_BAR_MEMORY,
+	PINION_PCI_BAR_PORTS,
+};
+
+/* A BAR as the kernel has set it up: size bytes from start, a bus address as the processor sees
+ * it, or a port number. An unassigned BAR was given no address, and cannot be used. */
+struct pinion_pci_bar_info {
+	uint64_t start, size;
+	enum pinion_pci_bar_kind kind;
+	bool wide; /* 64 bits: the next index is its upper half */
+	bool prefetchable;
+	bool assigned;
 };
 
 /* A mapped BAR: len bytes of registers at addr. */
@@ -290,6 +320,54 @@ static inline int pinion_pci_attr_u64(const struct pinion_pci_bdf *bdf, const ch
 	return 0;
 }
 
+/* pinion_pci_attr_u64() for a number of at most max; -ERANGE when it is larger. */
+static inline int pinion_pci_attr_max(const struct pinion_pci_bdf *bdf, const char *attr,
+				      uint64_t max, uint64_t *value)
+{
+	uint64_t v = 0;
+	const int err = pinion_pci_attr_u64(bdf, attr, &v);
+
+	if (err < 0)
+		return err;
+	if (v > max)
+		return -ERANGE;
+	*value = v;
+	return 0;
+}
+
+/*
+ * All numbers that say what the device is. The kernel keeps them: the device is not asked.
+ *
+ * -ENODEV  no such device
+ * -ENOENT  a kernel before 4.10, which has no "revision": read the others one by one
+ */
+static inline int pinion_pci_ids_read(const struct pinion_pci_bdf *bdf, struct pinion_pci_ids *ids)
+{
+	static const struct {
+		const char *attr;
+		uint32_t max;
+	} field[] = {
+		{"vendor", 0xffff},           {"device", 0xffff},  {"subsystem_vendor", 0xffff},
+		{"subsystem_device", 0xffff}, {"class", 0xffffff}, {"revision", 0xff},
+	};
+	uint64_t v[6] = {0, 0, 0, 0, 0, 0};
+	unsigned i;
+	int err;
+
+	for (i = 0; i < 6; i++) {
+		err = pinion_pci_attr_max(bdf, field[i].attr, field[i].max, &v[i]);
+		if (err < 0)
+			return err;
+	}
+	ids->vendor = (uint16_t)v[0];
+	ids->device = (uint16_t)v[1];
+	ids->subsystem_vendor = (uint16_t)v[2];
+	ids->subsystem_device = (uint16_t)v[3];
+	ids->class_code = (uint32_t)v[4];
+	ids->revision = (uint8_t)v[5];
+	return 0;
+}
+
 /*
  * NUMA node the device is attached to; -1 when the firmware names none (take any node then).
  *
@@ -376,15 +454,34 @@ static inline int pinion_pci_iommu_group(const struct pinion_pci_bdf *bdf, unsig
 	return 0;
 }
 
-/* Bus address at which BAR index starts: first number on line index of "resource". */
-static inline int pinion_pci_bar_start(const struct pinion_pci_bdf *bdf, unsigned index,
-				       uint64_t *start)
+/* One line of "resource": first and last address, and flags. */
+static inline int pinion_pci_resource_line(const char *line, uint64_t value[3])
 {
-	char text[4096];
-	const char *line = text;
 	char *end;
-	int err = pinion_pci_attr_read(bdf, "resource", text, sizeof(text));
+	int i;
 
+	for (i = 0; i < 3; i++) {
+		value[i] = strtoull(line, &end, 16);
+		if (end == line || *end != (i < 2 ? ' ' : '\n'))
+			return -EINVAL;
+		line = end + 1;
+	}
+	return 0;
+}
+
+/* Line index of "resource": the BARs come first, then ROM, BARs of VFs, windows of a bridge. */
+static inline int pinion_pci_resource_read(const struct pinion_pci_bdf *bdf, unsigned index,
+					   uint64_t value[3])
+{
+	char text[4096 + 1];
+	const char *line = text;
+	const int fd = pinion_pci_open(bdf, "resource", O_RDONLY);
+	int err;
+
+	if (fd < 0)
+		return fd;
+	err = pinion_pci_read_text(fd, text, sizeof(text));
+	close(fd);
 	if (err < 0)
 		return err;
 	for (; index > 0; index--) {
@@ -393,8 +490,44 @@ static inline int pinion_pci_bar_start(const struct pinion_pci_bdf *bdf, unsigne
 			return -EINVAL;
 		line++;
 	}
-	*start = strtoull(line, &end, 16);
-	return end == line ? -EINVAL : 0;
+	return pinion_pci_resource_line(line, value);
+}
+
+/* Flags of a resource (include/linux/ioport.h of Linux, the IORESOURCE_ of these names). */
+#define PINION_PCI_RESOURCE_IO 0x100u
+#define PINION_PCI_RESOURCE_MEM 0x200u
+#define PINION_PCI_RESOURCE_PREFETCH 0x2000u
+#define PINION_PCI_RESOURCE_MEM_64 0x100000u
+#define PINION_PCI_RESOURCE_UNSET 0x20000000u
+
+/*
+ * What the BAR index (0 to 5) is. The kernel knows it: the device is not asked.
+ *
+ * -ENODEV  no such device
+ * -ENOENT  the device has no such BAR; the upper half of a 64-bit BAR has no number of its own
+ * -EINVAL  index above 5, or "resource" is not what it should be
+ */
+static inline int pinion_pci_bar_info_read(const struct pinion_pci_bdf *bdf, unsigned index,
+					   struct pinion_pci_bar_info *info)
+{
+	const uint64_t kinds = PINION_PCI_RESOURCE_IO | PINION_PCI_RESOURCE_MEM;
+	uint64_t v[3] = {0, 0, 0};
+	const int err = index > 5 ? -EINVAL : pinion_pci_resource_read(bdf, index, v);
+
+	if (err < 0)
+		return err;
+	if ((v[2] & kinds) == 0)
+		return -ENOENT;
+	if (v[1] < v[0] || (v[2] & kinds) == kinds)
+		return -EINVAL;
+	info->start = v[0];
+	info->size = v[1] - v[0] + 1;
+	info->kind =
+		(v[2] & PINION_PCI_RESOURCE_IO) != 0 ? PINION_PCI_BAR_PORTS : PINION_PCI_BAR_MEMORY;
+	info->prefetchable = (v[2] & PINION_PCI_RESOURCE_PREFETCH) != 0;
+	info->wide = (v[2] & PINION_PCI_RESOURCE_MEM_64) != 0;
+	info->assigned = (v[2] & PINION_PCI_RESOURCE_UNSET) == 0;
+	return 0;
 }
 
 /* Bytes between the start of a page and the start of a BAR: a BAR of a page or more is aligned
@@ -403,15 +536,15 @@ static inline int pinion_pci_bar_offset(const struct pinion_pci_bdf *bdf, unsign
 					size_t len, size_t *off)
 {
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	uint64_t start = 0;
+	struct pinion_pci_bar_info info = {0, 0, PINION_PCI_BAR_MEMORY, false, false, false};
 	int err;
 
 	if (len % page != 0) {
-		err = pinion_pci_bar_start(bdf, index, &start);
+		err = pinion_pci_bar_info_read(bdf, index, &info);
 		if (err < 0)
 			return err;
 	}
-	*off = (size_t)(start % page);
+	*off = (size_t)(info.start % page);
 	return 0;
 }
 
@@ -432,8 +565,11 @@ static inline int pinion_pci_bar_map_fd(const struct pinion_pci_bdf *bdf, unsign
 	if (err < 0)
 		return err;
 	base = mmap(NULL, off + (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (base == MAP_FAILED)
-		return pinion_pci_errno();
+	if (base == MAP_FAILED) {
+		err = pinion_pci_errno();
+		/* Of ports, which have no mmap, the kernel says what it says of a lost device. */
+		return err == -ENODEV && pinion_pci_missing(bdf) == -ENOENT ? -EINVAL : err;
+	}
 	bar->addr = (char *)base + off;
 	bar->len = (size_t)st.st_size;
 	return 0;
@@ -447,7 +583,8 @@ static inline int pinion_pci_bar_map_fd(const struct pinion_pci_bdf *bdf, unsign
  * -ENOENT   the device has no such BAR; the upper half of a 64-bit BAR has no number of its own
  * -EACCES   not root
  * -EPERM    kernel lockdown: use vfio
- * -EINVAL   index above 5, or a BAR of I/O ports, which cannot be mapped
+ * -EINVAL   index above 5; a BAR of I/O ports: pinion_pci_ports_open(); or the kernel keeps
+ *           registers of a bound driver to itself (CONFIG_IO_STRICT_DEVMEM): unbind it
  */
 static inline int pinion_pci_bar_map(const struct pinion_pci_bdf *bdf, unsigned index,
 				     struct pinion_pci_bar *bar)
@@ -467,7 +604,36 @@ static inline int pinion_pci_bar_map(const struct pinion_pci_bdf *bdf, unsigned 
 	return err;
 }
 
-/* Undo pinion_pci_bar_map(). pre: no thread uses the registers any more. */
+/*
+ * Map a prefetchable BAR write-combining: stores wait in the processor and leave in bursts. For a
+ * device's memory (a CMB), not for registers; see the caveat in mmio.h about the fence. Undo with
+ * pinion_pci_bar_unmap().
+ *
+ * -ENOTSUP  the BAR is not prefetchable, or this kernel cannot combine: pinion_pci_bar_map()
+ * and the errors of pinion_pci_bar_map()
+ */
+static inline int pinion_pci_bar_map_wc(const struct pinion_pci_bdf *bdf, unsigned index,
+					struct pinion_pci_bar *bar)
+{
+	struct pinion_pci_bar_info info;
+	char attr[24];
+	int fd, err;
+
+	if (index > 5)
+		return -EINVAL;
+	snprintf(attr, sizeof(attr), "resource%u_wc", index);
+	fd = pinion_pci_open(bdf, attr, O_RDWR);
+	if (fd == -ENOENT && pinion_pci_bar_info_read(bdf, index, &info) == 0)
+		return info.kind == PINION_PCI_BAR_MEMORY ? -ENOTSUP : -EINVAL;
+	if (fd < 0)
+		return fd;
+	err = pinion_pci_bar_map_fd(bdf, index, fd, bar);
+	close(fd);
+	return err;
+}
+
+/* Undo pinion_pci_bar_map() and pinion_pci_bar_map_wc(). pre: no thread uses the registers any
+ * more. */
 static inline int pinion_pci_bar_unmap(struct pinion_pci_bar *bar)
 {
 	const size_t off = (uintptr_t)bar->addr % (size_t)sysconf(_SC_PAGESIZE);
@@ -482,58 +648,194 @@ static inline int pinion_pci_bar_unmap(struct pinion_pci_bar *bar)
 }
 
 /*
- * Read 16 bits of configuration space at the even byte offset off.
+ * Open BAR index (0 to 5) of I/O ports, for pinion_pci_ports_read() and pinion_pci_ports_write();
+ * the descriptor, to be closed with close(2). It may be used from several threads at once. The
+ * device answers only while bit 0 of COMMAND is set: a bound driver sets it, and so does writing
+ * 1 to "enable".
  *
- * -EINVAL  off is odd, or beyond 4094
+ * -ENODEV  no such device
+ * -ENOENT  the device has no such BAR
+ * -EINVAL  index above 5, or a BAR of memory: pinion_pci_bar_map()
+ * -EACCES  not root
+ */
+static inline int pinion_pci_ports_open(const struct pinion_pci_bdf *bdf, unsigned index)
+{
+	struct pinion_pci_bar_info info;
+	char attr[16];
+	const int err = pinion_pci_bar_info_read(bdf, index, &info);
+
+	if (err < 0)
+		return err;
+	if (info.kind != PINION_PCI_BAR_PORTS)
+		return -EINVAL;
+	snprintf(attr, sizeof(attr), "resource%u", index);
+	return pinion_pci_open(bdf, attr, O_RDWR);
+}
+
+/* Whether an access of width bytes at off is one that a device takes whole: aligned to itself. A
+ * BAR's size is a power of two, so such an access never crosses its end. */
+static inline bool pinion_pci_aligned(uint64_t off, unsigned width)
+{
+	return (width == 1 || width == 2 || width == 4) && off % width == 0 && off <= INT32_MAX;
+}
+
+/*
+ * Read width bytes (1, 2 or 4) of the ports open at fd, at the aligned byte offset off: one
+ * access, as sysfs-pci.rst has it.
+ *
+ * -EINVAL  another width, not aligned, or off is beyond the BAR
+ * -ENXIO   this machine has no I/O ports
+ * -EPERM   kernel lockdown: use vfio
+ * -ENODEV  the device is gone
+ */
+static inline int pinion_pci_ports_read(int fd, uint64_t off, unsigned width, uint32_t *v)
+{
+	uint8_t b1 = 0;
+	uint16_t b2 = 0;
+	uint32_t b4 = 0;
+	void *const at = width == 1 ? (void *)&b1 : width == 2 ? (void *)&b2 : (void *)&b4;
+	ssize_t n;
+
+	if (!pinion_pci_aligned(off, width))
+		return -EINVAL;
+	do
+		n = pread(fd, at, width, (off_t)off);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return pinion_pci_errno();
+	if (n != (ssize_t)width)
+		return -EINVAL;
+	*v = width == 1 ? b1 : width == 2 ? b2 : b4;
+	return 0;
+}
+
+/*
+ * Write the low width bytes (1, 2 or 4) of v to the ports open at fd, at the aligned byte offset
+ * off: one access, never repeated.
+ *
+ * the errors of pinion_pci_ports_read()
+ */
+static inline int pinion_pci_ports_write(int fd, uint64_t off, unsigned width, uint32_t v)
+{
+	const uint8_t b1 = (uint8_t)(v & 0xff);
+	const uint16_t b2 = (uint16_t)(v & 0xffff);
+	const void *const at = width == 1 ? (const void *)&b1 : width == 2 ? (const void *)&b2 : &v;
+	ssize_t n;
+
+	if (!pinion_pci_aligned(off, width))
+		return -EINVAL;
+	do
+		n = pwrite(fd, at, width, (off_t)off);
+	while (n < 0 && errno == EINTR);
+	/* Of a write beyond the file's end, which is the BAR's, sysfs says EFBIG. */
+	if (n < 0)
+		return errno == EFBIG ? -EINVAL : pinion_pci_errno();
+	return n == (ssize_t)width ? 0 : -EINVAL;
+}
+
+/*
+ * Read width bytes (1, 2 or 4) of configuration space at the byte offset off, aligned to width.
+ *
+ * -EINVAL  another width, off is not aligned, or beyond 4095 (PCI Express Base Specification 5.0,
+ *          7.2: 4096 bytes for each function)
  * -EIO     beyond the device's configuration space, or beyond byte 63 without CAP_SYS_ADMIN
  * -ENODEV  no such device
  */
-static inline int pinion_pci_config_read16(const struct pinion_pci_bdf *bdf, unsigned off,
-					   uint16_t *v)
+static inline int pinion_pci_config_read(const struct pinion_pci_bdf *bdf, unsigned off,
+					 unsigned width, uint32_t *v)
 {
-	uint8_t le[2];
+	uint8_t le[4] = {0, 0, 0, 0};
 	ssize_t n;
 	int fd, err;
 
-	if (off % 2 != 0 || off > 4094)
+	if (!pinion_pci_aligned(off, width) || off > 4095)
 		return -EINVAL;
 	fd = pinion_pci_open(bdf, "config", O_RDONLY);
 	if (fd < 0)
 		return fd;
 	do
-		n = pread(fd, le, sizeof(le), (off_t)off);
+		n = pread(fd, le, width, (off_t)off);
 	while (n < 0 && errno == EINTR);
-	err = n < 0 ? pinion_pci_errno() : n == (ssize_t)sizeof(le) ? 0 : -EIO;
+	err = n < 0 ? pinion_pci_errno() : n == (ssize_t)width ? 0 : -EIO;
 	close(fd);
 	if (err == 0)
-		*v = (uint16_t)(le[0] | (unsigned)le[1] << 8);
+		*v = le[0] | (uint32_t)le[1] << 8 | (uint32_t)le[2] << 16 | (uint32_t)le[3] << 24;
 	return err;
 }
 
 /*
- * Write 16 bits of configuration space at the even byte offset off.
+ * Write the low width bytes (1, 2 or 4) of v to configuration space at the byte offset off,
+ * aligned to width.
  *
  * -EACCES, -EPERM  not root, or kernel lockdown
- * and the errors of pinion_pci_config_read16()
+ * and the errors of pinion_pci_config_read()
  */
-static inline int pinion_pci_config_write16(const struct pinion_pci_bdf *bdf, unsigned off,
-					    uint16_t v)
+static inline int pinion_pci_config_write(const struct pinion_pci_bdf *bdf, unsigned off,
+					  unsigned width, uint32_t v)
 {
-	const uint8_t le[2] = { (uint8_t)(v & 0xff), (uint8_t)(v >> 8) };
+	const uint8_t le[4] = {(uint8_t)(v & 0xff), (uint8_t)(v >> 8 & 0xff),
+			       (uint8_t)(v >> 16 & 0xff), (uint8_t)(v >> 24)};
 	ssize_t n;
 	int fd, err;
 
-	if (off % 2 != 0 || off > 4094)
+	if (!pinion_pci_aligned(off, width) || off > 4095)
 		return -EINVAL;
 	fd = pinion_pci_open(bdf, "config", O_RDWR);
 	if (fd < 0)
 		return fd;
 	do
-		n = pwrite(fd, le, sizeof(le), (off_t)off);
+		n = pwrite(fd, le, width, (off_t)off);
 	while (n < 0 && errno == EINTR);
-	err = n < 0 ? pinion_pci_errno() : n == (ssize_t)sizeof(le) ? 0 : -EIO;
+	err = n < 0 ? pinion_pci_errno() : n == (ssize_t)width ? 0 : -EIO;
 	close(fd);
 	return err;
+}
+
+/* pinion_pci_config_read() and pinion_pci_config_write() of 8, 16 and 32 bits. */
+static inline int pinion_pci_config_read8(const struct pinion_pci_bdf *bdf, unsigned off,
+					  uint8_t *v)
+{
+	uint32_t got = 0;
+	const int err = pinion_pci_config_read(bdf, off, 1, &got);
+
+	if (err == 0)
+		*v = (uint8_t)got;
+	return err;
+}
+
+static inline int pinion_pci_config_read16(const struct pinion_pci_bdf *bdf, unsigned off,
+					   uint16_t *v)
+{
+	uint32_t got = 0;
+	const int err = pinion_pci_config_read(bdf, off, 2, &got);
+
+	if (err == 0)
+		*v = (uint16_t)got;
+	return err;
+}
+
+static inline int pinion_pci_config_read32(const struct pinion_pci_bdf *bdf, unsigned off,
+					   uint32_t *v)
+{
+	return pinion_pci_config_read(bdf, off, 4, v);
+}
+
+static inline int pinion_pci_config_write8(const struct pinion_pci_bdf *bdf, unsigned off,
+					   uint8_t v)
+{
+	return pinion_pci_config_write(bdf, off, 1, v);
+}
+
+static inline int pinion_pci_config_write16(const struct pinion_pci_bdf *bdf, unsigned off,
+					    uint16_t v)
+{
+	return pinion_pci_config_write(bdf, off, 2, v);
+}
+
+static inline int pinion_pci_config_write32(const struct pinion_pci_bdf *bdf, unsigned off,
+					    uint32_t v)
+{
+	return pinion_pci_config_write(bdf, off, 4, v);
 }
 
 /*
