@@ -86,13 +86,50 @@ static bool is_gigantic(uint64_t size)
 	return size > (uint64_t)sysconf(_SC_PAGESIZE) << 10;
 }
 
-/* From sysinit.target: programs that want hugepages start after it. */
-static void unit_print(FILE *file, const struct hp_plan *plan, const uint64_t *sizes, int nr)
+/* Can nobody but root change it, nor put another in its place? */
+static bool is_roots(const char *program)
 {
-	char program[PATH_MAX], size[HP_SIZE_TEXT];
-	const ssize_t len = readlink("/proc/self/exe", program, sizeof(program) - 1);
+	char path[PATH_MAX];
+	struct stat status;
 
-	program[len < 0 ? 0 : len] = '\0';
+	snprintf(path, sizeof(path), "%s", program);
+	for (char *end = path + strlen(path); end; end = strrchr(path, '/')) {
+		*end = '\0';
+		if (stat(*path ? path : "/", &status) || status.st_uid != 0 ||
+		    (status.st_mode & (S_IWGRP | S_IWOTH) && !(status.st_mode & S_ISVTX)))
+			return false;
+	}
+	return true;
+}
+
+/* What root is to run at boot: this program, where it lies. */
+static enum exit_code program_get(char program[PATH_MAX])
+{
+	const ssize_t len = readlink("/proc/self/exe", program, PATH_MAX - 1);
+
+	if (len < 0)
+		return say_errno(-errno, "/proc/self/exe");
+	program[len] = '\0';
+	/* Of the rest some mean something in a unit: systemd.service(5), "Command lines". */
+	if (program[strspn(program, "/abcdefghijklmnopqrstuvwxyz0123456789"
+				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ._+-")]) {
+		warnx("%s: a path that does not go into a unit as it is", program);
+		fprintf(stderr, "  what to do: install it, or --as tmpfiles\n");
+		return EXIT_FAILED;
+	}
+	if (is_roots(program))
+		return EXIT_DONE;
+	warnx("%s can be changed by others than root, who runs it at boot", program);
+	fprintf(stderr, "  what to do: install it, or --as tmpfiles\n");
+	return EXIT_FAILED;
+}
+
+/* From sysinit.target: programs that want hugepages start after it. */
+static void unit_print(FILE *file, const struct hp_plan *plan, const uint64_t *sizes, int nr,
+		       const char *program)
+{
+	char size[HP_SIZE_TEXT];
+
 	fprintf(file, "[Unit]\nDescription=Hugepages\nDocumentation=man:hugepages(8)\n"
 		"DefaultDependencies=no\nAfter=local-fs.target\nBefore=sysinit.target\n\n"
 		"[Service]\nType=oneshot\nRemainAfterExit=yes\n");
@@ -122,11 +159,11 @@ static void tmpfiles_print(FILE *file, const struct hp_plan *plan)
 }
 
 static void content_print(FILE *file, int way, const struct hp_plan *plan, const uint64_t *sizes,
-			  int nr)
+			  int nr, const char *program)
 {
 	fputs(mark, file);
 	if (way == UNIT)
-		unit_print(file, plan, sizes, nr);
+		unit_print(file, plan, sizes, nr, program);
 	else if (way == TMPFILES)
 		tmpfiles_print(file, plan);
 	else
@@ -284,18 +321,24 @@ static void advise(const struct hp_plan *plan, const uint64_t *sizes, int nr)
 
 static enum exit_code carry_out(const struct options *opt, int way, const struct hp_plan *plan)
 {
+	char program[PATH_MAX] = "", *content = NULL;
 	uint64_t sizes[HP_MAX_SIZES];
 	const int nr = hp_sizes_get(&opt->sys, sizes);
-	char *content = NULL;
 	size_t len = 0;
-	enum exit_code code = way == SYSCTL ? sysctl_check(opt, plan) : EXIT_DONE;
+	enum exit_code code = EXIT_DONE;
 
+	if (nr < 0)
+		return say_errno(nr, "page sizes");
+	if (way == SYSCTL)
+		code = sysctl_check(opt, plan);
+	else if (way == UNIT)
+		code = program_get(program);
 	if (code == EXIT_DONE && way != NONE) {
 		FILE *file = open_memstream(&content, &len);
 
 		if (!file)
 			return say_errno(-errno, "persist");
-		content_print(file, way, plan, sizes, nr);
+		content_print(file, way, plan, sizes, nr, program);
 		if (fclose(file))
 			code = say_errno(-ENOMEM, "persist");
 		code = code ? code : way_write(&opt->sys, &ways[way], content, len);

@@ -27,8 +27,8 @@ NODES = "sys/devices/system/node"
 MB2, GB1 = "hugepages-2048kB", "hugepages-1048576kB"
 
 
-def run(*words: str, **more: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([PROGRAM, *words], capture_output=True, text=True, check=False, **more)
+def run(*words: str, program: str = PROGRAM, **more: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([program, *words], capture_output=True, text=True, check=False, **more)
 
 
 def heed() -> None:
@@ -39,6 +39,8 @@ def heed() -> None:
 
 class Case(unittest.TestCase):
     """A machine with nodes 0 and 1, 8 GiB, pages of 2 MiB and 1 GiB, none reserved."""
+
+    program = PROGRAM
 
     def setUp(self) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="hugepages-"))
@@ -105,7 +107,7 @@ class Case(unittest.TestCase):
         return first, second
 
     def expect(self, code: int, *words: str, says: str = "", **more: Any) -> str:
-        done = run(words[0], "--root", str(self.root), *words[1:], **more)
+        done = run(words[0], "--root", str(self.root), *words[1:], program=self.program, **more)
         text = done.stdout + done.stderr
         self.assertEqual(done.returncode, code, text)
         self.assertIn(says, text)
@@ -499,6 +501,7 @@ class Persist(Case):
 
     def setUp(self) -> None:
         super().setUp()
+        self.program = shutil.copy(PROGRAM, self.root)  # where nobody but root can change it
         self.node(0, MB2, 4, 4, 0)
         self.node(1, MB2, 8, 8, 0)
         self.node(1, GB1, 1, 1, 0)
@@ -512,7 +515,7 @@ class Persist(Case):
     def test_what_there_is_becomes_a_unit_that_reserves_it(self) -> None:
         text = self.expect(DONE, "persist", says=f"wrote /{self.UNIT}")
         starts = [line for line in self.text(self.UNIT).splitlines() if line.startswith("ExecStart=")]
-        program = os.path.realpath(PROGRAM)
+        program = os.path.realpath(self.program)
         self.assertEqual(starts, [f"ExecStart={program} reserve --size 2M --pages 0:4,1:8",
                                   f"ExecStart={program} reserve --size 1G --pages 1:1"])
         self.assertEqual((self.root / self.WANTED).resolve(), (self.root / self.UNIT).resolve())
@@ -525,6 +528,18 @@ class Persist(Case):
             self.node(node, MB2, 0, 0, 0)
         self.expect(DONE, *start.split()[1:])
         self.assertEqual((self.pages(), start.count("reserve")), ((4, 8), 1))
+
+    def test_what_root_shall_run_is_roots_and_has_a_plain_path(self) -> None:
+        os.chmod(self.program, 0o777)
+        self.expect(FAILED, "persist", says="can be changed by others than root")
+        os.chmod(self.program, 0o755)
+        os.chown(self.root, 65534, -1)
+        self.expect(FAILED, "persist", says="can be changed by others than root")
+        os.chown(self.root, 0, -1)
+        self.program = shutil.copy(PROGRAM, self.root / "huge %n pages")
+        self.expect(FAILED, "persist", says="does not go into a unit")
+        self.assertEqual(self.written(), [])
+        self.expect(DONE, "persist", "--as", "tmpfiles")
 
     def test_systemd_finds_nothing_wrong_with_the_unit(self) -> None:
         if not shutil.which("systemd-analyze"):
