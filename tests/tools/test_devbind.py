@@ -151,6 +151,15 @@ class Selectors(Case):
             self.tree.link(f"{top}/{name}", f"{self.tree.home(bdf)}/nvme/{name}")
         self.means("nvme5n1", A, C)
 
+    def test_name_of_several_devices_is_refused(self) -> None:
+        self.tree.file(f"{self.tree.home(A)}/drm/card0/dev", "")
+        self.tree.file(f"{self.tree.home(C)}/sound/card0/uevent", "")
+        self.tree.link("sys/class/drm/card0", f"{self.tree.home(A)}/drm/card0")
+        self.means("card0", A)
+        self.tree.link("sys/class/sound/card0", f"{self.tree.home(C)}/sound/card0")
+        for word in ("card0", "/dev/card0"):
+            self.expect(USAGE, "check", word, says=f"{word} is a name of several devices: drm ({A}), sound ({C})")
+
     def test_several_words_name_each_device_once(self) -> None:
         self.expect(OK, "list", "--json", A, "41:*", "nvme0n1")
         self.assertEqual([row["bdf"] for row in json.loads(self.out)], [A, B])
@@ -261,6 +270,10 @@ class InUse(Case):
     def test_block_device_open_by_a_process(self) -> None:
         self.tree.process(77, "dd", ["/dev/null", "/dev/nvme0n1"])
         self.refused("process 77 (dd) has /dev/nvme0n1 open")
+
+    def test_block_device_mapped_by_a_process(self) -> None:
+        self.tree.process(77, "db", [], maps="7f00-7f01 rw-s 00000000 00:05 99   /dev/nvme0n1\n")
+        self.refused("process 77 (db) has /dev/nvme0n1 open")
 
     def test_controller_node_open_by_a_process(self) -> None:
         self.tree.node(A, "nvme/nvme0/ng0n1", "ng0n1")
@@ -867,7 +880,7 @@ class Persist(Case):
         self.assertEqual((self.root / RULE).read_text().splitlines()[1:], [
             match + 'DRIVER!="?*", ATTR{driver_override}="vfio-pci", '
             'RUN{builtin}+="kmod load vfio-pci"',
-            match + f'RUN+="{sys.executable} {os.path.realpath(SCRIPT)} bind --at-boot '
+            match + f'RUN+="{os.path.realpath(sys.executable)} -IS {os.path.realpath(SCRIPT)} bind --at-boot '
             f'--driver vfio-pci {A}"'])
         self.untouched()
 
@@ -935,6 +948,11 @@ class Persist(Case):
         self.expect(OK, "persist", "--driver", "vfio-pci", "--group", A)
         self.persist(says="still")
 
+    def test_who_comes_with_another_driver_blocks_the_group_too(self) -> None:
+        self.tree.device(B)
+        self.expect(OK, "persist", "--driver", "uio_pci_generic", B)
+        self.persist(code=GROUP, says=f"blocked by {B} (nvme)")
+
     def test_file_of_somebody_else_stays(self) -> None:
         self.tree.file(RULE, "# mine\n")
         self.persist(code=FAILED, says="is not what `devbind persist` wrote")
@@ -1001,6 +1019,22 @@ class Persist(Case):
         env = shutil.which("env", path="/usr/bin:/bin")
         assert env
         self.assertTrue(devbind.roots_alone(env))
+
+    def test_link_that_others_can_turn_is_not_what_is_run_at_boot(self) -> None:
+        link = self.tree.file("open/python3", "")
+        link.unlink()
+        link.symlink_to(os.path.realpath(sys.executable))
+        with mock.patch.object(sys, "executable", str(link)):
+            self.persist()
+        self.assertIn(f'RUN+="{os.path.realpath(sys.executable)} -IS ', self.files()[RULE])
+
+    def test_rule_is_for_nobody_else_to_write_whatever_the_umask(self) -> None:
+        before = os.umask(0)
+        try:
+            self.persist()
+        finally:
+            os.umask(before)
+        self.assertEqual((self.root / RULE.lstrip("/")).stat().st_mode & 0o777, 0o644)
 
     def test_device_that_has_left_can_be_forgotten(self) -> None:
         self.persist()
