@@ -711,7 +711,7 @@ static inline int pinion_pci_ports_read(int fd, uint64_t off, unsigned width, ui
 
 /*
  * Write the low width bytes (1, 2 or 4) of v to the ports open at fd, at the aligned byte offset
- * off: one access, never repeated.
+ * off: one access.
  *
  * the errors of pinion_pci_ports_read()
  */

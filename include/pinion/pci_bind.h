@@ -213,20 +213,22 @@ static inline int pinion_pci_bound_make(const struct pinion_pci_bdf *bdf,
 					const struct pinion_pci_bound *want, bool any)
 {
 	const char *only = want->override[0] != '\0' ? want->override : NULL;
+	/* The kernel binds none but the override's: that of another driver comes last. */
+	const char *during = any ? NULL : want->driver[0] != '\0' ? want->driver : only;
 	char now[PINION_PCI_DRIVER_LEN] = "";
-	int err = pinion_pci_override_set(bdf, only);
+	int err = pinion_pci_override_set(bdf, during);
 
 	if (err == 0)
 		err = pinion_pci_driver_or_none(bdf, now);
 	if (err < 0)
 		return err;
-	if (!any && strcmp(now, want->driver) == 0)
-		return 0;
-	if (now[0] != '\0')
-		err = pinion_pci_unbind(bdf);
-	if (err == 0 && (any || want->driver[0] != '\0'))
-		err = pinion_pci_probe(bdf, any ? "" : want->driver);
-	return err;
+	if (any || strcmp(now, want->driver) != 0) {
+		if (now[0] != '\0')
+			err = pinion_pci_unbind(bdf);
+		if (err == 0 && (any || want->driver[0] != '\0'))
+			err = pinion_pci_probe(bdf, any ? "" : want->driver);
+	}
+	return err == 0 && during != only ? pinion_pci_override_set(bdf, only) : err;
 }
 
 /* After err: make it what it was, if it is not. err, or -ENOTRECOVERABLE when that fails. */

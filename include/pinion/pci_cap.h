@@ -181,9 +181,9 @@ static inline int pinion_pci_ext_cap_each(struct pinion_pci_walk *walk, pinion_p
 			return err;
 		if (entry == UINT32_MAX)
 			return -ENODEV;
-		/* All zeroes at the first place: no extended capabilities, 7.6.1. */
+		/* All zeroes: no extended capabilities, 7.6.1; but not where one pointed. */
 		if (entry == 0)
-			return 0;
+			return off == 0x100 ? 0 : -EBADMSG;
 		cap.id = (uint16_t)(entry & 0xffff);
 		cap.version = (uint8_t)(entry >> 16 & 0xf);
 		cap.off = (uint16_t)off;
@@ -200,7 +200,8 @@ static inline int pinion_pci_ext_cap_each(struct pinion_pci_walk *walk, pinion_p
  *
  * -EPERM    not root: only the first 64 bytes are shown
  * -ELOOP    the list comes back to an entry; fn has had each entry once
- * -EBADMSG  the list points into the header or beyond the end; fn has had those before
+ * -EBADMSG  the list points into the header, beyond the end, or (the extended one) at nothing; fn
+ *           has had those before
  * -ENODEV   no such device, or it reads all ones: it is gone, or being reset
  */
 static inline int pinion_pci_cap_walk(const struct pinion_pci_bdf *bdf, pinion_pci_cap_fn fn,

@@ -140,11 +140,15 @@ static inline int pinion_pci_match(const struct pinion_pci_filter *filter,
 				   const struct pinion_pci_bdf *bdf, struct pinion_pci_ids *ids)
 {
 	char driver[64] = "";
+	uint64_t vendor;
 	int err = pinion_pci_ids_read(bdf, ids);
 
+	/* Its files go before its directory does. One that lacks one and has others is not gone:
+	 * the kernel is old. */
+	if (err == -ENOENT && pinion_pci_attr_u64(bdf, "vendor", &vendor) < 0)
+		return -ENODEV;
 	if (err < 0)
-		/* Its files go before its directory does. */
-		return err == -ENOENT ? -ENODEV : err;
+		return err;
 	if (filter == NULL)
 		return 1;
 	if (!pinion_pci_ids_match(filter, ids))
@@ -163,7 +167,8 @@ static inline int pinion_pci_match(const struct pinion_pci_filter *filter,
  * passed over. The first value other than 0 that fn returns ends the scan and is returned; let it
  * be positive, so that no error is taken for it. Otherwise 0.
  *
- * -ENOENT  no PCI bus, or sysfs is not mounted
+ * -ENOENT  no PCI bus, or sysfs is not mounted; or a kernel that does not tell all the ids
+ *          (pinion_pci_ids_read())
  * -ENOMEM
  */
 static inline int pinion_pci_scan(const struct pinion_pci_filter *filter, pinion_pci_scan_fn fn,

@@ -133,6 +133,7 @@ struct result {
 	uint32_t done[3]; /* deaths at moments that there are */
 	uint32_t of;      /* entries and exits of system calls */
 	uint32_t late;    /* moments for which there was no time */
+	bool all;         /* none was left out */
 	uint32_t wrong;
 	char why[TRIAL_REASON_MAX + 16]; /* the first of them, for the end of a line */
 };
@@ -172,13 +173,14 @@ static void kill_at_each(const struct operation *operation, struct list *list,
 		enum stop at;
 
 		if (seconds && test_now_ns() > until)
-			break;
+			return;
 		note(result, trial_run(operation, &list->moment[i], test_random(random), &at));
 		result->done[list->moment[i].kind] += at == STOP_HERE;
 		result->late += at == STOP_LATE;
 		if (list->moment[i].kind == STORE)
 			add_next(list, i, at, random, seconds);
 	}
+	result->all = !seconds && !result->late && !result->wrong;
 }
 
 static struct result sweep(const struct operation *operation, uint64_t *random, uint64_t seconds)
@@ -216,10 +218,10 @@ static void claim(const struct operation *operation, uint64_t *random, uint64_t 
 {
 	const struct result r = sweep(operation, random, seconds);
 
-	tap_result(!r.wrong, "%s: killed at %u of %u entries and exits of system calls, after "
-		   "%u stores, after %u instructions; %s, %u too far off; %u wrong%s",
+	tap_result(!r.wrong && r.done[CALL], "%s: killed at %u of %u entries and exits of system "
+		   "calls, after %u stores, after %u instructions; %s, %u too far off; %u wrong%s",
 		   operation->name, r.done[CALL], r.of, r.done[STORE], r.done[STEP],
-		   seconds ? "sampled" : "complete", r.late, r.wrong, r.why);
+		   r.all ? "complete" : "sampled", r.late, r.wrong, r.why);
 }
 
 static const struct operation *find(const char *name)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* So long, and it will not come: no machine is so slow. */
-#define PATIENCE_NS UINT64_C(10000000000)
-
 #include "trial.h"
+
+/* So long, and it will not come: no machine is so slow. For service_support.h as well. */
+#define PATIENCE_NS UINT64_C(10000000000)
 
 #include "account.h"
 #include "hunt.h"
@@ -278,7 +278,7 @@ static bool never(void *arg)
 	return false;
 }
 
-/* Killed in its first @most or so system calls. */
+/* Killed in its first 160 or so system calls. */
 static bool kill_again(struct trial *trial, uint64_t *random)
 {
 	uint32_t restarts = scene.hunt.ledger->restarts;

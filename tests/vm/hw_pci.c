@@ -143,6 +143,18 @@ static void an_override_keeps_others_away(void **state)
 	assert_string_equal(driver_now(), "nvme");
 }
 
+/* The state that pinion_pci_override_set() makes: the driver stays, another may have it next. */
+static void what_was_comes_back_under_the_override_of_another_too(void **state)
+{
+	(void)state;
+	assert_int_equal(pinion_pci_bind(&bdf, "uio_pci_generic"), 0);
+	assert_int_equal(pinion_pci_override_set(&bdf, "vfio-pci"), 0);
+	assert_int_equal(pinion_pci_bind(&bdf, "virtio-pci"), -EIO);
+	assert_string_equal(driver_now(), "uio_pci_generic");
+	assert_string_equal(override_now(), "vfio-pci");
+	assert_int_equal(pinion_pci_bind(&bdf, NULL), 0);
+}
+
 /* A reset of the function is one of the controller, and puts CC back to 0 (NVM Express Base
  * Specification 2.0, 3.7.2). */
 static void a_reset_clears_the_controller_s_registers(void **state)
@@ -348,6 +360,7 @@ int main(int argc, char **argv)
 		support_test(capabilities_are_hidden_from_nobody),
 		support_test(a_driver_is_bound_and_the_kernel_s_comes_back),
 		support_test(a_driver_that_declines_leaves_what_was),
+		support_test(what_was_comes_back_under_the_override_of_another_too),
 		support_test(an_override_keeps_others_away),
 		support_test(a_reset_clears_the_controller_s_registers),
 		support_test(a_scan_finds_the_drive_by_class_and_driver),
