@@ -638,6 +638,7 @@ class RollBack(Case):
         self.kernel = kernel_of(self.tree, steals={A: "xen-pciback"})
         self.expect(FAILED, "bind", "--driver", "vfio-pci", A, says="is bound to xen-pciback")
         self.assertIn("could NOT be put back to nvme", self.err)
+        self.assertEqual(self.state()[A]["driver"], "nvme")
 
     def test_unbind_that_fails(self) -> None:
         self.kernel = kernel_of(self.tree, errors={"unbind": OSError(16, "Device busy")})
