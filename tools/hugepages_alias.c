@@ -10,6 +10,7 @@
 #include "hugepages_command.h"
 
 #include <err.h>
+#include <string.h>
 
 enum exit_code command_setup(const struct options *opt)
 {
@@ -17,6 +18,11 @@ enum exit_code command_setup(const struct options *opt)
 
 	if (!opt->count) {
 		warnx("setup: --count is missing");
+		return EXIT_USAGE;
+	}
+	/* Nothing else that reserve takes: a minus would take pages away. */
+	if (!*opt->count || opt->count[strspn(opt->count, "0123456789")]) {
+		warnx("setup: --count %s: not a number of pages", opt->count);
 		return EXIT_USAGE;
 	}
 	reserve.pages = true;

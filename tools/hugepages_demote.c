@@ -113,12 +113,17 @@ static enum exit_code split(const struct options *opt, uint64_t pages)
 	if (code != EXIT_DONE)
 		return code;
 	err = hp_demote_size_get(&opt->sys, opt->size, &to);
-	if (!err && to != opt->to)
+	if (err)
+		return say_errno(err, "demote");
+	if (to != opt->to)
 		err = hp_demote_size_set(&opt->sys, opt->size, opt->to);
 	err = err ? err : hp_demote(&opt->sys, opt->node, opt->size, pages);
-	/* Somebody else's choice of a size stays theirs. */
-	if (!err && to != opt->to)
-		err = hp_demote_size_set(&opt->sys, opt->size, to);
+	/* Somebody else's choice of a size stays theirs, whatever came of it. */
+	if (to != opt->to) {
+		const int undone = hp_demote_size_set(&opt->sys, opt->size, to);
+
+		err = err ? err : undone;
+	}
 	if (err)
 		return say_errno(err, "demote");
 	return opt->sys.dry_run ? EXIT_DONE : result_say(opt, pages, before.total);

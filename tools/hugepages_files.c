@@ -21,7 +21,9 @@ int hp_files_each(const struct hp_sys *sys, const struct hp_mount *mount, void *
 	if (!walk)
 		return -errno;
 	for (FTSENT *entry; !err && (entry = fts_read(walk));) {
-		if (entry->fts_info == FTS_F)
+		/* Of this mount alone: another may lie over it, and a link in the place of a
+		 * directory leads anywhere. */
+		if (entry->fts_info == FTS_F && entry->fts_statp->st_dev == mount->dev)
 			err = each(argument, entry->fts_path + strlen(sys->root),
 				   entry->fts_statp);
 		else if (entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR)

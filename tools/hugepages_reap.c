@@ -56,7 +56,7 @@ static bool is_matched(const struct options *opt, const char *path)
 {
 	for (int i = 0; i < opt->nr_operands; i++)
 		if (strcmp(opt->operands[i], path) == 0 ||
-		    fnmatch(opt->operands[i], path, FNM_PATHNAME) == 0)
+		    fnmatch(opt->operands[i], path, FNM_PATHNAME | FNM_PERIOD) == 0)
 			return true;
 	return false;
 }
@@ -135,12 +135,14 @@ static int say_pool(struct reap *reap, const char *path)
 	return leave(reap, EXIT_IN_USE);
 }
 
-/* -EAGAIN: somebody has it open, says the kernel. Where it has no leases, /proc has to do. */
+/* -EAGAIN: somebody has it open, says the kernel. Where it has no leases, /proc has to do; where it
+ * refuses one (EACCES without CAP_LEASE), nobody knows. */
 static int alone(int fd)
 {
-	if (!fcntl(fd, F_SETLEASE, F_WRLCK) || (errno != EAGAIN && errno != EBUSY))
+	if (!fcntl(fd, F_SETLEASE, F_WRLCK) || errno == EINVAL || errno == EOPNOTSUPP ||
+	    errno == ENOTTY)
 		return 0;
-	return -EAGAIN;
+	return errno == EBUSY ? -EAGAIN : -errno;
 }
 
 /*
@@ -166,8 +168,9 @@ static int entry_remove(int dir, const char *name, const struct stat *expected)
 }
 
 /*
- * Users may make directories there, and put a link in the place of one while we work. So the path
- * is resolved once: the file that is compared and the one that goes are of the same directory.
+ * Users may make directories there, and put a link in the place of one while we work. What goes is
+ * still a file of this mount: @expected is (hp_files_each()), and the file that is compared with it
+ * and the one that goes are of the same directory.
  */
 static int file_remove(const struct hp_sys *sys, const char *path, const struct stat *expected)
 {
@@ -238,7 +241,8 @@ static bool sees_all(const struct hp_sys *sys, const struct hp_users *users)
 	const ssize_t len = readlink(path, text, sizeof(text) - 1);
 
 	text[len < 0 ? 0 : len] = '\0';
-	return strcmp(text, all_processes) == 0;
+	/* With hidepid (proc(5)) those of others are not even listed: the first is one of them. */
+	return strcmp(text, all_processes) == 0 && (*sys->root || !access("/proc/1/maps", R_OK));
 }
 
 /* A file system that is mounted twice is walked once. */

@@ -473,6 +473,13 @@ class Demote(Case):
         self.assertEqual(text, f"echo 2048kB > /{SIZES}/{GB1}/demote_size\necho 1 > /{SIZES}/{GB1}/demote\n"
                          f"echo 65536kB > /{SIZES}/{GB1}/demote_size\n")
 
+    def test_other_size_is_put_back_after_a_failure_too(self) -> None:
+        (self.root / SIZES / GB1 / "demote_size").write_text("65536kB\n")
+        (self.root / SIZES / GB1 / "demote").unlink()
+        (self.root / SIZES / GB1 / "demote").mkdir()
+        self.expect(FAILED, "demote", "--to", "2M", "1G")
+        self.assertEqual((self.root / SIZES / GB1 / "demote_size").read_text().split()[0], "65536kB")
+
     def test_pages_in_use_or_reserved_are_refused(self) -> None:
         self.node(0, GB1, 3, 1, 0)
         self.file(f"{SIZES}/{GB1}/resv_hugepages", "1\n")
@@ -658,6 +665,8 @@ class Alias(Case):
     def test_setup_without_count_is_usage(self) -> None:
         for words in ((), ("3",), ("--count", "1M"), ("--count", "1", "--node", "0")):
             self.expect(USAGE, "setup", *words)
+        for count in ("-5", "+5", "0:2", ""):
+            self.expect(USAGE, "setup", f"--count={count}", says="not a number of pages")
         self.expect(NOT_FOUND, "setup", "--count", "1", "--size", "2")
 
     def test_mount_by_their_names_of_its_options(self) -> None:
@@ -746,6 +755,20 @@ class Reap(Case):
     def test_what_matches_goes_and_nothing_else(self) -> None:
         self.expect(DONE, "reap", "/dev/huge/rte*", says="removed /dev/huge/rtemap_0")
         self.assertEqual(self.there(), ["mapped", "open", "pool/0", "pool/control", "spdk_pid77map_3"])
+
+    def test_wildcard_means_no_name_that_begins_with_a_dot(self) -> None:
+        self.file("dev/huge/.hidden", "")
+        self.expect(IN_USE, "reap", "/dev/huge/*")
+        self.assertIn(".hidden", self.there())
+        self.expect(DONE, "reap", "/dev/huge/.h*")
+        self.assertNotIn(".hidden", self.there())
+
+    def test_what_another_file_system_over_the_mount_has_is_no_orphan(self) -> None:
+        self.mounts("30 20 0:9999 / /dev/huge rw,relatime shared:5 - hugetlbfs none rw,pagesize=2M")
+        before = self.there()
+        self.expect(NOT_FOUND, "reap", "/dev/huge/rtemap_0", says="no file on a hugetlbfs mount matches")
+        self.expect(DONE, "reap", says="no file that nobody has open")
+        self.assertEqual(self.there(), before)
 
     def test_dry_run_removes_nothing(self) -> None:
         before = self.there()
