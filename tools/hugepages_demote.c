@@ -41,25 +41,6 @@ static enum exit_code from_choose(struct options *opt)
 	return hp_demote_size_get(&opt->sys, opt->size, &to) ? say_no_demote(opt) : EXIT_DONE;
 }
 
-/* Of the node that is named, or of all. */
-static int counts_get(const struct options *opt, uint64_t size, struct hp_counts *all)
-{
-	int nodes[HP_MAX_NODES] = { opt->node };
-	const int nr = opt->node >= 0 ? 1 : hp_nodes_get(&opt->sys, nodes);
-	struct hp_counts counts;
-	int err = nr < 0 ? nr : 0;
-
-	*all = (struct hp_counts){ 0 };
-	for (int i = 0; !err && i < nr; i++) {
-		err = hp_counts_get(&opt->sys, nodes[i], size, &counts);
-		if (err)
-			break;
-		all->total += counts.total;
-		all->free += counts.free;
-	}
-	return err;
-}
-
 /* Reserved pages are those of no node: the kernel subtracts all of them on each. */
 static enum exit_code free_check(const struct options *opt, const struct hp_counts *counts,
 				 uint64_t pages)
@@ -82,7 +63,7 @@ static enum exit_code result_say(const struct options *opt, uint64_t pages, uint
 {
 	char from[HP_SIZE_TEXT], to[HP_SIZE_TEXT];
 	struct hp_counts now;
-	const int err = counts_get(opt, opt->size, &now);
+	const int err = hp_counts_sum(&opt->sys, opt->node, opt->size, &now);
 
 	if (err)
 		return say_errno(err, "hugepage counters");
@@ -102,7 +83,7 @@ static enum exit_code split(const struct options *opt, uint64_t pages)
 {
 	struct hp_counts before;
 	uint64_t to;
-	int err = counts_get(opt, opt->size, &before);
+	int err = hp_counts_sum(&opt->sys, opt->node, opt->size, &before);
 
 	if (err == -ENOENT)
 		return say_no_node(opt, opt->node);

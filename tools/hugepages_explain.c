@@ -22,10 +22,7 @@
 
 #define GROUPS_DIR "/sys/fs/cgroup"
 
-enum {
-	BYTES_OF_BLOCK = 512, /* stat(2) */
-	MAX_ORDERS = 32,      /* more than any kernel has */
-};
+enum { MAX_ORDERS = 32 }; /* more than any kernel has */
 
 /* What is looked at once, for all sizes. */
 struct machine {
@@ -44,24 +41,12 @@ struct numbers {
 
 static int numbers_get(const struct hp_sys *sys, uint64_t size, struct numbers *numbers)
 {
-	int nodes[HP_MAX_NODES];
-	const int nr = hp_nodes_get(sys, nodes);
-	int err = nr < 0 ? nr : hp_global_get(sys, size, "resv_hugepages", &numbers->reserved);
+	int err = hp_counts_sum(sys, -1, size, &numbers->all);
 
+	err = err ? err : hp_global_get(sys, size, "resv_hugepages", &numbers->reserved);
 	err = err ? err : hp_global_get(sys, size, "nr_overcommit_hugepages",
 					&numbers->overcommit);
 	numbers->size = size;
-	numbers->all = (struct hp_counts){ 0 };
-	for (int i = 0; !err && i < nr; i++) {
-		struct hp_counts counts;
-
-		err = hp_counts_get(sys, nodes[i], size, &counts);
-		if (err)
-			break;
-		numbers->all.total += counts.total;
-		numbers->all.free += counts.free;
-		numbers->all.surplus += counts.surplus;
-	}
 	return err;
 }
 
@@ -70,7 +55,7 @@ static int add_blocks(void *argument, const char *path, const struct stat *statu
 	uint64_t *bytes = argument;
 
 	(void)path;
-	*bytes += (uint64_t)status->st_blocks * BYTES_OF_BLOCK;
+	*bytes += (uint64_t)status->st_blocks * HP_BLOCK;
 	return 0;
 }
 
@@ -82,8 +67,7 @@ static uint64_t in_files(const struct machine *machine, uint64_t size)
 	for (size_t i = 0; i < machine->mounts.nr; i++) {
 		const struct hp_mount *mount = &machine->mounts.list[i];
 
-		if (mount->path && mount->size == size &&
-		    hp_mounts_on(&machine->mounts, mount->dev) == mount)
+		if (mount->size == size && hp_mounts_is_first(&machine->mounts, mount))
 			(void)hp_files_each(machine->sys, mount, &bytes, add_blocks);
 	}
 	return bytes / size;

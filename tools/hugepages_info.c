@@ -29,11 +29,8 @@ static int size_info_read(const struct hp_sys *sys, struct size_info *info)
 	info->all = (struct hp_counts){ 0 };
 	for (int i = 0; !err && i < info->nr_nodes; i++) {
 		err = hp_counts_get(sys, info->nodes[i], info->size, &info->counts[i]);
-		if (err)
-			break;
-		info->all.total += info->counts[i].total;
-		info->all.free += info->counts[i].free;
-		info->all.surplus += info->counts[i].surplus;
+		if (!err)
+			hp_counts_add(&info->all, &info->counts[i]);
 	}
 	return err;
 }

@@ -191,6 +191,11 @@ const struct hp_mount *hp_mounts_on(const struct hp_mounts *mounts, dev_t dev)
 	return NULL;
 }
 
+bool hp_mounts_is_first(const struct hp_mounts *mounts, const struct hp_mount *mount)
+{
+	return mount->path && hp_mounts_on(mounts, mount->dev) == mount;
+}
+
 struct search {
 	const char *path;
 	struct hp_mount *found;

@@ -15,6 +15,8 @@
 
 #include <sys/types.h>
 
+enum { HP_BLOCK = 512 }; /* bytes in a unit of st_blocks, whatever the file system (stat(2)) */
+
 struct hp_mount {
 	dev_t dev;
 	uint64_t size;  /* bytes of a page */
@@ -35,6 +37,9 @@ void hp_mounts_free(struct hp_mounts *mounts);
 
 /* The one that is on this device, or NULL: no hugepages are there. */
 const struct hp_mount *hp_mounts_on(const struct hp_mounts *mounts, dev_t dev);
+
+/* Has it a path, and is it the first of its device? So one that is mounted twice is walked once. */
+bool hp_mounts_is_first(const struct hp_mounts *mounts, const struct hp_mount *mount);
 
 /*
  * What is mounted on exactly this path, the last if several are, whatever its type; the size is 0

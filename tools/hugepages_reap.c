@@ -33,7 +33,6 @@
 #define CONTROL "control" /* of a named pool: pool/named.h */
 
 enum {
-	BYTES_OF_BLOCK = 512,            /* stat(2) */
 	MINUTE = 60,
 	HOUR = 60 * MINUTE,
 	DAY = 24 * HOUR,
@@ -110,7 +109,7 @@ static void orphan_print(const char *path, const struct stat *status)
 	age_format(status->st_mtime, age, sizeof(age));
 	maker_guess(path, maker, sizeof(maker));
 	printf("%s: %s, of %s, %s old%s\n", path,
-	       hp_size_format((uint64_t)status->st_blocks * BYTES_OF_BLOCK, held), user, age,
+	       hp_size_format((uint64_t)status->st_blocks * HP_BLOCK, held), user, age,
 	       maker);
 }
 
@@ -245,12 +244,6 @@ static bool sees_all(const struct hp_sys *sys, const struct hp_users *users)
 	return strcmp(text, all_processes) == 0 && (*sys->root || !access("/proc/1/maps", R_OK));
 }
 
-/* A file system that is mounted twice is walked once. */
-static bool is_first(const struct hp_mounts *mounts, const struct hp_mount *mount)
-{
-	return mount->path && hp_mounts_on(mounts, mount->dev) == mount;
-}
-
 static enum exit_code say_blind(const struct reap *reap)
 {
 	if (reap->users.hidden)
@@ -269,7 +262,7 @@ static enum exit_code mounts_reap(struct reap *reap, const struct hp_mounts *mou
 	if (!reap->sees_all && acts && !reap->opt->sys.dry_run)
 		return say_blind(reap);
 	for (size_t i = 0; i < mounts->nr; i++) {
-		if (!is_first(mounts, &mounts->list[i]))
+		if (!hp_mounts_is_first(mounts, &mounts->list[i]))
 			continue;
 		const int err = hp_files_each(&reap->opt->sys, &mounts->list[i], reap, file_look);
 

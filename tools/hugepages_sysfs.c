@@ -277,6 +277,30 @@ int hp_counts_get(const struct hp_sys *sys, int node, uint64_t size, struct hp_c
 	return 0;
 }
 
+void hp_counts_add(struct hp_counts *all, const struct hp_counts *counts)
+{
+	all->total += counts->total;
+	all->free += counts->free;
+	all->surplus += counts->surplus;
+}
+
+int hp_counts_sum(const struct hp_sys *sys, int node, uint64_t size, struct hp_counts *all)
+{
+	int nodes[HP_MAX_NODES] = { node };
+	const int nr = node >= 0 ? 1 : hp_nodes_get(sys, nodes);
+	int err = nr < 0 ? nr : 0;
+
+	*all = (struct hp_counts){ 0 };
+	for (int i = 0; !err && i < nr; i++) {
+		struct hp_counts counts;
+
+		err = hp_counts_get(sys, nodes[i], size, &counts);
+		if (!err)
+			hp_counts_add(all, &counts);
+	}
+	return err;
+}
+
 int hp_global_get(const struct hp_sys *sys, uint64_t size, const char *name, uint64_t *value)
 {
 	char path[PATH_MAX];

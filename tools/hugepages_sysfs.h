@@ -52,6 +52,11 @@ int hp_node_memory_get(const struct hp_sys *sys, int node, uint64_t *bytes);
 
 int hp_counts_get(const struct hp_sys *sys, int node, uint64_t size, struct hp_counts *counts);
 
+void hp_counts_add(struct hp_counts *all, const struct hp_counts *counts);
+
+/* Of one node, or with -1 of all. */
+int hp_counts_sum(const struct hp_sys *sys, int node, uint64_t size, struct hp_counts *all);
+
 /* A counter kept for all nodes together: "resv_hugepages", "nr_overcommit_hugepages". */
 int hp_global_get(const struct hp_sys *sys, uint64_t size, const char *name, uint64_t *value);
 

@@ -15,8 +15,6 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-enum { BYTES_OF_BLOCK = 512 }; /* stat(2) */
-
 /* One mapping of hugepages: numa_maps knows it by its address only. */
 struct mapping {
 	uint64_t start;
@@ -103,7 +101,7 @@ static int maps_line(struct look *look, const char *line)
 	return err ? err : mapping_add(look, start, mount->size);
 }
 
-static int each_line(const struct look *look, const char *name, struct look *argument,
+static int each_line(struct look *look, const char *name,
 		     int (*each)(struct look *, const char *))
 {
 	FILE *file = look_open(look, name);
@@ -114,7 +112,7 @@ static int each_line(const struct look *look, const char *name, struct look *arg
 	if (!file)
 		return -errno;
 	while (!err && getline(&line, &room, file) > 0)
-		err = each(argument, line);
+		err = each(look, line);
 	free(line);
 	fclose(file);
 	return err;
@@ -181,7 +179,7 @@ static int open_file(struct look *look, int dir, const char *name)
 
 	if (!err) {
 		use->is_open = true;
-		use->open = status.stx_blocks * BYTES_OF_BLOCK;
+		use->open = status.stx_blocks * HP_BLOCK;
 	}
 	return err;
 }
@@ -221,13 +219,13 @@ static int process_look(const struct hp_sys *sys, const struct hp_mounts *mounts
 
 	snprintf(look.dir, sizeof(look.dir), "%s/proc/%d", sys->root, pid);
 	command_read(&look);
-	const int maps = each_line(&look, "maps", &look, maps_line);
+	const int maps = each_line(&look, "maps", maps_line);
 	const int files = open_files(&look);
 
 	/* It goes through all page tables: only where there is something to find. A kernel without
 	 * NUMA has no such file; then the numbers by node are missing. */
 	if (look.nr_mappings)
-		(void)each_line(&look, "numa_maps", &look, numa_line);
+		(void)each_line(&look, "numa_maps", numa_line);
 	free(look.mappings);
 	if (maps == -ENOMEM || files == -ENOMEM)
 		return -ENOMEM;
