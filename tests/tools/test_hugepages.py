@@ -78,20 +78,21 @@ class Case(unittest.TestCase):
             self.file(f"{path}/{name}", "")
         self.mounts(f"30 20 {self.device()} / /{path} rw,relatime shared:5 - hugetlbfs none rw,{options}")
 
-    def process(self, pid: int, command: str, mapped: str = "", has_open: str = "") -> None:
-        """Someone who has two pages of a file mapped, or a file open."""
-        (self.root / f"proc/{pid}/fd").mkdir(parents=True)
+    def process(self, pid: int, command: str, mapped: str = "", has_open: str = "", thread: int = 0) -> None:
+        """Someone who has two pages of a file mapped, or a file open; the leader, or another thread."""
+        task = f"proc/{pid}/task/{thread or pid}"
+        (self.root / f"{task}/fd").mkdir(parents=True)
         self.file(f"proc/{pid}/comm", f"{command}\n")
         text = "55d0-55e0 r-xp 00000000 08:01 77 /bin/prog\n"
         if mapped:
             status = (self.root / mapped).stat()
             text += (f"7f000000-7f400000 rw-s 00000000 {os.major(status.st_dev):02x}:"
                      f"{os.minor(status.st_dev):02x} {status.st_ino}   /{mapped}\n")
-            self.file(f"proc/{pid}/numa_maps", "55d0 default file=/bin/prog mapped=9 N0=9\n"
+            self.file(f"{task}/numa_maps", "55d0 default file=/bin/prog mapped=9 N0=9\n"
                       f"7f000000 bind:1 file=/{mapped} huge dirty=3 N0=1 N1=2 kernelpagesize_kB=2048\n")
-        self.file(f"proc/{pid}/maps", text)
+        self.file(f"{task}/maps", text)
         if has_open:
-            (self.root / f"proc/{pid}/fd/5").symlink_to(self.root / has_open)
+            (self.root / f"{task}/fd/5").symlink_to(self.root / has_open)
 
     def counter(self, node: int, size: str, name: str) -> Path:
         return self.root / f"{NODES}/node{node}/hugepages/{size}/{name}"
@@ -436,8 +437,8 @@ class Info(Case):
     def test_process_that_cannot_be_looked_at_is_told(self) -> None:
         self.hugetlbfs("buffers")
         self.process(41, "driver", mapped="dev/huge/buffers")
-        (self.root / "proc/41/fd").rmdir()
-        self.file("proc/41/fd", "")  # no directory: as good as no permission
+        (self.root / "proc/41/task/41/fd").rmdir()
+        self.file("proc/41/task/41/fd", "")  # no directory: as good as no permission
         self.expect(DONE, "info", says="1 processes could not be looked at: root can")
 
     def test_no_hugetlb_in_the_kernel(self) -> None:
@@ -622,7 +623,7 @@ class Explain(Case):
         self.file(f"{SIZES}/{MB2}/resv_hugepages", "1\n")
         self.process(41, "driver", mapped="dev/huge/buffers")
         self.process(42, "sleeper", mapped="dev/huge/buffers")
-        (self.root / "proc/42/numa_maps").unlink()
+        (self.root / "proc/42/task/42/numa_maps").unlink()
         text = self.expect(DONE, "explain", says="1 are promised to mappings that have not touched them yet. "
                            "Free pages for others: 1.")
         self.assertIn("process 42 (sleeper) maps 4M and has touched 0B", text)
@@ -793,12 +794,42 @@ class Reap(Case):
 
     def test_nothing_goes_while_a_process_cannot_be_looked_at(self) -> None:
         before = self.there()
-        (self.root / "proc/42/fd/5").unlink()
-        (self.root / "proc/42/fd").rmdir()
-        self.file("proc/42/fd", "")  # no directory: as good as no permission
+        (self.root / "proc/42/task/42/fd/5").unlink()
+        (self.root / "proc/42/task/42/fd").rmdir()
+        self.file("proc/42/task/42/fd", "")  # no directory: as good as no permission
         self.expect(PERMISSION, "reap", "/dev/huge/*", says="1 processes could not be looked at")
         self.assertEqual(self.there(), before)
         self.expect(DONE, "reap", says="1 processes could not be looked at")
+
+    def test_nothing_goes_while_a_descriptor_or_a_map_cannot_be_read(self) -> None:
+        before = self.there()
+        loop = self.root / "proc/42/task/42/fd/6"
+        loop.symlink_to(loop)  # ELOOP, where the kernel may say EIO
+        self.expect(PERMISSION, "reap", "/dev/huge/rte*", says="1 processes could not be looked at")
+        loop.unlink()
+        maps = self.root / "proc/41/task/41/maps"
+        maps.unlink()
+        maps.mkdir()  # opens, and cannot be read
+        self.expect(PERMISSION, "reap", "/dev/huge/rte*", says="1 processes could not be looked at")
+        maps.rmdir()
+        self.file("proc/41/task/41/maps", "55d0-55e0 in words of tomorrow\n")
+        self.expect(PERMISSION, "reap", "/dev/huge/rte*", says="1 processes could not be looked at")
+        self.assertEqual(self.there(), before)
+
+    def test_descriptor_that_was_closed_and_thread_that_ended_meanwhile_hide_nothing(self) -> None:
+        (self.root / "proc/42/task/42/fd/6").symlink_to(self.root / "closed")
+        (self.root / "proc/42/task/44").mkdir()
+        self.expect(DONE, "reap", "/dev/huge/rte*")
+
+    def test_what_another_thread_has_stays_when_the_leader_has_ended(self) -> None:
+        self.hugetlbfs("mapped", "open", "pool/control", "pool/0", *self.ORPHANS, "theirs", "its_own")
+        self.process(45, "orphaned")
+        self.file("proc/45/task/45/maps", "")
+        self.process(45, "orphaned", mapped="dev/huge/theirs", thread=46)
+        self.process(45, "orphaned", has_open="dev/huge/its_own", thread=47)
+        text = self.expect(IN_USE, "reap", "/dev/huge/*", says="theirs: process 45 (orphaned) has it mapped")
+        self.assertIn("its_own: process 45 (orphaned) has it open", text)
+        self.assertEqual(self.there(), ["its_own", "mapped", "open", "pool/0", "pool/control", "theirs"])
 
     def test_nothing_goes_in_a_container(self) -> None:
         (self.root / "proc/self/ns/pid").unlink()
