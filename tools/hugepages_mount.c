@@ -225,14 +225,12 @@ enum exit_code command_mount(const struct options *opt)
 	return mount_make(opt, dir, found == -ENOENT, data);
 }
 
-static int count_file(void *argument, const char *path, const struct stat *status)
+static int count_file(void *argument, const struct hp_file *file)
 {
 	size_t *nr = argument;
 
-	(void)path;
-	(void)status;
 	++*nr;
-	return 0;
+	return file->err;
 }
 
 /* What is on this file system is in memory only: it ends with the mount. */

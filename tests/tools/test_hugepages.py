@@ -846,8 +846,50 @@ class Reap(Case):
     def test_links_are_not_followed(self) -> None:
         self.file("precious", "")
         (self.root / "dev/huge/link").symlink_to(self.root / "precious")
-        self.expect(NOT_FOUND, "reap", "/dev/huge/link")
+        (self.root / "dev/huge/below").symlink_to(self.root)
+        self.expect(NOT_FOUND, "reap", "/dev/huge/link", "/dev/huge/*/precious")
         self.assertTrue((self.root / "precious").exists())
+
+    def test_directory_that_a_user_swaps_leads_nowhere_else(self) -> None:
+        """u/0 is pool/0 by another name; u becomes a link to the pool once it was found to be none."""
+        top = self.root / "dev/huge"
+        (top / "u").mkdir()
+        os.link(top / "pool/0", top / "u/0")
+        (top / "u/control.swap").symlink_to(top / "pool")
+        self.stingy("reap", "/dev/huge/u/0", code=DONE, says="removed /dev/huge/u/0")
+        self.assertTrue((top / "u").is_symlink())
+        self.assertEqual(os.listdir(top / "u.was"), [])
+        self.assertIn("pool/0", self.there())
+
+    def test_directory_that_vanishes_ends_nothing(self) -> None:
+        top = self.root / "dev/huge"
+        for name in ("a", "z"):  # one of them is read before the file, or both are
+            (top / name).mkdir()
+            (top / f"{name}.gone").touch()
+        self.stingy("reap", "/dev/huge/rte*", "/dev/huge/[az]/*", code=DONE, says="removed /dev/huge/rtemap_0")
+        self.assertFalse((top / "a").exists() or (top / "z").exists())
+
+    def test_pool_that_cannot_be_told_from_others_is_kept(self) -> None:
+        self.file("dev/huge/u/0", "")
+        self.file("dev/huge/u/control.error", "")
+        self.stingy("reap", "/dev/huge/u/0", "/dev/huge/rte*", code=FAILED, says="/dev/huge/u/0: Input/output error")
+        text = self.stingy("reap", code=FAILED, says="/dev/huge/u/0: Input/output error")
+        self.assertNotIn("/dev/huge/u/0: 0B", text)
+        self.assertIn("u/0", self.there())
+        self.assertNotIn("rtemap_0", self.there())
+
+    def test_file_that_cannot_be_looked_at_is_told_and_the_others_go(self) -> None:
+        self.file("dev/huge/rtemap_0.error", "")
+        self.stingy("reap", "/dev/huge/spdk*", code=FAILED, says="/dev/huge/rtemap_0: Input/output error")
+        self.assertNotIn("spdk_pid77map_3", self.there())
+
+    def test_name_that_is_another_files_by_then_is_kept(self) -> None:
+        top = self.root / "dev/huge"
+        for moment in ("swap", "later"):  # before it is opened, and when it is about to go
+            with self.subTest(moment=moment):
+                (top / f"rtemap_0.{moment}").write_text(moment)
+                self.stingy("reap", "/dev/huge/rtemap_0", code=IN_USE, says="another file has that name by now")
+                self.assertEqual((top / "rtemap_0").read_text(), moment)
 
 
 class RealMount(unittest.TestCase):
