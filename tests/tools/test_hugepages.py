@@ -524,8 +524,8 @@ class Persist(Case):
         text = self.expect(DONE, "persist", says=f"wrote /{self.UNIT}")
         starts = [line for line in self.text(self.UNIT).splitlines() if line.startswith("ExecStart=")]
         program = os.path.realpath(self.program)
-        self.assertEqual(starts, [f"ExecStart={program} reserve --size 2M --pages 0:4,1:8",
-                                  f"ExecStart={program} reserve --size 1G --pages 1:1"])
+        self.assertEqual(starts, [f"ExecStart={program} reserve --size 1G --pages 1:1",
+                                  f"ExecStart={program} reserve --size 2M --pages 0:4,1:8"])
         self.assertEqual((self.root / self.WANTED).resolve(), (self.root / self.UNIT).resolve())
         self.assertIn("hugepagesz=1G hugepages=1:1\n", text)
 
@@ -560,12 +560,18 @@ class Persist(Case):
     def test_systemd_tmpfiles_writes_the_numbers(self) -> None:
         self.expect(DONE, "persist", "--as", "tmpfiles", "0:6M,1:2M")
         self.assertEqual(self.text(self.TMPFILES).splitlines()[1:], [
-            f"w /{NODES}/node{node}/hugepages/{MB2}/nr_hugepages - - - - {pages}" for node, pages in ((0, 3), (1, 1))])
+            f"w! /{NODES}/node{node}/hugepages/{MB2}/nr_hugepages - - - - {pages}" for node, pages in ((0, 3), (1, 1))])
         if not shutil.which("systemd-tmpfiles"):
             self.skipTest("there is no systemd-tmpfiles")
-        subprocess.run(["systemd-tmpfiles", "--create", f"--root={self.root}", str(self.root / self.TMPFILES)],
-                       check=True, capture_output=True)
-        self.assertEqual(self.pages(), (3, 1))
+        for words, pages in (((), (4, 8)), (("--boot",), (3, 1))):
+            subprocess.run(["systemd-tmpfiles", "--create", *words, f"--root={self.root}",
+                            str(self.root / self.TMPFILES)], check=True, capture_output=True)
+            self.assertEqual(self.pages(), pages)
+
+    def test_tmpfiles_has_the_large_pages_first(self) -> None:
+        self.expect(DONE, "persist", "--as", "tmpfiles")
+        self.assertEqual([line.split()[1].split("/")[-2] for line in self.text(self.TMPFILES).splitlines()[1:]],
+                         [GB1, MB2, MB2])
 
     def test_sysctl_has_the_sum_of_the_default_size_and_nothing_else(self) -> None:
         self.expect(DONE, "persist", "--as", "sysctl", "--size", "2M")
@@ -592,9 +598,71 @@ class Persist(Case):
         self.expect(DONE, "persist", "--as", "none")
         self.assertEqual(self.text(self.SYSCTL), "vm.nr_hugepages = 1\n")
 
+    def test_link_in_the_place_of_a_file_is_somebody_elses(self) -> None:
+        for path, way in ((self.UNIT, "unit"), (self.TMPFILES, "tmpfiles")):
+            (self.root / path).parent.mkdir(parents=True)
+            (self.root / path).symlink_to("/nowhere")  # as systemctl mask does, but to /dev/null
+            self.expect(IN_USE, "persist", "--as", way, says="was not written by hugepages persist")
+            self.expect(DONE, "persist", "--as", "none")
+            self.assertEqual(os.readlink(self.root / path), "/nowhere")
+
+    def test_link_that_enables_something_else_is_kept_and_nothing_written(self) -> None:
+        wanted = self.root / self.WANTED
+        wanted.parent.mkdir(parents=True)
+        wanted.symlink_to("/nowhere")
+        self.expect(IN_USE, "persist", says=f"/{self.WANTED}: does not lead to what hugepages persist writes")
+        self.assertEqual((self.written(), os.readlink(wanted)), ([], "/nowhere"))
+        wanted.unlink()
+        self.expect(DONE, "persist")
+        wanted.unlink()
+        wanted.symlink_to("/nowhere")
+        self.expect(DONE, "persist", "--as", "none", says=f"removed /{self.UNIT}")
+        self.assertEqual(os.readlink(wanted), "/nowhere")
+
+    def test_link_as_systemctl_makes_it_is_ours(self) -> None:
+        wanted = self.root / self.WANTED
+        wanted.parent.mkdir(parents=True)
+        wanted.symlink_to(f"/{self.UNIT}")
+        self.expect(DONE, "persist")
+        self.assertEqual(os.readlink(wanted), f"/{self.UNIT}")
+        self.expect(DONE, "persist", "--as", "none")
+        self.assertFalse(wanted.is_symlink())
+
+    def test_what_a_killed_run_left_is_written_anew_and_no_link_followed(self) -> None:
+        precious = self.root / "precious"
+        precious.write_text("precious")
+        left = self.root / f"{self.TMPFILES}.new"
+        left.parent.mkdir(parents=True)
+        left.symlink_to(precious)
+        self.expect(DONE, "persist", "--as", "tmpfiles")
+        self.assertFalse(left.is_symlink())
+        self.assertFalse((self.root / self.TMPFILES).is_symlink())
+        self.assertEqual(precious.read_text(), "precious")
+
+    def test_no_pages_are_refused_with_advice(self) -> None:
+        for words in (("0",), ("0:0,1:0",), ("--as", "tmpfiles", "--pages", "0"), ("--as", "sysctl", "0")):
+            self.expect(USAGE, "persist", *words, says="persist --as none takes away what was written")
+        self.assertEqual(self.written(), [])
+
+    def test_more_than_the_node_has_memory_is_written_with_a_note(self) -> None:
+        self.expect(DONE, "persist", "0:64G", says="note: node 0: 32768 pages of 2M are more than all the memory it "
+                    "has now, which is 2048")
+        self.assertIn("--pages 0:32768\n", self.text(self.UNIT))
+        self.assertNotIn("note:", self.expect(DONE, "persist", "0:1G"))
+
+    def test_numbers_are_read_under_the_lock(self) -> None:
+        fd = os.open(self.root / SIZES, os.O_RDONLY)
+        self.addCleanup(os.close, fd)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        self.expect(FAILED, "persist", says="wait for the other hugepages")
+        self.assertEqual(self.written(), [])
+
     def test_dry_run_prints_and_does_nothing(self) -> None:
         self.expect(DONE, "persist", "--dry-run", says=f"cat > /{self.UNIT} <<EOF\n")
         self.assertFalse((self.root / "etc").exists())
+        self.expect(DONE, "persist")
+        text = self.expect(DONE, "persist", "--as", "none", "--dry-run")
+        self.assertEqual(text, f"rm /{self.WANTED}\nrm /{self.UNIT}\n")
 
     def test_wrong_words_are_usage(self) -> None:
         for words in (("--as", "cron"), ("+2M",), ("3M",), ("0:+2M",)):
