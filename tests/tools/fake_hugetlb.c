@@ -6,8 +6,9 @@
  * cut to the number in the file `limit` beside it, if there is one, and raised to the one in
  * `floor`: as the real kernel does, without a word. The signal in the file `signal` comes half way,
  * once, and ends the write there. That in `compact.signal`, beside a node's file `compact`, comes
- * when that is written to. A number written to `demote` is taken from nr_hugepages beside it, but
- * no more than `limit` says. Every other write goes through as it is.
+ * when that is written to, and so does that in `demote.signal`. A number written to `demote` is
+ * taken from nr_hugepages beside it, but no more than `limit` says. Every other write goes through
+ * as it is.
  *
  * And users who act at the worst moment, in place of fstatat(2). When the status of FILE is asked
  * for, what stands beside it decides:
@@ -112,6 +113,8 @@ ssize_t write(int fd, const void *data, size_t len)
 	path_of(fd, path);
 	if (ends_in(path, "/compact"))
 		raise((int)beside(path, "compact.signal", 0)); /* 0 is none */
+	if (ends_in(path, "/demote"))
+		raise((int)beside(path, "demote.signal", 0));
 	if (len >= sizeof(text))
 		return real(fd, data, len);
 	memcpy(text, data, len);

@@ -481,6 +481,22 @@ class Demote(Case):
         self.expect(FAILED, "demote", "--to", "2M", "1G")
         self.assertEqual((self.root / SIZES / GB1 / "demote_size").read_text().split()[0], "65536kB")
 
+    def test_other_size_is_put_back_after_a_signal_too(self) -> None:
+        size = self.root / SIZES / GB1 / "demote_size"
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            with self.subTest(signal=number):
+                size.write_text("65536kB\n")
+                self.node(1, GB1, 3, 3, 0)
+                self.counter(1, GB1, "demote.signal").write_text(f"{int(number)}\n")
+                self.stingy("demote", "--node", "1", "--to", "2M", "1G", code=-number,
+                            says="1 pages of 1G are now 512 of 2M", preexec_fn=heed)
+                self.assertEqual(size.read_text().split()[0], "65536kB")
+
+    def test_size_that_cannot_be_read_is_told(self) -> None:
+        (self.root / SIZES / GB1 / "demote_size").write_text("many\n")
+        for words in ((), ("--size", "1G"), ("--to", "2M")):
+            self.expect(FAILED, "demote", *words, "1G", says="Invalid argument")
+
     def test_pages_in_use_or_reserved_are_refused(self) -> None:
         self.node(0, GB1, 3, 1, 0)
         self.file(f"{SIZES}/{GB1}/resv_hugepages", "1\n")
