@@ -15,6 +15,7 @@
  */
 #include "hugepages_command.h"
 #include "hugepages_files.h"
+#include "hugepages_shell.h"
 #include "hugepages_text.h"
 #include "hugepages_users.h"
 
@@ -188,7 +189,9 @@ static int file_remove(const struct hp_file *file)
 static int orphan_reap(struct reap *reap, const struct hp_file *file)
 {
 	if (reap->opt->sys.dry_run) {
-		printf("rm %s\n", file->path);
+		printf("rm ");
+		hp_word_print(file->path);
+		printf("\n");
 		return 0;
 	}
 	const int err = file_remove(file);

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -754,6 +755,9 @@ class Alias(Case):
             self.expect(USAGE, "setup", f"--count={count}", says="not a number of pages")
         self.expect(NOT_FOUND, "setup", "--count", "1", "--size", "2")
 
+    def test_one_mount_point_and_no_other(self) -> None:
+        self.expect(USAGE, "mount", "--dry-run", "--mountpoint", "/a", "/b", says="--mountpoint /a and /b: one of them")
+
     def test_mount_by_their_names_of_its_options(self) -> None:
         self.expect(DONE, "mount", "--dry-run", "--mountpoint", "/huge", "--pagesize", "1048576",
                     says="mount -t hugetlbfs -o pagesize=1073741824 hugepages /huge")
@@ -772,6 +776,17 @@ class Mount(Case):
         self.assertEqual(text, "mkdir /run/huge\nmount -t hugetlbfs -o pagesize=1073741824,uid=0,gid=6,mode=1770,"
                          "size=2147483648,nr_inodes=9 hugepages /run/huge\n")
         self.assertFalse((self.root / "run/huge").exists())
+
+    def test_dry_run_quotes_names_for_a_shell(self) -> None:
+        name = "/run/$(id) it's"
+        quoted = shlex.quote(name).replace("\'\"\'\"\'", r"'\''")
+        (self.root / "run").mkdir()
+        text = self.expect(DONE, "mount", "--dry-run", name)
+        self.assertEqual([shlex.split(line)[-1] for line in text.splitlines()], [name, name])
+        self.assertEqual(text.splitlines()[0], f"mkdir {quoted}")
+        self.mounts(f"30 20 {self.device()} / /run/$(id)\\040it's rw - hugetlbfs none rw,pagesize=2M")
+        (self.root / name[1:]).mkdir()
+        self.assertEqual(self.expect(DONE, "unmount", "--dry-run", name), f"umount {quoted}\n")
 
     def test_the_same_that_is_there_is_done(self) -> None:
         for words in ((), ("--mode", "1770"), ("--gid", "6", "--uid", "0", "--limit", "4M")):
@@ -859,6 +874,16 @@ class Reap(Case):
         before = self.there()
         self.expect(DONE, "reap", "--dry-run", "/dev/huge/rtemap_0", says="rm /dev/huge/rtemap_0\n")
         self.assertEqual(self.there(), before)
+
+    def test_dry_run_can_be_given_to_a_shell(self) -> None:
+        evil = "$(touch precious) `id`; 'x' \\\n"
+        self.file(f"dev/huge/{evil}", "")
+        text = self.expect(DONE, "reap", "--dry-run", "/dev/huge/$*")
+        self.assertEqual(shlex.split(text), ["rm", f"/dev/huge/{evil}"])
+        script = text.replace("/dev/huge", f"{self.root}/dev/huge")
+        subprocess.run(["sh", "-c", script], check=True, cwd=self.root)
+        self.assertEqual([name for name in self.there() if "precious" in name], [])
+        self.assertFalse((self.root / "precious").exists())
 
     def test_what_somebody_has_stays_and_is_told(self) -> None:
         text = self.expect(IN_USE, "reap", "/dev/huge/*", says="mapped: process 41 (driver) has it mapped")
