@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import resource
 import shlex
 import shutil
 import signal
@@ -977,6 +978,12 @@ class Reap(Case):
             (top / f"{name}.gone").touch()
         self.stingy("reap", "/dev/huge/rte*", "/dev/huge/[az]/*", code=DONE, says="removed /dev/huge/rtemap_0")
         self.assertFalse((top / "a").exists() or (top / "z").exists())
+
+    def test_directories_deeper_than_there_are_descriptors_are_told_and_the_others_gone_through(self) -> None:
+        (self.root / ("dev/huge/" + "d/" * 60)).mkdir(parents=True)
+        self.expect(FAILED, "reap", "/dev/huge/rte*", "/dev/huge/spdk*", says="d/d/d: Too many open files",
+                    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)))
+        self.assertEqual(self.there(), ["mapped", "open", "pool/0", "pool/control"])
 
     def test_pool_that_cannot_be_told_from_others_is_kept(self) -> None:
         self.file("dev/huge/u/0", "")
