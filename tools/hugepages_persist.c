@@ -353,9 +353,13 @@ static enum exit_code way_write(const struct hp_sys *sys, const struct way *way,
 			printf("ln -s %s %s\n", way->link_to, way->link);
 		return EXIT_DONE;
 	}
+	/* The link first, which is easily taken back. */
+	err = linked ? link_make(way, link) : 0;
+	if (err)
+		return say_errno(err, way->link);
 	err = file_replace(path, content, len);
-	if (!err && linked)
-		err = link_make(way, link);
+	if (err && linked)
+		unlink(link);
 	if (err)
 		return say_errno(err, way->path);
 	printf("wrote %s\n", way->path);

@@ -637,6 +637,18 @@ class Persist(Case):
         self.expect(DONE, "persist", "--as", "none", says=f"removed /{self.UNIT}")
         self.assertEqual(os.readlink(wanted), "/nowhere")
 
+    def test_unit_that_cannot_be_written_leaves_no_link(self) -> None:
+        (self.root / f"{self.UNIT}.new").mkdir(parents=True)
+        self.expect(FAILED, "persist", says=f"/{self.UNIT}: Is a directory")
+        self.assertEqual((self.written(), (self.root / self.WANTED).is_symlink()), ([], False))
+
+    def test_link_that_cannot_be_made_leaves_no_unit(self) -> None:
+        wants = (self.root / self.WANTED).parent
+        wants.parent.mkdir(parents=True)
+        wants.symlink_to("nowhere")
+        self.expect(FAILED, "persist", says=f"/{self.WANTED}: No such file")
+        self.assertEqual(self.written(), [])
+
     def test_link_as_systemctl_makes_it_is_ours(self) -> None:
         wanted = self.root / self.WANTED
         wanted.parent.mkdir(parents=True)
