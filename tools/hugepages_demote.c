@@ -7,6 +7,7 @@
  * what cannot be is refused before, and what came is read back.
  */
 #include "hugepages_command.h"
+#include "hugepages_interrupt.h"
 #include "hugepages_text.h"
 
 #include <err.h>
@@ -28,17 +29,19 @@ static enum exit_code say_no_demote(const struct options *opt)
 static enum exit_code from_choose(struct options *opt)
 {
 	uint64_t sizes[HP_MAX_SIZES], to;
-	const int nr = hp_sizes_get(&opt->sys, sizes);
+	const int nr = opt->is_size_given ? 1 : hp_sizes_get(&opt->sys, sizes);
+	int err = -ENOENT;
 
 	if (nr < 0)
 		return say_errno(nr, "page sizes");
-	for (int i = nr; i > 0 && !opt->is_size_given; i--) {
-		if (hp_demote_size_get(&opt->sys, sizes[i - 1], &to))
-			continue;
-		opt->size = sizes[i - 1];
-		return EXIT_DONE;
+	for (int i = nr; i > 0 && err == -ENOENT; i--) {
+		if (!opt->is_size_given)
+			opt->size = sizes[i - 1];
+		err = hp_demote_size_get(&opt->sys, opt->size, &to);
 	}
-	return hp_demote_size_get(&opt->sys, opt->size, &to) ? say_no_demote(opt) : EXIT_DONE;
+	if (err == -ENOENT)
+		return say_no_demote(opt);
+	return err ? say_errno(err, "demote_size") : EXIT_DONE;
 }
 
 /* Reserved pages are those of no node: the kernel subtracts all of them on each. */
@@ -79,35 +82,45 @@ static enum exit_code result_say(const struct options *opt, uint64_t pages, uint
 	return EXIT_SHORT;
 }
 
+/* Somebody else's choice of a size stays theirs, whatever came of it. */
+static int split_as(const struct options *opt, uint64_t pages)
+{
+	uint64_t to;
+	int err = hp_demote_size_get(&opt->sys, opt->size, &to);
+
+	if (err)
+		return err;
+	if (to == opt->to)
+		return hp_demote(&opt->sys, opt->node, opt->size, pages);
+	err = hp_demote_size_set(&opt->sys, opt->size, opt->to);
+	err = err ? err : hp_demote(&opt->sys, opt->node, opt->size, pages);
+	const int undone = hp_demote_size_set(&opt->sys, opt->size, to);
+
+	return err ? err : undone;
+}
+
 static enum exit_code split(const struct options *opt, uint64_t pages)
 {
 	struct hp_counts before;
-	uint64_t to;
-	int err = hp_counts_sum(&opt->sys, opt->node, opt->size, &before);
+	const int err = hp_counts_sum(&opt->sys, opt->node, opt->size, &before);
 
 	if (err == -ENOENT)
 		return say_no_node(opt, opt->node);
 	if (err)
 		return say_errno(err, "hugepage counters");
-	const enum exit_code code = free_check(opt, &before, pages);
+	enum exit_code code = free_check(opt, &before, pages);
 
 	if (code != EXIT_DONE)
 		return code;
-	err = hp_demote_size_get(&opt->sys, opt->size, &to);
-	if (err)
-		return say_errno(err, "demote");
-	if (to != opt->to)
-		err = hp_demote_size_set(&opt->sys, opt->size, opt->to);
-	err = err ? err : hp_demote(&opt->sys, opt->node, opt->size, pages);
-	/* Somebody else's choice of a size stays theirs, whatever came of it. */
-	if (to != opt->to) {
-		const int undone = hp_demote_size_set(&opt->sys, opt->size, to);
+	hp_interrupt_hold();
+	const int failed = split_as(opt, pages);
 
-		err = err ? err : undone;
-	}
-	if (err)
-		return say_errno(err, "demote");
-	return opt->sys.dry_run ? EXIT_DONE : result_say(opt, pages, before.total);
+	if (failed)
+		code = say_errno(failed, "demote");
+	else if (!opt->sys.dry_run)
+		code = result_say(opt, pages, before.total);
+	hp_interrupt_release();
+	return code;
 }
 
 /* The size to split into: as the kernel would, or one that it has and that is smaller. */
@@ -116,9 +129,13 @@ static enum exit_code to_choose(struct options *opt)
 	uint64_t sizes[HP_MAX_SIZES];
 	char from[HP_SIZE_TEXT];
 	const int nr = hp_sizes_get(&opt->sys, sizes);
+	const int err = nr < 0 ? nr : opt->to_text ? 0 :
+			hp_demote_size_get(&opt->sys, opt->size, &opt->to);
 
+	if (err)
+		return say_errno(err, "page sizes");
 	if (!opt->to_text)
-		return hp_demote_size_get(&opt->sys, opt->size, &opt->to) ? EXIT_FAILED : EXIT_DONE;
+		return EXIT_DONE;
 	if (!hp_bytes_parse(opt->to_text, &opt->to))
 		for (int i = 0; i < nr; i++)
 			if (sizes[i] == opt->to && opt->to < opt->size)

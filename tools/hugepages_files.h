@@ -4,17 +4,31 @@
 
 /*
  * The files of a hugetlbfs mount, at any depth. Links are not followed, nor what is mounted below.
+ *
+ * Users may make directories there, and put another one or a link in the place of one at any
+ * moment. So the way down is by descriptors, each directory opened in the one above it; a path is
+ * for people. What is asked or done of a file goes through the descriptor of its directory, and
+ * then all of it is about the same directory, wherever that has been moved.
  */
 
 #include "hugepages_mounts.h"
 
 #include <sys/stat.h>
 
+struct hp_file {
+	int dir;          /* descriptor of its directory, open while @each runs */
+	const char *name; /* in that directory */
+	const char *path; /* from the machine's root, as it was on the way down */
+	const struct stat *status;
+	int err;          /* 0, or -errno: it could not be looked at, and has no more than a path */
+};
+
 /*
- * Calls @each with every plain file until it fails; @path begins at the root of the machine.
- * -errno of a directory that could not be read, or what @each returned.
+ * Calls @each with every plain file, and with every file or directory that could not be looked at,
+ * until it fails; then that is returned. What vanished meanwhile is passed over. So is a mount that
+ * cannot be reached, as another one lies over it.
  */
 int hp_files_each(const struct hp_sys *sys, const struct hp_mount *mount, void *argument,
-		  int (*each)(void *argument, const char *path, const struct stat *status));
+		  int (*each)(void *argument, const struct hp_file *file));
 
 #endif

@@ -5,6 +5,7 @@
  */
 #include "hugepages_command.h"
 #include "hugepages_files.h"
+#include "hugepages_shell.h"
 #include "hugepages_text.h"
 #include "hugepages_users.h"
 
@@ -174,6 +175,13 @@ static int dir_resolve(const struct options *opt, char dir[PATH_MAX])
 	return real ? 0 : -errno;
 }
 
+static void command_print(const char *command, const char *dir)
+{
+	printf("%s ", command);
+	hp_word_print(dir);
+	printf("\n");
+}
+
 static enum exit_code mount_make(const struct options *opt, const char *dir, bool is_new,
 				 const char *data)
 {
@@ -181,8 +189,9 @@ static enum exit_code mount_make(const struct options *opt, const char *dir, boo
 
 	if (opt->sys.dry_run) {
 		if (is_new)
-			printf("mkdir %s\n", dir);
-		printf("mount -t hugetlbfs -o %s hugepages %s\n", data, dir);
+			command_print("mkdir", dir);
+		printf("mount -t hugetlbfs -o %s ", data);
+		command_print("hugepages", dir);
 		return EXIT_DONE;
 	}
 	snprintf(path, sizeof(path), "%s%s", opt->sys.root, dir);
@@ -208,6 +217,10 @@ enum exit_code command_mount(const struct options *opt)
 
 	if (code != EXIT_DONE)
 		return code;
+	if (opt->mountpoint && opt->nr_operands) {
+		warnx("--mountpoint %s and %s: one of them", opt->mountpoint, opt->operand);
+		return EXIT_USAGE;
+	}
 	const int found = dir_resolve(opt, dir);
 
 	if (found && found != -ENOENT)
@@ -225,14 +238,12 @@ enum exit_code command_mount(const struct options *opt)
 	return mount_make(opt, dir, found == -ENOENT, data);
 }
 
-static int count_file(void *argument, const char *path, const struct stat *status)
+static int count_file(void *argument, const struct hp_file *file)
 {
 	size_t *nr = argument;
 
-	(void)path;
-	(void)status;
 	++*nr;
-	return 0;
+	return file->err;
 }
 
 /* What is on this file system is in memory only: it ends with the mount. */
@@ -280,7 +291,7 @@ static enum exit_code unmount(const struct options *opt, const struct hp_mount *
 	if (code != EXIT_DONE)
 		return code;
 	if (opt->sys.dry_run) {
-		printf("umount %s\n", mount->path);
+		command_print("umount", mount->path);
 		return EXIT_DONE;
 	}
 	snprintf(path, sizeof(path), "%s%s", opt->sys.root, mount->path);

@@ -120,10 +120,13 @@ static int each_mount(const struct hp_sys *sys, int (*each)(void *, const struct
 
 	if (!table)
 		return err ? err : -errno;
+	errno = 0;
 	while (!err && getline(&line, &room, table) > 0) {
 		err = line_parse(line, fallback, &mount);
 		err = err ? err : each(argument, &mount);
 	}
+	if (!err && !feof(table))
+		err = errno ? -errno : -EIO;
 	free(line);
 	fclose(table);
 	return err;

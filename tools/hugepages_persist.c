@@ -5,18 +5,22 @@
  *     unit       a systemd unit that runs `hugepages reserve`: any size and node, tries again with
  *                compaction, and a unit that failed is seen when the kernel gives too few
  *     tmpfiles   tmpfiles.d(5) writes each number into sysfs: any size and node, but nobody looks
- *                what the kernel made of it
+ *                what the kernel made of it. At boot only, which "!" says: later, as when a package
+ *                is installed, it would undo what was reserved since
  *     sysctl     sysctl.d(5) sets vm.nr_hugepages, also where there is no systemd: the default size
  *                alone, and the kernel chooses the nodes
  *
  * Only one of them at a time: the files of the others go. A file that has not our first line is
- * somebody's, and stays.
+ * somebody's, and stays; so does a link that we would have made otherwise.
+ *
+ * Larger pages come first: they need more memory in one piece, and the smaller ones break it up.
  */
 #include "hugepages_reserve.h"
 #include "hugepages_text.h"
 
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -67,12 +71,13 @@ static void map_print(FILE *file, const struct hp_plan *plan, uint64_t size)
 	}
 }
 
+/* Pages of a size, or with 0 of all. */
 static uint64_t sum_of(const struct hp_plan *plan, uint64_t size)
 {
 	uint64_t sum = 0;
 
 	for (size_t i = 0; i < plan->nr; i++)
-		if (plan->targets[i].size == size)
+		if (!size || plan->targets[i].size == size)
 			sum += plan->targets[i].want;
 	return sum;
 }
@@ -133,7 +138,7 @@ static void unit_print(FILE *file, const struct hp_plan *plan, const uint64_t *s
 	fprintf(file, "[Unit]\nDescription=Hugepages\nDocumentation=man:hugepages(8)\n"
 		"DefaultDependencies=no\nAfter=local-fs.target\nBefore=sysinit.target\n\n"
 		"[Service]\nType=oneshot\nRemainAfterExit=yes\n");
-	for (int i = 0; i < nr; i++) {
+	for (int i = nr - 1; i >= 0; i--) {
 		if (!sum_of(plan, sizes[i]))
 			continue;
 		fprintf(file, "ExecStart=%s reserve --size %s --pages ", program,
@@ -144,16 +149,17 @@ static void unit_print(FILE *file, const struct hp_plan *plan, const uint64_t *s
 	fprintf(file, "\n[Install]\nWantedBy=sysinit.target\n");
 }
 
-static void tmpfiles_print(FILE *file, const struct hp_plan *plan)
+static void tmpfiles_print(FILE *file, const struct hp_plan *plan, uint64_t size)
 {
 	char path[PATH_MAX];
 
 	for (size_t i = 0; i < plan->nr; i++) {
 		const struct hp_target *target = &plan->targets[i];
 
-		if (!target->want || hp_pages_path(plan->sys, target->node, target->size, path))
+		if (target->size != size || !target->want ||
+		    hp_pages_path(plan->sys, target->node, size, path))
 			continue;
-		fprintf(file, "w %s - - - - %" PRIu64 "\n", path + strlen(plan->sys->root),
+		fprintf(file, "w! %s - - - - %" PRIu64 "\n", path + strlen(plan->sys->root),
 			target->want);
 	}
 }
@@ -164,11 +170,10 @@ static void content_print(FILE *file, int way, const struct hp_plan *plan, const
 	fputs(mark, file);
 	if (way == UNIT)
 		unit_print(file, plan, sizes, nr, program);
-	else if (way == TMPFILES)
-		tmpfiles_print(file, plan);
-	else
-		fprintf(file, "vm.nr_hugepages = %" PRIu64 "\n",
-			plan->nr ? sum_of(plan, plan->targets[0].size) : 0);
+	for (int i = nr - 1; way == TMPFILES && i >= 0; i--)
+		tmpfiles_print(file, plan, sizes[i]);
+	if (way == SYSCTL) /* of one size: sysctl_check */
+		fprintf(file, "vm.nr_hugepages = %" PRIu64 "\n", sum_of(plan, 0));
 }
 
 /* What sysctl cannot say. */
@@ -193,18 +198,41 @@ static enum exit_code sysctl_check(const struct options *opt, const struct hp_pl
 	return EXIT_DONE;
 }
 
-/* 0: it is not there, or ours. -EEXIST: somebody else's. */
-static int ours_check(const char *path)
+/* 0: ours. -ENOENT: it is not there. -EEXIST: somebody else's; so is a link, as of a unit that was
+ * masked, wherever it leads. */
+static int file_check(const char *path)
 {
-	char line[sizeof(mark)];
-	FILE *file = fopen(path, "re");
+	const int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	char text[sizeof(mark)] = "";
 
-	if (!file)
-		return errno == ENOENT ? 0 : -errno;
-	const bool ours = fgets(line, sizeof(line), file) && strcmp(line, mark) == 0;
+	if (fd < 0)
+		return errno == ELOOP ? -EEXIST : -errno;
+	const ssize_t len = read(fd, text, sizeof(mark) - 1);
+	const int err = len < 0 ? -errno : strcmp(text, mark) == 0 ? 0 : -EEXIST;
 
-	fclose(file);
-	return ours ? 0 : -EEXIST;
+	close(fd);
+	return err == -EISDIR ? -EEXIST : err;
+}
+
+/* The same of the link, which systemctl(1) makes with the whole path. @path is where it is. */
+static int link_check(const struct way *way, const char *path)
+{
+	char to[PATH_MAX];
+	const ssize_t len = readlink(path, to, sizeof(to) - 1);
+
+	if (len < 0)
+		return errno == EINVAL ? -EEXIST : -errno;
+	to[len] = '\0';
+	return strcmp(to, way->link_to) == 0 || strcmp(to, way->path) == 0 ? 0 : -EEXIST;
+}
+
+static int way_paths(const struct hp_sys *sys, const struct way *way, char path[PATH_MAX],
+		     char link[PATH_MAX])
+{
+	const int len = snprintf(path, PATH_MAX, "%s%s", sys->root, way->path);
+	const int more = snprintf(link, PATH_MAX, "%s%s", sys->root, way->link ? way->link : "");
+
+	return len >= PATH_MAX || more >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
 /* Missing directories are made. */
@@ -221,17 +249,38 @@ static int parents_make(char *path)
 	return 0;
 }
 
+/*
+ * A file that nobody else had a hand in, not through a link either. One that is there was left by a
+ * run that was killed: we have the lock.
+ */
+static int file_make(const char *path, FILE **file)
+{
+	const int fd = unlink(path) && errno != ENOENT ? -1 :
+		       open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+
+	if (fd < 0)
+		return -errno;
+	*file = fdopen(fd, "w");
+	if (*file)
+		return 0;
+	const int err = -errno;
+
+	close(fd);
+	unlink(path);
+	return err;
+}
+
 /* Whole or not at all: a boot must not find half a file. */
 static int file_replace(char *path, const char *content, size_t len)
 {
 	char other[PATH_MAX + 8];
+	FILE *file;
 	int err = parents_make(path);
 
 	snprintf(other, sizeof(other), "%s.new", path);
-	FILE *file = err ? NULL : fopen(other, "we");
-
-	if (!file)
-		return err ? err : -errno;
+	err = err ? err : file_make(other, &file);
+	if (err)
+		return err;
 	if (fwrite(content, 1, len, file) != len || fflush(file) || fsync(fileno(file)))
 		err = errno ? -errno : -EIO;
 	fclose(file);
@@ -242,60 +291,75 @@ static int file_replace(char *path, const char *content, size_t len)
 	return err;
 }
 
-static int link_make(const struct hp_sys *sys, const struct way *way)
+static int link_make(const struct way *way, char *link)
 {
-	char path[PATH_MAX];
+	const int err = parents_make(link);
 
-	if (!way->link)
-		return 0;
-	snprintf(path, sizeof(path), "%s%s", sys->root, way->link);
-	const int err = parents_make(path);
-
-	return err ? err : symlink(way->link_to, path) && errno != EEXIST ? -errno : 0;
+	return err ? err : symlink(way->link_to, link) ? -errno : 0;
 }
 
 static enum exit_code way_remove(const struct hp_sys *sys, const struct way *way)
 {
 	char path[PATH_MAX], link[PATH_MAX];
+	int err = way_paths(sys, way, path, link);
 
-	snprintf(path, sizeof(path), "%s%s", sys->root, way->path);
-	if (access(path, F_OK) || ours_check(path))
-		return EXIT_DONE;
+	err = err ? err : file_check(path);
+	if (err)
+		return err == -ENOENT || err == -EEXIST ? EXIT_DONE : say_errno(err, way->path);
+	const bool linked = way->link && !link_check(way, link);
+
 	if (sys->dry_run) {
+		if (linked)
+			printf("rm %s\n", way->link);
 		printf("rm %s\n", way->path);
 		return EXIT_DONE;
 	}
-	if (way->link) {
-		snprintf(link, sizeof(link), "%s%s", sys->root, way->link);
-		unlink(link);
-	}
+	if (linked && unlink(link))
+		return say_errno(-errno, way->link);
 	if (unlink(path))
 		return say_errno(-errno, way->path);
 	printf("removed %s\n", way->path);
 	return EXIT_DONE;
 }
 
+static enum exit_code say_kept(const char *path, const char *what)
+{
+	warnx("%s: %s, and is kept", path, what);
+	fprintf(stderr, "  what to do: move it away, or choose another way with --as\n");
+	return EXIT_IN_USE;
+}
+
+/* Nothing is written before both, the file and the link, may be. */
 static enum exit_code way_write(const struct hp_sys *sys, const struct way *way,
 				const char *content, size_t len)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX], link[PATH_MAX];
+	int err = way_paths(sys, way, path, link);
 
-	snprintf(path, sizeof(path), "%s%s", sys->root, way->path);
-	int err = ours_check(path);
+	err = err ? err : file_check(path);
+	const int linked = way->link ? link_check(way, link) : 0;
 
-	if (err == -EEXIST) {
-		warnx("%s: was not written by hugepages persist, and is kept", way->path);
-		fprintf(stderr, "  what to do: move it away, or choose another way with --as\n");
-		return EXIT_IN_USE;
-	}
+	if (err == -EEXIST)
+		return say_kept(way->path, "was not written by hugepages persist");
+	if (linked == -EEXIST)
+		return say_kept(way->link, "does not lead to what hugepages persist writes");
+	if (err && err != -ENOENT)
+		return say_errno(err, way->path);
+	if (linked && linked != -ENOENT)
+		return say_errno(linked, way->link);
 	if (sys->dry_run) {
 		printf("cat > %s <<EOF\n%sEOF\n", way->path, content);
-		if (way->link)
+		if (linked)
 			printf("ln -s %s %s\n", way->link_to, way->link);
 		return EXIT_DONE;
 	}
-	err = err ? err : file_replace(path, content, len);
-	err = err ? err : link_make(sys, way);
+	/* The link first, which is easily taken back. */
+	err = linked ? link_make(way, link) : 0;
+	if (err)
+		return say_errno(err, way->link);
+	err = file_replace(path, content, len);
+	if (err && linked)
+		unlink(link);
 	if (err)
 		return say_errno(err, way->path);
 	printf("wrote %s\n", way->path);
@@ -307,7 +371,7 @@ static void advise(const struct hp_plan *plan, const uint64_t *sizes, int nr)
 {
 	char size[HP_SIZE_TEXT];
 
-	for (int i = 0; i < nr; i++) {
+	for (int i = nr - 1; i >= 0; i--) {
 		if (!is_gigantic(sizes[i]) || !sum_of(plan, sizes[i]))
 			continue;
 		hp_size_format(sizes[i], size);
@@ -352,25 +416,65 @@ static enum exit_code carry_out(const struct options *opt, int way, const struct
 	return code;
 }
 
+/* What is to come back; something must be. */
+static enum exit_code plan_make(const struct options *opt, struct hp_plan *plan)
+{
+	const enum exit_code code = opt->operand ? reserve_plan_fresh(opt, plan)
+						 : reserve_plan_present(opt, plan);
+
+	if (code != EXIT_DONE || sum_of(plan, 0))
+		return code;
+	if (opt->operand) {
+		warnx("'%s': no pages, so there is nothing to come back", opt->operand);
+		fprintf(stderr, "  what to do: persist --as none takes away what was written\n");
+	} else {
+		warnx("no hugepages are reserved, so there is nothing to come back");
+		fprintf(stderr, "  what to do: reserve some first, or name an amount; persist --as "
+				"none takes away what was written\n");
+	}
+	return EXIT_USAGE;
+}
+
+/* Not refused: more memory may be there at the next boot. */
+static void excess_note(const struct hp_plan *plan)
+{
+	const struct hp_target *excess = hp_plan_excess(plan);
+	char size[HP_SIZE_TEXT];
+
+	if (excess)
+		warnx("note: node %d: %" PRIu64 " pages of %s are more than all the memory it has "
+		      "now, which is %" PRIu64, excess->node, excess->want,
+		      hp_size_format(excess->size, size), excess->most);
+}
+
+static enum exit_code persist(const struct options *opt, struct hp_plan *plan)
+{
+	int way;
+	enum exit_code code = way_find(opt->as, &way);
+
+	hp_plan_init(plan, &opt->sys);
+	if (code == EXIT_DONE && way != NONE)
+		code = plan_make(opt, plan);
+	code = code ? code : carry_out(opt, way, plan);
+	if (code == EXIT_DONE)
+		excess_note(plan);
+	return code;
+}
+
+/* Under the lock: the numbers are not those from the middle of a reserve, and no other persist is
+ * at the files. */
 enum exit_code command_persist(const struct options *opt)
 {
 	struct hp_plan *plan = malloc(sizeof(*plan)); /* 48 KiB: not for the stack */
-	enum exit_code code;
-	int way;
+	const int lock = plan ? hp_lock(&opt->sys) : -ENOMEM;
 
-	if (!plan)
-		return say_errno(-ENOMEM, "persist");
-	hp_plan_init(plan, &opt->sys);
-	code = way_find(opt->as, &way);
-	if (code == EXIT_DONE && way != NONE)
-		code = opt->operand ? reserve_plan_fresh(opt, plan)
-				    : reserve_plan_present(opt, plan);
-	if (code == EXIT_DONE && way != NONE && !plan->nr) {
-		warnx("no hugepages are reserved, so there is nothing to come back");
-		fprintf(stderr, "  what to do: reserve some first, or name an amount\n");
-		code = EXIT_USAGE;
+	if (lock < 0) {
+		free(plan);
+		return say_errno(lock, "hugepages");
 	}
-	code = code ? code : carry_out(opt, way, plan);
+	const enum exit_code code = persist(opt, plan);
+
+	close(lock);
 	free(plan);
 	return code;
 }

@@ -10,9 +10,12 @@
  * Nothing goes without a pattern. Before a file goes, the kernel is asked as well: it grants a
  * write lease (fcntl(2)) only on a file that nobody else has open, which covers what /proc does not
  * show.
+ *
+ * What could not be looked at is never unused: it stays, and the exit status says so.
  */
 #include "hugepages_command.h"
 #include "hugepages_files.h"
+#include "hugepages_shell.h"
 #include "hugepages_text.h"
 #include "hugepages_users.h"
 
@@ -60,13 +63,14 @@ static bool is_matched(const struct options *opt, const char *path)
 	return false;
 }
 
-static bool is_of_pool(const struct hp_sys *sys, const char *path)
+/* 1: it is; 0; -errno: nobody knows. Whatever has the name "control" counts, a link too. */
+static int is_of_pool(const struct hp_file *file)
 {
-	const int len = (int)(strrchr(path, '/') - path);
-	char control[PATH_MAX];
+	struct stat status;
 
-	return snprintf(control, sizeof(control), "%s%.*s/" CONTROL, sys->root, len, path) <
-	       PATH_MAX && !access(control, F_OK);
+	if (!fstatat(file->dir, CONTROL, &status, AT_SYMLINK_NOFOLLOW))
+		return 1;
+	return errno == ENOENT ? 0 : -errno;
 }
 
 static void age_format(time_t since, char *text, size_t room)
@@ -144,90 +148,99 @@ static int alone(int fd)
 	return errno == EBUSY ? -EAGAIN : -errno;
 }
 
+static bool is_same(const struct stat *left, const struct stat *right)
+{
+	return left->st_dev == right->st_dev && left->st_ino == right->st_ino;
+}
+
+/* -ESTALE: the name is another file's by now. */
+static int name_check(const struct hp_file *file)
+{
+	struct stat now;
+
+	if (fstatat(file->dir, file->name, &now, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	return is_same(&now, file->status) ? 0 : -ESTALE;
+}
+
 /*
  * The lease lasts until the file is closed: who opens it meanwhile waits, and then has a file
- * without a name, as if they had come a moment earlier.
+ * without a name, as if they had come a moment earlier. No call removes a file by its descriptor:
+ * one who may rename files of that directory can still swap names after the last look, and then
+ * loses the other one.
  */
-static int entry_remove(int dir, const char *name, const struct stat *expected)
+static int file_remove(const struct hp_file *file)
 {
-	const int fd = openat(dir, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	const int fd = openat(file->dir, file->name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct stat status;
 
 	if (fd < 0)
-		return -errno;
-	int err = fstat(fd, &status) ? -errno : 0;
+		return errno == ELOOP ? -ESTALE : -errno;
+	int err = fstat(fd, &status) ? -errno : is_same(&status, file->status) ? 0 : -ESTALE;
 
-	if (!err && (status.st_dev != expected->st_dev || status.st_ino != expected->st_ino))
-		err = -ESTALE;
 	err = err ? err : alone(fd);
-	if (!err && unlinkat(dir, name, 0))
+	err = err ? err : name_check(file);
+	if (!err && unlinkat(file->dir, file->name, 0))
 		err = -errno;
 	close(fd);
 	return err;
 }
 
-/*
- * Users may make directories there, and put a link in the place of one while we work. What goes is
- * still a file of this mount: @expected is (hp_files_each()), and the file that is compared with it
- * and the one that goes are of the same directory.
- */
-static int file_remove(const struct hp_sys *sys, const char *path, const struct stat *expected)
-{
-	char full[PATH_MAX];
-
-	if (snprintf(full, sizeof(full), "%s%s", sys->root, path) >= PATH_MAX)
-		return -ENAMETOOLONG;
-	char *slash = strrchr(full, '/');
-
-	*slash = '\0';
-	const int dir = open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (dir < 0)
-		return -errno;
-	const int err = entry_remove(dir, slash + 1, expected);
-
-	close(dir);
-	return err;
-}
-
-static int orphan_reap(struct reap *reap, const char *path, const struct stat *status)
+static int orphan_reap(struct reap *reap, const struct hp_file *file)
 {
 	if (reap->opt->sys.dry_run) {
-		printf("rm %s\n", path);
+		printf("rm ");
+		hp_word_print(file->path);
+		printf("\n");
 		return 0;
 	}
-	const int err = file_remove(&reap->opt->sys, path, status);
+	const int err = file_remove(file);
 
-	if (err == -EAGAIN) {
-		warnx("%s: the kernel says that it is open; /proc does not show by whom", path);
+	if (err == -ENOENT)
+		return 0; /* somebody else removed it */
+	if (err == -EAGAIN || err == -ESTALE) {
+		warnx(err == -EAGAIN ? "%s: the kernel says that it is open; /proc does not show "
+				       "by whom" : "%s: another file has that name by now: kept",
+		      file->path);
 		return leave(reap, EXIT_IN_USE);
 	}
 	if (err)
-		return leave(reap, say_errno(err, path));
+		return leave(reap, say_errno(err, file->path));
 	printf("removed ");
-	orphan_print(path, status);
+	orphan_print(file->path, file->status);
 	return 0;
 }
 
-static int file_look(void *argument, const char *path, const struct stat *status)
+static void orphan_list(struct reap *reap, const struct hp_file *file)
+{
+	reap->orphans++;
+	orphan_print(file->path, file->status);
+}
+
+static int file_look(void *argument, const struct hp_file *file)
 {
 	struct reap *reap = argument;
-	const struct hp_use *use = hp_users_of(&reap->users, status->st_dev, status->st_ino);
-	const bool pool = is_of_pool(&reap->opt->sys, path);
 
-	if (!reap->opt->nr_operands) {
-		if (use || pool)
-			return 0;
-		reap->orphans++;
-		orphan_print(path, status);
+	if (file->err)
+		return leave(reap, say_errno(file->err, file->path));
+	const struct hp_use *use = hp_users_of(&reap->users, file->status->st_dev,
+					       file->status->st_ino);
+	const bool acts = reap->opt->nr_operands != 0;
+
+	if (acts && !is_matched(reap->opt, file->path))
 		return 0;
-	}
-	if (!is_matched(reap->opt, path))
+	const int pool = is_of_pool(file);
+
+	reap->matched += acts;
+	if (pool < 0)
+		return leave(reap, say_errno(pool, file->path));
+	if (!acts && !use && !pool)
+		orphan_list(reap, file);
+	if (!acts)
 		return 0;
-	reap->matched++;
 	if (pool)
-		return say_pool(reap, path);
-	return use ? say_held(reap, path, use) : orphan_reap(reap, path, status);
+		return say_pool(reap, file->path);
+	return use ? say_held(reap, file->path, use) : orphan_reap(reap, file);
 }
 
 static bool sees_all(const struct hp_sys *sys, const struct hp_users *users)
@@ -261,19 +274,14 @@ static enum exit_code mounts_reap(struct reap *reap, const struct hp_mounts *mou
 
 	if (!reap->sees_all && acts && !reap->opt->sys.dry_run)
 		return say_blind(reap);
-	for (size_t i = 0; i < mounts->nr; i++) {
-		if (!hp_mounts_is_first(mounts, &mounts->list[i]))
-			continue;
-		const int err = hp_files_each(&reap->opt->sys, &mounts->list[i], reap, file_look);
-
-		if (err)
-			return say_errno(err, mounts->list[i].path);
-	}
-	if (acts && !reap->matched) {
+	for (size_t i = 0; i < mounts->nr; i++)
+		if (hp_mounts_is_first(mounts, &mounts->list[i]))
+			(void)hp_files_each(&reap->opt->sys, &mounts->list[i], reap, file_look);
+	if (acts && !reap->matched && reap->code == EXIT_DONE) {
 		warnx("no file on a hugetlbfs mount matches");
 		return EXIT_NOT_FOUND;
 	}
-	if (!acts && !reap->orphans)
+	if (!acts && !reap->orphans && reap->code == EXIT_DONE)
 		printf("no file that nobody has open\n");
 	if (!reap->sees_all)
 		(void)say_blind(reap);

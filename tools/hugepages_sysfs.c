@@ -331,6 +331,7 @@ static int demote_size_path(char path[PATH_MAX], const struct hp_sys *sys, uint6
 int hp_demote_size_get(const struct hp_sys *sys, uint64_t size, uint64_t *to)
 {
 	char path[PATH_MAX], text[32];
+	uint64_t kb;
 	int err = demote_size_path(path, sys, size);
 
 	err = err ? err : text_read(path, text, sizeof(text));
@@ -340,9 +341,10 @@ int hp_demote_size_get(const struct hp_sys *sys, uint64_t size, uint64_t *to)
 
 	if (unit)
 		*unit = '\0';
-	err = !unit || number_parse(text, to) || *to > UINT64_MAX / 1024 ? -EINVAL : 0;
-	*to *= 1024;
-	return err;
+	if (!unit || number_parse(text, &kb) || kb > UINT64_MAX / 1024)
+		return -EINVAL;
+	*to = kb * 1024;
+	return 0;
 }
 
 int hp_demote_size_set(const struct hp_sys *sys, uint64_t size, uint64_t to)

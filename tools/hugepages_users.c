@@ -12,8 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
+
+#include <linux/kcmp.h>
 
 /* One mapping of hugepages: numa_maps knows it by its address only. */
 struct mapping {
@@ -21,12 +24,16 @@ struct mapping {
 	uint64_t size; /* bytes of a page */
 };
 
-/* One process that is looked at. */
+/* One process that is looked at, thread by thread. */
 struct look {
+	const struct hp_sys *sys;
 	const struct hp_mounts *mounts;
 	struct hp_users *users;
-	char dir[PATH_MAX - 16]; /* /proc/PID, and room for the name of a file there */
+	char dir[PATH_MAX - 16]; /* /proc/PID/task/TID, and room for the name of a file there */
 	struct hp_use about;     /* who it is */
+	size_t nr_lines;         /* of this thread's maps */
+	bool has_maps;           /* they were read; all threads have the same */
+	bool is_hidden;          /* something could not be looked at */
 	size_t nr_mappings;
 	struct mapping *mappings;
 };
@@ -86,9 +93,10 @@ static int maps_line(struct look *look, const char *line)
 	unsigned int major, minor;
 	struct hp_use *use;
 
+	look->nr_lines++;
 	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %*s %x:%x %" SCNu64, &start, &end, &major,
 		   &minor, &ino) != 5)
-		return 0;
+		return -EBADMSG;
 	const dev_t dev = makedev(major, minor);
 	const struct hp_mount *mount = hp_mounts_on(look->mounts, dev);
 
@@ -111,8 +119,11 @@ static int each_line(struct look *look, const char *name,
 
 	if (!file)
 		return -errno;
+	errno = 0;
 	while (!err && getline(&line, &room, file) > 0)
 		err = each(look, line);
+	if (!err && !feof(file))
+		err = errno ? -errno : -EIO;
 	free(line);
 	fclose(file);
 	return err;
@@ -162,18 +173,31 @@ static int numa_line(struct look *look, const char *line)
 	return err;
 }
 
-/* Does not ask a server over the network, which might not answer, for a file that is not ours. */
+/*
+ * Does not ask a server over the network, which might not answer, for a file that is not ours. Nor
+ * for more than the device until that is ours: where a user mounted FUSE, even root is told no more
+ * (fs/fuse/dir.c, fuse_getattr).
+ */
 static int open_file(struct look *look, int dir, const char *name)
 {
+	const int flags = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT;
 	struct statx status;
 	struct hp_use *use;
 
-	if (statx(dir, name, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, &status))
+	if (statx(dir, name, flags, 0, &status)) {
+		look->is_hidden |= !is_gone(-errno); /* closed meanwhile */
 		return 0;
+	}
 	const dev_t dev = makedev(status.stx_dev_major, status.stx_dev_minor);
 	const struct hp_mount *mount = hp_mounts_on(look->mounts, dev);
 
-	if (!mount || !S_ISREG(status.stx_mode))
+	if (!mount)
+		return 0;
+	if (statx(dir, name, flags, STATX_BASIC_STATS, &status)) {
+		look->is_hidden |= !is_gone(-errno);
+		return 0;
+	}
+	if (!S_ISREG(status.stx_mode))
 		return 0;
 	const int err = use_get(look, dev, status.stx_ino, mount->size, &use);
 
@@ -184,26 +208,31 @@ static int open_file(struct look *look, int dir, const char *name)
 	return err;
 }
 
-static int open_files(struct look *look)
+/* Calls @each with every name in a directory that does not begin with a dot, until it fails. */
+static int each_name(struct look *look, const char *path,
+		     int (*each)(struct look *, int dir, const char *name))
 {
-	char path[PATH_MAX];
-	int err = 0;
-
-	snprintf(path, sizeof(path), "%s/fd", look->dir);
 	DIR *dir = opendir(path);
+	const struct dirent *entry;
+	int err = 0;
 
 	if (!dir)
 		return -errno;
-	for (struct dirent *entry; !err && (entry = readdir(dir));)
+	while (!err && (errno = 0, entry = readdir(dir)))
 		if (entry->d_name[0] != '.')
-			err = open_file(look, dirfd(dir), entry->d_name);
+			err = each(look, dirfd(dir), entry->d_name);
+	if (!err && errno)
+		err = -errno;
 	closedir(dir);
 	return err;
 }
 
 static void command_read(struct look *look)
 {
-	FILE *file = look_open(look, "comm");
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/proc/%d/comm", look->sys->root, look->about.pid);
+	FILE *file = fopen(path, "re");
 
 	if (!file || !fgets(look->about.command, sizeof(look->about.command), file))
 		strlcpy(look->about.command, "?", sizeof(look->about.command));
@@ -212,25 +241,65 @@ static void command_read(struct look *look)
 		fclose(file);
 }
 
+/*
+ * Has this thread the leader's table of descriptors, which is looked at anyway? Nearly all have. A
+ * leader that has ended has none, and a kernel without kcmp(2) says nothing: then it is looked at.
+ */
+static bool shares_files(const struct look *look, const char *thread)
+{
+	const pid_t pid = look->about.pid, tid = (pid_t)strtol(thread, NULL, 10);
+
+	return !*look->sys->root && tid != pid &&
+	       syscall(SYS_kcmp, pid, tid, KCMP_FILES, 0, 0) == 0;
+}
+
+static int maps_look(struct look *look)
+{
+	look->nr_lines = 0;
+	const int err = each_line(look, "maps", maps_line);
+
+	/* A thread that has ended has none, whoever else goes on. */
+	look->has_maps = !err && look->nr_lines;
+	/* It goes through all page tables: only where there is something to find. A kernel without
+	 * NUMA has no such file; then the numbers by node are missing. */
+	if (look->has_maps && look->nr_mappings)
+		(void)each_line(look, "numa_maps", numa_line);
+	return err;
+}
+
+static int files_look(struct look *look)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/fd", look->dir);
+	return each_name(look, path, open_file);
+}
+
+static int thread_look(struct look *look, int tasks, const char *thread)
+{
+	(void)tasks;
+	snprintf(look->dir, sizeof(look->dir), "%s/proc/%d/task/%s", look->sys->root,
+		 look->about.pid, thread);
+	const int maps = look->has_maps ? 0 : maps_look(look);
+	const int files = shares_files(look, thread) ? 0 : files_look(look);
+
+	look->is_hidden |= (maps && !is_gone(maps)) || (files && !is_gone(files));
+	return maps == -ENOMEM || files == -ENOMEM ? -ENOMEM : 0;
+}
+
 static int process_look(const struct hp_sys *sys, const struct hp_mounts *mounts, pid_t pid,
 			struct hp_users *users)
 {
-	struct look look = { .mounts = mounts, .users = users, .about.pid = pid };
+	struct look look = { .sys = sys, .mounts = mounts, .users = users, .about.pid = pid };
+	char path[PATH_MAX];
 
-	snprintf(look.dir, sizeof(look.dir), "%s/proc/%d", sys->root, pid);
 	command_read(&look);
-	const int maps = each_line(&look, "maps", maps_line);
-	const int files = open_files(&look);
+	snprintf(path, sizeof(path), "%s/proc/%d/task", sys->root, pid);
+	const int err = each_name(&look, path, thread_look);
 
-	/* It goes through all page tables: only where there is something to find. A kernel without
-	 * NUMA has no such file; then the numbers by node are missing. */
-	if (look.nr_mappings)
-		(void)each_line(&look, "numa_maps", numa_line);
 	free(look.mappings);
-	if (maps == -ENOMEM || files == -ENOMEM)
-		return -ENOMEM;
-	users->hidden += (maps && !is_gone(maps)) || (files && !is_gone(files));
-	return 0;
+	users->hidden += look.is_hidden || (err && !is_gone(err));
+	return err == -ENOMEM ? err : 0;
 }
 
 static bool is_ours(const struct hp_sys *sys, pid_t pid)
@@ -250,10 +319,12 @@ int hp_users_get(const struct hp_sys *sys, const struct hp_mounts *mounts, struc
 
 	if (!dir)
 		return -errno;
-	for (struct dirent *entry; !err && (entry = readdir(dir));)
+	for (struct dirent *entry; !err && (errno = 0, entry = readdir(dir));)
 		if (!hp_count_parse(entry->d_name, &pid) && pid <= INT_MAX &&
 		    !is_ours(sys, (pid_t)pid))
 			err = process_look(sys, mounts, (pid_t)pid, users);
+	if (!err && errno)
+		err = -errno;
 	closedir(dir);
 	if (err)
 		hp_users_free(users);

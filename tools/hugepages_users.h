@@ -3,13 +3,16 @@
 #define TOOLS_HUGEPAGES_USERS_H
 
 /*
- * Which processes have hugepages mapped or their files open, from /proc: each process's `maps` and
+ * Which processes have hugepages mapped or their files open, from /proc: each thread's `maps` and
  * `fd` say what, `numa_maps` how many pages of it are there, and on which node (proc(5), kernel
  * document filesystems/proc). What a file system's device number means, hp_mounts tells.
  *
+ * Of each thread, for the one that a process began with may have ended: then /proc/PID shows
+ * nothing of what the others have. And a thread may have a table of descriptors of its own.
+ *
  * A picture, not a lock: processes come and go while it is taken. It does not show a descriptor
- * that is on its way through a socket, one of a thread that has a table of its own, nor what the
- * kernel itself holds (pages pinned for a device whose process has unmapped them).
+ * that is on its way through a socket, nor what the kernel itself holds (pages pinned for a device
+ * whose process has unmapped them).
  */
 
 #include "hugepages_mounts.h"
@@ -39,7 +42,7 @@ struct hp_users {
 	struct hp_use *uses;         /* those of one process stand together */
 	size_t nr_touched;
 	struct hp_touched *touched;
-	size_t hidden;               /* processes that could not be looked at */
+	size_t hidden;               /* processes of which something could not be looked at */
 };
 
 int hp_users_get(const struct hp_sys *sys, const struct hp_mounts *mounts, struct hp_users *users);

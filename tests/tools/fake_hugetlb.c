@@ -6,19 +6,32 @@
  * cut to the number in the file `limit` beside it, if there is one, and raised to the one in
  * `floor`: as the real kernel does, without a word. The signal in the file `signal` comes half way,
  * once, and ends the write there. That in `compact.signal`, beside a node's file `compact`, comes
- * when that is written to. A number written to `demote` is taken from nr_hugepages beside it, but
- * no more than `limit` says. Every other write goes through as it is.
+ * when that is written to, and so does that in `demote.signal`. A number written to `demote` is
+ * taken from nr_hugepages beside it, but no more than `limit` says. Every other write goes through
+ * as it is.
+ *
+ * And users who act at the worst moment, in place of fstatat(2). When the status of FILE is asked
+ * for, what stands beside it decides:
+ *
+ *     FILE.error      the call fails with EIO
+ *     FILE.gone       FILE has that name right after it
+ *     FILE.swap       that has the name FILE right after it, and FILE is FILE.was
+ *     FILE.later      the same right before the next call for FILE
+ *     control.swap    has the name of its directory right after it, and that is DIRECTORY.was
  */
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 typedef ssize_t write_fn(int fd, const void *data, size_t len);
+typedef int fstatat_fn(int dir, const char *name, struct stat64 *status, int flags);
 
 static void path_beside(char other[PATH_MAX + 16], const char *path, const char *name)
 {
@@ -100,6 +113,8 @@ ssize_t write(int fd, const void *data, size_t len)
 	path_of(fd, path);
 	if (ends_in(path, "/compact"))
 		raise((int)beside(path, "compact.signal", 0)); /* 0 is none */
+	if (ends_in(path, "/demote"))
+		raise((int)beside(path, "demote.signal", 0));
 	if (len >= sizeof(text))
 		return real(fd, data, len);
 	memcpy(text, data, len);
@@ -115,4 +130,65 @@ ssize_t write(int fd, const void *data, size_t len)
 	pages = break_off(path, pages > limit ? limit : pages < floor ? floor : pages);
 	snprintf(text, sizeof(text), "%lu", pages);
 	return real(fd, text, strlen(text)) < 0 ? -1 : (ssize_t)len;
+}
+
+static int is_there(const char *path, const char *more, char other[PATH_MAX + 16])
+{
+	snprintf(other, PATH_MAX + 16, "%s%s", path, more);
+	return !faccessat(AT_FDCWD, other, F_OK, AT_SYMLINK_NOFOLLOW);
+}
+
+static void swap(const char *from, const char *path)
+{
+	char was[PATH_MAX + 16], held[PATH_MAX + 16];
+
+	/* It may lie in what it takes the place of. */
+	snprintf(held, sizeof(held), "%.*s.held", PATH_MAX, path);
+	snprintf(was, sizeof(was), "%.*s.was", PATH_MAX, path);
+	if (rename(from, held) || rename(path, was) || rename(held, path))
+		abort();
+}
+
+static void act_before(const char *path)
+{
+	char other[PATH_MAX + 16];
+
+	if (is_there(path, ".now", other))
+		swap(other, path);
+}
+
+static void act_after(const char *path)
+{
+	char other[PATH_MAX + 16], now[PATH_MAX + 16], directory[PATH_MAX + 16];
+
+	snprintf(now, sizeof(now), "%.*s.now", PATH_MAX, path);
+	path_beside(directory, path, "");
+	directory[strlen(directory) - 1] = '\0';
+	if (is_there(path, ".later", other) && rename(other, now))
+		abort();
+	if (is_there(path, ".gone", other) && (remove(other) || rename(path, other)))
+		abort();
+	if (is_there(path, ".swap", other))
+		swap(other, ends_in(path, "/control") ? directory : path);
+}
+
+/* The name that programs with large files have for fstatat(2). */
+int fstatat64(int dir, const char *name, struct stat64 *status, int flags)
+{
+	fstatat_fn *const real = (fstatat_fn *)dlsym(RTLD_NEXT, "fstatat64");
+	char path[PATH_MAX], full[PATH_MAX], other[PATH_MAX + 16];
+
+	path_of(dir, path);
+	snprintf(full, sizeof(full), "%.*s/%s", PATH_MAX - 256, path, name);
+	if (is_there(full, ".error", other)) {
+		errno = EIO;
+		return -1;
+	}
+	act_before(full);
+	const int result = real(dir, name, status, flags);
+	const int err = errno;
+
+	act_after(full);
+	errno = err;
+	return result;
 }

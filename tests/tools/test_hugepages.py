@@ -9,6 +9,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -78,20 +80,21 @@ class Case(unittest.TestCase):
             self.file(f"{path}/{name}", "")
         self.mounts(f"30 20 {self.device()} / /{path} rw,relatime shared:5 - hugetlbfs none rw,{options}")
 
-    def process(self, pid: int, command: str, mapped: str = "", has_open: str = "") -> None:
-        """Someone who has two pages of a file mapped, or a file open."""
-        (self.root / f"proc/{pid}/fd").mkdir(parents=True)
+    def process(self, pid: int, command: str, mapped: str = "", has_open: str = "", thread: int = 0) -> None:
+        """Someone who has two pages of a file mapped, or a file open; the leader, or another thread."""
+        task = f"proc/{pid}/task/{thread or pid}"
+        (self.root / f"{task}/fd").mkdir(parents=True)
         self.file(f"proc/{pid}/comm", f"{command}\n")
         text = "55d0-55e0 r-xp 00000000 08:01 77 /bin/prog\n"
         if mapped:
             status = (self.root / mapped).stat()
             text += (f"7f000000-7f400000 rw-s 00000000 {os.major(status.st_dev):02x}:"
                      f"{os.minor(status.st_dev):02x} {status.st_ino}   /{mapped}\n")
-            self.file(f"proc/{pid}/numa_maps", "55d0 default file=/bin/prog mapped=9 N0=9\n"
+            self.file(f"{task}/numa_maps", "55d0 default file=/bin/prog mapped=9 N0=9\n"
                       f"7f000000 bind:1 file=/{mapped} huge dirty=3 N0=1 N1=2 kernelpagesize_kB=2048\n")
-        self.file(f"proc/{pid}/maps", text)
+        self.file(f"{task}/maps", text)
         if has_open:
-            (self.root / f"proc/{pid}/fd/5").symlink_to(self.root / has_open)
+            (self.root / f"{task}/fd/5").symlink_to(self.root / has_open)
 
     def counter(self, node: int, size: str, name: str) -> Path:
         return self.root / f"{NODES}/node{node}/hugepages/{size}/{name}"
@@ -436,8 +439,8 @@ class Info(Case):
     def test_process_that_cannot_be_looked_at_is_told(self) -> None:
         self.hugetlbfs("buffers")
         self.process(41, "driver", mapped="dev/huge/buffers")
-        (self.root / "proc/41/fd").rmdir()
-        self.file("proc/41/fd", "")  # no directory: as good as no permission
+        (self.root / "proc/41/task/41/fd").rmdir()
+        self.file("proc/41/task/41/fd", "")  # no directory: as good as no permission
         self.expect(DONE, "info", says="1 processes could not be looked at: root can")
 
     def test_no_hugetlb_in_the_kernel(self) -> None:
@@ -479,6 +482,22 @@ class Demote(Case):
         (self.root / SIZES / GB1 / "demote").mkdir()
         self.expect(FAILED, "demote", "--to", "2M", "1G")
         self.assertEqual((self.root / SIZES / GB1 / "demote_size").read_text().split()[0], "65536kB")
+
+    def test_other_size_is_put_back_after_a_signal_too(self) -> None:
+        size = self.root / SIZES / GB1 / "demote_size"
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            with self.subTest(signal=number):
+                size.write_text("65536kB\n")
+                self.node(1, GB1, 3, 3, 0)
+                self.counter(1, GB1, "demote.signal").write_text(f"{int(number)}\n")
+                self.stingy("demote", "--node", "1", "--to", "2M", "1G", code=-number,
+                            says="1 pages of 1G are now 512 of 2M", preexec_fn=heed)
+                self.assertEqual(size.read_text().split()[0], "65536kB")
+
+    def test_size_that_cannot_be_read_is_told(self) -> None:
+        (self.root / SIZES / GB1 / "demote_size").write_text("many\n")
+        for words in ((), ("--size", "1G"), ("--to", "2M")):
+            self.expect(FAILED, "demote", *words, "1G", says="Invalid argument")
 
     def test_pages_in_use_or_reserved_are_refused(self) -> None:
         self.node(0, GB1, 3, 1, 0)
@@ -523,8 +542,8 @@ class Persist(Case):
         text = self.expect(DONE, "persist", says=f"wrote /{self.UNIT}")
         starts = [line for line in self.text(self.UNIT).splitlines() if line.startswith("ExecStart=")]
         program = os.path.realpath(self.program)
-        self.assertEqual(starts, [f"ExecStart={program} reserve --size 2M --pages 0:4,1:8",
-                                  f"ExecStart={program} reserve --size 1G --pages 1:1"])
+        self.assertEqual(starts, [f"ExecStart={program} reserve --size 1G --pages 1:1",
+                                  f"ExecStart={program} reserve --size 2M --pages 0:4,1:8"])
         self.assertEqual((self.root / self.WANTED).resolve(), (self.root / self.UNIT).resolve())
         self.assertIn("hugepagesz=1G hugepages=1:1\n", text)
 
@@ -559,12 +578,18 @@ class Persist(Case):
     def test_systemd_tmpfiles_writes_the_numbers(self) -> None:
         self.expect(DONE, "persist", "--as", "tmpfiles", "0:6M,1:2M")
         self.assertEqual(self.text(self.TMPFILES).splitlines()[1:], [
-            f"w /{NODES}/node{node}/hugepages/{MB2}/nr_hugepages - - - - {pages}" for node, pages in ((0, 3), (1, 1))])
+            f"w! /{NODES}/node{node}/hugepages/{MB2}/nr_hugepages - - - - {pages}" for node, pages in ((0, 3), (1, 1))])
         if not shutil.which("systemd-tmpfiles"):
             self.skipTest("there is no systemd-tmpfiles")
-        subprocess.run(["systemd-tmpfiles", "--create", f"--root={self.root}", str(self.root / self.TMPFILES)],
-                       check=True, capture_output=True)
-        self.assertEqual(self.pages(), (3, 1))
+        for words, pages in (((), (4, 8)), (("--boot",), (3, 1))):
+            subprocess.run(["systemd-tmpfiles", "--create", *words, f"--root={self.root}",
+                            str(self.root / self.TMPFILES)], check=True, capture_output=True)
+            self.assertEqual(self.pages(), pages)
+
+    def test_tmpfiles_has_the_large_pages_first(self) -> None:
+        self.expect(DONE, "persist", "--as", "tmpfiles")
+        self.assertEqual([line.split()[1].split("/")[-2] for line in self.text(self.TMPFILES).splitlines()[1:]],
+                         [GB1, MB2, MB2])
 
     def test_sysctl_has_the_sum_of_the_default_size_and_nothing_else(self) -> None:
         self.expect(DONE, "persist", "--as", "sysctl", "--size", "2M")
@@ -591,9 +616,83 @@ class Persist(Case):
         self.expect(DONE, "persist", "--as", "none")
         self.assertEqual(self.text(self.SYSCTL), "vm.nr_hugepages = 1\n")
 
+    def test_link_in_the_place_of_a_file_is_somebody_elses(self) -> None:
+        for path, way in ((self.UNIT, "unit"), (self.TMPFILES, "tmpfiles")):
+            (self.root / path).parent.mkdir(parents=True)
+            (self.root / path).symlink_to("/nowhere")  # as systemctl mask does, but to /dev/null
+            self.expect(IN_USE, "persist", "--as", way, says="was not written by hugepages persist")
+            self.expect(DONE, "persist", "--as", "none")
+            self.assertEqual(os.readlink(self.root / path), "/nowhere")
+
+    def test_link_that_enables_something_else_is_kept_and_nothing_written(self) -> None:
+        wanted = self.root / self.WANTED
+        wanted.parent.mkdir(parents=True)
+        wanted.symlink_to("/nowhere")
+        self.expect(IN_USE, "persist", says=f"/{self.WANTED}: does not lead to what hugepages persist writes")
+        self.assertEqual((self.written(), os.readlink(wanted)), ([], "/nowhere"))
+        wanted.unlink()
+        self.expect(DONE, "persist")
+        wanted.unlink()
+        wanted.symlink_to("/nowhere")
+        self.expect(DONE, "persist", "--as", "none", says=f"removed /{self.UNIT}")
+        self.assertEqual(os.readlink(wanted), "/nowhere")
+
+    def test_unit_that_cannot_be_written_leaves_no_link(self) -> None:
+        (self.root / f"{self.UNIT}.new").mkdir(parents=True)
+        self.expect(FAILED, "persist", says=f"/{self.UNIT}: Is a directory")
+        self.assertEqual((self.written(), (self.root / self.WANTED).is_symlink()), ([], False))
+
+    def test_link_that_cannot_be_made_leaves_no_unit(self) -> None:
+        wants = (self.root / self.WANTED).parent
+        wants.parent.mkdir(parents=True)
+        wants.symlink_to("nowhere")
+        self.expect(FAILED, "persist", says=f"/{self.WANTED}: No such file")
+        self.assertEqual(self.written(), [])
+
+    def test_link_as_systemctl_makes_it_is_ours(self) -> None:
+        wanted = self.root / self.WANTED
+        wanted.parent.mkdir(parents=True)
+        wanted.symlink_to(f"/{self.UNIT}")
+        self.expect(DONE, "persist")
+        self.assertEqual(os.readlink(wanted), f"/{self.UNIT}")
+        self.expect(DONE, "persist", "--as", "none")
+        self.assertFalse(wanted.is_symlink())
+
+    def test_what_a_killed_run_left_is_written_anew_and_no_link_followed(self) -> None:
+        precious = self.root / "precious"
+        precious.write_text("precious")
+        left = self.root / f"{self.TMPFILES}.new"
+        left.parent.mkdir(parents=True)
+        left.symlink_to(precious)
+        self.expect(DONE, "persist", "--as", "tmpfiles")
+        self.assertFalse(left.is_symlink())
+        self.assertFalse((self.root / self.TMPFILES).is_symlink())
+        self.assertEqual(precious.read_text(), "precious")
+
+    def test_no_pages_are_refused_with_advice(self) -> None:
+        for words in (("0",), ("0:0,1:0",), ("--as", "tmpfiles", "--pages", "0"), ("--as", "sysctl", "0")):
+            self.expect(USAGE, "persist", *words, says="persist --as none takes away what was written")
+        self.assertEqual(self.written(), [])
+
+    def test_more_than_the_node_has_memory_is_written_with_a_note(self) -> None:
+        self.expect(DONE, "persist", "0:64G", says="note: node 0: 32768 pages of 2M are more than all the memory it "
+                    "has now, which is 2048")
+        self.assertIn("--pages 0:32768\n", self.text(self.UNIT))
+        self.assertNotIn("note:", self.expect(DONE, "persist", "0:1G"))
+
+    def test_numbers_are_read_under_the_lock(self) -> None:
+        fd = os.open(self.root / SIZES, os.O_RDONLY)
+        self.addCleanup(os.close, fd)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        self.expect(FAILED, "persist", says="wait for the other hugepages")
+        self.assertEqual(self.written(), [])
+
     def test_dry_run_prints_and_does_nothing(self) -> None:
         self.expect(DONE, "persist", "--dry-run", says=f"cat > /{self.UNIT} <<EOF\n")
         self.assertFalse((self.root / "etc").exists())
+        self.expect(DONE, "persist")
+        text = self.expect(DONE, "persist", "--as", "none", "--dry-run")
+        self.assertEqual(text, f"rm /{self.WANTED}\nrm /{self.UNIT}\n")
 
     def test_wrong_words_are_usage(self) -> None:
         for words in (("--as", "cron"), ("+2M",), ("3M",), ("0:+2M",)):
@@ -622,7 +721,7 @@ class Explain(Case):
         self.file(f"{SIZES}/{MB2}/resv_hugepages", "1\n")
         self.process(41, "driver", mapped="dev/huge/buffers")
         self.process(42, "sleeper", mapped="dev/huge/buffers")
-        (self.root / "proc/42/numa_maps").unlink()
+        (self.root / "proc/42/task/42/numa_maps").unlink()
         text = self.expect(DONE, "explain", says="1 are promised to mappings that have not touched them yet. "
                            "Free pages for others: 1.")
         self.assertIn("process 42 (sleeper) maps 4M and has touched 0B", text)
@@ -669,6 +768,9 @@ class Alias(Case):
             self.expect(USAGE, "setup", f"--count={count}", says="not a number of pages")
         self.expect(NOT_FOUND, "setup", "--count", "1", "--size", "2")
 
+    def test_one_mount_point_and_no_other(self) -> None:
+        self.expect(USAGE, "mount", "--dry-run", "--mountpoint", "/a", "/b", says="--mountpoint /a and /b: one of them")
+
     def test_mount_by_their_names_of_its_options(self) -> None:
         self.expect(DONE, "mount", "--dry-run", "--mountpoint", "/huge", "--pagesize", "1048576",
                     says="mount -t hugetlbfs -o pagesize=1073741824 hugepages /huge")
@@ -687,6 +789,17 @@ class Mount(Case):
         self.assertEqual(text, "mkdir /run/huge\nmount -t hugetlbfs -o pagesize=1073741824,uid=0,gid=6,mode=1770,"
                          "size=2147483648,nr_inodes=9 hugepages /run/huge\n")
         self.assertFalse((self.root / "run/huge").exists())
+
+    def test_dry_run_quotes_names_for_a_shell(self) -> None:
+        name = "/run/$(id) it's"
+        quoted = shlex.quote(name).replace("\'\"\'\"\'", r"'\''")
+        (self.root / "run").mkdir()
+        text = self.expect(DONE, "mount", "--dry-run", name)
+        self.assertEqual([shlex.split(line)[-1] for line in text.splitlines()], [name, name])
+        self.assertEqual(text.splitlines()[0], f"mkdir {quoted}")
+        self.mounts(f"30 20 {self.device()} / /run/$(id)\\040it's rw - hugetlbfs none rw,pagesize=2M")
+        (self.root / name[1:]).mkdir()
+        self.assertEqual(self.expect(DONE, "unmount", "--dry-run", name), f"umount {quoted}\n")
 
     def test_the_same_that_is_there_is_done(self) -> None:
         for words in ((), ("--mode", "1770"), ("--gid", "6", "--uid", "0", "--limit", "4M")):
@@ -775,6 +888,16 @@ class Reap(Case):
         self.expect(DONE, "reap", "--dry-run", "/dev/huge/rtemap_0", says="rm /dev/huge/rtemap_0\n")
         self.assertEqual(self.there(), before)
 
+    def test_dry_run_can_be_given_to_a_shell(self) -> None:
+        evil = "$(touch precious) `id`; 'x' \\\n"
+        self.file(f"dev/huge/{evil}", "")
+        text = self.expect(DONE, "reap", "--dry-run", "/dev/huge/$*")
+        self.assertEqual(shlex.split(text), ["rm", f"/dev/huge/{evil}"])
+        script = text.replace("/dev/huge", f"{self.root}/dev/huge")
+        subprocess.run(["sh", "-c", script], check=True, cwd=self.root)
+        self.assertEqual([name for name in self.there() if "precious" in name], [])
+        self.assertFalse((self.root / "precious").exists())
+
     def test_what_somebody_has_stays_and_is_told(self) -> None:
         text = self.expect(IN_USE, "reap", "/dev/huge/*", says="mapped: process 41 (driver) has it mapped")
         self.assertIn("open: process 42 (keeper) has it open", text)
@@ -793,12 +916,42 @@ class Reap(Case):
 
     def test_nothing_goes_while_a_process_cannot_be_looked_at(self) -> None:
         before = self.there()
-        (self.root / "proc/42/fd/5").unlink()
-        (self.root / "proc/42/fd").rmdir()
-        self.file("proc/42/fd", "")  # no directory: as good as no permission
+        (self.root / "proc/42/task/42/fd/5").unlink()
+        (self.root / "proc/42/task/42/fd").rmdir()
+        self.file("proc/42/task/42/fd", "")  # no directory: as good as no permission
         self.expect(PERMISSION, "reap", "/dev/huge/*", says="1 processes could not be looked at")
         self.assertEqual(self.there(), before)
         self.expect(DONE, "reap", says="1 processes could not be looked at")
+
+    def test_nothing_goes_while_a_descriptor_or_a_map_cannot_be_read(self) -> None:
+        before = self.there()
+        loop = self.root / "proc/42/task/42/fd/6"
+        loop.symlink_to(loop)  # ELOOP, where the kernel may say EIO
+        self.expect(PERMISSION, "reap", "/dev/huge/rte*", says="1 processes could not be looked at")
+        loop.unlink()
+        maps = self.root / "proc/41/task/41/maps"
+        maps.unlink()
+        maps.mkdir()  # opens, and cannot be read
+        self.expect(PERMISSION, "reap", "/dev/huge/rte*", says="1 processes could not be looked at")
+        maps.rmdir()
+        self.file("proc/41/task/41/maps", "55d0-55e0 in words of tomorrow\n")
+        self.expect(PERMISSION, "reap", "/dev/huge/rte*", says="1 processes could not be looked at")
+        self.assertEqual(self.there(), before)
+
+    def test_descriptor_that_was_closed_and_thread_that_ended_meanwhile_hide_nothing(self) -> None:
+        (self.root / "proc/42/task/42/fd/6").symlink_to(self.root / "closed")
+        (self.root / "proc/42/task/44").mkdir()
+        self.expect(DONE, "reap", "/dev/huge/rte*")
+
+    def test_what_another_thread_has_stays_when_the_leader_has_ended(self) -> None:
+        self.hugetlbfs("mapped", "open", "pool/control", "pool/0", *self.ORPHANS, "theirs", "its_own")
+        self.process(45, "orphaned")
+        self.file("proc/45/task/45/maps", "")
+        self.process(45, "orphaned", mapped="dev/huge/theirs", thread=46)
+        self.process(45, "orphaned", has_open="dev/huge/its_own", thread=47)
+        text = self.expect(IN_USE, "reap", "/dev/huge/*", says="theirs: process 45 (orphaned) has it mapped")
+        self.assertIn("its_own: process 45 (orphaned) has it open", text)
+        self.assertEqual(self.there(), ["its_own", "mapped", "open", "pool/0", "pool/control", "theirs"])
 
     def test_nothing_goes_in_a_container(self) -> None:
         (self.root / "proc/self/ns/pid").unlink()
@@ -815,8 +968,56 @@ class Reap(Case):
     def test_links_are_not_followed(self) -> None:
         self.file("precious", "")
         (self.root / "dev/huge/link").symlink_to(self.root / "precious")
-        self.expect(NOT_FOUND, "reap", "/dev/huge/link")
+        (self.root / "dev/huge/below").symlink_to(self.root)
+        self.expect(NOT_FOUND, "reap", "/dev/huge/link", "/dev/huge/*/precious")
         self.assertTrue((self.root / "precious").exists())
+
+    def test_directory_that_a_user_swaps_leads_nowhere_else(self) -> None:
+        """u/0 is pool/0 by another name; u becomes a link to the pool once it was found to be none."""
+        top = self.root / "dev/huge"
+        (top / "u").mkdir()
+        os.link(top / "pool/0", top / "u/0")
+        (top / "u/control.swap").symlink_to(top / "pool")
+        self.stingy("reap", "/dev/huge/u/0", code=DONE, says="removed /dev/huge/u/0")
+        self.assertTrue((top / "u").is_symlink())
+        self.assertEqual(os.listdir(top / "u.was"), [])
+        self.assertIn("pool/0", self.there())
+
+    def test_directory_that_vanishes_ends_nothing(self) -> None:
+        top = self.root / "dev/huge"
+        for name in ("a", "z"):  # one of them is read before the file, or both are
+            (top / name).mkdir()
+            (top / f"{name}.gone").touch()
+        self.stingy("reap", "/dev/huge/rte*", "/dev/huge/[az]/*", code=DONE, says="removed /dev/huge/rtemap_0")
+        self.assertFalse((top / "a").exists() or (top / "z").exists())
+
+    def test_directories_deeper_than_there_are_descriptors_are_told_and_the_others_gone_through(self) -> None:
+        (self.root / ("dev/huge/" + "d/" * 60)).mkdir(parents=True)
+        self.expect(FAILED, "reap", "/dev/huge/rte*", "/dev/huge/spdk*", says="d/d/d: Too many open files",
+                    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)))
+        self.assertEqual(self.there(), ["mapped", "open", "pool/0", "pool/control"])
+
+    def test_pool_that_cannot_be_told_from_others_is_kept(self) -> None:
+        self.file("dev/huge/u/0", "")
+        self.file("dev/huge/u/control.error", "")
+        self.stingy("reap", "/dev/huge/u/0", "/dev/huge/rte*", code=FAILED, says="/dev/huge/u/0: Input/output error")
+        text = self.stingy("reap", code=FAILED, says="/dev/huge/u/0: Input/output error")
+        self.assertNotIn("/dev/huge/u/0: 0B", text)
+        self.assertIn("u/0", self.there())
+        self.assertNotIn("rtemap_0", self.there())
+
+    def test_file_that_cannot_be_looked_at_is_told_and_the_others_go(self) -> None:
+        self.file("dev/huge/rtemap_0.error", "")
+        self.stingy("reap", "/dev/huge/spdk*", code=FAILED, says="/dev/huge/rtemap_0: Input/output error")
+        self.assertNotIn("spdk_pid77map_3", self.there())
+
+    def test_name_that_is_another_files_by_then_is_kept(self) -> None:
+        top = self.root / "dev/huge"
+        for moment in ("swap", "later"):  # before it is opened, and when it is about to go
+            with self.subTest(moment=moment):
+                (top / f"rtemap_0.{moment}").write_text(moment)
+                self.stingy("reap", "/dev/huge/rtemap_0", code=IN_USE, says="another file has that name by now")
+                self.assertEqual((top / "rtemap_0").read_text(), moment)
 
 
 class RealMount(unittest.TestCase):

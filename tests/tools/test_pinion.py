@@ -595,17 +595,17 @@ class Kernel(Case):
 
 @unittest.skipIf(not COMPLETION, "COMPLETION is not set")
 class Completion(Case):
-    def complete(self, line: str) -> list[str]:
-        """What bash would offer at the end of the line."""
+    def complete(self, line: str, *before: str) -> list[str]:
+        """What bash would offer at the end of the line; @before runs it."""
         words = line.split(" ")
         script = ('source "$1"; shift; COMP_LINE="$1"; COMP_POINT=${#COMP_LINE}; shift; COMP_WORDS=("$@"); '
                   'COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); "_${COMP_WORDS[0]}"; printf "%s\\n" "${COMPREPLY[@]}"')
         path = f"{Path(PROGRAM).resolve().parent}:{os.environ['PATH']}"
-        done = subprocess.run(["bash", "-c", script, "bash", COMPLETION, line, *words], capture_output=True, text=True,
-                              check=True, timeout=20, env={**os.environ, "PATH": path,
-                                                           "PINION_SOCKET": str(self.socket)})
+        done = subprocess.run([*before, "bash", "-c", script, "bash", COMPLETION, line, *words], capture_output=True,
+                              text=True, check=True, timeout=20,
+                              env={**os.environ, "PATH": path, "PINION_SOCKET": str(self.socket)})
         self.assertEqual(done.stderr, "")
-        return sorted(done.stdout.split())
+        return sorted(filter(None, done.stdout.split("\n")))
 
     def test_words(self) -> None:
         for line, words in (("pinion ", "addr doctor ls member pool stat top"), ("pinion s", "stat"),
@@ -629,6 +629,21 @@ class Completion(Case):
         usage = subprocess.run([HUGEPAGES, "--help"], capture_output=True, text=True, check=True).stdout
         known = set(re.findall(r"hugepages ([a-z]+) ", usage)) | {"--help"}
         self.assertEqual(self.complete("hugepages "), sorted(known))
+
+    def test_names_of_mounts_are_taken_as_they_are(self) -> None:
+        """Users may have chosen them: to complete must not do what they say."""
+        top = tempfile.mkdtemp(prefix="pinion-")
+        self.addCleanup(shutil.rmtree, top)
+        names = sorted(f"{top}/{name}" for name in ("plain", "$(touch ran) `touch ran`", "it's a \\ \"name\""))
+        for name in names:
+            os.mkdir(name)
+        before = ["unshare", "--mount", "--propagation", "private", "sh", "-c",
+                  'cd "$1" && for d in "$1"/*; do mount -t hugetlbfs none "$d" || exit; done; shift; "$@"', "sh", top]
+        if subprocess.run([*before, "true"], capture_output=True, check=False).returncode:
+            self.skipTest("needs the right to mount")
+        self.assertEqual(self.complete(f"hugepages unmount {top}/", *before), names)
+        self.assertEqual(self.complete(f"hugepages unmount {top}/p", *before), [f"{top}/plain"])
+        self.assertEqual(sorted(f"{top}/{name}" for name in os.listdir(top)), names)
 
     def test_names_of_pools(self) -> None:
         self.assertEqual(self.complete("pinion pool destroy "), [])

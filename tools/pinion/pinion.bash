@@ -9,9 +9,19 @@ _pinion_words() {
     mapfile -t COMPREPLY < <(compgen -W "$1" -- "${COMP_WORDS[COMP_CWORD]}")
 }
 
+# The same of names that others chose, one a line: compgen -W would expand what is in them, commands
+# too.
+_pinion_names() {
+    local name
+    COMPREPLY=()
+    while IFS= read -r name; do
+        [[ $name == "${COMP_WORDS[COMP_CWORD]}"* ]] && COMPREPLY+=("$name")
+    done
+}
+
 # Names of pools, if there is a service that tells them: the first table of ls.
 _pinion_pools() {
-    _pinion_words "$(pinion "$@" ls 2>/dev/null | awk 'NR > 1 && !NF { exit } NR > 1 { print $1 }')"
+    _pinion_names < <(pinion "$@" ls 2>/dev/null | awk 'NR > 1 && !NF { exit } NR > 1 { print $1 }')
 }
 
 _pinion() {
@@ -50,6 +60,15 @@ _pinion() {
     esac
 }
 
+# Where hugetlbfs is mounted. The kernel writes space, tab, newline and backslash in octal; a name with
+# a newline is none that could be completed.
+_hugepages_mounts() {
+    local dir type
+    while read -r _ dir type _; do
+        [[ $type == hugetlbfs && $dir != *'\012'* ]] && printf '%b\n' "$dir"
+    done </proc/self/mounts
+}
+
 _hugepages() {
     local current=${COMP_WORDS[COMP_CWORD]}
     COMPREPLY=()
@@ -78,9 +97,10 @@ _hugepages() {
         restore | reap) mapfile -t COMPREPLY < <(compgen -f -W '--dry-run' -- "$current") ;;
         mount) mapfile -t COMPREPLY < <(compgen -d -W '--dry-run --gid --inodes --limit --mode --size --uid' \
             -- "$current") ;;
-        unmount) mapfile -t COMPREPLY < <(compgen -W "--dry-run --force $(
-            awk '$3 == "hugetlbfs" { print $2 }' /proc/self/mounts
-        )" -- "$current") ;;
+        unmount)
+            compopt -o filenames 2>/dev/null # they are quoted then
+            _pinion_names < <(printf '%s\n' --dry-run --force; _hugepages_mounts)
+            ;;
         esac
         ;;
     esac
