@@ -4,13 +4,14 @@
 #   make           build (in build/)
 #   make demo      the main job, in a virtual machine; on this machine's drive: make demo BDF=0000:41:00.0
 #   make check     install what is missing, build, run every test
+#   make check-iommufd   build a kernel with iommufd, and run what needs it: once half an hour, then five minutes
 #   make soak      a million random kills, about a quarter of an hour; fewer: make soak KILLS=100000
 #   make fuzz      peers that lie, ten minutes for each end; another time: make fuzz FUZZ_SECONDS=60
 #   make bench     measure; some only: make bench ONLY=ring_1,rtt_poll; with pictures: make bench PLOT=1
 #   make deb       Debian packages, in build/deb
 #   make install   headers, library, tools, man pages (DESTDIR=, PREFIX= as usual)
 
-.PHONY: all build demo check soak fuzz bench deb install clean
+.PHONY: all build demo check check-iommufd soak fuzz bench deb install clean
 all: build
 
 build:
@@ -21,6 +22,9 @@ demo:
 
 check:
 	@scripts/check
+
+check-iommufd:
+	@scripts/check-iommufd
 
 soak:
 	@scripts/soak $(if $(KILLS),--kills '$(KILLS)')

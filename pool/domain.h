@@ -10,7 +10,7 @@
  *     domain_table.c   the file that others attach
  *     domain_find.c    the index from bus addresses to buffers
  *     domain_audit.c   whether the table is still true
- *     domain_vfio.c    how a segment gets I/O virtual addresses
+ *     domain_vfio.c    how a segment gets I/O virtual addresses, from what iommu.c has
  *     domain_phys.c    how a segment gets physical ones
  *     domain_frames.c  how it gets those in a process that may not see them
  */

@@ -6,9 +6,10 @@
 
 #include "domain.h"
 #include "fail.h"
+#include "iommu.h"
 
 /*
- * Mapping a pool into a VFIO container: each segment at one run of I/O virtual addresses, inside
+ * Mapping a pool for an IOMMU (iommu.h): each segment at one run of I/O virtual addresses, inside
  * the ranges that the kernel says the IOMMU can translate (they leave out its own reserved
  * windows, such as the MSI doorbell at 0xfee00000 on x86).
  */
@@ -31,7 +32,7 @@ static int no_memlock(uint32_t index, uint64_t len)
 static int map_at(struct domain *domain, uint32_t index, uint64_t iova)
 {
 	const struct pinion_hostmem *memory = &domain->pool->memory[index];
-	int err = pinion_vfio_dma_map(domain->config.container, memory->addr, iova, memory->len);
+	int err = iommu_map(&domain->config, memory->addr, iova, memory->len);
 
 	if (err == -ENOMEM)
 		return no_memlock(index, memory->len);
@@ -129,7 +130,7 @@ static int add(struct domain *domain, uint32_t index)
 static int unmap(struct domain *domain, uint32_t index)
 {
 	const struct domain_segment *segment = &domain->segment[index];
-	int err = pinion_vfio_dma_unmap(domain->config.container, segment->iova, segment->len);
+	int err = iommu_unmap(&domain->config, segment->iova, segment->len);
 
 	return err ? pinion_fail(err, "segment %u: cannot unmap it from the IOMMU: %s", index,
 				 strerror(-err)) : 0;
@@ -157,7 +158,7 @@ static int space_begin(struct domain *domain, const struct pinion_vfio_iommu *io
 static int begin(struct domain *domain, uint32_t nr)
 {
 	struct pinion_vfio_iommu iommu;
-	int err = pinion_vfio_iommu_info(domain->config.container, &iommu);
+	int err = iommu_info(&domain->config, &iommu);
 
 	if (err)
 		return pinion_fail(err, "the container does not tell its IOVA ranges: %s (has a "
@@ -208,13 +209,12 @@ static int probe(const struct domain *domain, uint32_t index)
 {
 	const struct domain_segment *segment = &domain->segment[index];
 	const struct pinion_hostmem *memory = &domain->pool->memory[index];
-	int container = domain->config.container;
-	int err = pinion_vfio_dma_map(container, memory->addr, segment->iova, memory->page_size);
+	int err = iommu_map(&domain->config, memory->addr, segment->iova, memory->page_size);
 
 	if (err == -EEXIST)
 		return 0;
 	if (!err)
-		(void)pinion_vfio_dma_unmap(container, segment->iova, memory->page_size);
+		(void)iommu_unmap(&domain->config, segment->iova, memory->page_size);
 	return -ESTALE;
 }
 

@@ -26,11 +26,12 @@ UNPRIVILEGED = ("setpriv --reuid=nobody --regid=nogroup --clear-groups --no-new-
 class DeviceProcess:
     """nvme-serve, from ready to stopped. What it says goes to a log, which is shown if it fails."""
 
-    def __init__(self, machine: Machine, service: Service, irq: str) -> None:
+    def __init__(self, machine: Machine, service: Service, irq: str, iommufd: bool) -> None:
         self.service, self.name = service, f"nvme:{machine.bdf}"
         self.log = machine.directory / "nvme-serve.log"
         self.command = [machine.build / "examples" / "nvme" / "nvme-serve", "--bdf", machine.bdf,
-                        "--service", service.socket, "--pool", POOL, "--queues", "2", "--irq", irq]
+                        "--service", service.socket, "--pool", POOL, "--queues", "2", "--irq", irq,
+                        *(["--iommufd"] if iommufd else [])]
 
     def __enter__(self) -> "DeviceProcess":
         ready, theirs = os.pipe()

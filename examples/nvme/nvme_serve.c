@@ -141,6 +141,7 @@ int main(int argc, char **argv)
 	err = open_signals(&serve);
 	if (!err)
 		err = nvme_transport_name(config.bdf, &serve.transport);
+	serve.transport.by_iommufd = config.by_iommufd;
 	if (!err)
 		err = config.door->enter(&serve);
 	if (err)

@@ -15,62 +15,6 @@
 
 #define DRIVER_LEN 64
 
-static int no_group(const char *bdf, int err)
-{
-	if (err == -ENOENT)
-		return nvme_fail(err,
-				 "%s is in no IOMMU group: the IOMMU is off. Boot with "
-				 "intel_iommu=on (or amd_iommu=on), or bind the drive to "
-				 "uio_pci_generic", bdf);
-	return nvme_fail(err, "%s: cannot read its IOMMU group: %s", bdf, strerror(-err));
-}
-
-/* Why a group did not open. Not viable is the usual reason, and then others are to blame. */
-static int no_group_open(unsigned group, int err)
-{
-	char blockers[256];
-
-	if (err == -EBUSY && pinion_vfio_group_blockers(group, blockers, sizeof(blockers)) > 0)
-		return nvme_fail(err,
-				 "IOMMU group %u is not viable: %s must be bound to vfio-pci too, "
-				 "or unbound", group, blockers);
-	return nvme_fail(err, "/dev/vfio/%u: %s%s", group, strerror(-err),
-			 err == -EBUSY ? ": another program drives this device" : "");
-}
-
-/* The VFIO path up to the open device; on failure nothing of it is left open. */
-static int open_vfio(struct nvme_transport *transport, const struct pinion_pci_bdf *bdf)
-{
-	unsigned group;
-	int err = pinion_pci_iommu_group(bdf, &group);
-
-	if (err)
-		return no_group(transport->bdf, err);
-	err = pinion_vfio_container_open(&transport->container);
-	if (err)
-		return nvme_fail(err, "/dev/vfio/vfio: %s: modprobe vfio-pci?", strerror(-err));
-	err = pinion_vfio_group_open(group, transport->container, &transport->group);
-	if (err) {
-		no_group_open(group, err);
-		goto close_container;
-	}
-	err = pinion_vfio_device_open(transport->group, transport->bdf, &transport->device);
-	if (!err)
-		return 0;
-	nvme_fail(err, "%s: vfio does not open it: %s", transport->bdf, strerror(-err));
-	pinion_vfio_group_close(transport->group);
-close_container:
-	pinion_vfio_container_close(transport->container);
-	return err;
-}
-
-static void close_vfio(struct nvme_transport *transport)
-{
-	pinion_vfio_device_close(transport->device);
-	pinion_vfio_group_close(transport->group);
-	pinion_vfio_container_close(transport->container);
-}
-
 static int open_uio(struct nvme_transport *transport)
 {
 	int err = pinion_uio_open(transport->bdf, &transport->uio);
@@ -91,8 +35,11 @@ static int open_by_driver(struct nvme_transport *transport, const struct pinion_
 				 err == -ENODEV ? "there is no such PCI device" : strerror(-err));
 	if (!strcmp(driver, "vfio-pci")) {
 		transport->kind = NVME_TRANSPORT_VFIO;
-		return open_vfio(transport, bdf);
+		return nvme_vfio_open(&transport->vfio, transport->bdf, transport->by_iommufd);
 	}
+	if (transport->by_iommufd)
+		return nvme_fail(-ENXIO, "%s is bound to %s, and an iommufd is for vfio-pci "
+				 "(tools/devbind)", transport->bdf, driver);
 	if (!strcmp(driver, "uio_pci_generic")) {
 		transport->kind = NVME_TRANSPORT_UIO;
 		return open_uio(transport);
@@ -105,7 +52,7 @@ static int open_by_driver(struct nvme_transport *transport, const struct pinion_
 static int map_bar(struct nvme_transport *transport)
 {
 	int err = transport->kind == NVME_TRANSPORT_VFIO ?
-			  pinion_vfio_region_map(transport->device, VFIO_PCI_BAR0_REGION_INDEX,
+			  pinion_vfio_region_map(transport->vfio.device, VFIO_PCI_BAR0_REGION_INDEX,
 						 &transport->bar, &transport->bar_len) :
 			  pinion_uio_bar_map(&transport->uio, 0, &transport->bar,
 					     &transport->bar_len);
@@ -126,7 +73,7 @@ static void unmap_bar(struct nvme_transport *transport)
 static void close_by_driver(struct nvme_transport *transport)
 {
 	if (transport->kind == NVME_TRANSPORT_VFIO)
-		close_vfio(transport);
+		nvme_vfio_close(&transport->vfio);
 	else
 		pinion_uio_close(&transport->uio);
 }
@@ -167,7 +114,7 @@ void nvme_transport_close(struct nvme_transport *transport)
 {
 	nvme_transport_bus_master(transport, false);
 	if (transport->irq_fd >= 0) {
-		pinion_vfio_irq_disable(transport->device, VFIO_PCI_MSIX_IRQ_INDEX);
+		pinion_vfio_irq_disable(transport->vfio.device, VFIO_PCI_MSIX_IRQ_INDEX);
 		close(transport->irq_fd);
 	}
 	unmap_bar(transport);
@@ -177,7 +124,7 @@ void nvme_transport_close(struct nvme_transport *transport)
 int nvme_transport_bus_master(struct nvme_transport *transport, bool on)
 {
 	int err = transport->kind == NVME_TRANSPORT_VFIO ?
-			  pinion_vfio_bus_master_set(transport->device, on) :
+			  pinion_vfio_bus_master_set(transport->vfio.device, on) :
 			  pinion_uio_bus_master_set(&transport->uio, on);
 
 	if (err)
@@ -190,7 +137,7 @@ int nvme_transport_domain(const struct nvme_transport *transport, struct pinion_
 			  struct pinion_domain **domain)
 {
 	int err = transport->kind == NVME_TRANSPORT_VFIO ?
-			  pinion_domain_create_vfio(pool, transport->container, domain) :
+			  nvme_vfio_domain(&transport->vfio, pool, domain) :
 			  pinion_domain_create_phys(pool, domain);
 
 	if (err)
@@ -201,7 +148,8 @@ int nvme_transport_domain(const struct nvme_transport *transport, struct pinion_
 static int route_irq(struct nvme_transport *transport)
 {
 	int32_t fd = transport->irq_fd;
-	int err = pinion_vfio_irq_enable(transport->device, VFIO_PCI_MSIX_IRQ_INDEX, 0, &fd, 1);
+	int err = pinion_vfio_irq_enable(transport->vfio.device, VFIO_PCI_MSIX_IRQ_INDEX, 0, &fd,
+					 1);
 
 	if (err)
 		return nvme_fail(err, "%s: cannot enable MSI-X: %s: try --irq poll",

@@ -5,7 +5,7 @@
 /*
  * How the driver reaches the drive: through the kernel driver to which it is bound.
  *
- *     vfio-pci            container, group, device; BAR 0; MSI-X by eventfd; the IOMMU translates
+ *     vfio-pci            by group or by iommufd; BAR 0; MSI-X by eventfd; the IOMMU translates
  *     uio_pci_generic     /dev/uioN, kept open; BAR 0 by sysfs; physical addresses; polling only
  *
  * Everything above this file is the same for both.
@@ -23,6 +23,8 @@
 #include <pinion/pool.h>
 #include <pinion/uio.h>
 
+#include "nvme_vfio.h"
+
 enum nvme_transport_kind {
 	NVME_TRANSPORT_VFIO,
 	NVME_TRANSPORT_UIO,
@@ -34,9 +36,10 @@ struct nvme_transport {
 	int node;  /* NUMA node of the drive; PINION_NODE_ANY: the firmware names none */
 	void *bar; /* BAR 0 */
 	size_t bar_len;
-	int container, group, device; /* VFIO */
-	struct pinion_uio uio;        /* UIO */
-	int irq_fd;                   /* an eventfd, readable after an interrupt; -1: polling */
+	bool by_iommufd; /* VFIO: the caller's wish, before open */
+	struct nvme_vfio vfio;
+	struct pinion_uio uio;
+	int irq_fd; /* an eventfd, readable after an interrupt; -1: polling */
 };
 
 /* Takes note of the address, "0000:41:00.0" or shorter; in ->bdf it has one spelling. */

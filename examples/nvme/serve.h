@@ -119,7 +119,7 @@ struct serve_config {
 	/* Always: */
 	uint64_t page_size; /* of the kernel, in bytes; for queues, and for buffers of our own */
 	uint32_t nr_queues;
-	bool msix, exit_when_idle;
+	bool by_iommufd, msix, exit_when_idle;
 	int ready_fd; /* -1: none */
 };
 

@@ -41,6 +41,7 @@ static const char usage_text[] =
 	"                      on machines without hugepages but with an IOMMU, 4k (2m)\n"
 	"  --queues N          I/O queue pairs to ask the drive for, 1 to 16 (1)\n"
 	"  --irq poll|msix     how completions are noticed (poll)\n"
+	"  --iommufd           open the drive by /dev/iommu, not by its group and a container\n"
 	"  --ready-fd N        write a line to descriptor N, and close it, when serving\n"
 	"  --exit-when-idle    stop when the last producer has left\n"
 	"\n"
@@ -107,7 +108,7 @@ static void set_node(struct serve_config *config, const char *text)
 
 enum option_code {
 	BDF = 1, SERVICE, POOL, SOCKET, MODE, BUFFER_SIZE, BUFFERS, PAGE_SIZE, NODE, QUEUES, IRQ,
-	READY, IDLE, HELP,
+	IOMMUFD, READY, IDLE, HELP,
 };
 
 static const struct option options[] = {
@@ -122,6 +123,7 @@ static const struct option options[] = {
 	{"node", required_argument, NULL, NODE},
 	{"queues", required_argument, NULL, QUEUES},
 	{"irq", required_argument, NULL, IRQ},
+	{"iommufd", no_argument, NULL, IOMMUFD},
 	{"ready-fd", required_argument, NULL, READY},
 	{"exit-when-idle", no_argument, NULL, IDLE},
 	{"help", no_argument, NULL, HELP},
@@ -144,6 +146,7 @@ static void set_option(struct serve_config *config, int code)
 		config->nr_queues = number("queues", optarg, 1, NVME_CTRL_QUEUES_MAX);
 		break;
 	case IRQ: config->msix = is_msix(optarg); break;
+	case IOMMUFD: config->by_iommufd = true; break;
 	case READY: config->ready_fd = (int)number("ready-fd", optarg, 0, 1u << 20); break;
 	case IDLE: config->exit_when_idle = true; break;
 	case HELP: fputs(usage_text, stdout); exit(0);

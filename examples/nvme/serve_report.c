@@ -72,13 +72,15 @@ static void print_drive(const struct serve *serve)
 {
 	const struct nvme_ctrl *ctrl = &serve->ctrl;
 
-	printf("\"drive\":{\"bdf\":\"%s\",\"driver\":\"%s\",\"model\":\"%s\",\"serial\":\"%s\","
-	       "\"firmware\":\"%s\",\"blocks\":%" PRIu64 ",\"block_size\":%u,\"max_transfer\":%u,"
+	printf("\"drive\":{\"bdf\":\"%s\",\"driver\":\"%s\",\"iommufd\":%s,\"model\":\"%s\","
+	       "\"serial\":\"%s\",\"firmware\":\"%s\",\"blocks\":%" PRIu64 ","
+	       "\"block_size\":%u,\"max_transfer\":%u,"
 	       "\"node\":%d,\"queues\":%u,\"interrupts\":%" PRIu64 "}",
 	       serve->transport.bdf,
 	       serve->transport.kind == NVME_TRANSPORT_VFIO ? "vfio-pci" : "uio_pci_generic",
-	       ctrl->model, ctrl->serial, ctrl->firmware, ctrl->blocks, ctrl->block_size,
-	       ctrl->max_transfer, serve->transport.node, ctrl->nr_queues, serve->interrupts);
+	       serve->transport.by_iommufd ? "true" : "false", ctrl->model, ctrl->serial,
+	       ctrl->firmware, ctrl->blocks, ctrl->block_size, ctrl->max_transfer,
+	       serve->transport.node, ctrl->nr_queues, serve->interrupts);
 }
 
 void serve_report(const struct serve *serve)

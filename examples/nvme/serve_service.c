@@ -53,7 +53,7 @@ static int park(struct serve *serve)
 	int err = 0;
 
 	if (serve->transport.kind == NVME_TRANSPORT_VFIO)
-		err = pinion_device_park(serve->device, serve->transport.container);
+		err = pinion_device_park(serve->device, serve->transport.vfio.container);
 	return err ? nvme_fail(err, "%s", pinion_error_text()) : 0;
 }
 

@@ -129,19 +129,24 @@ enum pinion_iova_policy {
 };
 
 struct pinion_domain_config {
-	int container; /* of VFIO; borrowed until the domain is destroyed */
+	int container; /* of VFIO, or an iommufd; borrowed until the domain is destroyed */
 	enum pinion_iova_policy policy;
 	uint64_t base; /* LINEAR: lowest address, in bytes; 0: 1 MiB, which is also the least */
+	uint32_t ioas; /* iommufd: which of its address spaces; 0: @container is VFIO's */
 };
 
 /*
- * pinion_domain_create_iova() - map every segment into a VFIO container's IOMMU.
+ * pinion_domain_create_iova() - map every segment into a VFIO container's IOMMU, or into an address
+ * space of an iommufd.
  *
- * The container has its IOMMU type set (pinion_vfio_group_open() does it). Addresses lie in the
- * ranges that the kernel reports (apertures, without reserved windows), never at 0. Each segment
- * takes one of the container's map entries (65,535 by default). All segments are mapped or none.
+ * A container has its IOMMU type set (pinion_vfio_group_open() does it); an address space has its
+ * devices (pinion_iommufd_device_attach()), or its ranges are not those of their IOMMU. Addresses
+ * lie in the ranges that the kernel reports (apertures, without reserved windows), never at 0. Each
+ * segment takes one of a container's map entries (65,535 by default). All segments are mapped or
+ * none.
  *
  * -EINVAL  a policy that is none
+ * -ENOENT  the iommufd has no such address space
  * -ENOMEM  RLIMIT_MEMLOCK is too small for the pool (ulimit -l)
  * -ENOSPC  LINEAR: the IOMMU's ranges have no room for a segment. Or the container has fewer map
  *          entries left than the pool has segments, which is looked at before mapping

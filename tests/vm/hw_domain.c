@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Pools on two nodes and the domains of a real device: with the IOMMU translating, and by
- * physical address. Which of the two is the driver named in argv[2]. See hw_support.h.
+ * physical address. Which of the two is the driver named in argv[2]; with the IOMMU a third
+ * argument, "iommufd", has it opened that way, not by its group. See hw_support.h.
  */
 
 #include <sched.h>
 #include <stdbool.h>
 #include <sys/resource.h>
 
+#include <pinion/iommufd.h>
 #include <pinion/pci.h>
 #include <pinion/pinion.h>
 #include <pinion/vfioctl.h>
@@ -23,8 +25,9 @@
 #define ENTRY_LIMIT "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit"
 
 static struct pinion_pci_bdf bdf;
-static bool by_vfio;
-static int c = -1, g = -1, d = -1;
+static bool by_vfio, by_iommufd;
+static int c = -1, g = -1, d = -1; /* c: or the iommufd, and in it... */
+static uint32_t ioas;
 static void *regs;
 static size_t regs_len;
 
@@ -64,10 +67,44 @@ static struct pinion_cache *open_cache(struct pinion_pool *pool, int node)
 	return cache;
 }
 
+/* The device's address space, and how it is to be used. */
+static struct pinion_domain_config in_space(enum pinion_iova_policy policy, uint64_t base)
+{
+	return (struct pinion_domain_config){
+		.container = c, .policy = policy, .base = base, .ioas = ioas};
+}
+
 static int make_domain(struct pinion_pool *pool, struct pinion_domain **domain)
 {
-	return by_vfio ? pinion_domain_create_vfio(pool, c, domain)
+	const struct pinion_domain_config config = in_space(PINION_IOVA_LINEAR, 0);
+
+	return by_vfio ? pinion_domain_create_iova(pool, &config, domain)
 		       : pinion_domain_create_phys(pool, domain);
+}
+
+static int map_beside(void *addr, uint64_t iova, uint64_t len)
+{
+	return by_iommufd ? pinion_iommufd_dma_map(c, ioas, addr, iova, len)
+			  : pinion_vfio_dma_map(c, addr, iova, len);
+}
+
+static int unmap_beside(uint64_t iova, uint64_t len)
+{
+	return by_iommufd ? pinion_iommufd_dma_unmap(c, ioas, iova, len)
+			  : pinion_vfio_dma_unmap(c, iova, len);
+}
+
+static uint64_t last_address(void)
+{
+	struct pinion_iommufd_ioas space = {0};
+	struct pinion_vfio_iommu iommu = {0};
+
+	if (by_iommufd) {
+		assert_int_equal(pinion_iommufd_ioas_ranges(c, ioas, &space), 0);
+		return space.range[space.nr_ranges - 1].last;
+	}
+	assert_int_equal(pinion_vfio_iommu_info(c, &iommu), 0);
+	return iommu.range[iommu.nr_ranges - 1].last;
 }
 
 static int node_reserve(int node, long nr)
@@ -80,10 +117,23 @@ static int node_reserve(int node, long nr)
 	return hw_put(path, text);
 }
 
+static int open_iommufd(void)
+{
+	uint32_t id;
+
+	if (pinion_iommufd_open(&c) || pinion_iommufd_ioas_alloc(c, &ioas) ||
+	    pinion_iommufd_device_open(hw_bdf, c, &d, &id) ||
+	    pinion_iommufd_device_attach(d, ioas) || pinion_vfio_bus_master_set(d, true))
+		return -1;
+	return pinion_vfio_region_map(d, 0, &regs, &regs_len);
+}
+
 static int open_vfio(void)
 {
 	unsigned group;
 
+	if (by_iommufd)
+		return open_iommufd();
 	if (pinion_pci_iommu_group(&bdf, &group) || pinion_vfio_container_open(&c) ||
 	    pinion_vfio_group_open(group, c, &g) || pinion_vfio_device_open(g, hw_bdf, &d) ||
 	    pinion_vfio_bus_master_set(d, true))
@@ -110,7 +160,8 @@ static int open_device(void **state)
 static int close_device(void **state)
 {
 	if (by_vfio && (pinion_vfio_region_unmap(regs, regs_len) || pinion_vfio_device_close(d) ||
-			pinion_vfio_group_close(g) || pinion_vfio_container_close(c)))
+			(!by_iommufd && pinion_vfio_group_close(g)) ||
+			pinion_vfio_container_close(c)))
 		return -1;
 	return hw_give_back(state);
 }
@@ -279,8 +330,8 @@ static void two_pools_in_one_container_do_not_overlap(void **state)
 	(void)state;
 	config.segment[0].len = config.segment[1].len = HW_HUGE;
 	assert_int_equal(pinion_pool_create(&config, &two), 0);
-	assert_int_equal(pinion_domain_create_vfio(one, c, &first), 0);
-	assert_int_equal(pinion_domain_create_vfio(two, c, &second), 0);
+	assert_int_equal(make_domain(one, &first), 0);
+	assert_int_equal(make_domain(two, &second), 0);
 	span(one, first, &low[0], &high[0]);
 	span(two, second, &low[1], &high[1]);
 	assert_int_equal(high[0] - low[0] + 1, 10 << 20);
@@ -377,7 +428,7 @@ static struct pinion_buffer first_of(const struct pinion_pool *pool, uint32_t se
 
 static void linear_addresses_start_at_the_base(void **state)
 {
-	struct pinion_domain_config config = {.container = c, .base = 0x123456789};
+	struct pinion_domain_config config = in_space(PINION_IOVA_LINEAR, 0x123456789);
 	struct pinion_pool *pool = make_pool();
 	struct pinion_domain *domain = make_iova(pool, &config);
 	uint64_t low, high;
@@ -394,7 +445,7 @@ static void linear_addresses_start_at_the_base(void **state)
  * start of a segment at a page alone would not give. */
 static void a_segment_is_aligned_to_its_buffers(void **state)
 {
-	struct pinion_domain_config config = {.container = c, .base = 0x40200000};
+	struct pinion_domain_config config = in_space(PINION_IOVA_LINEAR, 0x40200000);
 	struct pinion_pool *pool = make_pool();
 	struct pinion_domain *domain;
 
@@ -412,15 +463,12 @@ static void a_segment_is_aligned_to_its_buffers(void **state)
 /* Does the IOMMU reach as far as this process's addresses? 39 bits do not, 48 do. */
 static bool is_wide(void)
 {
-	struct pinion_vfio_iommu iommu = {0};
-
-	assert_int_equal(pinion_vfio_iommu_info(c, &iommu), 0);
-	return iommu.range[iommu.nr_ranges - 1].last >> 46;
+	return last_address() >> 46;
 }
 
 static void identity_is_the_address_here_or_a_refusal_that_says_why(void **state)
 {
-	struct pinion_domain_config config = {c, PINION_IOVA_IDENTITY, 0};
+	struct pinion_domain_config config = in_space(PINION_IOVA_IDENTITY, 0);
 	struct pinion_pool *pool = make_pool();
 	struct pinion_domain *domain = NULL;
 	uint64_t vendor = 0;
@@ -447,7 +495,7 @@ static void identity_is_the_address_here_or_a_refusal_that_says_why(void **state
 /* The pool, mapped again where the kernel's own reserved window is in the way. */
 static void identity_in_a_reserved_window_names_it(void **state)
 {
-	struct pinion_domain_config config = {c, PINION_IOVA_IDENTITY, 0};
+	struct pinion_domain_config config = in_space(PINION_IOVA_IDENTITY, 0);
 	struct pinion_pool *pool = make_pool();
 	struct pinion_domain *domain = NULL;
 	void *was = pool->memory[0].addr;
@@ -468,14 +516,15 @@ static void identity_in_a_reserved_window_names_it(void **state)
 
 static void identity_where_something_is_mapped_is_eexist(void **state)
 {
-	struct pinion_domain_config identity = {c, PINION_IOVA_IDENTITY, 0};
+	struct pinion_domain_config identity = in_space(PINION_IOVA_IDENTITY, 0);
 	struct pinion_pool *pool = make_pool();
+	const struct pinion_domain_config linear = in_space(PINION_IOVA_LINEAR, 1u << 30);
 	struct pinion_domain *domain = NULL, *first;
 	uint64_t low, high;
 	void *was = pool->memory[0].addr, *there;
 
 	(void)state;
-	first = make_iova(pool, &(struct pinion_domain_config){.container = c, .base = 1u << 30});
+	first = make_iova(pool, &linear);
 	span(pool, first, &low, &high);
 	there = mmap((void *)low, pool->memory[0].len, PROT_READ | PROT_WRITE,
 		     MAP_SHARED | MAP_FIXED_NOREPLACE, pool->memory[0].fd, 0);
@@ -489,9 +538,21 @@ static void identity_where_something_is_mapped_is_eexist(void **state)
 	pinion_pool_destroy(pool);
 }
 
+static void an_address_space_that_is_none_is_enoent(void **state)
+{
+	const struct pinion_domain_config config = {.container = c, .ioas = 1000};
+	struct pinion_pool *pool = make_pool();
+	struct pinion_domain *domain = NULL;
+
+	(void)state;
+	assert_int_equal(pinion_domain_create_iova(pool, &config, &domain), -ENOENT);
+	assert_null(domain);
+	pinion_pool_destroy(pool);
+}
+
 static void a_policy_that_is_none_is_einval(void **state)
 {
-	struct pinion_domain_config config = {c, (enum pinion_iova_policy)7, 0};
+	struct pinion_domain_config config = in_space((enum pinion_iova_policy)7, 0);
 	struct pinion_pool *pool = make_pool();
 	struct pinion_domain *domain = NULL;
 
@@ -543,7 +604,6 @@ static void a_domain_follows_the_pool(void **state)
 	struct pinion_domain *domain = NULL;
 	void *addr = pool->memory[1].addr;
 	uint64_t vendor = 0, of_0, of_1;
-	int err;
 
 	(void)state;
 	pool->memory[1].addr = NULL;
@@ -561,9 +621,8 @@ static void a_domain_follows_the_pool(void **state)
 	assert_true(pinion_buffer_bus(domain, first_of(pool, 1), 0) & PINION_BUS_UNKNOWN);
 	assert_int_equal(pinion_buffer_bus(domain, first_of(pool, 0), 0), of_0);
 	if (by_vfio) {
-		err = pinion_vfio_dma_map(c, addr, of_1, HW_HUGE);
-		assert_int_equal(err, 0);
-		assert_int_equal(pinion_vfio_dma_unmap(c, of_1, HW_HUGE), 0);
+		assert_int_equal(map_beside(addr, of_1, HW_HUGE), 0);
+		assert_int_equal(unmap_beside(of_1, HW_HUGE), 0);
 	}
 	pool->memory[1].addr = addr;
 	assert_int_equal(pinion_domain_destroy(domain), 0);
@@ -608,7 +667,7 @@ static void an_audit_sees_what_is_no_longer_mapped(void **state)
 	assert_int_equal(make_domain(pool, &domain), 0);
 	assert_int_equal(pinion_domain_audit(domain, &move), 0);
 	iova = pinion_buffer_bus(domain, first_of(pool, 1), 0);
-	assert_int_equal(pinion_vfio_dma_unmap(c, iova, pool->memory[1].len), 0);
+	assert_int_equal(unmap_beside(iova, pool->memory[1].len), 0);
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(pinion_domain_audit(domain, &move), -ESTALE);
 		assert_non_null(strstr(pinion_error_text(), "segment 1: nothing is mapped"));
@@ -710,7 +769,7 @@ static void a_pinned_page_stays_where_another_moves(void **state)
 	}
 }
 
-int main(int argc, char **argv)
+static int run_vfio(void)
 {
 	const struct CMUnitTest vfio[] = {
 		support_test(every_page_is_on_the_node_that_was_asked_for),
@@ -735,6 +794,32 @@ int main(int argc, char **argv)
 		support_test(an_audit_sees_a_punched_page),
 		support_test(a_pinned_page_stays_where_another_moves),
 	};
+
+	return cmocka_run_group_tests(vfio, open_device, close_device);
+}
+
+static int run_iommufd(void)
+{
+	const struct CMUnitTest iommufd[] = {
+		support_test(the_device_writes_where_the_table_says),
+		support_test(two_pools_in_one_container_do_not_overlap),
+		support_test(linear_addresses_start_at_the_base),
+		support_test(a_segment_is_aligned_to_its_buffers),
+		support_test(identity_is_the_address_here_or_a_refusal_that_says_why),
+		support_test(identity_in_a_reserved_window_names_it),
+		support_test(identity_where_something_is_mapped_is_eexist),
+		support_test(an_address_space_that_is_none_is_enoent),
+		support_test(a_domain_follows_the_pool),
+		support_test(every_iova_leads_back_to_its_buffer),
+		support_test(an_audit_sees_what_is_no_longer_mapped),
+		support_test(an_audit_sees_a_punched_page),
+	};
+
+	return cmocka_run_group_tests(iommufd, open_device, close_device);
+}
+
+static int run_phys(void)
+{
 	const struct CMUnitTest phys[] = {
 		support_test(the_device_writes_where_the_table_says),
 		support_test(without_privilege_there_is_no_physical_address),
@@ -742,10 +827,16 @@ int main(int argc, char **argv)
 		support_test(an_audit_sees_a_punched_page),
 		support_test(a_pinned_page_stays_where_another_moves),
 	};
+
+	return cmocka_run_group_tests(phys, open_device, close_device);
+}
+
+int main(int argc, char **argv)
+{
 	int status;
 
 	if (argc < 3) {
-		fprintf(stderr, "usage: hw_domain BDF vfio-pci|uio_pci_generic\n");
+		fprintf(stderr, "usage: hw_domain BDF vfio-pci|uio_pci_generic [iommufd]\n");
 		return 2;
 	}
 	by_vfio = !strcmp(argv[2], "vfio-pci");
@@ -753,7 +844,8 @@ int main(int argc, char **argv)
 		return status;
 	if (pinion_pci_bdf_parse(hw_bdf, &bdf))
 		return hw_bail_out("not a device address");
-	if (by_vfio)
-		return cmocka_run_group_tests(vfio, open_device, close_device);
-	return cmocka_run_group_tests(phys, open_device, close_device);
+	by_iommufd = argc > 3;
+	if (by_iommufd)
+		return run_iommufd();
+	return by_vfio ? run_vfio() : run_phys();
 }
