@@ -114,6 +114,15 @@ class Summary(Test):
         self.write("host-again", ring="ERROR")
         self.assertIn("it ended badly (ERROR)", run("summary", path))
 
+    def test_why_a_program_was_skipped_is_said(self) -> None:
+        path = self.write("host", ring="SKIP", bell="OK")
+        log = self.dir / "host.json"
+        log.write_text(log.read_text().replace('"SKIP"', '"SKIP", "stdout": "1..0 # SKIP no ring here\\n"'))
+        path.write_text(path.read_text().replace('<testcase name="1 - claim"></testcase>',
+                                                 '<testcase name="1 - claim"><skipped/></testcase>', 1))
+        self.assertIn("skipped: ", run("summary", path))
+        self.assertIn(": no ring here", run("summary", path))
+
     def test_a_run_that_broke_off_is_a_failure(self) -> None:
         self.assertEqual(run("summary", self.dir / "host.junit.xml").splitlines()[-1], "0 passed, 1 failed, 0 skipped")
 
