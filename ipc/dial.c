@@ -23,34 +23,56 @@ static int address_of(const char *path, struct sockaddr_un *address)
 	return 0;
 }
 
-/* 0 and a descriptor that is connected; -errno, and none. @patience NULL: it does not block. */
-static int connect_to(const struct sockaddr_un *address, const struct timeval *patience, int *out)
+/* Who does not accept would block connect() without end. A signal breaks it off with nothing done,
+ * and so does a stop that is over. */
+static int connect_until(int fd, const struct sockaddr_un *address, uint64_t deadline)
 {
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | (patience ? 0 : SOCK_NONBLOCK), 0);
-	int err;
+	uint64_t now = bell_now_ns();
+
+	do {
+		const uint64_t left_us = (deadline - now) / 1000 + 1; /* of 0 there is no limit */
+		const struct timeval patience = {.tv_sec = (time_t)(left_us / 1000000),
+						 .tv_usec = (suseconds_t)(left_us % 1000000)};
+
+		if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)))
+			return -errno;
+		if (!connect(fd, (const struct sockaddr *)address, sizeof(*address)))
+			return 0;
+		if (errno != EINTR)
+			return -errno;
+		now = bell_now_ns();
+	} while (now < deadline);
+	return -EAGAIN;
+}
+
+/* 0 and a descriptor that is connected; -errno, and none. @patience_ms 0: it does not block. */
+static int connect_to(const struct sockaddr_un *address, unsigned patience_ms, int *out)
+{
+	const int flags = SOCK_SEQPACKET | SOCK_CLOEXEC | (patience_ms ? 0 : SOCK_NONBLOCK);
+	int fd = socket(AF_UNIX, flags, 0), err = 0;
 
 	if (fd < 0)
 		return -errno;
-	/* Who does not accept would block connect() without end. */
-	if ((patience && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, patience, sizeof(*patience))) ||
-	    connect(fd, (const struct sockaddr *)address, sizeof(*address))) {
+	if (patience_ms)
+		err = connect_until(fd, address,
+				    bell_now_ns() + patience_ms * UINT64_C(1000000));
+	else if (connect(fd, (const struct sockaddr *)address, sizeof(*address)))
 		err = -errno;
+	if (err)
 		(void)close(fd);
-		return err;
-	}
-	*out = fd;
-	return 0;
+	else
+		*out = fd;
+	return err;
 }
 
 int dial_connect(const char *path, int *fd)
 {
-	const struct timeval patience = {.tv_sec = DIAL_PATIENCE_MS / 1000};
 	struct sockaddr_un address;
 	int err = address_of(path, &address);
 
 	if (err)
 		return err;
-	err = connect_to(&address, &patience, fd);
+	err = connect_to(&address, DIAL_PATIENCE_MS, fd);
 	if (err == -EAGAIN)
 		return pinion_fail(-ETIMEDOUT, "%s: the keeper does not accept connections", path);
 	if (err)
@@ -64,7 +86,7 @@ int dial_try(const char *path, int *fd)
 	struct sockaddr_un address;
 	int err = address_of(path, &address);
 
-	return err ? err : connect_to(&address, NULL, fd);
+	return err ? err : connect_to(&address, 0, fd);
 }
 
 int dial_wait(int fd)

@@ -3,6 +3,7 @@
 
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 
 #include <pinion/fanin.h>
 
@@ -955,7 +956,7 @@ static void a_session_with_nobody_is_an_error_that_says_so(void **state)
 
 /* A keeper that is stopped, or no keeper at all: the newcomer gives up after two seconds, with
  * room in the queue of connections and without. */
-static void a_keeper_that_does_not_answer_is_etimedout(void **state)
+static void expect_etimedout(void)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -963,7 +964,6 @@ static void a_keeper_that_does_not_answer_is_etimedout(void **state)
 	char dir[SUPPORT_PATH_LEN];
 	int waiting[2];
 
-	(void)state;
 	support_dir_create(dir);
 	snprintf(address.sun_path, sizeof(address.sun_path), "%.90s/keeper", dir);
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
@@ -971,9 +971,7 @@ static void a_keeper_that_does_not_answer_is_etimedout(void **state)
 	for (int round = 0; round < 2; round++) {
 		uint64_t took = test_now_ns();
 
-		alarm(20); /* a hang is a failure, not a hung test */
 		assert_int_equal(pinion_session_open(address.sun_path, &session), -ETIMEDOUT);
-		alarm(0);
 		took = test_now_ns() - took;
 		assert_in_range(took, UINT64_C(1900000000), UINT64_C(6000000000));
 		assert_sentence("the keeper d");
@@ -985,6 +983,35 @@ static void a_keeper_that_does_not_answer_is_etimedout(void **state)
 }
 
 /* A "keeper" that answers nonsense, with and without files. */
+static void a_keeper_that_does_not_answer_is_etimedout(void **state)
+{
+	(void)state;
+	alarm(20); /* a hang is a failure, not a hung test */
+	expect_etimedout();
+	alarm(0);
+}
+
+static void do_nothing(int number)
+{
+	(void)number;
+}
+
+/* Nor does it begin its two seconds anew. A program that is stopped and goes on (Ctrl-Z, fg) has
+ * its calls broken off in the same way. */
+static void signals_do_not_break_a_newcomer_off(void **state)
+{
+	const struct sigaction nothing = {.sa_handler = do_nothing}; /* no SA_RESTART */
+	const struct itimerval often = {{0, 300000}, {0, 300000}}, never = {{0, 0}, {0, 0}};
+	struct sigaction was;
+
+	(void)state;
+	assert_int_equal(sigaction(SIGALRM, &nothing, &was), 0);
+	assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
+	expect_etimedout();
+	assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+	assert_int_equal(sigaction(SIGALRM, &was, NULL), 0);
+}
+
 static void answer(int listener, const struct garbage *garbage)
 {
 	const int fd = accept(listener, NULL, NULL);
@@ -1257,6 +1284,7 @@ int main(void)
 		pool_test(a_path_that_cannot_be_is_an_error_with_the_path_in_it),
 		pool_test(a_session_with_nobody_is_an_error_that_says_so),
 		pool_test(a_keeper_that_does_not_answer_is_etimedout),
+		pool_test(signals_do_not_break_a_newcomer_off),
 		pool_test(a_keeper_that_talks_nonsense_is_eproto_and_leaks_nothing),
 		pool_test(members_outlive_the_rendezvous),
 		pool_test(members_learn_of_the_keepers_death_and_go_on),
