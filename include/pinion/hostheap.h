@@ -181,9 +181,10 @@ static inline int pinion_hostheap_add(struct pinion_hostheap *heap,
 			return err;
 	}
 	err = pinion_heap_add(&heap->heap, mem->len, mem->page_size, index);
-	if (err == 0)
-		heap->mem[*index] = *mem;
-	return err;
+	if (err < 0)
+		return err;
+	heap->mem[*index] = *mem;
+	return 0;
 }
 
 /*
@@ -233,9 +234,10 @@ static inline int pinion_hostheap_addr(const struct pinion_hostheap *heap, uint6
 	struct pinion_heap_spot spot;
 	const int err = pinion_heap_locate(&heap->heap, off, len, &spot);
 
-	if (err == 0)
-		*addr = (char *)heap->mem[spot.segment].addr + spot.off;
-	return err;
+	if (err < 0)
+		return err;
+	*addr = (char *)heap->mem[spot.segment].addr + spot.off;
+	return 0;
 }
 
 /*
@@ -646,11 +648,12 @@ static inline int pinion_hostheap_import(int sock, uint64_t most, struct pinion_
 		err = pinion_hostheap_unpack(made, (size_t)parcel.table_len, most, fd, nr);
 		if (err < 0)
 			pinion_hostheap_destroy(made);
-		else
-			*heap = made;
 	}
 	pinion_hostheap_drop(fd, nr);
-	return err;
+	if (err < 0)
+		return err;
+	*heap = made;
+	return 0;
 }
 
 #endif
