@@ -522,14 +522,17 @@ static void what_takes_no_seals_is_not_exported(void **state)
 static void a_socket_without_peer_room_or_message_is_told_apart(void **state)
 {
 	struct pinion_hostheap *heap = two(PINION_HEAP_ANYWHERE), *twin = NULL;
+	const int little = 4096;
 	int pair[2], err;
 
 	(void)state;
 	sockets(pair, SOCK_SEQPACKET | SOCK_NONBLOCK);
+	/* Little room: descriptors on their way are counted for the user, other tests' too. */
+	assert_int_equal(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &little, sizeof(little)), 0);
 	assert_int_equal(pinion_hostheap_import(pair[1], MUCH, &twin), -EAGAIN);
 	for (int i = 0; (err = pinion_hostheap_export(heap, pair[0], false)) == 0; i++)
-		assert_true(i < 100000);
-	assert_true(err == -EAGAIN || err == -ETOOMANYREFS);
+		assert_true(i < 1000);
+	assert_int_equal(err, -EAGAIN);
 	/* One that went with messages unread, and one that had none. */
 	close(pair[1]);
 	assert_int_equal(pinion_hostheap_export(heap, pair[0], false), -ECONNRESET);
