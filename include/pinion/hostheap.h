@@ -535,13 +535,14 @@ static inline int pinion_hostheap_recv(int sock, struct pinion_hostheap_parcel *
 
 	pinion_hostheap_message(&msg, &iov, parcel, &control);
 	do
-		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC | MSG_WAITALL);
+		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return pinion_hostmem_errno();
 	*nr = pinion_hostheap_fds(&msg, fd);
 	if (n == 0 && *nr == 0)
 		return -ECONNRESET;
+	/* export sends it at once: half of it is none, on a stream too, and not waited for. */
 	if (n != (ssize_t)sizeof(*parcel) || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ||
 	    parcel->magic != PINION_HEAP_MAGIC || *nr == 0 || parcel->nr_fds != *nr ||
 	    parcel->table_len > PINION_HOSTHEAP_TABLE_MAX) {
@@ -551,14 +552,15 @@ static inline int pinion_hostheap_recv(int sock, struct pinion_hostheap_parcel *
 	return 0;
 }
 
-/* A private copy of the table: what the sender changes from now on is no matter. Of a tmpfs file
- * only, since reading from another could take for ever. */
+/* A private copy of the table: what the sender changes from now on is no matter. Of what knows
+ * seals only, a memfd: to read from another file, or even to ask for its file system, can take for
+ * ever (a pipe, fuse(4)). */
 static inline int pinion_hostheap_read_table(struct pinion_hostheap *heap, int fd, size_t len)
 {
-	int err = pinion_hostmem_check(fd, len, pinion_hostmem_base_page());
+	int seals = 0, err = pinion_hostmem_seals(fd, &seals);
 
 	if (err < 0)
-		return err == -ENOMEM ? err : -EBADMSG;
+		return -EBADMSG;
 	heap->table = malloc(len + 1);
 	if (heap->table == NULL)
 		return -ENOMEM;
@@ -620,8 +622,7 @@ static inline int pinion_hostheap_unpack(struct pinion_hostheap *heap, size_t ta
  * Receive a heap from who called export, and map it for reading and writing. The sender may be
  * anybody: its table is copied once, and all of it is checked; its files are of the right pages and
  * length, sealed so that they stay it, and populated. most: bytes that may be mapped, at the most.
- * Also what is refused has been received, and its descriptors are closed. On a stream, a sender can
- * stop halfway: set SO_RCVTIMEO.
+ * Also what is refused has been received, and its descriptors are closed.
  * pre: the socket asks for no control messages of its own (SO_PASSPIDFD and the like).
  *
  * -EBADMSG     no heap: the sender lies, or is of another version; or this process has not as many
