@@ -8,7 +8,7 @@
  *     the process that makes it                   a process that is given it
  *     -------------------------                   --------------------------
  *     pinion_hostmem_create("pool", len, 2 MiB, &mem)
- *     mbind(mem.addr, ...)       (libnuma, if a node matters)
+ *     pinion_hostmem_bind(&mem, 0)               (if a node matters)
  *     pinion_hostmem_populate(&mem, 0, len)
  *     pinion_hostmem_node()      (placement is verified, not assumed)
  *     pinion_hostmem_seal(&mem, F_SEAL_SHRINK | F_SEAL_GROW)
@@ -19,7 +19,7 @@
  *     ...
  *     pinion_hostmem_destroy(&mem)                 pinion_hostmem_destroy(&mem)
  *
- * Why this order: mbind acts on pages not there yet; touching a page that cannot be had kills
+ * Why this order: bind acts on pages not there yet; touching a page that cannot be had kills
  * with SIGBUS, while populate says -ENOMEM; hugepages that were reserved for the system are not
  * reserved per node, so only a populated page is had for certain; and once sealed against
  * shrinking, no holder of the descriptor can pull pages from under the others.
@@ -30,7 +30,7 @@
  *
  * Death: nothing has to be cleaned. The memory is the kernel's as long as any descriptor, message
  * in flight or mapping of any process refers to it, and is given back with the last of them. No
- * name is left in any file system.
+ * name is left in any file system, but for files of create_at, which are there until unlink(2).
  *
  * Caveats, each with its remedy:
  *  - F_SEAL_SHRINK | F_SEAL_GROW does not stop hole punching: a peer with a writable mapping can
@@ -48,8 +48,8 @@
  *
  * Errors are -errno; errno itself is left undefined. A call that fails holds nothing.
  *
- * Sources: memfd_create(2), fcntl(2) "File Sealing", madvise(2), move_pages(2), and of Linux
- * Documentation/admin-guide/mm/{hugetlbpage,pagemap}.rst.
+ * Sources: memfd_create(2), fcntl(2) "File Sealing", madvise(2), mbind(2), move_pages(2), and of
+ * Linux Documentation/admin-guide/mm/{hugetlbpage,pagemap}.rst.
  * Needs Linux 5.14, libc and the kernel's UAPI headers. C99, C11, C++17; includes no other header
  * of ours.
  */
@@ -58,11 +58,13 @@
 #define _DEFAULT_SOURCE 1
 #endif
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -114,6 +116,14 @@
 
 /* Pages asked for by one move_pages(2). */
 #define PINION_HOSTMEM_NODE_BATCH 64u
+
+/* Nodes that a kernel can have at most: CONFIG_NODES_SHIFT ends at 10. */
+#define PINION_HOSTMEM_NODES 1024u
+
+/* MPOL_BIND and MPOL_MF_STRICT of <linux/mempolicy.h>, which cannot be included beside libnuma's
+ * <numaif.h>. */
+#define PINION_HOSTMEM_MPOL_BIND 2
+#define PINION_HOSTMEM_MPOL_STRICT 1
 
 /* Memory as this process has it. len is a multiple of page_size, all in bytes. */
 struct pinion_hostmem {
@@ -228,6 +238,58 @@ static inline int pinion_hostmem_shape(int fd, size_t len, size_t page_size)
 	return err < 0 ? pinion_hostmem_errno() : 0;
 }
 
+/* Make a memory of a new file, which stays the caller's on failure. */
+static inline int pinion_hostmem_begin(int fd, size_t len, size_t page_size,
+				       struct pinion_hostmem *mem)
+{
+	void *addr = NULL;
+	int err = pinion_hostmem_shape(fd, len, page_size);
+
+	if (err == 0)
+		err = pinion_hostmem_map(fd, len, &addr);
+	if (err < 0)
+		return err;
+	mem->fd = fd;
+	mem->addr = addr;
+	mem->len = len;
+	mem->page_size = page_size;
+	return 0;
+}
+
+/* Insert a size into an ascending row, as far as it has room. */
+static inline void pinion_hostmem_insert(size_t *size, size_t nr, size_t room, size_t one)
+{
+	size_t i = nr < room ? nr : room;
+
+	/* Of a row that is full, the largest falls out. */
+	for (; i > 0 && size[i - 1] > one; i--)
+		if (i < room)
+			size[i] = size[i - 1];
+	if (i < room)
+		size[i] = one;
+}
+
+/*
+ * The sizes of hugepages that this kernel has, in bytes, the smallest first; whether some are
+ * reserved is another matter. Returns how many there are, also when that is more than room (x86 has
+ * two, arm64 four at most); 0 for a kernel without hugepages.
+ */
+static inline int pinion_hostmem_sizes(size_t *size, size_t room)
+{
+	DIR *dir = opendir("/sys/kernel/mm/hugepages");
+	const struct dirent *entry;
+	size_t kib = 0;
+	int nr = 0;
+
+	if (dir == NULL)
+		return errno == ENOENT ? 0 : pinion_hostmem_errno();
+	while ((entry = readdir(dir)) != NULL)
+		if (sscanf(entry->d_name, "hugepages-%zukB", &kib) == 1)
+			pinion_hostmem_insert(size, (size_t)nr++, room, kib * 1024);
+	closedir(dir);
+	return nr;
+}
+
 /*
  * Make a memory of len bytes out of pages of page_size bytes, and map it. name is for people
  * (/proc/PID/maps), at most 249 characters. A page_size of the base page (4096 on x86) gives a
@@ -241,7 +303,6 @@ static inline int pinion_hostmem_shape(int fd, size_t len, size_t page_size)
 static inline int pinion_hostmem_create(const char *name, size_t len, size_t page_size,
 					struct pinion_hostmem *mem)
 {
-	void *addr = NULL;
 	int fd, err;
 
 	if (!pinion_hostmem_size_ok(len, page_size))
@@ -249,23 +310,72 @@ static inline int pinion_hostmem_create(const char *name, size_t len, size_t pag
 	fd = pinion_hostmem_memfd(name, page_size);
 	if (fd < 0)
 		return fd;
-	err = pinion_hostmem_shape(fd, len, page_size);
-	if (err == 0)
-		err = pinion_hostmem_map(fd, len, &addr);
-	if (err < 0) {
+	err = pinion_hostmem_begin(fd, len, page_size, mem);
+	if (err < 0)
 		close(fd);
-		return err;
+	return err;
+}
+
+/*
+ * The same as a new file at a path, on a mount of hugetlbfs (or of tmpfs, for base pages): for
+ * memory that outlives its makers, and has a name. Others open(2) it and attach. It takes no seals:
+ * who may open it for writing can cut it while it is mapped, and the others get SIGBUS. Without a
+ * name: unlink(path) at once, or pinion_hostmem_create().
+ * pre: only the caller's user can write to the directory.
+ *
+ * -EEXIST   the path is there: another program's, or what a dead one left behind
+ * -ENOTSUP  the file system is neither of the two, or its pages have another size
+ * -EINVAL, -ENOMEM, -EMFILE, -ENFILE  as pinion_hostmem_create()
+ * -ENOENT, -EACCES and others of open(2)
+ */
+static inline int pinion_hostmem_create_at(const char *path, size_t len, size_t page_size,
+					   struct pinion_hostmem *mem)
+{
+	int fd, err;
+
+	if (!pinion_hostmem_size_ok(len, page_size))
+		return -EINVAL;
+	do
+		fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+			  S_IRUSR | S_IWUSR);
+	while (fd < 0 && errno == EINTR);
+	if (fd < 0)
+		return pinion_hostmem_errno();
+	err = pinion_hostmem_begin(fd, len, page_size, mem);
+	if (err < 0) {
+		unlink(path);
+		close(fd);
 	}
-	mem->fd = fd;
-	mem->addr = addr;
-	mem->len = len;
-	mem->page_size = page_size;
+	return err;
+}
+
+/*
+ * Have the pages that are not there yet come from one node, and from no other. Others that have the
+ * memory mapped may hear of it or not, so populate then, here; which node pages are on is
+ * pinion_hostmem_node()'s to say.
+ *
+ * -EINVAL  there is no such node, or the process may not use it (cpuset)
+ * -EIO     pages are there already, on others: bind first, populate then
+ * -ENOSYS  the kernel has no NUMA: there is one node, 0
+ */
+static inline int pinion_hostmem_bind(const struct pinion_hostmem *mem, int node)
+{
+	unsigned long mask[PINION_HOSTMEM_NODES / (8 * sizeof(unsigned long))] = { 0 };
+	const unsigned at = (unsigned)node, bits = 8 * sizeof(mask[0]);
+
+	if (at >= PINION_HOSTMEM_NODES)
+		return -EINVAL;
+	mask[at / bits] = 1UL << at % bits;
+	/* The kernel counts one bit less than it is told of. */
+	if (syscall(SYS_mbind, mem->addr, (unsigned long)mem->len, PINION_HOSTMEM_MPOL_BIND, mask,
+		    PINION_HOSTMEM_NODES + 1UL, PINION_HOSTMEM_MPOL_STRICT) < 0)
+		return pinion_hostmem_errno();
 	return 0;
 }
 
 /*
- * Have the pages of [off, off + len) there, zeroed if they are new, on the node that mbind(2)
- * named. What was populated before an error stays, until the memory is destroyed.
+ * Have the pages of [off, off + len) there, zeroed if they are new, on the node that bind named.
+ * What was populated before an error stays, until the memory is destroyed.
  *
  * -EINVAL      off or len is no multiple of the page size, or past the end; or Linux before 5.14
  * -ENOMEM      out of pages (of that node, of the system, of the cgroup): reserve more, or less
@@ -399,23 +509,31 @@ static inline int pinion_hostmem_pagemap_open(int *pagemap)
 	return 0;
 }
 
-/*
- * Frame number of the base page at addr. An entry has 64 bits: frame in 0 to 54, swapped in 62,
- * present in 63 (Documentation/admin-guide/mm/pagemap.rst). Errors: see pinion_hostmem_phys().
- */
-static inline int pinion_hostmem_frame(int pagemap, uintptr_t addr, uint64_t *frame)
+/* Read the entries of nr base pages, the first at addr. Errors: see pinion_hostmem_phys(). */
+static inline int pinion_hostmem_entries(int pagemap, uintptr_t addr, uint64_t *entry, size_t nr)
 {
 	const uint64_t index = (uint64_t)addr / pinion_hostmem_base_page();
-	uint64_t entry = 0;
-	ssize_t n;
+	size_t done = 0;
 
-	do
-		n = pread(pagemap, &entry, sizeof(entry), (off_t)(index * sizeof(entry)));
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return pinion_hostmem_errno();
-	if (n != (ssize_t)sizeof(entry))
-		return -EIO;
+	while (done < nr) {
+		const ssize_t n = pread(pagemap, entry + done, (nr - done) * sizeof(*entry),
+					(off_t)((index + done) * sizeof(*entry)));
+
+		if (n < 0 && errno != EINTR)
+			return pinion_hostmem_errno();
+		if (n == 0 || (n > 0 && (size_t)n % sizeof(*entry) != 0))
+			return -EIO;
+		done += n > 0 ? (size_t)n / sizeof(*entry) : 0;
+	}
+	return 0;
+}
+
+/*
+ * The frame number that an entry has. Of its 64 bits, 0 to 54 are the frame, 62 says swapped, 63
+ * present (Documentation/admin-guide/mm/pagemap.rst). Errors: see pinion_hostmem_phys().
+ */
+static inline int pinion_hostmem_frame(uint64_t entry, uint64_t *frame)
+{
 	if ((entry >> 63) == 0)
 		return -EFAULT;
 	entry &= ((uint64_t)1 << 55) - 1;
@@ -424,6 +542,20 @@ static inline int pinion_hostmem_frame(int pagemap, uintptr_t addr, uint64_t *fr
 		return -EPERM;
 	*frame = entry;
 	return 0;
+}
+
+/* Physical addresses of nr base pages, in as few reads as the kernel allows; see
+ * pinion_hostmem_phys(). */
+static inline int pinion_hostmem_phys_base(int pagemap, uintptr_t addr, uint64_t *phys, size_t nr)
+{
+	size_t i;
+	int err = pinion_hostmem_entries(pagemap, addr, phys, nr);
+
+	for (i = 0; i < nr && err == 0; i++) {
+		err = pinion_hostmem_frame(phys[i], &phys[i]);
+		phys[i] *= pinion_hostmem_base_page();
+	}
+	return err;
 }
 
 /*
@@ -437,10 +569,14 @@ static inline int pinion_hostmem_phys_page(int pagemap, uintptr_t addr, size_t p
 	const size_t base = pinion_hostmem_base_page();
 	const uint64_t frames = page_size / base;
 	uint64_t first = 0, last = 0;
-	int err = pinion_hostmem_frame(pagemap, addr, &first);
+	int err = pinion_hostmem_entries(pagemap, addr, &first, 1);
 
 	if (err == 0)
-		err = pinion_hostmem_frame(pagemap, addr + (page_size - base), &last);
+		err = pinion_hostmem_entries(pagemap, addr + (page_size - base), &last, 1);
+	if (err == 0)
+		err = pinion_hostmem_frame(first, &first);
+	if (err == 0)
+		err = pinion_hostmem_frame(last, &last);
 	if (err < 0)
 		return err;
 	if (first % frames != 0 || last != first + frames - 1)
@@ -468,6 +604,8 @@ static inline int pinion_hostmem_phys(int pagemap, const void *addr, size_t page
 	if (page_size < pinion_hostmem_base_page() || (page_size & (page_size - 1)) != 0 ||
 	    at % page_size != 0 || nr > (UINTPTR_MAX - at) / page_size)
 		return -EINVAL;
+	if (page_size == pinion_hostmem_base_page())
+		return pinion_hostmem_phys_base(pagemap, at, phys, nr);
 	for (i = 0; i < nr && err == 0; i++)
 		err = pinion_hostmem_phys_page(pagemap, at + i * page_size, page_size, &phys[i]);
 	return err;

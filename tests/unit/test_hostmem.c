@@ -282,6 +282,140 @@ static void without_address_space_nothing_is_held(void **state)
 	assert_int_equal(err, -ENOMEM);
 }
 
+/* Sizes as the kernel's own directory has them; a row that is too short has the smallest. */
+static void every_size_of_hugepages_is_told_smallest_first(void **state)
+{
+	size_t size[16], one[1] = { 0 };
+	DIR *dir = opendir("/sys/kernel/mm/hugepages");
+	const int nr = pinion_hostmem_sizes(size, 16);
+	const struct dirent *entry;
+	int entries = 0;
+
+	(void)state;
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		char name[64];
+		int known = entry->d_name[0] == '.';
+
+		for (int i = 0; i < nr; i++) {
+			snprintf(name, sizeof(name), "hugepages-%zukB", size[i] / 1024);
+			known += strcmp(name, entry->d_name) == 0;
+		}
+		assert_int_equal(known, 1);
+		entries += entry->d_name[0] != '.';
+	}
+	if (dir != NULL)
+		closedir(dir);
+	assert_int_equal(nr, entries);
+	for (int i = 1; i < nr; i++)
+		assert_true(size[i - 1] < size[i]);
+	assert_int_equal(pinion_hostmem_sizes(NULL, 0), nr);
+	assert_int_equal(pinion_hostmem_sizes(one, 1), nr);
+	assert_true(nr == 0 || one[0] == size[0]);
+}
+
+static void a_row_of_sizes_is_in_order_however_they_come(void **state)
+{
+	const size_t come[] = { 5, 2, 9, 1, 7 };
+
+	(void)state;
+	for (size_t room = 0; room <= 6; room++) {
+		const size_t want[] = { 1, 2, 5, 7, 9 };
+		size_t size[7];
+
+		memset(size, 0xee, sizeof(size));
+		for (size_t i = 0; i < 5; i++)
+			pinion_hostmem_insert(size, i, room, come[i]);
+		for (size_t i = 0; i < 7; i++)
+			assert_int_equal(size[i], i < room && i < 5 ? want[i] : 0xeeeeeeeeeeeeeeee);
+	}
+}
+
+static void a_file_with_a_name_is_made_once_and_outlives_its_maker(void **state)
+{
+	const char *path = "/dev/shm/pinion-test-hostmem";
+	struct pinion_hostmem mem = { 0 }, other = { 0 };
+	struct stat st;
+
+	(void)state;
+	unlink(path);
+	assert_int_equal(pinion_hostmem_create_at(path, LEN, 4096, &mem), 0);
+	strcpy(mem.addr, "kept");
+	assert_int_equal(pinion_hostmem_create_at(path, LEN, 4096, &other), -EEXIST);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(fcntl(mem.fd, F_GETFD), FD_CLOEXEC);
+	assert_int_equal(pinion_hostmem_destroy(&mem), 0);
+	assert_int_equal(
+		pinion_hostmem_attach(open(path, O_RDWR | O_CLOEXEC), LEN, 4096, &mem), 0);
+	assert_string_equal(mem.addr, "kept");
+	assert_int_equal(pinion_hostmem_destroy(&mem), 0);
+	assert_int_equal(unlink(path), 0);
+}
+
+static void a_file_with_a_name_that_fails_leaves_none(void **state)
+{
+	const char *path = "/dev/shm/pinion-test-hostmem";
+	struct pinion_hostmem mem = { 0 };
+
+	(void)state;
+	unlink(path);
+	assert_int_equal(pinion_hostmem_create_at(path, 4097, 4096, &mem), -EINVAL);
+	/* tmpfs has no hugepages, and says so. */
+	assert_int_equal(pinion_hostmem_create_at(path, 2048 * KIB, 2048 * KIB, &mem), -ENOTSUP);
+	assert_int_equal(pinion_hostmem_create_at("/dev/shm/none/here", LEN, 4096, &mem), -ENOENT);
+	assert_int_equal(access(path, F_OK), -1);
+	/* A link is not followed, wherever it leads. */
+	assert_int_equal(symlink("/dev/shm/pinion-test-elsewhere", path), 0);
+	assert_int_equal(pinion_hostmem_create_at(path, LEN, 4096, &mem), -EEXIST);
+	assert_int_equal(access("/dev/shm/pinion-test-elsewhere", F_OK), -1);
+	assert_int_equal(unlink(path), 0);
+}
+
+static void a_node_that_is_not_there_cannot_be_bound_to(void **state)
+{
+	struct pinion_hostmem mem = plain();
+	int node[16] = { 0 };
+
+	(void)state;
+	assert_int_equal(pinion_hostmem_bind(&mem, -1), -EINVAL);
+	assert_int_equal(pinion_hostmem_bind(&mem, 1023), -EINVAL);
+	assert_int_equal(pinion_hostmem_bind(&mem, 1024), -EINVAL);
+	assert_int_equal(pinion_hostmem_bind(&mem, 0), 0);
+	assert_int_equal(pinion_hostmem_populate(&mem, 0, LEN), 0);
+	assert_int_equal(pinion_hostmem_node(mem.addr, 4096, node, 16), 0);
+	for (int i = 0; i < 16; i++)
+		assert_int_equal(node[i], 0);
+	assert_int_equal(pinion_hostmem_destroy(&mem), 0);
+}
+
+/* Small pages are read in bulk: the same numbers, or the same refusal, as one by one. */
+static void many_small_pages_are_where_each_of_them_is(void **state)
+{
+	struct pinion_hostmem mem = { 0 };
+	static uint64_t phys[5000];
+	int pagemap = -1, err;
+
+	(void)state;
+	assert_int_equal(pinion_hostmem_create("test", sizeof(phys) / 8 * 4096, 4096, &mem), 0);
+	assert_int_equal(pinion_hostmem_populate(&mem, 0, mem.len - 4096), 0);
+	assert_int_equal(pinion_hostmem_pagemap_open(&pagemap), 0);
+	err = pinion_hostmem_phys(pagemap, mem.addr, 4096, phys, 4999);
+	for (size_t i = 0; i < 4999; i++) {
+		uint64_t one = 0;
+
+		assert_int_equal(pinion_hostmem_phys(pagemap, (char *)mem.addr + i * 4096, 4096,
+						     &one, 1), err);
+		assert_true(err < 0 || (one == phys[i] && one % 4096 == 0));
+	}
+	/* The last one is not there. */
+	err = pinion_hostmem_phys(pagemap, mem.addr, 4096, phys, 5000);
+	assert_true(err == -EFAULT || err == -EPERM);
+	assert_int_equal(pinion_hostmem_phys(pagemap, (char *)mem.addr + 4999 * 4096, 4096, phys,
+					     1), -EFAULT);
+	close(pagemap);
+	assert_int_equal(pinion_hostmem_destroy(&mem), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -299,6 +433,12 @@ int main(void)
 		support_test(frame_0_is_eperm_and_never_an_address),
 		support_test(phys_of_what_is_not_there_is_efault),
 		support_test(phys_of_crooked_pages_is_einval),
+		support_test(every_size_of_hugepages_is_told_smallest_first),
+		support_test(a_row_of_sizes_is_in_order_however_they_come),
+		support_test(a_file_with_a_name_is_made_once_and_outlives_its_maker),
+		support_test(a_file_with_a_name_that_fails_leaves_none),
+		support_test(a_node_that_is_not_there_cannot_be_bound_to),
+		support_test(many_small_pages_are_where_each_of_them_is),
 		support_test(without_descriptors_nothing_is_held),
 		support_test(without_address_space_nothing_is_held),
 	};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Segments on two nodes, in pages of 2 MiB and of 1 GiB: where they land, who populates them,
- * what is said when one node has too few, and files of named pools. The machine has one page of
- * 1 GiB on each node from its start.
+ * what is said when one node has too few, and files of named pools; and hostmem.h's own ways to a
+ * node and to a file. The machine has one page of 1 GiB on each node from its start.
  */
 
 #include <pthread.h>
@@ -290,6 +290,94 @@ static void named_segments_keep_their_nodes(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+/* hostmem.h by itself. */
+
+static void memory_is_bound_to_a_node_without_a_library(void **state)
+{
+	const size_t pages[] = {4096, HUGE, GIB};
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		for (int want = 0; want < 2; want++) {
+			const size_t nr = pages[i] == GIB ? 1 : 20;
+			struct pinion_hostmem memory = {-1, NULL, 0, 0};
+			int node[20];
+
+			assert_int_equal(pinion_hostmem_create("bound", nr * pages[i], pages[i],
+							       &memory), 0);
+			assert_int_equal(pinion_hostmem_bind(&memory, want), 0);
+			assert_int_equal(pinion_hostmem_populate(&memory, 0, memory.len), 0);
+			assert_int_equal(pinion_hostmem_node(memory.addr, pages[i], node, nr), 0);
+			for (size_t page = 0; page < nr; page++)
+				assert_int_equal(node[page], want);
+			/* Too late to go elsewhere, and that is said. */
+			assert_int_equal(pinion_hostmem_bind(&memory, 1 - want), -EIO);
+			assert_int_equal(pinion_hostmem_bind(&memory, want), 0);
+			assert_int_equal(pinion_hostmem_destroy(&memory), 0);
+		}
+	}
+}
+
+/* Reserved there are enough, on the node there are not. */
+static void a_node_that_is_exhausted_is_enomem_and_no_signal(void **state)
+{
+	struct pinion_hostmem memory = {-1, NULL, 0, 0};
+
+	(void)state;
+	assert_int_equal(pinion_hostmem_create("bound", (NODE_PAGES + 1) * HUGE, HUGE, &memory), 0);
+	assert_int_equal(pinion_hostmem_bind(&memory, 1), 0);
+	assert_int_equal(pinion_hostmem_populate(&memory, 0, memory.len), -ENOMEM);
+	assert_int_equal(node_free(0, HUGE), NODE_PAGES);
+	assert_int_equal(pinion_hostmem_destroy(&memory), 0);
+}
+
+static void the_sizes_are_those_of_this_machine(void **state)
+{
+	size_t size[4] = {0};
+
+	(void)state;
+	assert_int_equal(pinion_hostmem_sizes(size, 4), 2);
+	assert_int_equal(size[0], HUGE);
+	assert_int_equal(size[1], GIB);
+}
+
+static void files_of_hugetlbfs_are_made_with_the_pages_of_their_mount(void **state)
+{
+	const size_t pages[] = {HUGE, GIB};
+	char dir[SUPPORT_PATH_LEN], path[SUPPORT_PATH_LEN + 8], options[64];
+
+	(void)state;
+	support_dir_create(dir);
+	snprintf(path, sizeof(path), "%s/file", dir);
+	for (int i = 0; i < 2; i++) {
+		struct pinion_hostmem memory = {-1, NULL, 0, 0}, again = {-1, NULL, 0, 0};
+
+		snprintf(options, sizeof(options), "pagesize=%zuK", pages[i] / 1024);
+		assert_int_equal(mount("none", dir, "hugetlbfs", 0, options), 0);
+		assert_int_equal(pinion_hostmem_create_at(path, GIB, pages[1 - i], &memory),
+				 -ENOTSUP);
+		/* More than the machine has. */
+		assert_int_equal(pinion_hostmem_create_at(path, 8 * GIB, pages[i], &memory),
+				 -ENOMEM);
+		assert_int_equal(access(path, F_OK), -1);
+		assert_int_equal(pinion_hostmem_create_at(path, pages[i], pages[i], &memory), 0);
+		assert_int_equal(pinion_hostmem_bind(&memory, 1), 0);
+		assert_int_equal(pinion_hostmem_populate(&memory, 0, memory.len), 0);
+		assert_int_equal(node_free(1, pages[i]), pages[i] == GIB ? 0 : NODE_PAGES - 1);
+		strcpy(memory.addr, "kept");
+		assert_int_equal(pinion_hostmem_destroy(&memory), 0);
+		assert_int_equal(pinion_hostmem_create_at(path, pages[i], pages[i], &memory),
+				 -EEXIST);
+		assert_int_equal(pinion_hostmem_attach(open(path, O_RDWR | O_CLOEXEC), pages[i],
+						       pages[i], &again), 0);
+		assert_string_equal(again.addr, "kept");
+		assert_int_equal(pinion_hostmem_destroy(&again), 0);
+		assert_int_equal(unlink(path), 0);
+		assert_int_equal(umount(dir), 0);
+	}
+	assert_int_equal(rmdir(dir), 0);
+}
+
 #define numa_test(f) cmocka_unit_test_setup_teardown(f, pool_test_before, all_is_free)
 
 int main(void)
@@ -302,6 +390,10 @@ int main(void)
 		numa_test(pages_of_1_gib_have_buffers_and_physical_addresses),
 		numa_test(too_few_pages_of_1_gib_says_so),
 		numa_test(named_segments_keep_their_nodes),
+		numa_test(memory_is_bound_to_a_node_without_a_library),
+		numa_test(a_node_that_is_exhausted_is_enomem_and_no_signal),
+		numa_test(the_sizes_are_those_of_this_machine),
+		numa_test(files_of_hugetlbfs_are_made_with_the_pages_of_their_mount),
 	};
 
 	if (node_free(1, GIB) < 0)
