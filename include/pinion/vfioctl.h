@@ -596,8 +596,10 @@ static inline int pinion_vfio_dma_unmap(int container, uint64_t iova, uint64_t l
  */
 static inline int pinion_vfio_dma_unmap_all(int container, uint64_t *unmapped)
 {
-	if (pinion_vfio_ioctl_value(container, VFIO_CHECK_EXTENSION, VFIO_UNMAP_ALL) != 1)
-		return -ENOTSUP;
+	const int can = pinion_vfio_ioctl_value(container, VFIO_CHECK_EXTENSION, VFIO_UNMAP_ALL);
+
+	if (can <= 0)
+		return can < 0 ? can : -ENOTSUP;
 	return pinion_vfio_dma_unmap_raw(container, VFIO_DMA_UNMAP_FLAG_ALL, 0, 0, unmapped);
 }
 
