@@ -22,12 +22,15 @@
  *                                     pinion_vfio_group_close()
  *     pinion_vfio_container_close()
  *
+ * Beside it, each with one idea and this one below it: vfio_region.h (BARs), vfio_config.h
+ * (configuration space and bus mastering), vfio_reset.h (resets).
+ *
  * The IOMMU exists once the first group is in the container: no map and no info before. The group
  * number comes from the function's iommu_group link; every function of the group must be bound to
  * vfio-pci or to no driver at all (the group is "viable"), else -EBUSY, and
  * pinion_vfio_group_blockers() names those that are not.
  *
- * Threads: any call from any thread; two that change COMMAND at once can lose a change.
+ * Threads: any call from any thread.
  * Processes: the three descriptors can be passed; whoever holds the container can map its own
  * memory into it, and unmap any.
  *
@@ -50,8 +53,8 @@
  *  - Under -std=c99 or -std=c11 libc hides POSIX: include this header first, or define
  *    _DEFAULT_SOURCE.
  *
- * Errors are -errno; every call may also give what open(2), ioctl(2) and mmap(2) give. errno
- * itself is left undefined. A call that fails holds nothing.
+ * Errors are -errno; every call may also give what open(2) and ioctl(2) give. errno itself is
+ * left undefined. A call that fails holds nothing.
  *
  * Sources: <linux/vfio.h>, Documentation/driver-api/vfio.rst, drivers/vfio of Linux.
  * Needs libc and the kernel's UAPI headers. C99, C11, C++17; includes no other header of ours.
@@ -71,10 +74,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#include <linux/pci_regs.h>
 #include <linux/vfio.h>
 
 #ifndef O_CLOEXEC
@@ -122,12 +123,6 @@ struct pinion_vfio_iommu {
 	uint32_t dma_avail;
 	uint32_t nr_ranges;
 	struct pinion_vfio_range range[PINION_VFIO_RANGES];
-};
-
-/* A region of a device: len bytes at offset of the device descriptor; VFIO_REGION_INFO_FLAG_*. */
-struct pinion_vfio_region {
-	uint64_t offset, len;
-	uint32_t flags;
 };
 
 /* -errno after a failed call, and never 0: so the compiler knows as well that results which a
@@ -632,191 +627,6 @@ static inline int pinion_vfio_device_open(int group_fd, const char *bdf, int *de
 static inline int pinion_vfio_device_close(int device)
 {
 	return pinion_vfio_close(device);
-}
-
-/*
- * Reset the function. Registers lose their values, COMMAND keeps its own.
- *
- * -ENOTSUP  it knows no reset of its own: use the device's own (NVMe: CC.EN = 0)
- */
-static inline int pinion_vfio_device_reset(int device)
-{
-	struct vfio_device_info info;
-	int err;
-
-	memset(&info, 0, sizeof(info));
-	info.argsz = sizeof(info);
-	err = pinion_vfio_ioctl(device, VFIO_DEVICE_GET_INFO, &info);
-	if (err < 0)
-		return err;
-	if ((info.flags & VFIO_DEVICE_FLAGS_RESET) == 0)
-		return -ENOTSUP;
-	return pinion_vfio_ioctl_value(device, VFIO_DEVICE_RESET, 0);
-}
-
-/*
- * Where a region is: VFIO_PCI_BAR0_REGION_INDEX to BAR5, VFIO_PCI_CONFIG_REGION_INDEX.
- *
- * -EINVAL  no such index
- * -ENOENT  the device has no such region: its length is 0
- */
-static inline int pinion_vfio_region_info(int device, uint32_t index, struct pinion_vfio_region *r)
-{
-	struct vfio_region_info info;
-	int err;
-
-	memset(&info, 0, sizeof(info));
-	info.argsz = sizeof(info);
-	info.index = index;
-	err = pinion_vfio_ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &info);
-	if (err < 0)
-		return err;
-	if (info.size == 0)
-		return -ENOENT;
-	r->offset = info.offset;
-	r->len = info.size;
-	r->flags = info.flags;
-	return 0;
-}
-
-/* The protection a region allows, PROT_READ and PROT_WRITE. */
-static inline int pinion_vfio_region_prot(const struct pinion_vfio_region *r)
-{
-	int prot = PROT_NONE;
-
-	if ((r->flags & VFIO_REGION_INFO_FLAG_READ) != 0)
-		prot |= PROT_READ;
-	if ((r->flags & VFIO_REGION_INFO_FLAG_WRITE) != 0)
-		prot |= PROT_WRITE;
-	return prot;
-}
-
-/*
- * Map the registers of a region, uncached; len gets its bytes. Undo with
- * pinion_vfio_region_unmap(). The mapping keeps the device open: see "Death".
- *
- * -ENOTSUP    the region cannot be mapped (I/O ports, or shorter than a page): pread(2) and
- *             pwrite(2) the device descriptor at the region's offset
- * -EOVERFLOW  off_t or size_t are too small for it: -D_FILE_OFFSET_BITS=64
- * -EINVAL     the kernel (before 4.16) keeps the MSI-X table inside the BAR from being mapped
- * and the errors of pinion_vfio_region_info()
- */
-static inline int pinion_vfio_region_map(int device, uint32_t index, void **addr, size_t *len)
-{
-	struct pinion_vfio_region r;
-	void *at;
-	int err;
-
-	memset(&r, 0, sizeof(r));
-	err = pinion_vfio_region_info(device, index, &r);
-	if (err < 0)
-		return err;
-	if ((r.flags & VFIO_REGION_INFO_FLAG_MMAP) == 0)
-		return -ENOTSUP;
-	if (r.len > SIZE_MAX || (uint64_t)(off_t)r.offset != r.offset)
-		return -EOVERFLOW;
-	at = mmap(NULL, (size_t)r.len, pinion_vfio_region_prot(&r), MAP_SHARED, device,
-		  (off_t)r.offset);
-	if (at == MAP_FAILED)
-		return pinion_vfio_errno();
-	*addr = at;
-	*len = (size_t)r.len;
-	return 0;
-}
-
-/* Undo pinion_vfio_region_map(). pre: no thread uses the registers any more. */
-static inline int pinion_vfio_region_unmap(void *addr, size_t len)
-{
-	return munmap(addr, len) < 0 ? pinion_vfio_errno() : 0;
-}
-
-/* Offset in the device descriptor of the 16 bits at off of configuration space. */
-static inline int pinion_vfio_config_at(int device, unsigned off, off_t *at)
-{
-	struct pinion_vfio_region r;
-	int err;
-
-	memset(&r, 0, sizeof(r));
-	err = pinion_vfio_region_info(device, VFIO_PCI_CONFIG_REGION_INDEX, &r);
-	if (err < 0)
-		return err;
-	if (off % 2 != 0 || r.len < 2 || off > r.len - 2)
-		return -EINVAL;
-	if ((uint64_t)(off_t)(r.offset + off) != r.offset + off)
-		return -EOVERFLOW;
-	*at = (off_t)(r.offset + off);
-	return 0;
-}
-
-/*
- * Read 16 bits of configuration space at the even byte offset off, as VFIO shows it.
- *
- * -EINVAL  off is odd, or beyond the space
- * -EIO     the device did not answer in full
- */
-static inline int pinion_vfio_config_read16(int device, unsigned off, uint16_t *v)
-{
-	uint8_t le[2];
-	off_t at = 0;
-	ssize_t n;
-	const int err = pinion_vfio_config_at(device, off, &at);
-
-	if (err < 0)
-		return err;
-	do
-		n = pread(device, le, sizeof(le), at);
-	while (n < 0 && errno == EINTR);
-	if (n != (ssize_t)sizeof(le))
-		return n < 0 ? pinion_vfio_errno() : -EIO;
-	*v = (uint16_t)(le[0] | (unsigned)le[1] << 8);
-	return 0;
-}
-
-/*
- * Write 16 bits of configuration space at the even byte offset off. VFIO lets through what it
- * trusts a user with (COMMAND, power management), and keeps the rest: read back what matters.
- * Errors: those of pinion_vfio_config_read16().
- */
-static inline int pinion_vfio_config_write16(int device, unsigned off, uint16_t v)
-{
-	const uint8_t le[2] = { (uint8_t)(v & 0xff), (uint8_t)(v >> 8) };
-	off_t at = 0;
-	ssize_t n;
-	const int err = pinion_vfio_config_at(device, off, &at);
-
-	if (err < 0)
-		return err;
-	do
-		n = pwrite(device, le, sizeof(le), at);
-	while (n < 0 && errno == EINTR);
-	if (n != (ssize_t)sizeof(le))
-		return n < 0 ? pinion_vfio_errno() : -EIO;
-	return 0;
-}
-
-/*
- * Let the device start transfers of its own, or forbid it: bit 2 of COMMAND (PCI Local Bus
- * Specification 3.0, 6.2.2). The other bits stay; the register is read back.
- *
- * -ENODEV  COMMAND reads all ones: the device is gone
- * -EIO     the bit did not take
- */
-static inline int pinion_vfio_bus_master_set(int device, bool on)
-{
-	uint16_t was = 0, now = 0, want;
-	int err = pinion_vfio_config_read16(device, PCI_COMMAND, &was);
-
-	if (err < 0)
-		return err;
-	if (was == UINT16_MAX)
-		return -ENODEV;
-	want = (uint16_t)((was & ~(unsigned)PCI_COMMAND_MASTER) | (on ? PCI_COMMAND_MASTER : 0u));
-	err = pinion_vfio_config_write16(device, PCI_COMMAND, want);
-	if (err == 0)
-		err = pinion_vfio_config_read16(device, PCI_COMMAND, &now);
-	if (err < 0)
-		return err;
-	return ((now ^ want) & PCI_COMMAND_MASTER) != 0 ? -EIO : 0;
 }
 
 /*

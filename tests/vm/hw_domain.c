@@ -10,7 +10,7 @@
 
 #include <pinion/pci.h>
 #include <pinion/pinion.h>
-#include <pinion/vfioctl.h>
+#include <pinion/vfio_config.h>
 
 #include "hw_support.h"
 #include "pool.h"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* vfioctl.h, pci.h and hostmem.h with an NVMe drive behind an IOMMU. See hw_support.h. */
+/* vfioctl.h and those beside it, pci.h, hostmem.h: with an NVMe drive behind an IOMMU. */
 
 #include <pinion/pci.h>
-#include <pinion/vfioctl.h>
+#include <pinion/vfio_config.h>
+#include <pinion/vfio_reset.h>
 
 #include <poll.h>
 #include <sys/eventfd.h>

@@ -6,7 +6,7 @@
  */
 
 #include <pinion/pci.h>
-#include <pinion/vfioctl.h>
+#include <pinion/vfio_config.h>
 
 #include <poll.h>
 #include <sys/eventfd.h>
