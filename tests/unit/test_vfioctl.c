@@ -8,40 +8,18 @@ static char nodes[1024];
 #include <pinion/vfioctl.h>
 
 #include "support.h"
+#include "vfio_chain.h"
 
 #define FIXED sizeof(struct vfio_iommu_type1_info)
-
-/* An info buffer under construction; put() appends a capability and links it to the last. */
-struct chain {
-	_Alignas(8) unsigned char info[1024];
-	size_t len;
-	size_t link; /* where the offset of the next capability belongs */
-};
 
 static void chain_begin(struct chain *c)
 {
 	struct vfio_iommu_type1_info *info = (void *)c->info;
 
-	memset(c, 0, sizeof(*c));
+	chain_start(c, FIXED, offsetof(struct vfio_iommu_type1_info, cap_offset));
 	info->argsz = sizeof(c->info);
 	info->flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS;
 	info->iova_pgsizes = 0x40201000;
-	c->link = offsetof(struct vfio_iommu_type1_info, cap_offset);
-	c->len = FIXED;
-}
-
-/* Offset at which the capability now stands. */
-static uint32_t chain_put(struct chain *c, uint16_t id, const void *body, size_t len)
-{
-	const struct vfio_info_cap_header cap = { id, 1, 0 };
-	const uint32_t at = (uint32_t)c->len;
-
-	memcpy(c->info + c->link, &at, sizeof(at));
-	memcpy(c->info + at, &cap, sizeof(cap));
-	memcpy(c->info + at + sizeof(cap), body, len);
-	c->link = at + offsetof(struct vfio_info_cap_header, next);
-	c->len += sizeof(cap) + len;
-	return at;
 }
 
 static void chain_ranges(struct chain *c, uint32_t nr, const struct vfio_iova_range *range,
@@ -52,11 +30,6 @@ static void chain_ranges(struct chain *c, uint32_t nr, const struct vfio_iova_ra
 	memcpy(body, &nr, sizeof(nr));
 	memcpy(body + 8, range, given * sizeof(*range));
 	chain_put(c, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, body, 8 + given * sizeof(*range));
-}
-
-static void point_last_at(struct chain *c, uint32_t at)
-{
-	memcpy(c->info + c->link, &at, sizeof(at));
 }
 
 static const struct vfio_iova_range two[] = { { 0, 0xfedfffff }, { 0xfef00000, 0x7fffffffff } };
@@ -122,10 +95,10 @@ static void a_chain_in_a_circle_is_ebadmsg(void **state)
 	(void)state;
 	chain_begin(&c);
 	first = chain_put(&c, 77, &nothing, sizeof(nothing));
-	point_last_at(&c, first);
+	chain_point_last_at(&c, first);
 	assert_int_equal(pinion_vfio_cap_find(c.info, c.len, first, 1, 8, &off), -EBADMSG);
 	chain_put(&c, 78, &nothing, sizeof(nothing));
-	point_last_at(&c, first);
+	chain_point_last_at(&c, first);
 	assert_int_equal(pinion_vfio_cap_find(c.info, c.len, first, 1, 8, &off), -EBADMSG);
 	/* What stands before the circle closes is found all the same. */
 	assert_int_equal(pinion_vfio_cap_find(c.info, c.len, first, 78, 8, &off), 0);
