@@ -10,9 +10,16 @@
  *     ...                                                            the device works
  *     pinion_vfio_bus_master_set(device, false);
  *
- * Threads: any call from any thread; two that change COMMAND at once can lose a change.
+ * VFIO stands between: it lets through what it trusts a user with (COMMAND, power management),
+ * keeps BARs and the interrupt's line as values of its own, hides some capabilities and drops
+ * other writes without a word. Read back what matters.
+ *
+ * Threads: any call from any thread; two that read, change and write one register lose a change.
  * Processes: a descriptor of the device is enough. Death: bus mastering goes off with the last
  * descriptor of the device.
+ *
+ * Each call asks first where the space is, and how long: 256 bytes, 4096 with PCI Express.
+ * Whoever reads much calls pinion_vfio_region_info() once, and pinion_vfio_region_read32().
  *
  * Errors are -errno; every call may also give what ioctl(2), pread(2) and pwrite(2) give. errno
  * itself is left undefined. A call that fails leaves its results as they were.
@@ -26,68 +33,73 @@
 
 #include <linux/pci_regs.h>
 
-/* Offset in the device descriptor of the 16 bits at off of configuration space. */
-static inline int pinion_vfio_config_at(int device, unsigned off, off_t *at)
+/* Where configuration space is. */
+static inline int pinion_vfio_config_info(int device, struct pinion_vfio_region *r)
 {
-	struct pinion_vfio_region r;
-	int err;
-
-	memset(&r, 0, sizeof(r));
-	err = pinion_vfio_region_info(device, VFIO_PCI_CONFIG_REGION_INDEX, &r);
-	if (err < 0)
-		return err;
-	if (off % 2 != 0 || r.len < 2 || off > r.len - 2)
-		return -EINVAL;
-	if ((uint64_t)(off_t)(r.offset + off) != r.offset + off)
-		return -EOVERFLOW;
-	*at = (off_t)(r.offset + off);
-	return 0;
+	memset(r, 0, sizeof(*r));
+	return pinion_vfio_region_info(device, VFIO_PCI_CONFIG_REGION_INDEX, r);
 }
 
 /*
- * Read 16 bits of configuration space at the even byte offset off, as VFIO shows it.
+ * Read 8 bits of configuration space at the byte offset off.
  *
- * -EINVAL  off is odd, or beyond the space
+ * -EINVAL  off is beyond the space or, for wider ones, no multiple of their width
  * -EIO     the device did not answer in full
  */
+static inline int pinion_vfio_config_read8(int device, unsigned off, uint8_t *v)
+{
+	struct pinion_vfio_region r;
+	const int err = pinion_vfio_config_info(device, &r);
+
+	return err < 0 ? err : pinion_vfio_region_read8(device, &r, off, v);
+}
+
+/* The same for 16 bits, in the byte order of the processor. */
 static inline int pinion_vfio_config_read16(int device, unsigned off, uint16_t *v)
 {
-	uint8_t le[2];
-	off_t at = 0;
-	ssize_t n;
-	const int err = pinion_vfio_config_at(device, off, &at);
+	struct pinion_vfio_region r;
+	const int err = pinion_vfio_config_info(device, &r);
 
-	if (err < 0)
-		return err;
-	do
-		n = pread(device, le, sizeof(le), at);
-	while (n < 0 && errno == EINTR);
-	if (n != (ssize_t)sizeof(le))
-		return n < 0 ? pinion_vfio_errno() : -EIO;
-	*v = (uint16_t)(le[0] | (unsigned)le[1] << 8);
-	return 0;
+	return err < 0 ? err : pinion_vfio_region_read16(device, &r, off, v);
+}
+
+/* The same for 32 bits. */
+static inline int pinion_vfio_config_read32(int device, unsigned off, uint32_t *v)
+{
+	struct pinion_vfio_region r;
+	const int err = pinion_vfio_config_info(device, &r);
+
+	return err < 0 ? err : pinion_vfio_region_read32(device, &r, off, v);
 }
 
 /*
- * Write 16 bits of configuration space at the even byte offset off. VFIO lets through what it
- * trusts a user with (COMMAND, power management), and keeps the rest: read back what matters.
- * Errors: those of pinion_vfio_config_read16().
+ * Write 8 bits of configuration space at the byte offset off, of which VFIO may keep some or all
+ * back. Errors: those of pinion_vfio_config_read8().
  */
+static inline int pinion_vfio_config_write8(int device, unsigned off, uint8_t v)
+{
+	struct pinion_vfio_region r;
+	const int err = pinion_vfio_config_info(device, &r);
+
+	return err < 0 ? err : pinion_vfio_region_write8(device, &r, off, v);
+}
+
+/* The same for 16 bits, in the byte order of the processor. */
 static inline int pinion_vfio_config_write16(int device, unsigned off, uint16_t v)
 {
-	const uint8_t le[2] = { (uint8_t)(v & 0xff), (uint8_t)(v >> 8) };
-	off_t at = 0;
-	ssize_t n;
-	const int err = pinion_vfio_config_at(device, off, &at);
+	struct pinion_vfio_region r;
+	const int err = pinion_vfio_config_info(device, &r);
 
-	if (err < 0)
-		return err;
-	do
-		n = pwrite(device, le, sizeof(le), at);
-	while (n < 0 && errno == EINTR);
-	if (n != (ssize_t)sizeof(le))
-		return n < 0 ? pinion_vfio_errno() : -EIO;
-	return 0;
+	return err < 0 ? err : pinion_vfio_region_write16(device, &r, off, v);
+}
+
+/* The same for 32 bits. */
+static inline int pinion_vfio_config_write32(int device, unsigned off, uint32_t v)
+{
+	struct pinion_vfio_region r;
+	const int err = pinion_vfio_config_info(device, &r);
+
+	return err < 0 ? err : pinion_vfio_region_write32(device, &r, off, v);
 }
 
 /*
