@@ -5,8 +5,8 @@
 /*
  * The whole library API. Each header tells its own story; read them in this order.
  * The drop-in headers (mmio.h, pci.h, pci_scan.h, pci_cap.h, pci_bind.h, vfioctl.h,
- * vfio_region.h, vfio_config.h, vfio_reset.h, uio.h, hostmem.h, iova.h) stand alone and are not
- * here.
+ * vfio_region.h, vfio_config.h, vfio_reset.h, vfio_dmabuf.h, uio.h, hostmem.h, iova.h) stand
+ * alone and are not here.
  */
 
 #include <pinion/error.h>

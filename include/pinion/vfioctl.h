@@ -23,7 +23,8 @@
  *     pinion_vfio_container_close()
  *
  * Beside it, each with one idea and this one below it: vfio_region.h (BARs: mapped, or
- * read and written), vfio_config.h (configuration space, bus mastering), vfio_reset.h (resets).
+ * read and written), vfio_config.h (configuration space, bus mastering), vfio_reset.h (resets),
+ * vfio_dmabuf.h (a BAR's memory for another device).
  *
  * The IOMMU exists once the first group is in the container: no map and no info before. The group
  * number comes from the function's iommu_group link; every function of the group must be bound to
