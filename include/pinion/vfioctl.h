@@ -3,7 +3,7 @@
 #define PINION_VFIOCTL_H
 
 /*
- * VFIO with a type 1 IOMMU, one function for each thing a driver asks of it.
+ * VFIO's containers, groups and devices, one function for each thing a driver asks of it.
  *
  *     container (an address space)    group (the key to it)        device (one function)
  *     ----------------------------    ---------------------        ---------------------
@@ -30,6 +30,17 @@
  * number comes from the function's iommu_group link; every function of the group must be bound to
  * vfio-pci or to no driver at all (the group is "viable"), else -EBUSY, and
  * pinion_vfio_group_blockers() names those that are not.
+ *
+ * The calls that end in _as() take another kind of IOMMU, by name:
+ *
+ *     VFIO_TYPE1v2_IOMMU  the kind that all others take
+ *     VFIO_TYPE1_IOMMU    the only one before Linux 3.15. An unmap that begins inside a mapping
+ *                         unmaps nothing, one that ends inside unmaps that mapping whole
+ *     VFIO_NOIOMMU_IOMMU  none at all (since Linux 4.5, if built into it): the device reaches all
+ *                         of memory, by physical addresses (hostmem.h). Nothing is mapped, and
+ *                         nothing pinned. For root alone (CAP_SYS_RAWIO), and the kernel is
+ *                         tainted. Over uio.h it has MSI and MSI-X. Before vfio-pci binds:
+ *                         echo 1 > /sys/module/vfio/parameters/enable_unsafe_noiommu_mode
  *
  * Threads: any call from any thread.
  * Processes: the three descriptors can be passed; whoever holds the container can map its own
@@ -177,24 +188,36 @@ static inline int pinion_vfio_open_node(const char *name)
 }
 
 /*
- * Open an empty container. Undo with pinion_vfio_container_close().
+ * Open an empty container for a kind of IOMMU, which its groups then have to be opened as. Undo
+ * with pinion_vfio_container_close().
  *
+ * -EINVAL           no kind that is named at the top
  * -ENOENT, -ENODEV  no vfio: modprobe vfio-pci
- * -ENOTSUP          another version of VFIO, or no type 1 IOMMU: modprobe vfio_iommu_type1
+ * -ENOTSUP          another version of VFIO, or the kernel does not have this kind: modprobe
+ *                   vfio_iommu_type1; for VFIO_NOIOMMU_IOMMU see at the top
  */
-static inline int pinion_vfio_container_open(int *container)
+static inline int pinion_vfio_container_open_as(uint32_t kind, int *container)
 {
-	const int fd = pinion_vfio_open_node("vfio");
+	int fd;
 
+	if (kind != VFIO_TYPE1v2_IOMMU && kind != VFIO_TYPE1_IOMMU && kind != VFIO_NOIOMMU_IOMMU)
+		return -EINVAL;
+	fd = pinion_vfio_open_node("vfio");
 	if (fd < 0)
 		return fd;
 	if (pinion_vfio_ioctl_value(fd, VFIO_GET_API_VERSION, 0) != VFIO_API_VERSION ||
-	    pinion_vfio_ioctl_value(fd, VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU) != 1) {
+	    pinion_vfio_ioctl_value(fd, VFIO_CHECK_EXTENSION, kind) != 1) {
 		close(fd);
 		return -ENOTSUP;
 	}
 	*container = fd;
 	return 0;
+}
+
+/* The same for VFIO_TYPE1v2_IOMMU. */
+static inline int pinion_vfio_container_open(int *container)
+{
+	return pinion_vfio_container_open_as(VFIO_TYPE1v2_IOMMU, container);
 }
 
 /* Undo pinion_vfio_container_open(). Mappings go with the last descriptor of container, groups
@@ -204,18 +227,21 @@ static inline int pinion_vfio_container_close(int container)
 	return pinion_vfio_close(container);
 }
 
-/* Has the container its IOMMU yet? Until then the kernel answers every IOMMU request EINVAL. */
+/* Has the container its IOMMU yet? Until then the kernel answers every IOMMU request EINVAL; where
+ * there is none, ENOTTY from then on. */
 static inline bool pinion_vfio_iommu_is_set(int container)
 {
 	struct vfio_iommu_type1_info info;
+	int err;
 
 	memset(&info, 0, sizeof(info));
 	info.argsz = sizeof(info);
-	return pinion_vfio_ioctl(container, VFIO_IOMMU_GET_INFO, &info) == 0;
+	err = pinion_vfio_ioctl(container, VFIO_IOMMU_GET_INFO, &info);
+	return err == 0 || err == -ENOTTY;
 }
 
-/* Put an open group into a container; see pinion_vfio_group_open(). */
-static inline int pinion_vfio_group_join(int group_fd, int container)
+/* Put an open group into a container; see pinion_vfio_group_open_as(). */
+static inline int pinion_vfio_group_join(int group_fd, int container, uint32_t kind)
 {
 	struct vfio_group_status status;
 	int err;
@@ -231,28 +257,30 @@ static inline int pinion_vfio_group_join(int group_fd, int container)
 	err = pinion_vfio_ioctl(group_fd, VFIO_GROUP_SET_CONTAINER, &container);
 	if (err < 0 || pinion_vfio_iommu_is_set(container))
 		return err;
-	return pinion_vfio_ioctl_value(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
+	return pinion_vfio_ioctl_value(container, VFIO_SET_IOMMU, kind);
 }
 
 /*
- * Open an IOMMU group and put it into the container, which gets its IOMMU with the first group.
- * Undo with pinion_vfio_group_close().
+ * Open an IOMMU group and put it into the container, which was opened as the same kind, and gets
+ * its IOMMU with the first group. Undo with pinion_vfio_group_close().
  *
- * -ENOENT  no /dev/vfio/N: no function of the group is bound to vfio-pci
+ * -ENOENT  no /dev/vfio/N: no function of the group is bound to vfio-pci. Or no
+ *          /dev/vfio/noiommu-N: the function was bound before that mode was on, or has an IOMMU
  * -EACCES  not yours: chown /dev/vfio/N
  * -EBUSY   someone has the group open, or it is not viable: pinion_vfio_group_blockers()
- * -EPERM   the IOMMU does not isolate interrupts: see allow_unsafe_interrupts of vfio_iommu_type1
+ * -EPERM   the IOMMU does not isolate interrupts: see allow_unsafe_interrupts of vfio_iommu_type1;
+ *          or no CAP_SYS_RAWIO for VFIO_NOIOMMU_IOMMU
  */
-static inline int pinion_vfio_group_open(unsigned group, int container, int *fd)
+static inline int pinion_vfio_group_open_as(uint32_t kind, unsigned group, int container, int *fd)
 {
-	char name[16];
+	char name[24];
 	int g, err;
 
-	snprintf(name, sizeof(name), "%u", group);
+	snprintf(name, sizeof(name), "%s%u", kind == VFIO_NOIOMMU_IOMMU ? "noiommu-" : "", group);
 	g = pinion_vfio_open_node(name);
 	if (g < 0)
 		return g;
-	err = pinion_vfio_group_join(g, container);
+	err = pinion_vfio_group_join(g, container, kind);
 	if (err < 0) {
 		/* The close takes the group out of the container again. */
 		close(g);
@@ -260,6 +288,12 @@ static inline int pinion_vfio_group_open(unsigned group, int container, int *fd)
 	}
 	*fd = g;
 	return 0;
+}
+
+/* The same for VFIO_TYPE1v2_IOMMU. */
+static inline int pinion_vfio_group_open(unsigned group, int container, int *fd)
+{
+	return pinion_vfio_group_open_as(VFIO_TYPE1v2_IOMMU, group, container, fd);
 }
 
 /* Undo pinion_vfio_group_open(). The group stays in use until its devices are closed as well. */
@@ -476,6 +510,7 @@ static inline int pinion_vfio_iommu_parse(const void *info, size_t len,
  * What the container's IOMMU can do. Ranges narrow when a group joins: ask again then.
  *
  * -EINVAL   the container has no group yet
+ * -ENOTTY   it has no IOMMU: VFIO_NOIOMMU_IOMMU
  * -ENOTSUP  the kernel (before 5.4) names no ranges: none is made up here
  * -E2BIG    more than PINION_VFIO_RANGES ranges
  * -EBADMSG  the kernel's answer contradicts itself
@@ -519,6 +554,7 @@ static inline int pinion_vfio_iommu_info(int container, struct pinion_vfio_iommu
  * -ENOMEM  memlock limit (ulimit -l), or no memory
  * -ENOSPC  no mappings left: merge neighbours
  * -EFAULT  addr is not mapped, or not writable
+ * -ENOTTY  there is no IOMMU to map it into: VFIO_NOIOMMU_IOMMU
  */
 static inline int pinion_vfio_dma_map(int container, void *addr, uint64_t iova, uint64_t len)
 {
@@ -558,7 +594,8 @@ static inline int pinion_vfio_dma_unmap_raw(int container, uint32_t flags, uint6
  * Take whatever is mapped in [iova, iova + len) away, and unpin its memory; *unmapped gets how many
  * bytes that were, 0 for none. pre: no device uses them.
  *
- * -EINVAL  len is 0 or wraps; or an end of the range cuts a mapping: widen it
+ * -EINVAL  len is 0 or wraps; or an end of the range cuts a mapping: widen it. (Not with
+ *          VFIO_TYPE1_IOMMU: see at the top, and look at *unmapped)
  */
 static inline int pinion_vfio_dma_unmap_range(int container, uint64_t iova, uint64_t len,
 					      uint64_t *unmapped)
@@ -571,7 +608,8 @@ static inline int pinion_vfio_dma_unmap_range(int container, uint64_t iova, uint
 /*
  * Undo pinion_vfio_dma_map(): take one mapping, or several that lie side by side, away.
  *
- * -EIO     not all of the range was mapped. What was is not any more
+ * -EIO     not all of the range was mapped, or (VFIO_TYPE1_IOMMU) more than it. What was is not
+ *          any more
  * and the errors of pinion_vfio_dma_unmap_range()
  */
 static inline int pinion_vfio_dma_unmap(int container, uint64_t iova, uint64_t len)

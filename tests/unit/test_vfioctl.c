@@ -289,6 +289,32 @@ static void a_node_that_is_no_vfio_is_refused(void **state)
 	assert_int_equal(fd, 7);
 }
 
+static void a_kind_that_is_none_is_einval(void **state)
+{
+	int fd = 7;
+
+	(void)state;
+	assert_int_equal(pinion_vfio_container_open_as(0, &fd), -EINVAL);
+	assert_int_equal(pinion_vfio_container_open_as(VFIO_SPAPR_TCE_IOMMU, &fd), -EINVAL);
+	assert_int_equal(pinion_vfio_container_open_as(UINT32_MAX, &fd), -EINVAL);
+	assert_int_equal(fd, 7);
+}
+
+/* -ENOTTY says that it was there to be opened, and is no group. */
+static void groups_without_an_iommu_have_nodes_of_their_own(void **state)
+{
+	int fd = 7;
+
+	(void)state;
+	support_write_text(nodes, "12", "");
+	support_write_text(nodes, "noiommu-13", "");
+	assert_int_equal(pinion_vfio_group_open_as(VFIO_TYPE1_IOMMU, 12, -1, &fd), -ENOTTY);
+	assert_int_equal(pinion_vfio_group_open_as(VFIO_NOIOMMU_IOMMU, 12, -1, &fd), -ENOENT);
+	assert_int_equal(pinion_vfio_group_open_as(VFIO_NOIOMMU_IOMMU, 13, -1, &fd), -ENOTTY);
+	assert_int_equal(pinion_vfio_group_open_as(VFIO_TYPE1_IOMMU, 13, -1, &fd), -ENOENT);
+	assert_int_equal(fd, 7);
+}
+
 static void lengths_that_wrap_are_einval(void **state)
 {
 	(void)state;
@@ -360,6 +386,8 @@ int main(void)
 		support_test(a_list_that_does_not_fit_says_so),
 		support_test(a_group_that_does_not_exist_is_enoent),
 		support_test(a_node_that_is_no_vfio_is_refused),
+		support_test(a_kind_that_is_none_is_einval),
+		support_test(groups_without_an_iommu_have_nodes_of_their_own),
 		support_test(lengths_that_wrap_are_einval),
 		support_test(what_is_no_container_is_not_taken_for_an_old_kernel),
 		support_test(irq_counts_out_of_range_are_einval),
