@@ -9,7 +9,7 @@
 #include <linux/vfio.h>
 
 #include <pinion/error.h>
-#include <pinion/vfioctl.h>
+#include <pinion/vfio_config.h>
 
 #include "nvme_fail.h"
 

@@ -4,8 +4,9 @@
 
 /*
  * The whole library API. Each header tells its own story; read them in this order.
- * The drop-in headers (mmio.h, pci.h, pci_scan.h, pci_cap.h, pci_bind.h, vfioctl.h, uio.h,
- * iommufd.h, hostmem.h, iova.h) stand alone and are not here.
+ * The drop-in headers (mmio.h, pci.h, pci_scan.h, pci_cap.h, pci_bind.h, vfioctl.h,
+ * vfio_region.h, vfio_config.h, vfio_reset.h, vfio_dmabuf.h, iommufd.h, uio.h, hostmem.h, iova.h,
+ * heap.h, hostheap.h) stand alone and are not here.
  */
 
 #include <pinion/error.h>

@@ -3,7 +3,7 @@
 #define PINION_VFIOCTL_H
 
 /*
- * VFIO with a type 1 IOMMU, one function for each thing a driver asks of it.
+ * VFIO's containers, groups and devices, one function for each thing a driver asks of it.
  *
  *     container (an address space)    group (the key to it)        device (one function)
  *     ----------------------------    ---------------------        ---------------------
@@ -22,12 +22,27 @@
  *                                     pinion_vfio_group_close()
  *     pinion_vfio_container_close()
  *
+ * Beside it, each with one idea and this one below it: vfio_region.h (BARs: mapped, or
+ * read and written), vfio_config.h (configuration space, bus mastering), vfio_reset.h (resets),
+ * vfio_dmabuf.h (a BAR's memory for another device).
+ *
  * The IOMMU exists once the first group is in the container: no map and no info before. The group
  * number comes from the function's iommu_group link; every function of the group must be bound to
  * vfio-pci or to no driver at all (the group is "viable"), else -EBUSY, and
  * pinion_vfio_group_blockers() names those that are not.
  *
- * Threads: any call from any thread; two that change COMMAND at once can lose a change.
+ * The calls that end in _as() take another kind of IOMMU, by name:
+ *
+ *     VFIO_TYPE1v2_IOMMU  the kind that all others take
+ *     VFIO_TYPE1_IOMMU    the only one before Linux 3.15. An unmap that begins inside a mapping
+ *                         unmaps nothing, one that ends inside unmaps that mapping whole
+ *     VFIO_NOIOMMU_IOMMU  none at all (since Linux 4.5, if built into it): the device reaches all
+ *                         of memory, by physical addresses (hostmem.h). Nothing is mapped, and
+ *                         nothing pinned. For root alone (CAP_SYS_RAWIO), and the kernel is
+ *                         tainted. Over uio.h it has MSI and MSI-X. Before vfio-pci binds:
+ *                         echo 1 > /sys/module/vfio/parameters/enable_unsafe_noiommu_mode
+ *
+ * Threads: any call from any thread.
  * Processes: the three descriptors can be passed; whoever holds the container can map its own
  * memory into it, and unmap any.
  *
@@ -50,8 +65,8 @@
  *  - Under -std=c99 or -std=c11 libc hides POSIX: include this header first, or define
  *    _DEFAULT_SOURCE.
  *
- * Errors are -errno; every call may also give what open(2), ioctl(2) and mmap(2) give. errno
- * itself is left undefined. A call that fails holds nothing.
+ * Errors are -errno; every call may also give what open(2) and ioctl(2) give. errno itself is
+ * left undefined. A call that fails holds nothing.
  *
  * Sources: <linux/vfio.h>, Documentation/driver-api/vfio.rst, drivers/vfio of Linux.
  * Needs libc and the kernel's UAPI headers. C99, C11, C++17; includes no other header of ours.
@@ -71,10 +86,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#include <linux/pci_regs.h>
 #include <linux/vfio.h>
 
 #ifndef O_CLOEXEC
@@ -122,12 +135,6 @@ struct pinion_vfio_iommu {
 	uint32_t dma_avail;
 	uint32_t nr_ranges;
 	struct pinion_vfio_range range[PINION_VFIO_RANGES];
-};
-
-/* A region of a device: len bytes at offset of the device descriptor; VFIO_REGION_INFO_FLAG_*. */
-struct pinion_vfio_region {
-	uint64_t offset, len;
-	uint32_t flags;
 };
 
 /* -errno after a failed call, and never 0: so the compiler knows as well that results which a
@@ -181,24 +188,36 @@ static inline int pinion_vfio_open_node(const char *name)
 }
 
 /*
- * Open an empty container. Undo with pinion_vfio_container_close().
+ * Open an empty container for a kind of IOMMU, which its groups then have to be opened as. Undo
+ * with pinion_vfio_container_close().
  *
+ * -EINVAL           no kind that is named at the top
  * -ENOENT, -ENODEV  no vfio: modprobe vfio-pci
- * -ENOTSUP          another version of VFIO, or no type 1 IOMMU: modprobe vfio_iommu_type1
+ * -ENOTSUP          another version of VFIO, or the kernel does not have this kind: modprobe
+ *                   vfio_iommu_type1; for VFIO_NOIOMMU_IOMMU see at the top
  */
-static inline int pinion_vfio_container_open(int *container)
+static inline int pinion_vfio_container_open_as(uint32_t kind, int *container)
 {
-	const int fd = pinion_vfio_open_node("vfio");
+	int fd;
 
+	if (kind != VFIO_TYPE1v2_IOMMU && kind != VFIO_TYPE1_IOMMU && kind != VFIO_NOIOMMU_IOMMU)
+		return -EINVAL;
+	fd = pinion_vfio_open_node("vfio");
 	if (fd < 0)
 		return fd;
 	if (pinion_vfio_ioctl_value(fd, VFIO_GET_API_VERSION, 0) != VFIO_API_VERSION ||
-	    pinion_vfio_ioctl_value(fd, VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU) != 1) {
+	    pinion_vfio_ioctl_value(fd, VFIO_CHECK_EXTENSION, kind) != 1) {
 		close(fd);
 		return -ENOTSUP;
 	}
 	*container = fd;
 	return 0;
+}
+
+/* The same for VFIO_TYPE1v2_IOMMU. */
+static inline int pinion_vfio_container_open(int *container)
+{
+	return pinion_vfio_container_open_as(VFIO_TYPE1v2_IOMMU, container);
 }
 
 /* Undo pinion_vfio_container_open(). Mappings go with the last descriptor of container, groups
@@ -208,18 +227,21 @@ static inline int pinion_vfio_container_close(int container)
 	return pinion_vfio_close(container);
 }
 
-/* Has the container its IOMMU yet? Until then the kernel answers every IOMMU request EINVAL. */
+/* Has the container its IOMMU yet? Until then the kernel answers every IOMMU request EINVAL; where
+ * there is none, ENOTTY from then on. */
 static inline bool pinion_vfio_iommu_is_set(int container)
 {
 	struct vfio_iommu_type1_info info;
+	int err;
 
 	memset(&info, 0, sizeof(info));
 	info.argsz = sizeof(info);
-	return pinion_vfio_ioctl(container, VFIO_IOMMU_GET_INFO, &info) == 0;
+	err = pinion_vfio_ioctl(container, VFIO_IOMMU_GET_INFO, &info);
+	return err == 0 || err == -ENOTTY;
 }
 
-/* Put an open group into a container; see pinion_vfio_group_open(). */
-static inline int pinion_vfio_group_join(int group_fd, int container)
+/* Put an open group into a container; see pinion_vfio_group_open_as(). */
+static inline int pinion_vfio_group_join(int group_fd, int container, uint32_t kind)
 {
 	struct vfio_group_status status;
 	int err;
@@ -235,28 +257,30 @@ static inline int pinion_vfio_group_join(int group_fd, int container)
 	err = pinion_vfio_ioctl(group_fd, VFIO_GROUP_SET_CONTAINER, &container);
 	if (err < 0 || pinion_vfio_iommu_is_set(container))
 		return err;
-	return pinion_vfio_ioctl_value(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
+	return pinion_vfio_ioctl_value(container, VFIO_SET_IOMMU, kind);
 }
 
 /*
- * Open an IOMMU group and put it into the container, which gets its IOMMU with the first group.
- * Undo with pinion_vfio_group_close().
+ * Open an IOMMU group and put it into the container, which was opened as the same kind, and gets
+ * its IOMMU with the first group. Undo with pinion_vfio_group_close().
  *
- * -ENOENT  no /dev/vfio/N: no function of the group is bound to vfio-pci
+ * -ENOENT  no /dev/vfio/N: no function of the group is bound to vfio-pci. Or no
+ *          /dev/vfio/noiommu-N: the function was bound before that mode was on, or has an IOMMU
  * -EACCES  not yours: chown /dev/vfio/N
  * -EBUSY   someone has the group open, or it is not viable: pinion_vfio_group_blockers()
- * -EPERM   the IOMMU does not isolate interrupts: see allow_unsafe_interrupts of vfio_iommu_type1
+ * -EPERM   the IOMMU does not isolate interrupts: see allow_unsafe_interrupts of vfio_iommu_type1;
+ *          or no CAP_SYS_RAWIO for VFIO_NOIOMMU_IOMMU
  */
-static inline int pinion_vfio_group_open(unsigned group, int container, int *fd)
+static inline int pinion_vfio_group_open_as(uint32_t kind, unsigned group, int container, int *fd)
 {
-	char name[16];
+	char name[24];
 	int g, err;
 
-	snprintf(name, sizeof(name), "%u", group);
+	snprintf(name, sizeof(name), "%s%u", kind == VFIO_NOIOMMU_IOMMU ? "noiommu-" : "", group);
 	g = pinion_vfio_open_node(name);
 	if (g < 0)
 		return g;
-	err = pinion_vfio_group_join(g, container);
+	err = pinion_vfio_group_join(g, container, kind);
 	if (err < 0) {
 		/* The close takes the group out of the container again. */
 		close(g);
@@ -264,6 +288,12 @@ static inline int pinion_vfio_group_open(unsigned group, int container, int *fd)
 	}
 	*fd = g;
 	return 0;
+}
+
+/* The same for VFIO_TYPE1v2_IOMMU. */
+static inline int pinion_vfio_group_open(unsigned group, int container, int *fd)
+{
+	return pinion_vfio_group_open_as(VFIO_TYPE1v2_IOMMU, group, container, fd);
 }
 
 /* Undo pinion_vfio_group_open(). The group stays in use until its devices are closed as well. */
@@ -480,6 +510,7 @@ static inline int pinion_vfio_iommu_parse(const void *info, size_t len,
  * What the container's IOMMU can do. Ranges narrow when a group joins: ask again then.
  *
  * -EINVAL   the container has no group yet
+ * -ENOTTY   it has no IOMMU: VFIO_NOIOMMU_IOMMU
  * -ENOTSUP  the kernel (before 5.4) names no ranges: none is made up here
  * -E2BIG    more than PINION_VFIO_RANGES ranges
  * -EBADMSG  the kernel's answer contradicts itself
@@ -523,6 +554,7 @@ static inline int pinion_vfio_iommu_info(int container, struct pinion_vfio_iommu
  * -ENOMEM  memlock limit (ulimit -l), or no memory
  * -ENOSPC  no mappings left: merge neighbours
  * -EFAULT  addr is not mapped, or not writable
+ * -ENOTTY  there is no IOMMU to map it into: VFIO_NOIOMMU_IOMMU
  */
 static inline int pinion_vfio_dma_map(int container, void *addr, uint64_t iova, uint64_t len)
 {
@@ -562,7 +594,8 @@ static inline int pinion_vfio_dma_unmap_raw(int container, uint32_t flags, uint6
  * Take whatever is mapped in [iova, iova + len) away, and unpin its memory; *unmapped gets how many
  * bytes that were, 0 for none. pre: no device uses them.
  *
- * -EINVAL  len is 0 or wraps; or an end of the range cuts a mapping: widen it
+ * -EINVAL  len is 0 or wraps; or an end of the range cuts a mapping: widen it. (Not with
+ *          VFIO_TYPE1_IOMMU: see at the top, and look at *unmapped)
  */
 static inline int pinion_vfio_dma_unmap_range(int container, uint64_t iova, uint64_t len,
 					      uint64_t *unmapped)
@@ -575,7 +608,8 @@ static inline int pinion_vfio_dma_unmap_range(int container, uint64_t iova, uint
 /*
  * Undo pinion_vfio_dma_map(): take one mapping, or several that lie side by side, away.
  *
- * -EIO     not all of the range was mapped. What was is not any more
+ * -EIO     not all of the range was mapped, or (VFIO_TYPE1_IOMMU) more than it. What was is not
+ *          any more
  * and the errors of pinion_vfio_dma_unmap_range()
  */
 static inline int pinion_vfio_dma_unmap(int container, uint64_t iova, uint64_t len)
@@ -596,8 +630,10 @@ static inline int pinion_vfio_dma_unmap(int container, uint64_t iova, uint64_t l
  */
 static inline int pinion_vfio_dma_unmap_all(int container, uint64_t *unmapped)
 {
-	if (pinion_vfio_ioctl_value(container, VFIO_CHECK_EXTENSION, VFIO_UNMAP_ALL) != 1)
-		return -ENOTSUP;
+	const int can = pinion_vfio_ioctl_value(container, VFIO_CHECK_EXTENSION, VFIO_UNMAP_ALL);
+
+	if (can <= 0)
+		return can < 0 ? can : -ENOTSUP;
 	return pinion_vfio_dma_unmap_raw(container, VFIO_DMA_UNMAP_FLAG_ALL, 0, 0, unmapped);
 }
 
@@ -630,191 +666,6 @@ static inline int pinion_vfio_device_open(int group_fd, const char *bdf, int *de
 static inline int pinion_vfio_device_close(int device)
 {
 	return pinion_vfio_close(device);
-}
-
-/*
- * Reset the function. Registers lose their values, COMMAND keeps its own.
- *
- * -ENOTSUP  it knows no reset of its own: use the device's own (NVMe: CC.EN = 0)
- */
-static inline int pinion_vfio_device_reset(int device)
-{
-	struct vfio_device_info info;
-	int err;
-
-	memset(&info, 0, sizeof(info));
-	info.argsz = sizeof(info);
-	err = pinion_vfio_ioctl(device, VFIO_DEVICE_GET_INFO, &info);
-	if (err < 0)
-		return err;
-	if ((info.flags & VFIO_DEVICE_FLAGS_RESET) == 0)
-		return -ENOTSUP;
-	return pinion_vfio_ioctl_value(device, VFIO_DEVICE_RESET, 0);
-}
-
-/*
- * Where a region is: VFIO_PCI_BAR0_REGION_INDEX to BAR5, VFIO_PCI_CONFIG_REGION_INDEX.
- *
- * -EINVAL  no such index
- * -ENOENT  the device has no such region: its length is 0
- */
-static inline int pinion_vfio_region_info(int device, uint32_t index, struct pinion_vfio_region *r)
-{
-	struct vfio_region_info info;
-	int err;
-
-	memset(&info, 0, sizeof(info));
-	info.argsz = sizeof(info);
-	info.index = index;
-	err = pinion_vfio_ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &info);
-	if (err < 0)
-		return err;
-	if (info.size == 0)
-		return -ENOENT;
-	r->offset = info.offset;
-	r->len = info.size;
-	r->flags = info.flags;
-	return 0;
-}
-
-/* The protection a region allows, PROT_READ and PROT_WRITE. */
-static inline int pinion_vfio_region_prot(const struct pinion_vfio_region *r)
-{
-	int prot = PROT_NONE;
-
-	if ((r->flags & VFIO_REGION_INFO_FLAG_READ) != 0)
-		prot |= PROT_READ;
-	if ((r->flags & VFIO_REGION_INFO_FLAG_WRITE) != 0)
-		prot |= PROT_WRITE;
-	return prot;
-}
-
-/*
- * Map the registers of a region, uncached; len gets its bytes. Undo with
- * pinion_vfio_region_unmap(). The mapping keeps the device open: see "Death".
- *
- * -ENOTSUP    the region cannot be mapped (I/O ports, or shorter than a page): pread(2) and
- *             pwrite(2) the device descriptor at the region's offset
- * -EOVERFLOW  off_t or size_t are too small for it: -D_FILE_OFFSET_BITS=64
- * -EINVAL     the kernel (before 4.16) keeps the MSI-X table inside the BAR from being mapped
- * and the errors of pinion_vfio_region_info()
- */
-static inline int pinion_vfio_region_map(int device, uint32_t index, void **addr, size_t *len)
-{
-	struct pinion_vfio_region r;
-	void *at;
-	int err;
-
-	memset(&r, 0, sizeof(r));
-	err = pinion_vfio_region_info(device, index, &r);
-	if (err < 0)
-		return err;
-	if ((r.flags & VFIO_REGION_INFO_FLAG_MMAP) == 0)
-		return -ENOTSUP;
-	if (r.len > SIZE_MAX || (uint64_t)(off_t)r.offset != r.offset)
-		return -EOVERFLOW;
-	at = mmap(NULL, (size_t)r.len, pinion_vfio_region_prot(&r), MAP_SHARED, device,
-		  (off_t)r.offset);
-	if (at == MAP_FAILED)
-		return pinion_vfio_errno();
-	*addr = at;
-	*len = (size_t)r.len;
-	return 0;
-}
-
-/* Undo pinion_vfio_region_map(). pre: no thread uses the registers any more. */
-static inline int pinion_vfio_region_unmap(void *addr, size_t len)
-{
-	return munmap(addr, len) < 0 ? pinion_vfio_errno() : 0;
-}
-
-/* Offset in the device descriptor of the 16 bits at off of configuration space. */
-static inline int pinion_vfio_config_at(int device, unsigned off, off_t *at)
-{
-	struct pinion_vfio_region r;
-	int err;
-
-	memset(&r, 0, sizeof(r));
-	err = pinion_vfio_region_info(device, VFIO_PCI_CONFIG_REGION_INDEX, &r);
-	if (err < 0)
-		return err;
-	if (off % 2 != 0 || r.len < 2 || off > r.len - 2)
-		return -EINVAL;
-	if ((uint64_t)(off_t)(r.offset + off) != r.offset + off)
-		return -EOVERFLOW;
-	*at = (off_t)(r.offset + off);
-	return 0;
-}
-
-/*
- * Read 16 bits of configuration space at the even byte offset off, as VFIO shows it.
- *
- * -EINVAL  off is odd, or beyond the space
- * -EIO     the device did not answer in full
- */
-static inline int pinion_vfio_config_read16(int device, unsigned off, uint16_t *v)
-{
-	uint8_t le[2];
-	off_t at = 0;
-	ssize_t n;
-	const int err = pinion_vfio_config_at(device, off, &at);
-
-	if (err < 0)
-		return err;
-	do
-		n = pread(device, le, sizeof(le), at);
-	while (n < 0 && errno == EINTR);
-	if (n != (ssize_t)sizeof(le))
-		return n < 0 ? pinion_vfio_errno() : -EIO;
-	*v = (uint16_t)(le[0] | (unsigned)le[1] << 8);
-	return 0;
-}
-
-/*
- * Write 16 bits of configuration space at the even byte offset off. VFIO lets through what it
- * trusts a user with (COMMAND, power management), and keeps the rest: read back what matters.
- * Errors: those of pinion_vfio_config_read16().
- */
-static inline int pinion_vfio_config_write16(int device, unsigned off, uint16_t v)
-{
-	const uint8_t le[2] = { (uint8_t)(v & 0xff), (uint8_t)(v >> 8) };
-	off_t at = 0;
-	ssize_t n;
-	const int err = pinion_vfio_config_at(device, off, &at);
-
-	if (err < 0)
-		return err;
-	do
-		n = pwrite(device, le, sizeof(le), at);
-	while (n < 0 && errno == EINTR);
-	if (n != (ssize_t)sizeof(le))
-		return n < 0 ? pinion_vfio_errno() : -EIO;
-	return 0;
-}
-
-/*
- * Let the device start transfers of its own, or forbid it: bit 2 of COMMAND (PCI Local Bus
- * Specification 3.0, 6.2.2). The other bits stay; the register is read back.
- *
- * -ENODEV  COMMAND reads all ones: the device is gone
- * -EIO     the bit did not take
- */
-static inline int pinion_vfio_bus_master_set(int device, bool on)
-{
-	uint16_t was = 0, now = 0, want;
-	int err = pinion_vfio_config_read16(device, PCI_COMMAND, &was);
-
-	if (err < 0)
-		return err;
-	if (was == UINT16_MAX)
-		return -ENODEV;
-	want = (uint16_t)((was & ~(unsigned)PCI_COMMAND_MASTER) | (on ? PCI_COMMAND_MASTER : 0u));
-	err = pinion_vfio_config_write16(device, PCI_COMMAND, want);
-	if (err == 0)
-		err = pinion_vfio_config_read16(device, PCI_COMMAND, &now);
-	if (err < 0)
-		return err;
-	return ((now ^ want) & PCI_COMMAND_MASTER) != 0 ? -EIO : 0;
 }
 
 /*

@@ -8,40 +8,18 @@ static char nodes[1024];
 #include <pinion/vfioctl.h>
 
 #include "support.h"
+#include "vfio_chain.h"
 
 #define FIXED sizeof(struct vfio_iommu_type1_info)
-
-/* An info buffer under construction; put() appends a capability and links it to the last. */
-struct chain {
-	_Alignas(8) unsigned char info[1024];
-	size_t len;
-	size_t link; /* where the offset of the next capability belongs */
-};
 
 static void chain_begin(struct chain *c)
 {
 	struct vfio_iommu_type1_info *info = (void *)c->info;
 
-	memset(c, 0, sizeof(*c));
+	chain_start(c, FIXED, offsetof(struct vfio_iommu_type1_info, cap_offset));
 	info->argsz = sizeof(c->info);
 	info->flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS;
 	info->iova_pgsizes = 0x40201000;
-	c->link = offsetof(struct vfio_iommu_type1_info, cap_offset);
-	c->len = FIXED;
-}
-
-/* Offset at which the capability now stands. */
-static uint32_t chain_put(struct chain *c, uint16_t id, const void *body, size_t len)
-{
-	const struct vfio_info_cap_header cap = { id, 1, 0 };
-	const uint32_t at = (uint32_t)c->len;
-
-	memcpy(c->info + c->link, &at, sizeof(at));
-	memcpy(c->info + at, &cap, sizeof(cap));
-	memcpy(c->info + at + sizeof(cap), body, len);
-	c->link = at + offsetof(struct vfio_info_cap_header, next);
-	c->len += sizeof(cap) + len;
-	return at;
 }
 
 static void chain_ranges(struct chain *c, uint32_t nr, const struct vfio_iova_range *range,
@@ -52,11 +30,6 @@ static void chain_ranges(struct chain *c, uint32_t nr, const struct vfio_iova_ra
 	memcpy(body, &nr, sizeof(nr));
 	memcpy(body + 8, range, given * sizeof(*range));
 	chain_put(c, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, body, 8 + given * sizeof(*range));
-}
-
-static void point_last_at(struct chain *c, uint32_t at)
-{
-	memcpy(c->info + c->link, &at, sizeof(at));
 }
 
 static const struct vfio_iova_range two[] = { { 0, 0xfedfffff }, { 0xfef00000, 0x7fffffffff } };
@@ -122,10 +95,10 @@ static void a_chain_in_a_circle_is_ebadmsg(void **state)
 	(void)state;
 	chain_begin(&c);
 	first = chain_put(&c, 77, &nothing, sizeof(nothing));
-	point_last_at(&c, first);
+	chain_point_last_at(&c, first);
 	assert_int_equal(pinion_vfio_cap_find(c.info, c.len, first, 1, 8, &off), -EBADMSG);
 	chain_put(&c, 78, &nothing, sizeof(nothing));
-	point_last_at(&c, first);
+	chain_point_last_at(&c, first);
 	assert_int_equal(pinion_vfio_cap_find(c.info, c.len, first, 1, 8, &off), -EBADMSG);
 	/* What stands before the circle closes is found all the same. */
 	assert_int_equal(pinion_vfio_cap_find(c.info, c.len, first, 78, 8, &off), 0);
@@ -316,6 +289,32 @@ static void a_node_that_is_no_vfio_is_refused(void **state)
 	assert_int_equal(fd, 7);
 }
 
+static void a_kind_that_is_none_is_einval(void **state)
+{
+	int fd = 7;
+
+	(void)state;
+	assert_int_equal(pinion_vfio_container_open_as(0, &fd), -EINVAL);
+	assert_int_equal(pinion_vfio_container_open_as(VFIO_SPAPR_TCE_IOMMU, &fd), -EINVAL);
+	assert_int_equal(pinion_vfio_container_open_as(UINT32_MAX, &fd), -EINVAL);
+	assert_int_equal(fd, 7);
+}
+
+/* -ENOTTY says that it was there to be opened, and is no group. */
+static void groups_without_an_iommu_have_nodes_of_their_own(void **state)
+{
+	int fd = 7;
+
+	(void)state;
+	support_write_text(nodes, "12", "");
+	support_write_text(nodes, "noiommu-13", "");
+	assert_int_equal(pinion_vfio_group_open_as(VFIO_TYPE1_IOMMU, 12, -1, &fd), -ENOTTY);
+	assert_int_equal(pinion_vfio_group_open_as(VFIO_NOIOMMU_IOMMU, 12, -1, &fd), -ENOENT);
+	assert_int_equal(pinion_vfio_group_open_as(VFIO_NOIOMMU_IOMMU, 13, -1, &fd), -ENOTTY);
+	assert_int_equal(pinion_vfio_group_open_as(VFIO_TYPE1_IOMMU, 13, -1, &fd), -ENOENT);
+	assert_int_equal(fd, 7);
+}
+
 static void lengths_that_wrap_are_einval(void **state)
 {
 	(void)state;
@@ -325,9 +324,20 @@ static void lengths_that_wrap_are_einval(void **state)
 	assert_int_equal(pinion_vfio_dma_unmap(-1, 0, 0), -EINVAL);
 	assert_int_equal(pinion_vfio_dma_unmap(-1, 4097, UINT64_MAX - 4095), -EINVAL);
 	assert_int_equal(pinion_vfio_dma_unmap_range(-1, 0, 0, NULL), -EINVAL);
-	assert_int_equal(pinion_vfio_dma_unmap_all(-1, NULL), -ENOTSUP);
 	/* The last page of the address space does not wrap: it is the kernel's to judge. */
 	assert_int_equal(pinion_vfio_dma_unmap(-1, UINT64_MAX - 4095, 4096), -EBADF);
+}
+
+static void what_is_no_container_is_not_taken_for_an_old_kernel(void **state)
+{
+	const int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	uint64_t unmapped = 7;
+
+	(void)state;
+	assert_int_equal(pinion_vfio_dma_unmap_all(-1, &unmapped), -EBADF);
+	assert_int_equal(pinion_vfio_dma_unmap_all(fd, &unmapped), -ENOTTY);
+	assert_int_equal(unmapped, 7);
+	close(fd);
 }
 
 static void irq_counts_out_of_range_are_einval(void **state)
@@ -376,7 +386,10 @@ int main(void)
 		support_test(a_list_that_does_not_fit_says_so),
 		support_test(a_group_that_does_not_exist_is_enoent),
 		support_test(a_node_that_is_no_vfio_is_refused),
+		support_test(a_kind_that_is_none_is_einval),
+		support_test(groups_without_an_iommu_have_nodes_of_their_own),
 		support_test(lengths_that_wrap_are_einval),
+		support_test(what_is_no_container_is_not_taken_for_an_old_kernel),
 		support_test(irq_counts_out_of_range_are_einval),
 	};
 

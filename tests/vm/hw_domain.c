@@ -12,9 +12,9 @@
 #include <pinion/iommufd.h>
 #include <pinion/pci.h>
 #include <pinion/pinion.h>
-#include <pinion/vfioctl.h>
+#include <pinion/vfio_config.h>
 
-#include "hw_support.h"
+#include "hw_vfio.h"
 #include "pool.h"
 
 #define NODE_PAGES 8
@@ -134,8 +134,7 @@ static int open_vfio(void)
 
 	if (by_iommufd)
 		return open_iommufd();
-	if (pinion_pci_iommu_group(&bdf, &group) || pinion_vfio_container_open(&c) ||
-	    pinion_vfio_group_open(group, c, &g) || pinion_vfio_device_open(g, hw_bdf, &d) ||
+	if (pinion_pci_iommu_group(&bdf, &group) || hw_vfio_open(group, &c, &g, &d) ||
 	    pinion_vfio_bus_master_set(d, true))
 		return -1;
 	return pinion_vfio_region_map(d, 0, &regs, &regs_len);
@@ -159,9 +158,11 @@ static int open_device(void **state)
 /* The kernel waits in unbind for as long as the device is open through vfio. */
 static int close_device(void **state)
 {
-	if (by_vfio && (pinion_vfio_region_unmap(regs, regs_len) || pinion_vfio_device_close(d) ||
-			(!by_iommufd && pinion_vfio_group_close(g)) ||
-			pinion_vfio_container_close(c)))
+	if (by_iommufd && (pinion_vfio_region_unmap(regs, regs_len) ||
+			   pinion_iommufd_device_close(d) || pinion_iommufd_close(c)))
+		return -1;
+	if (by_vfio && !by_iommufd &&
+	    (pinion_vfio_region_unmap(regs, regs_len) || hw_vfio_close(c, g, d)))
 		return -1;
 	return hw_give_back(state);
 }
@@ -565,9 +566,7 @@ static void a_policy_that_is_none_is_einval(void **state)
 static void reopen(const char *limit)
 {
 	assert_int_equal(pinion_vfio_region_unmap(regs, regs_len), 0);
-	assert_int_equal(pinion_vfio_device_close(d), 0);
-	assert_int_equal(pinion_vfio_group_close(g), 0);
-	assert_int_equal(pinion_vfio_container_close(c), 0);
+	assert_int_equal(hw_vfio_close(c, g, d), 0);
 	assert_int_equal(hw_put(ENTRY_LIMIT, limit), 0);
 	assert_int_equal(open_vfio(), 0);
 }

@@ -3,7 +3,7 @@
 
 #include <pinion/iommufd.h>
 #include <pinion/pci.h>
-#include <pinion/vfioctl.h>
+#include <pinion/vfio_config.h>
 
 #include <sys/resource.h>
 

@@ -1,40 +1,31 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* vfioctl.h, pci.h and hostmem.h with an NVMe drive behind an IOMMU. See hw_support.h. */
+/* vfioctl.h and those beside it, pci.h, hostmem.h: with an NVMe drive behind an IOMMU. */
 
-#include <pinion/pci.h>
-#include <pinion/vfioctl.h>
+#include <pinion/vfio_config.h>
+#include <pinion/vfio_reset.h>
 
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 
 #include "hw_master.h"
-#include "hw_support.h"
+#include "hw_vfio.h"
 
 /* An address no physical memory of a small machine has: only a translation makes it work. */
 #define IOVA UINT64_C(0x4000000000)
 
-static struct pinion_pci_bdf bdf;
 static unsigned group;
 static int c = -1, g = -1, d = -1;
 
 static int open_all(void **state)
 {
-	if (support_fds_before(state) != 0 || pinion_vfio_container_open(&c) < 0)
-		return -1;
-	if (pinion_vfio_group_open(group, c, &g) < 0)
-		return -1;
-	return pinion_vfio_device_open(g, hw_bdf, &d);
+	return support_fds_before(state) != 0 ? -1 : hw_vfio_open(group, &c, &g, &d);
 }
 
 static int close_all(void **state)
 {
-	int err = pinion_vfio_device_close(d);
+	const int err = hw_vfio_close(c, g, d);
 
-	if (err == 0)
-		err = pinion_vfio_group_close(g);
-	if (err == 0)
-		err = pinion_vfio_container_close(c);
 	return err == 0 ? support_fds_after(state) : err;
 }
 
@@ -185,6 +176,47 @@ static void all_mappings_go_at_once(void **state)
 	assert_int_equal(pinion_hostmem_destroy(&mem), 0);
 }
 
+/* The three descriptors anew, with the older kind of IOMMU. */
+static int open_type1(void **state)
+{
+	const int err = support_fds_before(state);
+
+	return err == 0 ? hw_vfio_open_as(VFIO_TYPE1_IOMMU, group, &c, &g, &d) : err;
+}
+
+static void type1_unmaps_a_mapping_whole_or_not_at_all(void **state)
+{
+	struct pinion_hostmem mem = hw_memory(2);
+	const uint32_t before = maps_left();
+	uint64_t unmapped = 7;
+
+	(void)state;
+	assert_int_equal(pinion_vfio_dma_map(c, mem.addr, IOVA, mem.len), 0);
+	assert_int_equal(pinion_vfio_dma_unmap_range(c, IOVA + 4096, 4096, &unmapped), 0);
+	assert_int_equal(unmapped, 0);
+	assert_int_equal(maps_left(), before - 1);
+	assert_int_equal(pinion_vfio_dma_unmap_range(c, IOVA, 4096, &unmapped), 0);
+	assert_int_equal(unmapped, mem.len);
+	assert_int_equal(maps_left(), before);
+	assert_int_equal(pinion_vfio_dma_map(c, mem.addr, IOVA, mem.len), 0);
+	assert_int_equal(pinion_vfio_dma_unmap(c, IOVA, HW_HUGE), -EIO);
+	assert_int_equal(maps_left(), before);
+	assert_int_equal(pinion_hostmem_destroy(&mem), 0);
+}
+
+/* Debian's kernels are built without it, and where it is built in it is off. */
+static void no_iommu_is_enotsup_where_nobody_turned_it_on(void **state)
+{
+	int other = -1, fd = -1;
+
+	(void)state;
+	assert_int_equal(pinion_vfio_container_open_as(VFIO_NOIOMMU_IOMMU, &other), -ENOTSUP);
+	assert_int_equal(other, -1);
+	/* A device with an IOMMU has no such node. */
+	assert_int_equal(pinion_vfio_group_open_as(VFIO_NOIOMMU_IOMMU, group, c, &fd), -ENOENT);
+	assert_int_equal(fd, -1);
+}
+
 static void bar_0_is_an_nvme_controller(void **state)
 {
 	struct pinion_vfio_region r = { 0 };
@@ -217,8 +249,10 @@ static void regions_that_are_not_there_are_refused(void **state)
 static void configuration_is_the_one_of_sysfs(void **state)
 {
 	uint16_t ours = 0, theirs = 1;
+	struct pinion_pci_bdf bdf;
 
 	(void)state;
+	assert_int_equal(pinion_pci_bdf_parse(hw_bdf, &bdf), 0);
 	assert_int_equal(pinion_vfio_config_read16(d, PCI_VENDOR_ID, &ours), 0);
 	assert_int_equal(pinion_pci_config_read16(&bdf, PCI_VENDOR_ID, &theirs), 0);
 	assert_int_equal(ours, theirs);
@@ -250,9 +284,7 @@ static int drive_and_wait(void *ready)
 {
 	int container, group_fd, device;
 
-	if (pinion_vfio_container_open(&container) < 0 ||
-	    pinion_vfio_group_open(group, container, &group_fd) < 0 ||
-	    pinion_vfio_device_open(group_fd, hw_bdf, &device) < 0 ||
+	if (hw_vfio_open(group, &container, &group_fd, &device) < 0 ||
 	    pinion_vfio_bus_master_set(device, true) < 0 || write(*(int *)ready, "x", 1) != 1)
 		return 1;
 	pause();
@@ -463,6 +495,9 @@ int main(int argc, char **argv)
 		device_test(an_unmap_of_another_length_is_told),
 		device_test(what_was_really_unmapped_is_told),
 		device_test(all_mappings_go_at_once),
+		cmocka_unit_test_setup_teardown(type1_unmaps_a_mapping_whole_or_not_at_all,
+						open_type1, close_all),
+		device_test(no_iommu_is_enotsup_where_nobody_turned_it_on),
 		device_test(bar_0_is_an_nvme_controller),
 		device_test(regions_that_are_not_there_are_refused),
 		device_test(configuration_is_the_one_of_sysfs),
@@ -480,11 +515,7 @@ int main(int argc, char **argv)
 	};
 	int status = 0;
 
-	if (hw_begin(argc, argv, "vfio-pci", &status) < 0)
+	if (hw_vfio_begin(argc, argv, &group, &status) < 0)
 		return status;
-	if (pinion_pci_bdf_parse(hw_bdf, &bdf) < 0 || pinion_pci_iommu_group(&bdf, &group) < 0) {
-		hw_give_back(NULL);
-		return hw_bail_out("it has no IOMMU group");
-	}
 	return cmocka_run_group_tests(tests, NULL, hw_give_back);
 }

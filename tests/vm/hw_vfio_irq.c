@@ -5,14 +5,13 @@
  * device back.
  */
 
-#include <pinion/pci.h>
-#include <pinion/vfioctl.h>
+#include <pinion/vfio_config.h>
 
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/wait.h>
 
-#include "hw_support.h"
+#include "hw_vfio.h"
 
 /* Registers, in bytes: cause, raise, acknowledge. */
 #define EDU_STATUS 0x24
@@ -34,8 +33,7 @@ static size_t len;
 
 static int open_all(void **state)
 {
-	if (support_fds_before(state) != 0 || pinion_vfio_container_open(&c) < 0 ||
-	    pinion_vfio_group_open(group, c, &g) < 0 || pinion_vfio_device_open(g, hw_bdf, &d) < 0)
+	if (support_fds_before(state) != 0 || hw_vfio_open(group, &c, &g, &d) < 0)
 		return -1;
 	event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return pinion_vfio_region_map(d, VFIO_PCI_BAR0_REGION_INDEX, &regs, &len);
@@ -43,13 +41,9 @@ static int open_all(void **state)
 
 static int close_device(void)
 {
-	int err = pinion_vfio_region_unmap(regs, len);
+	const int err = pinion_vfio_region_unmap(regs, len);
 
-	if (err == 0)
-		err = pinion_vfio_device_close(d);
-	if (err == 0)
-		err = pinion_vfio_group_close(g);
-	return err == 0 ? pinion_vfio_container_close(c) : err;
+	return err == 0 ? hw_vfio_close(c, g, d) : err;
 }
 
 static int close_all(void **state)
@@ -244,14 +238,9 @@ int main(int argc, char **argv)
 		device_test(what_a_kind_cannot_is_refused),
 		device_test(the_kernel_asks_for_the_device_and_waits),
 	};
-	struct pinion_pci_bdf bdf;
 	int status = 0;
 
-	if (hw_begin(argc, argv, "vfio-pci", &status) < 0)
+	if (hw_vfio_begin(argc, argv, &group, &status) < 0)
 		return status;
-	if (pinion_pci_bdf_parse(hw_bdf, &bdf) < 0 || pinion_pci_iommu_group(&bdf, &group) < 0) {
-		hw_give_back(NULL);
-		return hw_bail_out("it has no IOMMU group");
-	}
 	return cmocka_run_group_tests(tests, NULL, hw_give_back);
 }

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* vfio_reset.h where it needs no device: the list of those that a hot reset resets. */
+
+#include <pinion/vfio_reset.h>
+
+#include "support.h"
+
+#define FIXED sizeof(struct vfio_pci_hot_reset_info)
+
+/* What the kernel fills: room for four functions. */
+struct answer {
+	uint32_t argsz, flags, count;
+	struct vfio_pci_dependent_device device[4];
+};
+
+static const struct answer two = {
+	.argsz = sizeof(struct answer),
+	.count = 2,
+	.device = {{.group_id = 7, .bus = 0x41, .devfn = 0},
+		   {.group_id = 0x10009, .segment = 0xfffe, .bus = 0xff, .devfn = 0xfb}},
+};
+
+static void functions_and_their_groups_are_named(void **state)
+{
+	struct pinion_vfio_affected list[4] = {{0}};
+
+	(void)state;
+	assert_int_equal(pinion_vfio_hot_reset_parse(&two, sizeof(two), list, 4), 2);
+	assert_true(list[0].group == 7 && list[0].domain == 0 && list[0].bus == 0x41);
+	assert_true(list[0].device == 0 && list[0].function == 0);
+	assert_true(list[1].group == 0x10009 && list[1].domain == 0xfffe && list[1].bus == 0xff);
+	assert_true(list[1].device == 31 && list[1].function == 3);
+	assert_int_equal(list[2].group, 0);
+}
+
+static void a_list_that_is_short_gets_the_first_and_the_count_is_whole(void **state)
+{
+	struct pinion_vfio_affected list[2] = {{0}};
+
+	(void)state;
+	assert_int_equal(pinion_vfio_hot_reset_parse(&two, sizeof(two), list, 1), 2);
+	assert_true(list[0].group == 7 && list[1].group == 0);
+	assert_int_equal(pinion_vfio_hot_reset_parse(&two, sizeof(two), NULL, 0), 2);
+}
+
+static void a_count_that_the_answer_does_not_hold_is_ebadmsg(void **state)
+{
+	struct pinion_vfio_affected list[4] = {{0}};
+	struct answer lie = two;
+
+	(void)state;
+	assert_int_equal(pinion_vfio_hot_reset_parse(&two, FIXED - 1, list, 4), -EBADMSG);
+	assert_int_equal(pinion_vfio_hot_reset_parse(&two, FIXED + 15, list, 4), -EBADMSG);
+	assert_int_equal(pinion_vfio_hot_reset_parse(&two, FIXED + 16, list, 4), 2);
+	memset(list, 0, sizeof(list));
+	lie.count = 5;
+	assert_int_equal(pinion_vfio_hot_reset_parse(&lie, sizeof(lie), list, 4), -EBADMSG);
+	lie.count = UINT32_MAX;
+	assert_int_equal(pinion_vfio_hot_reset_parse(&lie, sizeof(lie), list, 4), -EBADMSG);
+	lie.count = 0x20000001; /* times 8 it is 8, in 32 bits */
+	assert_int_equal(pinion_vfio_hot_reset_parse(&lie, sizeof(lie), list, 4), -EBADMSG);
+	assert_int_equal(list[0].group, 0);
+}
+
+static void ids_of_an_iommufd_are_not_taken_for_groups(void **state)
+{
+	struct pinion_vfio_affected list[4] = {{0}};
+	struct answer ids = two;
+
+	(void)state;
+	ids.flags = VFIO_PCI_HOT_RESET_FLAG_DEV_ID;
+	assert_int_equal(pinion_vfio_hot_reset_parse(&ids, sizeof(ids), list, 4), -ENOTSUP);
+	assert_int_equal(list[0].group, 0);
+}
+
+static void what_cannot_be_a_reset_is_refused(void **state)
+{
+	const int32_t none = -1;
+
+	(void)state;
+	assert_int_equal(pinion_vfio_hot_reset(-1, NULL, 1), -EINVAL);
+	assert_int_equal(pinion_vfio_hot_reset(-1, &none, UINT32_MAX), -EINVAL);
+	assert_int_equal(pinion_vfio_hot_reset(-1, &none, 1), -EBADF);
+	assert_int_equal(pinion_vfio_hot_reset_info(-1, NULL, 0), -EBADF);
+	assert_int_equal(pinion_vfio_device_reset(-1), -EBADF);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		support_test(functions_and_their_groups_are_named),
+		support_test(a_list_that_is_short_gets_the_first_and_the_count_is_whole),
+		support_test(a_count_that_the_answer_does_not_hold_is_ebadmsg),
+		support_test(ids_of_an_iommufd_are_not_taken_for_groups),
+		support_test(what_cannot_be_a_reset_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
