@@ -319,7 +319,8 @@ static inline bool pinion_heap_fits(const struct pinion_heap_segment *segment,
 {
 	uint64_t at = extent->start, border;
 
-	if (align > segment->page_size ||
+	/* NULL: an extent in no segment, which is none of this heap's. */
+	if (segment == NULL || align > segment->page_size ||
 	    (place == PINION_HEAP_IN_PAGE && len > segment->page_size))
 		return false;
 	/* No sum wraps: a segment ends before 64 bits do, and align is a page of it at most. */

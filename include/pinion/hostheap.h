@@ -417,9 +417,9 @@ static inline int pinion_hostheap_table(const struct pinion_hostheap *heap, bool
 	return fd;
 }
 
-/* Room for the descriptors of a parcel, aligned as a control message. */
+/* The one control message of a parcel, with room for its descriptors. */
 union pinion_hostheap_control {
-	struct cmsghdr align;
+	struct cmsghdr header;
 	char bytes[CMSG_SPACE(PINION_HOSTHEAP_FDS * sizeof(int))];
 };
 
@@ -451,7 +451,7 @@ static inline int pinion_hostheap_send(int sock, size_t table_len, const int *fd
 
 	pinion_hostheap_message(&msg, &iov, &parcel, &control);
 	msg.msg_controllen = CMSG_SPACE(nr * sizeof(*fd));
-	cmsg = CMSG_FIRSTHDR(&msg);
+	cmsg = &control.header;
 	cmsg->cmsg_level = SOL_SOCKET;
 	cmsg->cmsg_type = SCM_RIGHTS;
 	cmsg->cmsg_len = CMSG_LEN(nr * sizeof(*fd));
