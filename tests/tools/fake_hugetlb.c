@@ -8,7 +8,7 @@
  * once, and ends the write there. That in `compact.signal`, beside a node's file `compact`, comes
  * when that is written to, and so does that in `demote.signal`. A number written to `demote` is
  * taken from nr_hugepages beside it, but no more than `limit` says. Every other write goes through
- * as it is.
+ * as it is. The signal in FILE.signal comes when another file is about to take the name FILE.
  *
  * And users who act at the worst moment, in place of fstatat(2). When the status of FILE is asked
  * for, what stands beside it decides:
@@ -31,6 +31,7 @@
 #include <unistd.h>
 
 typedef ssize_t write_fn(int fd, const void *data, size_t len);
+typedef int rename_fn(const char *from, const char *to);
 typedef int fstatat_fn(int dir, const char *name, struct stat64 *status, int flags);
 
 static void path_beside(char other[PATH_MAX + 16], const char *path, const char *name)
@@ -130,6 +131,16 @@ ssize_t write(int fd, const void *data, size_t len)
 	pages = break_off(path, pages > limit ? limit : pages < floor ? floor : pages);
 	snprintf(text, sizeof(text), "%lu", pages);
 	return real(fd, text, strlen(text)) < 0 ? -1 : (ssize_t)len;
+}
+
+int rename(const char *from, const char *to)
+{
+	rename_fn *const real = (rename_fn *)dlsym(RTLD_NEXT, "rename");
+	char name[NAME_MAX + 16];
+
+	snprintf(name, sizeof(name), "%s.signal", strrchr(to, '/') + 1);
+	raise((int)beside(to, name, 0)); /* 0 is none */
+	return real(from, to);
 }
 
 static int is_there(const char *path, const char *more, char other[PATH_MAX + 16])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import resource
 import shlex
 import shutil
@@ -18,7 +19,7 @@ import tempfile
 import time
 import unittest
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 PROGRAM = os.environ.get("HUGEPAGES", "hugepages")
 SHIM = os.environ.get("FAKE_HUGETLB", "")
@@ -122,6 +123,31 @@ class Case(unittest.TestCase):
             self.skipTest("FAKE_HUGETLB is not set")
         env = {**os.environ, "LD_PRELOAD": SHIM, "ASAN_OPTIONS": "verify_asan_link_order=0"}
         return self.expect(code, *words, says=says, env=env, **more)
+
+
+    def locked_out(self, *words: str, meanwhile: Callable[[], None]) -> str:
+        """Runs it while another run is at it, and does that meanwhile: what it says."""
+        fd = os.open(self.root / SIZES, os.O_RDONLY)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        with subprocess.Popen([self.program, words[0], "--root", str(self.root), *words[1:]], text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            try:
+                while process.poll() is None and not self.has_open(process.pid, self.root / SIZES):
+                    time.sleep(0.01)  # it has that open to lock it, or to list it a moment before
+                time.sleep(0.2)
+                meanwhile()
+            finally:
+                os.close(fd)
+            text, _ = process.communicate(timeout=30)
+        self.assertEqual(process.returncode, DONE, text)
+        return text
+
+    @staticmethod
+    def has_open(pid: int, path: Path) -> bool:
+        try:
+            return any(os.readlink(link) == str(path) for link in Path(f"/proc/{pid}/fd").iterdir())
+        except FileNotFoundError:  # closed meanwhile
+            return False
 
 
 class Usage(Case):
@@ -535,25 +561,42 @@ class Persist(Case):
     def text(self, path: str) -> str:
         return (self.root / path).read_text()
 
+    def starts(self) -> list[str]:
+        """The commands of the unit, each with a "-" before it where it may fail."""
+        return re.findall("^ExecStart=(.*)$", self.text(self.UNIT), re.MULTILINE)
+
     def written(self) -> list[str]:
         return [path for path in (self.UNIT, self.TMPFILES, self.SYSCTL) if (self.root / path).exists()]
 
     def test_what_there_is_becomes_a_unit_that_reserves_it(self) -> None:
         text = self.expect(DONE, "persist", says=f"wrote /{self.UNIT}")
-        starts = [line for line in self.text(self.UNIT).splitlines() if line.startswith("ExecStart=")]
         program = os.path.realpath(self.program)
-        self.assertEqual(starts, [f"ExecStart={program} reserve --size 1G --pages 1:1",
-                                  f"ExecStart={program} reserve --size 2M --pages 0:4,1:8"])
+        starts = [f"{program} reserve --size 1G --pages 1:1", f"{program} reserve --size 2M --pages 0:4,1:8"]
+        self.assertEqual(self.starts(), [f"-{start}" for start in starts] + starts)
         self.assertEqual((self.root / self.WANTED).resolve(), (self.root / self.UNIT).resolve())
         self.assertIn("hugepagesz=1G hugepages=1:1\n", text)
 
     def test_what_the_unit_runs_brings_the_pages_back(self) -> None:
         self.expect(DONE, "persist", "--size", "2M")
-        start = next(line for line in self.text(self.UNIT).splitlines() if line.startswith("ExecStart="))
+        start, = self.starts()
         for node in (0, 1):
             self.node(node, MB2, 0, 0, 0)
         self.expect(DONE, *start.split()[1:])
         self.assertEqual((self.pages(), start.count("reserve")), ((4, 8), 1))
+
+    def test_large_pages_that_fall_short_keep_no_small_ones_away_and_make_the_unit_fail(self) -> None:
+        self.expect(DONE, "persist")
+        for node in (0, 1):
+            for size in (MB2, GB1):
+                self.node(node, size, 0, 0, 0)
+        self.counter(1, GB1, "limit").write_text("0\n")
+        codes = []
+        for start in self.starts():  # as systemd.service(5) has it of a oneshot unit
+            codes.append(SHORT if "1G" in start else DONE)
+            self.stingy(*start.split()[1:], code=codes[-1])
+            if codes[-1] and not start.startswith("-"):
+                break
+        self.assertEqual((codes, self.pages(), self.pages(GB1)), ([SHORT, DONE, SHORT], (4, 8), (0, 0)))
 
     def test_what_root_shall_run_is_roots_and_has_a_plain_path(self) -> None:
         os.chmod(self.program, 0o777)
@@ -649,6 +692,30 @@ class Persist(Case):
         self.expect(FAILED, "persist", says=f"/{self.WANTED}: No such file")
         self.assertEqual(self.written(), [])
 
+    def test_link_that_is_left_without_its_unit_goes(self) -> None:
+        self.file(f"{self.UNIT}.signal", f"{int(signal.SIGKILL)}\n")
+        self.stingy("persist", code=-signal.SIGKILL)
+        self.assertEqual((self.written(), (self.root / self.WANTED).is_symlink()), ([], True))
+        self.assertEqual(self.expect(DONE, "persist", "--as", "none", "--dry-run"), f"rm /{self.WANTED}\n")
+        self.assertEqual(self.expect(DONE, "persist", "--as", "none"), f"removed /{self.WANTED}\n")
+        self.assertFalse((self.root / self.WANTED).is_symlink())
+
+    def test_link_to_somewhere_else_without_a_unit_is_kept(self) -> None:
+        wanted = self.root / self.WANTED
+        wanted.parent.mkdir(parents=True)
+        wanted.symlink_to("/nowhere")
+        self.assertEqual(self.expect(DONE, "persist", "--as", "none"), "")
+        self.assertEqual(os.readlink(wanted), "/nowhere")
+
+    def test_a_signal_between_link_and_unit_ends_it_when_both_are_there(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            with self.subTest(signal=number):
+                self.file(f"{self.UNIT}.signal", f"{int(number)}\n")
+                self.stingy("persist", code=-number, says=f"wrote /{self.UNIT}", preexec_fn=heed)
+                self.assertEqual((self.root / self.WANTED).resolve(), (self.root / self.UNIT).resolve())
+                self.assertEqual(self.written(), [self.UNIT])
+                self.expect(DONE, "persist", "--as", "none")
+
     def test_link_as_systemctl_makes_it_is_ours(self) -> None:
         wanted = self.root / self.WANTED
         wanted.parent.mkdir(parents=True)
@@ -680,12 +747,15 @@ class Persist(Case):
         self.assertIn("--pages 0:32768\n", self.text(self.UNIT))
         self.assertNotIn("note:", self.expect(DONE, "persist", "0:1G"))
 
-    def test_numbers_are_read_under_the_lock(self) -> None:
-        fd = os.open(self.root / SIZES, os.O_RDONLY)
-        self.addCleanup(os.close, fd)
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        self.expect(FAILED, "persist", says="wait for the other hugepages")
+    def test_more_than_all_nodes_have_memory_is_refused_where_no_node_is_named(self) -> None:
+        self.expect(SHORT, "persist", "12G", says="6144 pages of 2M are more than the memory that all nodes have now")
         self.assertEqual(self.written(), [])
+        self.expect(DONE, "persist", "--node", "1", "12G", says="note: node 1: 6144 pages of 2M")
+        self.expect(DONE, "persist", "8G")
+
+    def test_numbers_are_read_under_the_lock(self) -> None:
+        self.locked_out("persist", meanwhile=lambda: self.node(0, MB2, 6, 6, 0))
+        self.assertTrue(self.starts()[-1].endswith(" --pages 0:6,1:8"), self.starts())
 
     def test_dry_run_prints_and_does_nothing(self) -> None:
         self.expect(DONE, "persist", "--dry-run", says=f"cat > /{self.UNIT} <<EOF\n")
