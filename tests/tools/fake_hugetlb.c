@@ -8,7 +8,9 @@
  * once, and ends the write there. That in `compact.signal`, beside a node's file `compact`, comes
  * when that is written to, and so does that in `demote.signal`. A number written to `demote` is
  * taken from nr_hugepages beside it, but no more than `limit` says. Every other write goes through
- * as it is. The signal in FILE.signal comes when another file is about to take the name FILE.
+ * as it is. The signal in `demote_size.signal` comes when a size is written beside it, and a
+ * number in `demote_size.fail` lets every write of that size, in kB, fail. The signal in
+ * FILE.signal comes when another file is about to take the name FILE.
  *
  * And users who act at the worst moment, in place of fstatat(2). When the status of FILE is asked
  * for, what stands beside it decides:
@@ -120,6 +122,13 @@ ssize_t write(int fd, const void *data, size_t len)
 		return real(fd, data, len);
 	memcpy(text, data, len);
 	text[len] = '\0';
+	if (ends_in(path, "/demote_size")) {
+		raise((int)beside(path, "demote_size.signal", 0));
+		if (strtoul(text, NULL, 10) == beside(path, "demote_size.fail", 0)) {
+			errno = EIO;
+			return -1;
+		}
+	}
 	if (ends_in(path, "/demote"))
 		split(path, strtoul(text, NULL, 10));
 	if (!ends_in(path, "/nr_hugepages"))

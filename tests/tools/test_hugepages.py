@@ -520,10 +520,34 @@ class Demote(Case):
                             says="1 pages of 1G are now 512 of 2M", preexec_fn=heed)
                 self.assertEqual(size.read_text().split()[0], "65536kB")
 
+    def test_a_signal_while_the_size_is_set_splits_nothing(self) -> None:
+        size = self.root / SIZES / GB1 / "demote_size"
+        size.write_text("65536kB\n")
+        self.file(f"{SIZES}/{GB1}/demote_size.signal", f"{int(signal.SIGTERM)}\n")
+        self.stingy("demote", "--node", "1", "--to", "2M", "1G", code=-signal.SIGTERM, says="no page was split",
+                    preexec_fn=heed)
+        self.assertEqual((self.pages(GB1), size.read_text().split()[0]), ((3, 3), "65536kB"))
+
+    def test_size_that_cannot_be_put_back_is_told_and_so_is_what_was_split(self) -> None:
+        self.file(f"{SIZES}/{GB1}/demote_size", "65536kB\n")
+        self.file(f"{SIZES}/{GB1}/demote_size.fail", "65536\n")
+        text = self.stingy("demote", "--node", "1", "--to", "2M", "1G", code=FAILED,
+                           says="pages of 1G are split into 2M from now on, and no longer into 64M")
+        self.assertIn("1 pages of 1G are now 512 of 2M", text)
+
+    def test_size_is_read_under_the_lock(self) -> None:
+        size = self.root / SIZES / GB1 / "demote_size"
+        for words, steps in (((), []), (("--to", "2M"), [f"echo 2048kB > /{SIZES}/{GB1}/demote_size"])):
+            size.write_text("2048kB\n")
+            text = self.locked_out("demote", "--dry-run", *words, "1G", meanwhile=lambda: self.file(
+                f"{SIZES}/{GB1}/demote_size", "65536kB\n"))
+            back = [f"echo 65536kB > /{SIZES}/{GB1}/demote_size"] if steps else []
+            self.assertEqual(text.splitlines(), [*steps, f"echo 1 > /{SIZES}/{GB1}/demote", *back])
+
     def test_size_that_cannot_be_read_is_told(self) -> None:
         (self.root / SIZES / GB1 / "demote_size").write_text("many\n")
         for words in ((), ("--size", "1G"), ("--to", "2M")):
-            self.expect(FAILED, "demote", *words, "1G", says="Invalid argument")
+            self.expect(FAILED, "demote", *words, "1G", says="demote_size: Invalid argument")
 
     def test_pages_in_use_or_reserved_are_refused(self) -> None:
         self.node(0, GB1, 3, 1, 0)
