@@ -15,6 +15,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -1191,3 +1192,37 @@ class RealKernel(unittest.TestCase):
 
 if __name__ == "__main__":
     unittest.main()
+class RealProcess(unittest.TestCase):
+    """One with many threads and many descriptors, whose table all of them share."""
+
+    MANY = """if True:
+        import ctypes, os, sys, threading
+        for _ in range(500):
+            os.dup(0)
+        for _ in range(300):
+            threading.Thread(target=threading.Event().wait).start()
+        print("ready", flush=True)
+        if sys.argv[1] == "ends":
+            ctypes.CDLL(None).pthread_exit(None)
+        threading.Event().wait()"""
+
+    def time_to_look(self, leader: str) -> float:
+        """Seconds of CPU that `info` takes while the first thread of that process ends, or stays."""
+        with subprocess.Popen([sys.executable, "-c", self.MANY, leader], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE) as process:
+            self.addCleanup(process.kill)
+            assert process.stdout
+            process.stdout.readline()
+            stat = Path(f"/proc/{process.pid}/stat")
+            while leader == "ends" and stat.read_text().rpartition(")")[2].split()[0] != "Z":
+                time.sleep(0.01)
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            run("info")
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            process.kill()
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    def test_descriptors_are_read_once_though_the_leader_has_ended(self) -> None:
+        self.assertLess(self.time_to_look("ends"), 3 * self.time_to_look("stays") + 0.05)
+
+
