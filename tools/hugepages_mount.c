@@ -190,7 +190,7 @@ static enum exit_code mount_make(const struct options *opt, const char *dir, boo
 	if (opt->sys.dry_run) {
 		if (is_new)
 			command_print("mkdir", dir);
-		printf("mount -t hugetlbfs -o %s ", data);
+		printf("mount -t hugetlbfs -o nosuid,nodev,%s ", data);
 		command_print("hugepages", dir);
 		return EXIT_DONE;
 	}

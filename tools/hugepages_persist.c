@@ -353,6 +353,28 @@ static enum exit_code say_kept(const char *path, const char *what)
 	return EXIT_IN_USE;
 }
 
+/* For a shell: what parents_make does. */
+static void parents_print(const struct hp_sys *sys, const char *name)
+{
+	const int len = (int)(strrchr(name, '/') - name);
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s%.*s", sys->root, len, name);
+	if (access(path, F_OK))
+		printf("mkdir -p %.*s\n", len, name);
+}
+
+static void write_print(const struct hp_sys *sys, const struct way *way, const char *content,
+			bool is_linked)
+{
+	parents_print(sys, way->path);
+	printf("cat > %s <<EOF\n%sEOF\n", way->path, content);
+	if (is_linked)
+		return;
+	parents_print(sys, way->link);
+	printf("ln -s %s %s\n", way->link_to, way->link);
+}
+
 /* Nothing is written before both, the file and the link, may be. */
 static enum exit_code way_write(const struct hp_sys *sys, const struct way *way,
 				const char *content, size_t len)
@@ -372,9 +394,7 @@ static enum exit_code way_write(const struct hp_sys *sys, const struct way *way,
 	if (linked && linked != -ENOENT)
 		return say_errno(linked, way->link);
 	if (sys->dry_run) {
-		printf("cat > %s <<EOF\n%sEOF\n", way->path, content);
-		if (linked)
-			printf("ln -s %s %s\n", way->link_to, way->link);
+		write_print(sys, way, content, !linked);
 		return EXIT_DONE;
 	}
 	/* The link first, which is easily taken back. */

@@ -789,6 +789,14 @@ class Persist(Case):
         text = self.expect(DONE, "persist", "--as", "none", "--dry-run")
         self.assertEqual(text, f"rm /{self.WANTED}\nrm /{self.UNIT}\n")
 
+    def test_dry_run_can_be_given_to_a_shell(self) -> None:
+        script = self.expect(DONE, "persist", "--dry-run").replace(" /etc/", f" {self.root}/etc/")
+        subprocess.run(["sh", "-ec", script.partition("pages of 1G")[0]], check=True)
+        found = (self.text(self.UNIT), os.readlink(self.root / self.WANTED))
+        self.expect(DONE, "persist")
+        self.assertEqual(found, (self.text(self.UNIT), os.readlink(self.root / self.WANTED)))
+        self.assertNotIn("mkdir", self.expect(DONE, "persist", "--dry-run"))
+
     def test_wrong_words_are_usage(self) -> None:
         for words in (("--as", "cron"), ("+2M",), ("3M",), ("0:+2M",)):
             self.expect(USAGE, "persist", *words)
@@ -868,7 +876,7 @@ class Alias(Case):
 
     def test_mount_by_their_names_of_its_options(self) -> None:
         self.expect(DONE, "mount", "--dry-run", "--mountpoint", "/huge", "--pagesize", "1048576",
-                    says="mount -t hugetlbfs -o pagesize=1073741824 hugepages /huge")
+                    says="mount -t hugetlbfs -o nosuid,nodev,pagesize=1073741824 hugepages /huge")
         self.expect(DONE, "mount", "--dry-run", says=" hugepages /dev/hugepages\n")
 
 
@@ -881,8 +889,8 @@ class Mount(Case):
         (self.root / "run").mkdir()
         text = self.expect(DONE, "mount", "--dry-run", "--size", "1G", "--uid", "root", "--gid", "6", "--mode",
                            "1770", "--limit", "2G", "--inodes", "9", "/run/huge")
-        self.assertEqual(text, "mkdir /run/huge\nmount -t hugetlbfs -o pagesize=1073741824,uid=0,gid=6,mode=1770,"
-                         "size=2147483648,nr_inodes=9 hugepages /run/huge\n")
+        self.assertEqual(text, "mkdir /run/huge\nmount -t hugetlbfs -o nosuid,nodev,pagesize=1073741824,uid=0,gid=6,"
+                         "mode=1770,size=2147483648,nr_inodes=9 hugepages /run/huge\n")
         self.assertFalse((self.root / "run/huge").exists())
 
     def test_dry_run_quotes_names_for_a_shell(self) -> None:
