@@ -19,6 +19,7 @@
  *     FILE.gone       FILE has that name right after it
  *     FILE.swap       that has the name FILE right after it, and FILE is FILE.was
  *     FILE.later      the same right before the next call for FILE
+ *     FILE.away       FILE has the name FILE.left right before the next call for FILE
  *     control.swap    has the name of its directory right after it, and that is DIRECTORY.was
  */
 #include <dlfcn.h>
@@ -175,6 +176,8 @@ static void act_before(const char *path)
 
 	if (is_there(path, ".now", other))
 		swap(other, path);
+	if (is_there(path, ".left", other) && rename(path, other))
+		abort();
 }
 
 static void act_after(const char *path)
@@ -185,6 +188,9 @@ static void act_after(const char *path)
 	path_beside(directory, path, "");
 	directory[strlen(directory) - 1] = '\0';
 	if (is_there(path, ".later", other) && rename(other, now))
+		abort();
+	snprintf(now, sizeof(now), "%.*s.left", PATH_MAX, path);
+	if (is_there(path, ".away", other) && rename(other, now))
 		abort();
 	if (is_there(path, ".gone", other) && (remove(other) || rename(path, other)))
 		abort();

@@ -941,6 +941,13 @@ class Mount(Case):
         self.expect(IN_USE, "unmount", "--dry-run", "/dev/huge", says="2 files are there, and would be lost")
         self.expect(DONE, "unmount", "--dry-run", "--force", "/dev/huge", says="umount /dev/huge")
 
+    def test_what_cannot_be_looked_at_is_named_and_how_to_lose_it(self) -> None:
+        self.hugetlbfs("buffers", "buffers.error")
+        text = self.stingy("unmount", "--dry-run", "/dev/huge", code=FAILED,
+                           says="/dev/huge/buffers: Input/output error")
+        self.assertIn("what to do: --force", text)
+        self.stingy("unmount", "--dry-run", "--force", "/dev/huge", code=DONE)
+
 
 class Reap(Case):
     """Files: one that a process has mapped, one open, two that nobody has, and an idle named pool."""
@@ -982,9 +989,27 @@ class Reap(Case):
     def test_what_another_file_system_over_the_mount_has_is_no_orphan(self) -> None:
         self.mounts("30 20 0:9999 / /dev/huge rw,relatime shared:5 - hugetlbfs none rw,pagesize=2M")
         before = self.there()
-        self.expect(NOT_FOUND, "reap", "/dev/huge/rtemap_0", says="no file on a hugetlbfs mount matches")
-        self.expect(DONE, "reap", says="no file that nobody has open")
+        for words in ((), ("/dev/huge/rtemap_0",)):
+            text = self.expect(FAILED, "reap", *words, says="/dev/huge: another mount lies over it")
+            self.assertNotIn("rtemap_0", text)
         self.assertEqual(self.there(), before)
+
+    def mounted_twice(self, root: str, path: str) -> None:
+        """The file system with the files, and before that the same, or its directory @root, at @path."""
+        self.mounts(f"30 20 {self.device()} {root} {path} rw - hugetlbfs none rw,pagesize=2M",
+                    f"31 20 {self.device()} / /dev/huge rw - hugetlbfs none rw,pagesize=2M")
+
+    def test_file_system_is_walked_where_it_can_be_reached(self) -> None:
+        self.mounted_twice("/", "/nowhere")
+        self.expect(DONE, "reap", says="/dev/huge/rtemap_0: 0B")
+        self.expect(DONE, "reap", "/dev/huge/rtemap_0", says="removed /dev/huge/rtemap_0")
+
+    def test_file_system_is_walked_where_all_of_it_is_seen(self) -> None:
+        (self.root / "part").mkdir()
+        self.mounted_twice("/pool", "/part")
+        self.expect(DONE, "reap", says="/dev/huge/rtemap_0: 0B")
+        (self.root / "dev/huge").rename(self.root / "dev/was")
+        self.expect(DONE, "reap", says="no file that nobody has open")
 
     def test_dry_run_removes_nothing(self) -> None:
         before = self.there()
@@ -1010,6 +1035,31 @@ class Reap(Case):
         self.expect(IN_USE, "reap", "/dev/huge/pool/*", "/dev/huge/pool/0", says="of a named pool")
         self.assertIn("pool/0", self.there())
 
+    def test_control_of_another_than_the_directorys_owner_hides_nothing(self) -> None:
+        self.file("dev/huge/control", "")
+        os.chown(self.root / "dev/huge/control", 65534, -1)
+        self.expect(DONE, "reap", says='rte; kept for a file "control" beside it, not of the directory\'s owner\n')
+        self.expect(IN_USE, "reap", "/dev/huge/rtemap_0", says="reap that file first")
+        self.assertIn("rtemap_0", self.there())
+        self.expect(DONE, "reap", "/dev/huge/control", says="removed /dev/huge/control")
+        self.expect(DONE, "reap", "/dev/huge/rtemap_0", says="removed /dev/huge/rtemap_0")
+
+    def test_names_do_not_steer_the_terminal(self) -> None:
+        evil = "\033]0;x\a\u009b2J\\ü"
+        self.file(f"dev/huge/{evil}", "")
+        shown = "/dev/huge/\\033]0;x\\007\\302\\2332J\\134ü"
+        self.expect(DONE, "reap", says=f"{shown}: 0B")
+        self.process(45, "\033[2J", mapped=f"dev/huge/{evil}")
+        self.expect(IN_USE, "reap", f"/dev/huge/{evil[:4]}*", says=f"{shown}: process 45 (\\033[2J) has it mapped")
+        self.expect(DONE, "info", says="process 45 (\\033[2J) maps 4M")
+
+    def test_what_could_not_be_done_outweighs_what_is_in_use(self) -> None:
+        top = self.root / "dev/huge"
+        first, *_, last = (name for name in os.listdir(top) if (top / name).is_file())
+        self.file(f"dev/huge/{first}.error", "")
+        self.process(45, "late", mapped=f"dev/huge/{last}")
+        self.stingy("reap", f"/dev/huge/{last}", code=FAILED, says="has it mapped")
+
     def test_pool_that_was_being_removed_is_no_pool(self) -> None:
         (self.root / "dev/huge/pool/control").unlink()
         self.expect(DONE, "reap", "/dev/huge/pool/*", says="removed /dev/huge/pool/0")
@@ -1022,9 +1072,12 @@ class Reap(Case):
         (self.root / "proc/42/task/42/fd/5").unlink()
         (self.root / "proc/42/task/42/fd").rmdir()
         self.file("proc/42/task/42/fd", "")  # no directory: as good as no permission
-        self.expect(PERMISSION, "reap", "/dev/huge/*", says="1 processes could not be looked at")
+        for words in ((), ("--dry-run",)):
+            text = self.expect(PERMISSION, "reap", *words, "/dev/huge/*", says="1 processes could not be looked at")
+            self.assertNotIn("rtemap_0", text)
         self.assertEqual(self.there(), before)
-        self.expect(DONE, "reap", says="1 processes could not be looked at")
+        text = self.expect(PERMISSION, "reap", says="1 processes could not be looked at")
+        self.assertIn("/dev/huge/rtemap_0: ", text)
 
     def test_nothing_goes_while_a_descriptor_or_a_map_cannot_be_read(self) -> None:
         before = self.there()
@@ -1123,6 +1176,14 @@ class Reap(Case):
                 self.assertEqual((top / "rtemap_0").read_text(), moment)
 
 
+    def test_file_that_has_another_name_by_then_is_kept_and_told(self) -> None:
+        top = self.root / "dev/huge"
+        (top / "rtemap_0.away").write_text("")
+        (top / "rtemap_0").write_text("moved")
+        self.stingy("reap", "/dev/huge/rtemap_0", code=IN_USE, says="or the file another name: kept")
+        self.assertEqual((top / "rtemap_0.left").read_text(), "moved")
+
+
 class RealMount(unittest.TestCase):
     """The real kernel, in a mount namespace of our own: the machine's mounts are not touched."""
 
@@ -1159,10 +1220,52 @@ class RealMount(unittest.TestCase):
         self.assertEqual(done.stdout.split(), [str(IN_USE), str(IN_USE)], done.stderr)
         self.assertIn("(sleep) uses a file there", done.stderr)
 
+    def test_mount_that_another_lies_over_is_told_and_stays(self) -> None:
+        done = self.shell("mkdir -p $D && $H mount --size 2M $D/huge >/dev/null && mount -t tmpfs none $D &&"
+                          " mkdir $D/huge; $H unmount $D/huge; echo $?; $H unmount --force $D/huge; echo $?;"
+                          " umount $D && $H unmount $D/huge")
+        self.assertEqual(done.stdout.split("\n")[:2], [str(FAILED), str(FAILED)], done.stderr)
+        self.assertEqual(done.stderr.count("huge: another mount lies over it"), 2)
+        self.assertIn("huge: unmounted", done.stdout)
+
     def test_failed_mount_leaves_no_directory(self) -> None:
         done = self.shell("setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin $H mount $D")
         self.assertEqual(done.returncode, PERMISSION, done.stderr)
         self.assertFalse((self.dir / "huge").exists())
+
+
+class RealProcess(unittest.TestCase):
+    """One with many threads and many descriptors, whose table all of them share."""
+
+    MANY = """if True:
+        import ctypes, os, sys, threading
+        for _ in range(500):
+            os.dup(0)
+        for _ in range(300):
+            threading.Thread(target=threading.Event().wait).start()
+        print("ready", flush=True)
+        if sys.argv[1] == "ends":
+            ctypes.CDLL(None).pthread_exit(None)
+        threading.Event().wait()"""
+
+    def time_to_look(self, leader: str) -> float:
+        """Seconds of CPU that `info` takes while the first thread of that process ends, or stays."""
+        with subprocess.Popen([sys.executable, "-c", self.MANY, leader], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE) as process:
+            self.addCleanup(process.kill)
+            assert process.stdout
+            process.stdout.readline()
+            stat = Path(f"/proc/{process.pid}/stat")
+            while leader == "ends" and stat.read_text().rpartition(")")[2].split()[0] != "Z":
+                time.sleep(0.01)
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            run("info")
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            process.kill()
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    def test_descriptors_are_read_once_though_the_leader_has_ended(self) -> None:
+        self.assertLess(self.time_to_look("ends"), 3 * self.time_to_look("stays") + 0.05)
 
 
 class RealKernel(unittest.TestCase):
@@ -1200,37 +1303,3 @@ class RealKernel(unittest.TestCase):
 
 if __name__ == "__main__":
     unittest.main()
-class RealProcess(unittest.TestCase):
-    """One with many threads and many descriptors, whose table all of them share."""
-
-    MANY = """if True:
-        import ctypes, os, sys, threading
-        for _ in range(500):
-            os.dup(0)
-        for _ in range(300):
-            threading.Thread(target=threading.Event().wait).start()
-        print("ready", flush=True)
-        if sys.argv[1] == "ends":
-            ctypes.CDLL(None).pthread_exit(None)
-        threading.Event().wait()"""
-
-    def time_to_look(self, leader: str) -> float:
-        """Seconds of CPU that `info` takes while the first thread of that process ends, or stays."""
-        with subprocess.Popen([sys.executable, "-c", self.MANY, leader], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE) as process:
-            self.addCleanup(process.kill)
-            assert process.stdout
-            process.stdout.readline()
-            stat = Path(f"/proc/{process.pid}/stat")
-            while leader == "ends" and stat.read_text().rpartition(")")[2].split()[0] != "Z":
-                time.sleep(0.01)
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            run("info")
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            process.kill()
-        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-    def test_descriptors_are_read_once_though_the_leader_has_ended(self) -> None:
-        self.assertLess(self.time_to_look("ends"), 3 * self.time_to_look("stays") + 0.05)
-
-
