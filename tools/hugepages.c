@@ -57,7 +57,8 @@ static const char usage_text[] =
 	"with --shrink. Without a node it is the sum over all nodes.\n"
 	"\n"
 	"exit status: 0 done; 1 failed; 2 usage; 3 no such page size, node or file; 4 in use;\n"
-	"             5 not permitted; 6 the kernel gave too few, and all was put back\n";
+	"             5 not permitted; 6 the kernel gave too few, and all was put back (but what\n"
+	"             demote has split stays so)\n";
 
 /* Which options and how many operands each command takes. */
 static const struct command {

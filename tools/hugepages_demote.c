@@ -4,7 +4,8 @@
  *
  * The kernel (admin-guide/mm/hugetlbpage, "demote") splits pages that are free and not reserved, as
  * many as it can, and does not say how many. There is no way back but to give the small ones up. So
- * what cannot be is refused before, and what came is read back.
+ * what cannot be is refused before, and what came is read back. The lock is held from the size to
+ * split into on: another demote may have set that for a while, and has yet to put it back.
  */
 #include "hugepages_command.h"
 #include "hugepages_interrupt.h"
@@ -25,10 +26,10 @@ static enum exit_code say_no_demote(const struct options *opt)
 	return EXIT_NOT_FOUND;
 }
 
-/* The largest that can be split, if none is named. */
+/* The largest that can be split, if none is named; and what the kernel splits it into. */
 static enum exit_code from_choose(struct options *opt)
 {
-	uint64_t sizes[HP_MAX_SIZES], to;
+	uint64_t sizes[HP_MAX_SIZES];
 	const int nr = opt->is_size_given ? 1 : hp_sizes_get(&opt->sys, sizes);
 	int err = -ENOENT;
 
@@ -37,7 +38,7 @@ static enum exit_code from_choose(struct options *opt)
 	for (int i = nr; i > 0 && err == -ENOENT; i--) {
 		if (!opt->is_size_given)
 			opt->size = sizes[i - 1];
-		err = hp_demote_size_get(&opt->sys, opt->size, &to);
+		err = hp_demote_size_get(&opt->sys, opt->size, &opt->to);
 	}
 	if (err == -ENOENT)
 		return say_no_demote(opt);
@@ -82,24 +83,59 @@ static enum exit_code result_say(const struct options *opt, uint64_t pages, uint
 	return EXIT_SHORT;
 }
 
-/* Somebody else's choice of a size stays theirs, whatever came of it. */
-static int split_as(const struct options *opt, uint64_t pages)
+/* A signal that came while the size was set is heard before it is too late to. */
+static int split_pages(const struct options *opt, uint64_t pages)
 {
-	uint64_t to;
-	int err = hp_demote_size_get(&opt->sys, opt->size, &to);
-
-	if (err)
-		return err;
-	if (to == opt->to)
-		return hp_demote(&opt->sys, opt->node, opt->size, pages);
-	err = hp_demote_size_set(&opt->sys, opt->size, opt->to);
-	err = err ? err : hp_demote(&opt->sys, opt->node, opt->size, pages);
-	const int undone = hp_demote_size_set(&opt->sys, opt->size, to);
-
-	return err ? err : undone;
+	return hp_interrupt_came() ? -EINTR :
+	       hp_demote(&opt->sys, opt->node, opt->size, pages);
 }
 
-static enum exit_code split(const struct options *opt, uint64_t pages)
+/* Somebody else's choice of a size, @usual, stays theirs, whatever came of it; 0 in @undone. */
+static int split_as(const struct options *opt, uint64_t usual, uint64_t pages, int *undone)
+{
+	*undone = 0;
+	if (usual == opt->to)
+		return split_pages(opt, pages);
+	int err = hp_demote_size_set(&opt->sys, opt->size, opt->to);
+
+	err = err ? err : split_pages(opt, pages);
+	*undone = hp_demote_size_set(&opt->sys, opt->size, usual);
+	return err;
+}
+
+static enum exit_code say_undone(const struct options *opt, uint64_t usual, int undone)
+{
+	char from[HP_SIZE_TEXT], to[HP_SIZE_TEXT], was[HP_SIZE_TEXT];
+	const enum exit_code code = say_errno(undone, "demote_size");
+
+	warnx("pages of %s are split into %s from now on, and no longer into %s",
+	      hp_size_format(opt->size, from), hp_size_format(opt->to, to),
+	      hp_size_format(usual, was));
+	return code;
+}
+
+/* What was split is told whatever failed besides. */
+static enum exit_code split_and_say(const struct options *opt, uint64_t usual, uint64_t pages,
+				    uint64_t before)
+{
+	int undone;
+	const int err = split_as(opt, usual, pages, &undone);
+	enum exit_code code = EXIT_DONE;
+
+	if (!opt->sys.dry_run && err != -EINTR)
+		code = result_say(opt, err ? 0 : pages, before);
+	if (err == -EINTR) {
+		warnx("interrupted: no page was split");
+		code = EXIT_SHORT;
+	} else if (err) {
+		code = say_errno(err, "demote");
+	}
+	if (undone)
+		code = say_undone(opt, usual, undone);
+	return code;
+}
+
+static enum exit_code split(const struct options *opt, uint64_t usual, uint64_t pages)
 {
 	struct hp_counts before;
 	const int err = hp_counts_sum(&opt->sys, opt->node, opt->size, &before);
@@ -113,27 +149,20 @@ static enum exit_code split(const struct options *opt, uint64_t pages)
 	if (code != EXIT_DONE)
 		return code;
 	hp_interrupt_hold();
-	const int failed = split_as(opt, pages);
-
-	if (failed)
-		code = say_errno(failed, "demote");
-	else if (!opt->sys.dry_run)
-		code = result_say(opt, pages, before.total);
+	code = split_and_say(opt, usual, pages, before.total);
 	hp_interrupt_release();
 	return code;
 }
 
-/* The size to split into: as the kernel would, or one that it has and that is smaller. */
+/* Another size to split into, if one is named: one that the kernel has, and that is smaller. */
 static enum exit_code to_choose(struct options *opt)
 {
 	uint64_t sizes[HP_MAX_SIZES];
 	char from[HP_SIZE_TEXT];
-	const int nr = hp_sizes_get(&opt->sys, sizes);
-	const int err = nr < 0 ? nr : opt->to_text ? 0 :
-			hp_demote_size_get(&opt->sys, opt->size, &opt->to);
+	const int nr = opt->to_text ? hp_sizes_get(&opt->sys, sizes) : 0;
 
-	if (err)
-		return say_errno(err, "page sizes");
+	if (nr < 0)
+		return say_errno(nr, "page sizes");
 	if (!opt->to_text)
 		return EXIT_DONE;
 	if (!hp_bytes_parse(opt->to_text, &opt->to))
@@ -145,22 +174,29 @@ static enum exit_code to_choose(struct options *opt)
 	return EXIT_USAGE;
 }
 
+static enum exit_code demote(struct options *opt)
+{
+	uint64_t pages;
+	enum exit_code code = from_choose(opt);
+	const uint64_t usual = opt->to;
+
+	code = code ? code : to_choose(opt);
+	if (code != EXIT_DONE)
+		return code;
+	if (amount_parse(opt, opt->operand, &pages) || !pages)
+		return say_bad_amount(opt, opt->operand);
+	return split(opt, usual, pages);
+}
+
 enum exit_code command_demote(const struct options *given)
 {
 	struct options opt = *given;
-	uint64_t pages;
-	enum exit_code code = from_choose(&opt);
-
-	code = code ? code : to_choose(&opt);
-	if (code != EXIT_DONE)
-		return code;
-	if (amount_parse(&opt, opt.operand, &pages) || !pages)
-		return say_bad_amount(&opt, opt.operand);
 	const int lock = hp_lock(&opt.sys);
 
 	if (lock < 0)
 		return say_errno(lock, "hugepages");
-	code = split(&opt, pages);
+	const enum exit_code code = demote(&opt);
+
 	close(lock);
 	return code;
 }

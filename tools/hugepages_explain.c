@@ -59,17 +59,12 @@ static int add_blocks(void *argument, const struct hp_file *file)
 	return 0;
 }
 
-/* Pages in files that have a name; a file system that is mounted twice counts once. */
+/* Pages in files that have a name. */
 static uint64_t in_files(const struct machine *machine, uint64_t size)
 {
 	uint64_t bytes = 0;
 
-	for (size_t i = 0; i < machine->mounts.nr; i++) {
-		const struct hp_mount *mount = &machine->mounts.list[i];
-
-		if (mount->size == size && hp_mounts_is_first(&machine->mounts, mount))
-			(void)hp_files_each(machine->sys, mount, &bytes, add_blocks);
-	}
+	(void)hp_files_all(machine->sys, &machine->mounts, size, &bytes, add_blocks);
 	return bytes / size;
 }
 
@@ -98,7 +93,7 @@ static void used_explain(const struct machine *machine, const struct numbers *nu
 /* Who has mapped more than touched; what others touched of a shared file is not seen here. */
 static void promises_print(const struct hp_users *users, uint64_t size)
 {
-	char mapped_text[HP_SIZE_TEXT], touched_text[HP_SIZE_TEXT];
+	char mapped_text[HP_SIZE_TEXT], touched_text[HP_SIZE_TEXT], name[HP_COMMAND_TEXT];
 
 	for (size_t at = 0; at < users->nr; at++) {
 		const struct hp_use *use = &users->uses[at];
@@ -113,7 +108,8 @@ static void promises_print(const struct hp_users *users, uint64_t size)
 
 		if (mapped > touched)
 			printf("    process %d (%s) maps %s and has touched %s\n", use->pid,
-			       use->command, hp_size_format(mapped, mapped_text),
+			       hp_name_format(use->command, name, sizeof(name)),
+			       hp_size_format(mapped, mapped_text),
 			       hp_size_format(touched, touched_text));
 	}
 }

@@ -108,8 +108,9 @@ static int directory_walk(struct walk *walk, int fd, size_t len)
 }
 
 /*
- * The mount table was read a moment ago: since then another mount may have been put over this one,
- * or this one taken away and its device number given to another. A test's tree is no hugetlbfs.
+ * -ESTALE: something else is where the mount should be. Another may lie over it, or may have been
+ * put there since the mount table was read; or this one was taken away since, and its device number
+ * given to another. A test's tree is no hugetlbfs.
  */
 static int top_open(const struct hp_sys *sys, const struct hp_mount *mount)
 {
@@ -120,22 +121,71 @@ static int top_open(const struct hp_sys *sys, const struct hp_mount *mount)
 		return -ENAMETOOLONG;
 	const int fd = directory_open(AT_FDCWD, full, mount->dev);
 
-	if (fd < 0 || *sys->root)
+	if (fd < 0)
+		return is_gone(fd) ? -ESTALE : fd;
+	if (*sys->root)
 		return fd;
 	const int err = fstatfs(fd, &status) ? -errno :
-			status.f_type != HUGETLBFS_MAGIC ? -ENOENT : 0;
+			status.f_type != HUGETLBFS_MAGIC ? -ESTALE : 0;
 
 	if (err)
 		close(fd);
 	return err ? err : fd;
 }
 
-int hp_files_each(const struct hp_sys *sys, const struct hp_mount *mount, void *argument,
-		  int (*each)(void *argument, const struct hp_file *file))
+/* Closes @fd, which is the top of the mount, or -errno. */
+static int mount_walk(const struct hp_mount *mount, int fd, void *argument,
+		      int (*each)(void *argument, const struct hp_file *file))
 {
 	struct walk walk = { .dev = mount->dev, .argument = argument, .each = each };
 	const int len = snprintf(walk.path, sizeof(walk.path), "%s", mount->path);
-	const int fd = len >= PATH_MAX ? -ENAMETOOLONG : top_open(sys, mount);
 
 	return fd < 0 ? report(&walk, fd) : directory_walk(&walk, fd, (size_t)len);
+}
+
+int hp_files_each(const struct hp_sys *sys, const struct hp_mount *mount, void *argument,
+		  int (*each)(void *argument, const struct hp_file *file))
+{
+	return mount_walk(mount, top_open(sys, mount), argument, each);
+}
+
+/* The top of the first mount of @mount's device that can be reached, which @mount becomes, or why
+ * none can. One that shows all of the file system goes before one that does not. */
+static int any_open(const struct hp_sys *sys, const struct hp_mounts *mounts,
+		    const struct hp_mount **mount)
+{
+	const dev_t dev = (*mount)->dev;
+	int first = 0;
+
+	for (size_t i = 0; i < 2 * mounts->nr; i++) {
+		const struct hp_mount *other = &mounts->list[i % mounts->nr];
+
+		if (!other->path || other->dev != dev || other->is_part != (i >= mounts->nr))
+			continue;
+		const int fd = top_open(sys, other);
+
+		if (fd >= 0 || !first)
+			*mount = other;
+		if (fd >= 0)
+			return fd;
+		first = first ? first : fd;
+	}
+	return first;
+}
+
+int hp_files_all(const struct hp_sys *sys, const struct hp_mounts *mounts, uint64_t size,
+		 void *argument, int (*each)(void *argument, const struct hp_file *file))
+{
+	int err = 0;
+
+	for (size_t i = 0; i < mounts->nr && !err; i++) {
+		const struct hp_mount *mount = &mounts->list[i];
+
+		if (!hp_mounts_is_first(mounts, mount) || (size && mount->size != size))
+			continue;
+		const int fd = any_open(sys, mounts, &mount);
+
+		err = mount_walk(mount, fd, argument, each);
+	}
+	return err;
 }

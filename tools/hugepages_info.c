@@ -144,12 +144,13 @@ static void user_touched(const struct hp_users *users, const struct user *user, 
 
 static void user_print(const struct hp_users *users, const struct user *user, bool json, bool first)
 {
-	char size[HP_SIZE_TEXT], mapped[HP_SIZE_TEXT], open[HP_SIZE_TEXT];
+	char size[HP_SIZE_TEXT], mapped[HP_SIZE_TEXT], open[HP_SIZE_TEXT], name[HP_COMMAND_TEXT];
 	const struct hp_use *about = user->about;
 
 	if (!json) {
 		printf("process %d (%s) maps %s in pages of %s, has files of %s open", about->pid,
-		       about->command, hp_size_format(user->mapped, mapped),
+		       hp_name_format(about->command, name, sizeof(name)),
+		       hp_size_format(user->mapped, mapped),
 		       hp_size_format(about->size, size), hp_size_format(user->open, open));
 		user_touched(users, user, json);
 		printf("\n");

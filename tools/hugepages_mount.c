@@ -11,6 +11,7 @@
 
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -190,7 +191,7 @@ static enum exit_code mount_make(const struct options *opt, const char *dir, boo
 	if (opt->sys.dry_run) {
 		if (is_new)
 			command_print("mkdir", dir);
-		printf("mount -t hugetlbfs -o %s ", data);
+		printf("mount -t hugetlbfs -o nosuid,nodev,%s ", data);
 		command_print("hugepages", dir);
 		return EXIT_DONE;
 	}
@@ -238,25 +239,37 @@ enum exit_code command_mount(const struct options *opt)
 	return mount_make(opt, dir, found == -ENOENT, data);
 }
 
+struct count {
+	size_t nr;
+	enum exit_code code; /* of what could not be looked at */
+};
+
 static int count_file(void *argument, const struct hp_file *file)
 {
-	size_t *nr = argument;
+	struct count *count = argument;
+	char name[4 * PATH_MAX];
 
-	++*nr;
+	count->nr++;
+	if (file->err)
+		count->code = say_unseen(file->err,
+					 hp_name_format(file->path, name, sizeof(name)));
 	return file->err;
 }
 
 /* What is on this file system is in memory only: it ends with the mount. */
 static enum exit_code files_check(const struct options *opt, const struct hp_mount *mount)
 {
-	size_t nr = 0;
-	const int err = opt->force ? 0 : hp_files_each(&opt->sys, mount, &nr, count_file);
+	struct count count = { .code = EXIT_DONE };
 
-	if (err)
-		return say_errno(err, mount->path);
-	if (!nr)
+	if (!opt->force)
+		(void)hp_files_each(&opt->sys, mount, &count, count_file);
+	if (count.code != EXIT_DONE) {
+		fprintf(stderr, "  what to do: --force, if whatever is there may be lost\n");
+		return count.code;
+	}
+	if (!count.nr)
 		return EXIT_DONE;
-	warnx("%s: %zu files are there, and would be lost", mount->path, nr);
+	warnx("%s: %zu files are there, and would be lost", mount->path, count.nr);
 	fprintf(stderr, "  what to do: see hugepages reap for those that nobody has open, or "
 			"--force\n");
 	return EXIT_IN_USE;
@@ -266,22 +279,49 @@ static enum exit_code say_busy(const struct options *opt, const struct hp_mount 
 {
 	struct hp_mounts mounts = { .nr = 1, .list = (struct hp_mount[]){ *mount } };
 	struct hp_users users;
+	char name[HP_COMMAND_TEXT];
 
 	warnx("%s: in use", mount->path);
 	if (!hp_users_get(&opt->sys, &mounts, &users)) {
 		for (size_t i = 0; i < users.nr; i++)
 			warnx("process %d (%s) uses a file there", users.uses[i].pid,
-			      users.uses[i].command);
+			      hp_name_format(users.uses[i].command, name, sizeof(name)));
 		hp_users_free(&users);
 	}
 	fprintf(stderr, "  what to do: end who uses it, or stands in a directory there\n");
 	return EXIT_IN_USE;
 }
 
+/*
+ * By its name in its directory, as no call unmounts by a descriptor: on the way from the root
+ * others may have put a link meanwhile, but a mount point cannot be renamed (rename(2), EBUSY).
+ * -ESTALE: something else is there. The working directory is another one after it.
+ */
+static int mount_end(const struct hp_sys *sys, const struct hp_mount *mount)
+{
+	char path[PATH_MAX + PATH_MAX];
+	struct stat status;
+
+	snprintf(path, sizeof(path), "%s%s", sys->root, mount->path);
+	char *name = strrchr(path, '/');
+	const bool is_root = name == path;
+
+	*name++ = '\0';
+	const int fd = open(is_root ? "/" : path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	int err = fstatat(fd, name, &status, AT_SYMLINK_NOFOLLOW) ? -errno :
+		  status.st_dev != mount->dev ? -ESTALE : fchdir(fd) ? -errno : 0;
+
+	if (!err && umount2(name, UMOUNT_NOFOLLOW))
+		err = -errno;
+	close(fd);
+	return err;
+}
+
 static enum exit_code unmount(const struct options *opt, const struct hp_mount *mount)
 {
-	char path[PATH_MAX];
-
 	if (!mount->size) {
 		warnx("%s: %s is mounted there, no hugetlbfs", mount->path, mount->type);
 		return EXIT_IN_USE;
@@ -294,12 +334,12 @@ static enum exit_code unmount(const struct options *opt, const struct hp_mount *
 		command_print("umount", mount->path);
 		return EXIT_DONE;
 	}
-	snprintf(path, sizeof(path), "%s%s", opt->sys.root, mount->path);
-	if (!umount2(path, UMOUNT_NOFOLLOW)) {
-		printf("%s: unmounted\n", mount->path);
-		return EXIT_DONE;
-	}
-	return errno == EBUSY ? say_busy(opt, mount) : say_errno(-errno, mount->path);
+	const int err = mount_end(&opt->sys, mount);
+
+	if (err)
+		return err == -EBUSY ? say_busy(opt, mount) : say_unseen(err, mount->path);
+	printf("%s: unmounted\n", mount->path);
+	return EXIT_DONE;
 }
 
 enum exit_code command_unmount(const struct options *opt)

@@ -18,6 +18,7 @@
 enum {
 	/* Fields of a line, up to the path; a "-" stands between the optional ones and the rest. */
 	DEVICE = 2,
+	ROOT = 3,
 	PATH = 4,
 	FIELDS = 5,
 };
@@ -72,6 +73,7 @@ static int line_parse(char *line, uint64_t fallback, struct hp_mount *mount)
 		return -EINVAL;
 	mount->options[strcspn(mount->options, "\n")] = '\0';
 	mount->dev = makedev(major, minor);
+	mount->is_part = strcmp(fields[ROOT], "/") != 0;
 	mount->path = fields[PATH];
 	unescape(mount->path);
 	mount->size = page_size(mount, fallback);
@@ -83,6 +85,7 @@ static int keep(struct hp_mount *to, const struct hp_mount *mount)
 	*to = (struct hp_mount){
 		.dev = mount->dev,
 		.size = mount->size,
+		.is_part = mount->is_part,
 		.path = mount->path ? strdup(mount->path) : NULL,
 		.type = strdup(mount->type),
 		.options = strdup(mount->options),

@@ -21,6 +21,7 @@ struct hp_mount {
 	dev_t dev;
 	uint64_t size;  /* bytes of a page */
 	char *path;     /* NULL: the kernel's own */
+	bool is_part;   /* not all of the file system is there, but a directory of it */
 	char *type;     /* of the file system */
 	char *options;  /* as the file system shows them: "rw,pagesize=2M,…" */
 };
@@ -38,7 +39,7 @@ void hp_mounts_free(struct hp_mounts *mounts);
 /* The one that is on this device, or NULL: no hugepages are there. */
 const struct hp_mount *hp_mounts_on(const struct hp_mounts *mounts, dev_t dev);
 
-/* Has it a path, and is it the first of its device? So one that is mounted twice is walked once. */
+/* Has it a path, and is it the first of its device? One that is mounted twice is told from two. */
 bool hp_mounts_is_first(const struct hp_mounts *mounts, const struct hp_mount *mount);
 
 /*

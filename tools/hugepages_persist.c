@@ -15,6 +15,7 @@
  *
  * Larger pages come first: they need more memory in one piece, and the smaller ones break it up.
  */
+#include "hugepages_interrupt.h"
 #include "hugepages_reserve.h"
 #include "hugepages_text.h"
 
@@ -129,23 +130,46 @@ static enum exit_code program_get(char program[PATH_MAX])
 	return EXIT_FAILED;
 }
 
-/* From sysinit.target: programs that want hugepages start after it. */
-static void unit_print(FILE *file, const struct hp_plan *plan, const uint64_t *sizes, int nr,
-		       const char *program)
+/* Large to small. With @prefix "-" systemd goes on after one that failed. */
+static void starts_print(FILE *file, const struct hp_plan *plan, const uint64_t *sizes, int nr,
+			 const char *program, const char *prefix)
 {
 	char size[HP_SIZE_TEXT];
 
-	fprintf(file, "[Unit]\nDescription=Hugepages\nDocumentation=man:hugepages(8)\n"
-		"DefaultDependencies=no\nAfter=local-fs.target\nBefore=sysinit.target\n\n"
-		"[Service]\nType=oneshot\nRemainAfterExit=yes\n");
 	for (int i = nr - 1; i >= 0; i--) {
 		if (!sum_of(plan, sizes[i]))
 			continue;
-		fprintf(file, "ExecStart=%s reserve --size %s --pages ", program,
+		fprintf(file, "ExecStart=%s%s reserve --size %s --pages ", prefix, program,
 			hp_size_format(sizes[i], size));
 		map_print(file, plan, sizes[i]);
 		fprintf(file, "\n");
 	}
+}
+
+static int nr_sizes_of(const struct hp_plan *plan, const uint64_t *sizes, int nr)
+{
+	int found = 0;
+
+	for (int i = 0; i < nr; i++)
+		found += sum_of(plan, sizes[i]) != 0;
+	return found;
+}
+
+/*
+ * From sysinit.target: programs that want hugepages start after it. After a command that failed
+ * systemd runs no other one (systemd.service(5), Type=oneshot), so several sizes are gone through
+ * twice: each gets its chance, then what is there already is asked for again, which changes
+ * nothing, and what fell short makes the unit fail.
+ */
+static void unit_print(FILE *file, const struct hp_plan *plan, const uint64_t *sizes, int nr,
+		       const char *program)
+{
+	fprintf(file, "[Unit]\nDescription=Hugepages\nDocumentation=man:hugepages(8)\n"
+		"DefaultDependencies=no\nAfter=local-fs.target\nBefore=sysinit.target\n\n"
+		"[Service]\nType=oneshot\nRemainAfterExit=yes\n");
+	if (nr_sizes_of(plan, sizes, nr) > 1)
+		starts_print(file, plan, sizes, nr, program, "-");
+	starts_print(file, plan, sizes, nr, program, "");
 	fprintf(file, "\n[Install]\nWantedBy=sysinit.target\n");
 }
 
@@ -298,28 +322,28 @@ static int link_make(const struct way *way, char *link)
 	return err ? err : symlink(way->link_to, link) ? -errno : 0;
 }
 
+/* @path is where @name, as people know it, is. */
+static enum exit_code name_remove(const struct hp_sys *sys, const char *path, const char *name)
+{
+	if (!sys->dry_run && unlink(path))
+		return say_errno(-errno, name);
+	printf("%s %s\n", sys->dry_run ? "rm" : "removed", name);
+	return EXIT_DONE;
+}
+
+/* Our link may be there without the unit: a run was killed, or somebody removed the unit. */
 static enum exit_code way_remove(const struct hp_sys *sys, const struct way *way)
 {
 	char path[PATH_MAX], link[PATH_MAX];
+	enum exit_code code = EXIT_DONE;
 	int err = way_paths(sys, way, path, link);
 
 	err = err ? err : file_check(path);
-	if (err)
-		return err == -ENOENT || err == -EEXIST ? EXIT_DONE : say_errno(err, way->path);
-	const bool linked = way->link && !link_check(way, link);
-
-	if (sys->dry_run) {
-		if (linked)
-			printf("rm %s\n", way->link);
-		printf("rm %s\n", way->path);
-		return EXIT_DONE;
-	}
-	if (linked && unlink(link))
-		return say_errno(-errno, way->link);
-	if (unlink(path))
-		return say_errno(-errno, way->path);
-	printf("removed %s\n", way->path);
-	return EXIT_DONE;
+	if (err && err != -ENOENT)
+		return err == -EEXIST ? EXIT_DONE : say_errno(err, way->path);
+	if (way->link && !link_check(way, link))
+		code = name_remove(sys, link, way->link);
+	return code || err ? code : name_remove(sys, path, way->path);
 }
 
 static enum exit_code say_kept(const char *path, const char *what)
@@ -327,6 +351,28 @@ static enum exit_code say_kept(const char *path, const char *what)
 	warnx("%s: %s, and is kept", path, what);
 	fprintf(stderr, "  what to do: move it away, or choose another way with --as\n");
 	return EXIT_IN_USE;
+}
+
+/* For a shell: what parents_make does. */
+static void parents_print(const struct hp_sys *sys, const char *name)
+{
+	const int len = (int)(strrchr(name, '/') - name);
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s%.*s", sys->root, len, name);
+	if (access(path, F_OK))
+		printf("mkdir -p %.*s\n", len, name);
+}
+
+static void write_print(const struct hp_sys *sys, const struct way *way, const char *content,
+			bool is_linked)
+{
+	parents_print(sys, way->path);
+	printf("cat > %s <<EOF\n%sEOF\n", way->path, content);
+	if (is_linked)
+		return;
+	parents_print(sys, way->link);
+	printf("ln -s %s %s\n", way->link_to, way->link);
 }
 
 /* Nothing is written before both, the file and the link, may be. */
@@ -348,9 +394,7 @@ static enum exit_code way_write(const struct hp_sys *sys, const struct way *way,
 	if (linked && linked != -ENOENT)
 		return say_errno(linked, way->link);
 	if (sys->dry_run) {
-		printf("cat > %s <<EOF\n%sEOF\n", way->path, content);
-		if (linked)
-			printf("ln -s %s %s\n", way->link_to, way->link);
+		write_print(sys, way, content, !linked);
 		return EXIT_DONE;
 	}
 	/* The link first, which is easily taken back. */
@@ -416,6 +460,22 @@ static enum exit_code carry_out(const struct options *opt, int way, const struct
 	return code;
 }
 
+/* An amount without a node that no spread reaches: on which one it would be, nobody said. */
+static enum exit_code spread_check(const struct options *opt, const struct hp_plan *plan)
+{
+	const bool spread = opt->operand && opt->node < 0 && !strchr(opt->operand, ':');
+	const struct hp_target *excess = spread && plan->nr > 1 ? hp_plan_excess(plan) : NULL;
+	char size[HP_SIZE_TEXT];
+
+	if (!excess)
+		return EXIT_DONE;
+	warnx("%" PRIu64 " pages of %s are more than the memory that all nodes have now",
+	      excess->want, hp_size_format(excess->size, size));
+	fprintf(stderr, "  what to do: ask for less, or say where there will be more "
+			"(NODE:AMOUNT,…)\n");
+	return EXIT_SHORT;
+}
+
 /* What is to come back; something must be. */
 static enum exit_code plan_make(const struct options *opt, struct hp_plan *plan)
 {
@@ -423,7 +483,7 @@ static enum exit_code plan_make(const struct options *opt, struct hp_plan *plan)
 						 : reserve_plan_present(opt, plan);
 
 	if (code != EXIT_DONE || sum_of(plan, 0))
-		return code;
+		return code ? code : spread_check(opt, plan);
 	if (opt->operand) {
 		warnx("'%s': no pages, so there is nothing to come back", opt->operand);
 		fprintf(stderr, "  what to do: persist --as none takes away what was written\n");
@@ -455,9 +515,13 @@ static enum exit_code persist(const struct options *opt, struct hp_plan *plan)
 	hp_plan_init(plan, &opt->sys);
 	if (code == EXIT_DONE && way != NONE)
 		code = plan_make(opt, plan);
-	code = code ? code : carry_out(opt, way, plan);
+	if (code != EXIT_DONE)
+		return code;
+	hp_interrupt_hold(); /* unit and link, and one way at a time: all of it is done */
+	code = carry_out(opt, way, plan);
 	if (code == EXIT_DONE)
 		excess_note(plan);
+	hp_interrupt_release();
 	return code;
 }
 

@@ -5,13 +5,17 @@
  * A program that is killed leaves its files, and with them its pages, until somebody removes them.
  * An orphan is a file that no process has open or mapped. What is not: the files of a named pool
  * (pinion/named.h), a directory with a file "control", which outlives all its processes on purpose;
- * its next keeper comes for the data. Those are kept whatever pattern is given.
+ * its next keeper comes for the data. Those are kept whatever pattern is given. One user makes
+ * both, the directory and that file. Where the file is another's, as anybody could make it in a
+ * directory that all may write, it says nothing: the files beside it are kept, and listed.
  *
  * Nothing goes without a pattern. Before a file goes, the kernel is asked as well: it grants a
  * write lease (fcntl(2)) only on a file that nobody else has open, which covers what /proc does not
  * show.
  *
- * What could not be looked at is never unused: it stays, and the exit status says so.
+ * What could not be looked at is never unused: it stays, and the exit status says so. Where a
+ * process could not, nothing goes, nor does --dry-run print that it would; a list is printed, and
+ * then the exit status says that it may hold too much.
  */
 #include "hugepages_command.h"
 #include "hugepages_files.h"
@@ -45,6 +49,9 @@ enum {
  * /proc does not show all processes. */
 static const char all_processes[] = "pid:[4026531836]";
 
+/* Is it of a named pool? */
+enum pool { NO_POOL, POOL, STRANGE_POOL /* a "control" that is not of the directory's owner */ };
+
 struct reap {
 	const struct options *opt;
 	struct hp_users users;
@@ -52,6 +59,7 @@ struct reap {
 	size_t orphans; /* seen without a pattern */
 	size_t matched;
 	enum exit_code code;
+	char shown[4 * PATH_MAX]; /* the path of the file that is looked at, for a terminal */
 };
 
 static bool is_matched(const struct options *opt, const char *path)
@@ -63,14 +71,19 @@ static bool is_matched(const struct options *opt, const char *path)
 	return false;
 }
 
-/* 1: it is; 0; -errno: nobody knows. Whatever has the name "control" counts, a link too. */
-static int is_of_pool(const struct hp_file *file)
+/* enum pool; -errno: nobody knows. Whatever has the name "control" counts, a link too; a strange
+ * one does not keep itself. */
+static int pool_of(const struct hp_file *file)
 {
-	struct stat status;
+	struct stat control, dir;
 
-	if (!fstatat(file->dir, CONTROL, &status, AT_SYMLINK_NOFOLLOW))
-		return 1;
-	return errno == ENOENT ? 0 : -errno;
+	if (fstatat(file->dir, CONTROL, &control, AT_SYMLINK_NOFOLLOW))
+		return errno == ENOENT ? NO_POOL : -errno;
+	if (fstat(file->dir, &dir))
+		return -errno;
+	if (control.st_uid == dir.st_uid)
+		return POOL;
+	return strcmp(file->name, CONTROL) == 0 ? NO_POOL : STRANGE_POOL;
 }
 
 static void age_format(time_t since, char *text, size_t room)
@@ -101,7 +114,7 @@ static void maker_guess(const char *path, char *text, size_t room)
 		text[0] = '\0';
 }
 
-static void orphan_print(const char *path, const struct stat *status)
+static void orphan_print(const char *path, const struct stat *status, const char *note)
 {
 	const struct passwd *owner = getpwuid(status->st_uid);
 	char held[HP_SIZE_TEXT], user[32], age[32], maker[128];
@@ -112,29 +125,41 @@ static void orphan_print(const char *path, const struct stat *status)
 		snprintf(user, sizeof(user), "user %u", status->st_uid);
 	age_format(status->st_mtime, age, sizeof(age));
 	maker_guess(path, maker, sizeof(maker));
-	printf("%s: %s, of %s, %s old%s\n", path,
-	       hp_size_format((uint64_t)status->st_blocks * HP_BLOCK, held), user, age,
-	       maker);
+	printf("%s: %s, of %s, %s old%s%s\n", path,
+	       hp_size_format((uint64_t)status->st_blocks * HP_BLOCK, held), user, age, maker,
+	       note);
 }
 
+/* What failed first decides; that something is in use is no failure, and does if nothing failed. */
 static int leave(struct reap *reap, enum exit_code code)
 {
-	reap->code = code;
+	if (reap->code == EXIT_DONE || reap->code == EXIT_IN_USE)
+		reap->code = code;
 	return 0;
 }
 
-static int say_held(struct reap *reap, const char *path, const struct hp_use *use)
+static int say_held(struct reap *reap, const struct hp_use *use)
 {
-	warnx("%s: process %d (%s) has it %s", path, use->pid, use->command,
-	      use->mapped ? "mapped" : "open");
+	char name[HP_COMMAND_TEXT];
+
+	warnx("%s: process %d (%s) has it %s", reap->shown, use->pid,
+	      hp_name_format(use->command, name, sizeof(name)), use->mapped ? "mapped" : "open");
 	return leave(reap, EXIT_IN_USE);
 }
 
-static int say_pool(struct reap *reap, const char *path)
+static int say_pool(struct reap *reap)
 {
-	warnx("%s: of a named pool, which outlives its processes: kept", path);
+	warnx("%s: of a named pool, which outlives its processes: kept", reap->shown);
 	fprintf(stderr, "  what to do: take the pool over, or remove it as a whole with "
 			"pinion_pool_unlink()\n");
+	return leave(reap, EXIT_IN_USE);
+}
+
+static int say_strange(struct reap *reap)
+{
+	warnx("%s: beside it is a file \"" CONTROL "\" that is not of the directory's owner: kept",
+	      reap->shown);
+	fprintf(stderr, "  what to do: if no named pool is there, reap that file first\n");
 	return leave(reap, EXIT_IN_USE);
 }
 
@@ -163,6 +188,16 @@ static int name_check(const struct hp_file *file)
 	return is_same(&now, file->status) ? 0 : -ESTALE;
 }
 
+/* A name that is no more: the file has gone with it, or -ESTALE: it has another one now. */
+static int gone_check(int fd)
+{
+	struct stat status;
+
+	if (fstat(fd, &status))
+		return -errno;
+	return status.st_nlink ? -ESTALE : -ENOENT;
+}
+
 /*
  * The lease lasts until the file is closed: who opens it meanwhile waits, and then has a file
  * without a name, as if they had come a moment earlier. No call removes a file by its descriptor:
@@ -182,10 +217,17 @@ static int file_remove(const struct hp_file *file)
 	err = err ? err : name_check(file);
 	if (!err && unlinkat(file->dir, file->name, 0))
 		err = -errno;
+	if (err == -ENOENT)
+		err = gone_check(fd);
 	close(fd);
 	return err;
 }
 
+/*
+ * The line of --dry-run is to be looked at, and then reap to be run. Given to a shell, rm(1) goes
+ * the way down anew, by the path: through a link that a user has put in the place of a directory
+ * meanwhile, and to whatever has the name by then, in use or not.
+ */
 static int orphan_reap(struct reap *reap, const struct hp_file *file)
 {
 	if (reap->opt->sys.dry_run) {
@@ -200,47 +242,50 @@ static int orphan_reap(struct reap *reap, const struct hp_file *file)
 		return 0; /* somebody else removed it */
 	if (err == -EAGAIN || err == -ESTALE) {
 		warnx(err == -EAGAIN ? "%s: the kernel says that it is open; /proc does not show "
-				       "by whom" : "%s: another file has that name by now: kept",
-		      file->path);
+				       "by whom" : "%s: another file has that name by now, or "
+						   "the file another name: kept", reap->shown);
 		return leave(reap, EXIT_IN_USE);
 	}
 	if (err)
-		return leave(reap, say_errno(err, file->path));
+		return leave(reap, say_errno(err, reap->shown));
 	printf("removed ");
-	orphan_print(file->path, file->status);
+	orphan_print(reap->shown, file->status, "");
 	return 0;
 }
 
-static void orphan_list(struct reap *reap, const struct hp_file *file)
+static void orphan_list(struct reap *reap, const struct hp_file *file, int pool)
 {
 	reap->orphans++;
-	orphan_print(file->path, file->status);
+	orphan_print(reap->shown, file->status, pool == STRANGE_POOL ?
+		     "; kept for a file \"" CONTROL "\" beside it, not of the directory's owner" :
+		     "");
 }
 
 static int file_look(void *argument, const struct hp_file *file)
 {
 	struct reap *reap = argument;
 
+	hp_name_format(file->path, reap->shown, sizeof(reap->shown));
 	if (file->err)
-		return leave(reap, say_errno(file->err, file->path));
+		return leave(reap, say_unseen(file->err, reap->shown));
 	const struct hp_use *use = hp_users_of(&reap->users, file->status->st_dev,
 					       file->status->st_ino);
 	const bool acts = reap->opt->nr_operands != 0;
 
 	if (acts && !is_matched(reap->opt, file->path))
 		return 0;
-	const int pool = is_of_pool(file);
+	const int pool = pool_of(file);
 
 	reap->matched += acts;
 	if (pool < 0)
-		return leave(reap, say_errno(pool, file->path));
-	if (!acts && !use && !pool)
-		orphan_list(reap, file);
+		return leave(reap, say_errno(pool, reap->shown));
+	if (!acts && !use && pool != POOL)
+		orphan_list(reap, file, pool);
 	if (!acts)
 		return 0;
 	if (pool)
-		return say_pool(reap, file->path);
-	return use ? say_held(reap, file->path, use) : orphan_reap(reap, file);
+		return pool == POOL ? say_pool(reap) : say_strange(reap);
+	return use ? say_held(reap, use) : orphan_reap(reap, file);
 }
 
 static bool sees_all(const struct hp_sys *sys, const struct hp_users *users)
@@ -272,11 +317,9 @@ static enum exit_code mounts_reap(struct reap *reap, const struct hp_mounts *mou
 {
 	const bool acts = reap->opt->nr_operands != 0;
 
-	if (!reap->sees_all && acts && !reap->opt->sys.dry_run)
+	if (!reap->sees_all && acts)
 		return say_blind(reap);
-	for (size_t i = 0; i < mounts->nr; i++)
-		if (hp_mounts_is_first(mounts, &mounts->list[i]))
-			(void)hp_files_each(&reap->opt->sys, &mounts->list[i], reap, file_look);
+	(void)hp_files_all(&reap->opt->sys, mounts, 0, reap, file_look);
 	if (acts && !reap->matched && reap->code == EXIT_DONE) {
 		warnx("no file on a hugetlbfs mount matches");
 		return EXIT_NOT_FOUND;
@@ -284,7 +327,7 @@ static enum exit_code mounts_reap(struct reap *reap, const struct hp_mounts *mou
 	if (!acts && !reap->orphans && reap->code == EXIT_DONE)
 		printf("no file that nobody has open\n");
 	if (!reap->sees_all)
-		(void)say_blind(reap);
+		(void)leave(reap, say_blind(reap));
 	return reap->code;
 }
 

@@ -20,6 +20,16 @@ enum exit_code say_errno(int err, const char *what)
 	return EXIT_FAILED;
 }
 
+enum exit_code say_unseen(int err, const char *path)
+{
+	if (err != -ESTALE)
+		return say_errno(err, path);
+	warnx("%s: another mount lies over it, or over the way there: its files cannot be looked "
+	      "at", path);
+	fprintf(stderr, "  what to do: unmount what lies there\n");
+	return EXIT_FAILED;
+}
+
 enum exit_code say_bad_amount(const struct options *opt, const char *text)
 {
 	char size[HP_SIZE_TEXT];

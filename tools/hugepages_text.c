@@ -61,6 +61,30 @@ int hp_node_parse(const char *text, int *node, const char **amount)
 	return 0;
 }
 
+/* ASCII's, and in UTF-8 those from U+0080 to U+009F, in which terminals see them as well. */
+static size_t control_len(const char *at)
+{
+	const unsigned char byte = (unsigned char)at[0], next = (unsigned char)at[1];
+
+	if (byte == 0xc2 && next >= 0x80 && next <= 0x9f)
+		return 2;
+	return byte < 0x20 || byte == 0x7f || byte == '\\';
+}
+
+const char *hp_name_format(const char *name, char *text, size_t room)
+{
+	size_t len = 0, escaped = 0;
+
+	text[0] = '\0';
+	for (; *name && len + 4 < room; name++) {
+		escaped = escaped ? escaped : control_len(name);
+		len += (size_t)snprintf(text + len, room - len, escaped ? "\\%03o" : "%c",
+					(unsigned char)*name);
+		escaped -= escaped != 0;
+	}
+	return text;
+}
+
 const char *hp_size_format(uint64_t bytes, char text[HP_SIZE_TEXT])
 {
 	static const char units[] = "BKMGTPE";

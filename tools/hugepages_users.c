@@ -31,6 +31,7 @@ struct look {
 	struct hp_users *users;
 	char dir[PATH_MAX - 16]; /* /proc/PID/task/TID, and room for the name of a file there */
 	struct hp_use about;     /* who it is */
+	pid_t read;              /* thread whose descriptors were last read to their end, or 0 */
 	size_t nr_lines;         /* of this thread's maps */
 	bool has_maps;           /* they were read; all threads have the same */
 	bool is_hidden;          /* something could not be looked at */
@@ -39,7 +40,7 @@ struct look {
 };
 
 /* Gone meanwhile is no error: then it uses nothing. */
-static bool is_gone(int err)
+static bool has_ended(int err)
 {
 	return err == -ENOENT || err == -ESRCH;
 }
@@ -185,7 +186,7 @@ static int open_file(struct look *look, int dir, const char *name)
 	struct hp_use *use;
 
 	if (statx(dir, name, flags, 0, &status)) {
-		look->is_hidden |= !is_gone(-errno); /* closed meanwhile */
+		look->is_hidden |= !has_ended(-errno); /* closed meanwhile */
 		return 0;
 	}
 	const dev_t dev = makedev(status.stx_dev_major, status.stx_dev_minor);
@@ -194,7 +195,7 @@ static int open_file(struct look *look, int dir, const char *name)
 	if (!mount)
 		return 0;
 	if (statx(dir, name, flags, STATX_BASIC_STATS, &status)) {
-		look->is_hidden |= !is_gone(-errno);
+		look->is_hidden |= !has_ended(-errno);
 		return 0;
 	}
 	if (!S_ISREG(status.stx_mode))
@@ -242,15 +243,14 @@ static void command_read(struct look *look)
 }
 
 /*
- * Has this thread the leader's table of descriptors, which is looked at anyway? Nearly all have. A
- * leader that has ended has none, and a kernel without kcmp(2) says nothing: then it is looked at.
+ * Has this thread the table of descriptors that was read last? Nearly all have. It is not compared
+ * with the leader, which may have ended, and has none then: of a thousand threads that share one
+ * table, each would be looked at. A kernel without kcmp(2) says nothing: then they are.
  */
-static bool shares_files(const struct look *look, const char *thread)
+static bool shares_files(const struct look *look, pid_t thread)
 {
-	const pid_t pid = look->about.pid, tid = (pid_t)strtol(thread, NULL, 10);
-
-	return !*look->sys->root && tid != pid &&
-	       syscall(SYS_kcmp, pid, tid, KCMP_FILES, 0, 0) == 0;
+	return !*look->sys->root && look->read &&
+	       syscall(SYS_kcmp, look->read, thread, KCMP_FILES, 0, 0) == 0;
 }
 
 static int maps_look(struct look *look)
@@ -277,13 +277,18 @@ static int files_look(struct look *look)
 
 static int thread_look(struct look *look, int tasks, const char *thread)
 {
+	const pid_t tid = (pid_t)strtol(thread, NULL, 10);
+
 	(void)tasks;
 	snprintf(look->dir, sizeof(look->dir), "%s/proc/%d/task/%s", look->sys->root,
 		 look->about.pid, thread);
 	const int maps = look->has_maps ? 0 : maps_look(look);
-	const int files = shares_files(look, thread) ? 0 : files_look(look);
+	const bool shares = shares_files(look, tid);
+	const int files = shares ? 0 : files_look(look);
 
-	look->is_hidden |= (maps && !is_gone(maps)) || (files && !is_gone(files));
+	if (!shares && !files)
+		look->read = tid;
+	look->is_hidden |= (maps && !has_ended(maps)) || (files && !has_ended(files));
 	return maps == -ENOMEM || files == -ENOMEM ? -ENOMEM : 0;
 }
 
@@ -298,7 +303,7 @@ static int process_look(const struct hp_sys *sys, const struct hp_mounts *mounts
 	const int err = each_name(&look, path, thread_look);
 
 	free(look.mappings);
-	users->hidden += look.is_hidden || (err && !is_gone(err));
+	users->hidden += look.is_hidden || (err && !has_ended(err));
 	return err == -ENOMEM ? err : 0;
 }
 

@@ -17,10 +17,15 @@
 
 #include "hugepages_mounts.h"
 
+enum {
+	HP_COMMAND = 16, /* as the kernel keeps it: TASK_COMM_LEN, proc_pid_comm(5) */
+	HP_COMMAND_TEXT = 4 * HP_COMMAND, /* for hp_name_format */
+};
+
 /* One process and one file; anonymous hugepages have a file without a name. */
 struct hp_use {
 	pid_t pid;
-	char command[16]; /* as the kernel keeps it */
+	char command[HP_COMMAND]; /* its users chose it, with any byte */
 	dev_t dev;
 	ino_t ino;
 	uint64_t size;    /* bytes of a page */

@@ -8,7 +8,9 @@
  * once, and ends the write there. That in `compact.signal`, beside a node's file `compact`, comes
  * when that is written to, and so does that in `demote.signal`. A number written to `demote` is
  * taken from nr_hugepages beside it, but no more than `limit` says. Every other write goes through
- * as it is.
+ * as it is. The signal in `demote_size.signal` comes when a size is written beside it, and a
+ * number in `demote_size.fail` lets every write of that size, in kB, fail. The signal in
+ * FILE.signal comes when another file is about to take the name FILE.
  *
  * And users who act at the worst moment, in place of fstatat(2). When the status of FILE is asked
  * for, what stands beside it decides:
@@ -17,6 +19,7 @@
  *     FILE.gone       FILE has that name right after it
  *     FILE.swap       that has the name FILE right after it, and FILE is FILE.was
  *     FILE.later      the same right before the next call for FILE
+ *     FILE.away       FILE has the name FILE.left right before the next call for FILE
  *     control.swap    has the name of its directory right after it, and that is DIRECTORY.was
  */
 #include <dlfcn.h>
@@ -31,6 +34,7 @@
 #include <unistd.h>
 
 typedef ssize_t write_fn(int fd, const void *data, size_t len);
+typedef int rename_fn(const char *from, const char *to);
 typedef int fstatat_fn(int dir, const char *name, struct stat64 *status, int flags);
 
 static void path_beside(char other[PATH_MAX + 16], const char *path, const char *name)
@@ -119,6 +123,13 @@ ssize_t write(int fd, const void *data, size_t len)
 		return real(fd, data, len);
 	memcpy(text, data, len);
 	text[len] = '\0';
+	if (ends_in(path, "/demote_size")) {
+		raise((int)beside(path, "demote_size.signal", 0));
+		if (strtoul(text, NULL, 10) == beside(path, "demote_size.fail", 0)) {
+			errno = EIO;
+			return -1;
+		}
+	}
 	if (ends_in(path, "/demote"))
 		split(path, strtoul(text, NULL, 10));
 	if (!ends_in(path, "/nr_hugepages"))
@@ -130,6 +141,16 @@ ssize_t write(int fd, const void *data, size_t len)
 	pages = break_off(path, pages > limit ? limit : pages < floor ? floor : pages);
 	snprintf(text, sizeof(text), "%lu", pages);
 	return real(fd, text, strlen(text)) < 0 ? -1 : (ssize_t)len;
+}
+
+int rename(const char *from, const char *to)
+{
+	rename_fn *const real = (rename_fn *)dlsym(RTLD_NEXT, "rename");
+	char name[NAME_MAX + 16];
+
+	snprintf(name, sizeof(name), "%s.signal", strrchr(to, '/') + 1);
+	raise((int)beside(to, name, 0)); /* 0 is none */
+	return real(from, to);
 }
 
 static int is_there(const char *path, const char *more, char other[PATH_MAX + 16])
@@ -155,6 +176,8 @@ static void act_before(const char *path)
 
 	if (is_there(path, ".now", other))
 		swap(other, path);
+	if (is_there(path, ".left", other) && rename(path, other))
+		abort();
 }
 
 static void act_after(const char *path)
@@ -165,6 +188,9 @@ static void act_after(const char *path)
 	path_beside(directory, path, "");
 	directory[strlen(directory) - 1] = '\0';
 	if (is_there(path, ".later", other) && rename(other, now))
+		abort();
+	snprintf(now, sizeof(now), "%.*s.left", PATH_MAX, path);
+	if (is_there(path, ".away", other) && rename(other, now))
 		abort();
 	if (is_there(path, ".gone", other) && (remove(other) || rename(path, other)))
 		abort();

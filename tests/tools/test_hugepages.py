@@ -9,16 +9,18 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import resource
 import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 PROGRAM = os.environ.get("HUGEPAGES", "hugepages")
 SHIM = os.environ.get("FAKE_HUGETLB", "")
@@ -122,6 +124,31 @@ class Case(unittest.TestCase):
             self.skipTest("FAKE_HUGETLB is not set")
         env = {**os.environ, "LD_PRELOAD": SHIM, "ASAN_OPTIONS": "verify_asan_link_order=0"}
         return self.expect(code, *words, says=says, env=env, **more)
+
+
+    def locked_out(self, *words: str, meanwhile: Callable[[], None]) -> str:
+        """Runs it while another run is at it, and does that meanwhile: what it says."""
+        fd = os.open(self.root / SIZES, os.O_RDONLY)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        with subprocess.Popen([self.program, words[0], "--root", str(self.root), *words[1:]], text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            try:
+                while process.poll() is None and not self.has_open(process.pid, self.root / SIZES):
+                    time.sleep(0.01)  # it has that open to lock it, or to list it a moment before
+                time.sleep(0.2)
+                meanwhile()
+            finally:
+                os.close(fd)
+            text, _ = process.communicate(timeout=30)
+        self.assertEqual(process.returncode, DONE, text)
+        return text
+
+    @staticmethod
+    def has_open(pid: int, path: Path) -> bool:
+        try:
+            return any(os.readlink(link) == str(path) for link in Path(f"/proc/{pid}/fd").iterdir())
+        except FileNotFoundError:  # closed meanwhile
+            return False
 
 
 class Usage(Case):
@@ -494,10 +521,34 @@ class Demote(Case):
                             says="1 pages of 1G are now 512 of 2M", preexec_fn=heed)
                 self.assertEqual(size.read_text().split()[0], "65536kB")
 
+    def test_a_signal_while_the_size_is_set_splits_nothing(self) -> None:
+        size = self.root / SIZES / GB1 / "demote_size"
+        size.write_text("65536kB\n")
+        self.file(f"{SIZES}/{GB1}/demote_size.signal", f"{int(signal.SIGTERM)}\n")
+        self.stingy("demote", "--node", "1", "--to", "2M", "1G", code=-signal.SIGTERM, says="no page was split",
+                    preexec_fn=heed)
+        self.assertEqual((self.pages(GB1), size.read_text().split()[0]), ((3, 3), "65536kB"))
+
+    def test_size_that_cannot_be_put_back_is_told_and_so_is_what_was_split(self) -> None:
+        self.file(f"{SIZES}/{GB1}/demote_size", "65536kB\n")
+        self.file(f"{SIZES}/{GB1}/demote_size.fail", "65536\n")
+        text = self.stingy("demote", "--node", "1", "--to", "2M", "1G", code=FAILED,
+                           says="pages of 1G are split into 2M from now on, and no longer into 64M")
+        self.assertIn("1 pages of 1G are now 512 of 2M", text)
+
+    def test_size_is_read_under_the_lock(self) -> None:
+        size = self.root / SIZES / GB1 / "demote_size"
+        for words, steps in (((), []), (("--to", "2M"), [f"echo 2048kB > /{SIZES}/{GB1}/demote_size"])):
+            size.write_text("2048kB\n")
+            text = self.locked_out("demote", "--dry-run", *words, "1G", meanwhile=lambda: self.file(
+                f"{SIZES}/{GB1}/demote_size", "65536kB\n"))
+            back = [f"echo 65536kB > /{SIZES}/{GB1}/demote_size"] if steps else []
+            self.assertEqual(text.splitlines(), [*steps, f"echo 1 > /{SIZES}/{GB1}/demote", *back])
+
     def test_size_that_cannot_be_read_is_told(self) -> None:
         (self.root / SIZES / GB1 / "demote_size").write_text("many\n")
         for words in ((), ("--size", "1G"), ("--to", "2M")):
-            self.expect(FAILED, "demote", *words, "1G", says="Invalid argument")
+            self.expect(FAILED, "demote", *words, "1G", says="demote_size: Invalid argument")
 
     def test_pages_in_use_or_reserved_are_refused(self) -> None:
         self.node(0, GB1, 3, 1, 0)
@@ -535,25 +586,42 @@ class Persist(Case):
     def text(self, path: str) -> str:
         return (self.root / path).read_text()
 
+    def starts(self) -> list[str]:
+        """The commands of the unit, each with a "-" before it where it may fail."""
+        return re.findall("^ExecStart=(.*)$", self.text(self.UNIT), re.MULTILINE)
+
     def written(self) -> list[str]:
         return [path for path in (self.UNIT, self.TMPFILES, self.SYSCTL) if (self.root / path).exists()]
 
     def test_what_there_is_becomes_a_unit_that_reserves_it(self) -> None:
         text = self.expect(DONE, "persist", says=f"wrote /{self.UNIT}")
-        starts = [line for line in self.text(self.UNIT).splitlines() if line.startswith("ExecStart=")]
         program = os.path.realpath(self.program)
-        self.assertEqual(starts, [f"ExecStart={program} reserve --size 1G --pages 1:1",
-                                  f"ExecStart={program} reserve --size 2M --pages 0:4,1:8"])
+        starts = [f"{program} reserve --size 1G --pages 1:1", f"{program} reserve --size 2M --pages 0:4,1:8"]
+        self.assertEqual(self.starts(), [f"-{start}" for start in starts] + starts)
         self.assertEqual((self.root / self.WANTED).resolve(), (self.root / self.UNIT).resolve())
         self.assertIn("hugepagesz=1G hugepages=1:1\n", text)
 
     def test_what_the_unit_runs_brings_the_pages_back(self) -> None:
         self.expect(DONE, "persist", "--size", "2M")
-        start = next(line for line in self.text(self.UNIT).splitlines() if line.startswith("ExecStart="))
+        start, = self.starts()
         for node in (0, 1):
             self.node(node, MB2, 0, 0, 0)
         self.expect(DONE, *start.split()[1:])
         self.assertEqual((self.pages(), start.count("reserve")), ((4, 8), 1))
+
+    def test_large_pages_that_fall_short_keep_no_small_ones_away_and_make_the_unit_fail(self) -> None:
+        self.expect(DONE, "persist")
+        for node in (0, 1):
+            for size in (MB2, GB1):
+                self.node(node, size, 0, 0, 0)
+        self.counter(1, GB1, "limit").write_text("0\n")
+        codes = []
+        for start in self.starts():  # as systemd.service(5) has it of a oneshot unit
+            codes.append(SHORT if "1G" in start else DONE)
+            self.stingy(*start.split()[1:], code=codes[-1])
+            if codes[-1] and not start.startswith("-"):
+                break
+        self.assertEqual((codes, self.pages(), self.pages(GB1)), ([SHORT, DONE, SHORT], (4, 8), (0, 0)))
 
     def test_what_root_shall_run_is_roots_and_has_a_plain_path(self) -> None:
         os.chmod(self.program, 0o777)
@@ -649,6 +717,30 @@ class Persist(Case):
         self.expect(FAILED, "persist", says=f"/{self.WANTED}: No such file")
         self.assertEqual(self.written(), [])
 
+    def test_link_that_is_left_without_its_unit_goes(self) -> None:
+        self.file(f"{self.UNIT}.signal", f"{int(signal.SIGKILL)}\n")
+        self.stingy("persist", code=-signal.SIGKILL)
+        self.assertEqual((self.written(), (self.root / self.WANTED).is_symlink()), ([], True))
+        self.assertEqual(self.expect(DONE, "persist", "--as", "none", "--dry-run"), f"rm /{self.WANTED}\n")
+        self.assertEqual(self.expect(DONE, "persist", "--as", "none"), f"removed /{self.WANTED}\n")
+        self.assertFalse((self.root / self.WANTED).is_symlink())
+
+    def test_link_to_somewhere_else_without_a_unit_is_kept(self) -> None:
+        wanted = self.root / self.WANTED
+        wanted.parent.mkdir(parents=True)
+        wanted.symlink_to("/nowhere")
+        self.assertEqual(self.expect(DONE, "persist", "--as", "none"), "")
+        self.assertEqual(os.readlink(wanted), "/nowhere")
+
+    def test_a_signal_between_link_and_unit_ends_it_when_both_are_there(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            with self.subTest(signal=number):
+                self.file(f"{self.UNIT}.signal", f"{int(number)}\n")
+                self.stingy("persist", code=-number, says=f"wrote /{self.UNIT}", preexec_fn=heed)
+                self.assertEqual((self.root / self.WANTED).resolve(), (self.root / self.UNIT).resolve())
+                self.assertEqual(self.written(), [self.UNIT])
+                self.expect(DONE, "persist", "--as", "none")
+
     def test_link_as_systemctl_makes_it_is_ours(self) -> None:
         wanted = self.root / self.WANTED
         wanted.parent.mkdir(parents=True)
@@ -680,12 +772,15 @@ class Persist(Case):
         self.assertIn("--pages 0:32768\n", self.text(self.UNIT))
         self.assertNotIn("note:", self.expect(DONE, "persist", "0:1G"))
 
-    def test_numbers_are_read_under_the_lock(self) -> None:
-        fd = os.open(self.root / SIZES, os.O_RDONLY)
-        self.addCleanup(os.close, fd)
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        self.expect(FAILED, "persist", says="wait for the other hugepages")
+    def test_more_than_all_nodes_have_memory_is_refused_where_no_node_is_named(self) -> None:
+        self.expect(SHORT, "persist", "12G", says="6144 pages of 2M are more than the memory that all nodes have now")
         self.assertEqual(self.written(), [])
+        self.expect(DONE, "persist", "--node", "1", "12G", says="note: node 1: 6144 pages of 2M")
+        self.expect(DONE, "persist", "8G")
+
+    def test_numbers_are_read_under_the_lock(self) -> None:
+        self.locked_out("persist", meanwhile=lambda: self.node(0, MB2, 6, 6, 0))
+        self.assertTrue(self.starts()[-1].endswith(" --pages 0:6,1:8"), self.starts())
 
     def test_dry_run_prints_and_does_nothing(self) -> None:
         self.expect(DONE, "persist", "--dry-run", says=f"cat > /{self.UNIT} <<EOF\n")
@@ -693,6 +788,14 @@ class Persist(Case):
         self.expect(DONE, "persist")
         text = self.expect(DONE, "persist", "--as", "none", "--dry-run")
         self.assertEqual(text, f"rm /{self.WANTED}\nrm /{self.UNIT}\n")
+
+    def test_dry_run_can_be_given_to_a_shell(self) -> None:
+        script = self.expect(DONE, "persist", "--dry-run").replace(" /etc/", f" {self.root}/etc/")
+        subprocess.run(["sh", "-ec", script.partition("pages of 1G")[0]], check=True)
+        found = (self.text(self.UNIT), os.readlink(self.root / self.WANTED))
+        self.expect(DONE, "persist")
+        self.assertEqual(found, (self.text(self.UNIT), os.readlink(self.root / self.WANTED)))
+        self.assertNotIn("mkdir", self.expect(DONE, "persist", "--dry-run"))
 
     def test_wrong_words_are_usage(self) -> None:
         for words in (("--as", "cron"), ("+2M",), ("3M",), ("0:+2M",)):
@@ -773,7 +876,7 @@ class Alias(Case):
 
     def test_mount_by_their_names_of_its_options(self) -> None:
         self.expect(DONE, "mount", "--dry-run", "--mountpoint", "/huge", "--pagesize", "1048576",
-                    says="mount -t hugetlbfs -o pagesize=1073741824 hugepages /huge")
+                    says="mount -t hugetlbfs -o nosuid,nodev,pagesize=1073741824 hugepages /huge")
         self.expect(DONE, "mount", "--dry-run", says=" hugepages /dev/hugepages\n")
 
 
@@ -786,8 +889,8 @@ class Mount(Case):
         (self.root / "run").mkdir()
         text = self.expect(DONE, "mount", "--dry-run", "--size", "1G", "--uid", "root", "--gid", "6", "--mode",
                            "1770", "--limit", "2G", "--inodes", "9", "/run/huge")
-        self.assertEqual(text, "mkdir /run/huge\nmount -t hugetlbfs -o pagesize=1073741824,uid=0,gid=6,mode=1770,"
-                         "size=2147483648,nr_inodes=9 hugepages /run/huge\n")
+        self.assertEqual(text, "mkdir /run/huge\nmount -t hugetlbfs -o nosuid,nodev,pagesize=1073741824,uid=0,gid=6,"
+                         "mode=1770,size=2147483648,nr_inodes=9 hugepages /run/huge\n")
         self.assertFalse((self.root / "run/huge").exists())
 
     def test_dry_run_quotes_names_for_a_shell(self) -> None:
@@ -838,6 +941,13 @@ class Mount(Case):
         self.expect(IN_USE, "unmount", "--dry-run", "/dev/huge", says="2 files are there, and would be lost")
         self.expect(DONE, "unmount", "--dry-run", "--force", "/dev/huge", says="umount /dev/huge")
 
+    def test_what_cannot_be_looked_at_is_named_and_how_to_lose_it(self) -> None:
+        self.hugetlbfs("buffers", "buffers.error")
+        text = self.stingy("unmount", "--dry-run", "/dev/huge", code=FAILED,
+                           says="/dev/huge/buffers: Input/output error")
+        self.assertIn("what to do: --force", text)
+        self.stingy("unmount", "--dry-run", "--force", "/dev/huge", code=DONE)
+
 
 class Reap(Case):
     """Files: one that a process has mapped, one open, two that nobody has, and an idle named pool."""
@@ -879,9 +989,27 @@ class Reap(Case):
     def test_what_another_file_system_over_the_mount_has_is_no_orphan(self) -> None:
         self.mounts("30 20 0:9999 / /dev/huge rw,relatime shared:5 - hugetlbfs none rw,pagesize=2M")
         before = self.there()
-        self.expect(NOT_FOUND, "reap", "/dev/huge/rtemap_0", says="no file on a hugetlbfs mount matches")
-        self.expect(DONE, "reap", says="no file that nobody has open")
+        for words in ((), ("/dev/huge/rtemap_0",)):
+            text = self.expect(FAILED, "reap", *words, says="/dev/huge: another mount lies over it")
+            self.assertNotIn("rtemap_0", text)
         self.assertEqual(self.there(), before)
+
+    def mounted_twice(self, root: str, path: str) -> None:
+        """The file system with the files, and before that the same, or its directory @root, at @path."""
+        self.mounts(f"30 20 {self.device()} {root} {path} rw - hugetlbfs none rw,pagesize=2M",
+                    f"31 20 {self.device()} / /dev/huge rw - hugetlbfs none rw,pagesize=2M")
+
+    def test_file_system_is_walked_where_it_can_be_reached(self) -> None:
+        self.mounted_twice("/", "/nowhere")
+        self.expect(DONE, "reap", says="/dev/huge/rtemap_0: 0B")
+        self.expect(DONE, "reap", "/dev/huge/rtemap_0", says="removed /dev/huge/rtemap_0")
+
+    def test_file_system_is_walked_where_all_of_it_is_seen(self) -> None:
+        (self.root / "part").mkdir()
+        self.mounted_twice("/pool", "/part")
+        self.expect(DONE, "reap", says="/dev/huge/rtemap_0: 0B")
+        (self.root / "dev/huge").rename(self.root / "dev/was")
+        self.expect(DONE, "reap", says="no file that nobody has open")
 
     def test_dry_run_removes_nothing(self) -> None:
         before = self.there()
@@ -907,6 +1035,31 @@ class Reap(Case):
         self.expect(IN_USE, "reap", "/dev/huge/pool/*", "/dev/huge/pool/0", says="of a named pool")
         self.assertIn("pool/0", self.there())
 
+    def test_control_of_another_than_the_directorys_owner_hides_nothing(self) -> None:
+        self.file("dev/huge/control", "")
+        os.chown(self.root / "dev/huge/control", 65534, -1)
+        self.expect(DONE, "reap", says='rte; kept for a file "control" beside it, not of the directory\'s owner\n')
+        self.expect(IN_USE, "reap", "/dev/huge/rtemap_0", says="reap that file first")
+        self.assertIn("rtemap_0", self.there())
+        self.expect(DONE, "reap", "/dev/huge/control", says="removed /dev/huge/control")
+        self.expect(DONE, "reap", "/dev/huge/rtemap_0", says="removed /dev/huge/rtemap_0")
+
+    def test_names_do_not_steer_the_terminal(self) -> None:
+        evil = "\033]0;x\a\u009b2J\\ü"
+        self.file(f"dev/huge/{evil}", "")
+        shown = "/dev/huge/\\033]0;x\\007\\302\\2332J\\134ü"
+        self.expect(DONE, "reap", says=f"{shown}: 0B")
+        self.process(45, "\033[2J", mapped=f"dev/huge/{evil}")
+        self.expect(IN_USE, "reap", f"/dev/huge/{evil[:4]}*", says=f"{shown}: process 45 (\\033[2J) has it mapped")
+        self.expect(DONE, "info", says="process 45 (\\033[2J) maps 4M")
+
+    def test_what_could_not_be_done_outweighs_what_is_in_use(self) -> None:
+        top = self.root / "dev/huge"
+        first, *_, last = (name for name in os.listdir(top) if (top / name).is_file())
+        self.file(f"dev/huge/{first}.error", "")
+        self.process(45, "late", mapped=f"dev/huge/{last}")
+        self.stingy("reap", f"/dev/huge/{last}", code=FAILED, says="has it mapped")
+
     def test_pool_that_was_being_removed_is_no_pool(self) -> None:
         (self.root / "dev/huge/pool/control").unlink()
         self.expect(DONE, "reap", "/dev/huge/pool/*", says="removed /dev/huge/pool/0")
@@ -919,9 +1072,12 @@ class Reap(Case):
         (self.root / "proc/42/task/42/fd/5").unlink()
         (self.root / "proc/42/task/42/fd").rmdir()
         self.file("proc/42/task/42/fd", "")  # no directory: as good as no permission
-        self.expect(PERMISSION, "reap", "/dev/huge/*", says="1 processes could not be looked at")
+        for words in ((), ("--dry-run",)):
+            text = self.expect(PERMISSION, "reap", *words, "/dev/huge/*", says="1 processes could not be looked at")
+            self.assertNotIn("rtemap_0", text)
         self.assertEqual(self.there(), before)
-        self.expect(DONE, "reap", says="1 processes could not be looked at")
+        text = self.expect(PERMISSION, "reap", says="1 processes could not be looked at")
+        self.assertIn("/dev/huge/rtemap_0: ", text)
 
     def test_nothing_goes_while_a_descriptor_or_a_map_cannot_be_read(self) -> None:
         before = self.there()
@@ -1020,6 +1176,14 @@ class Reap(Case):
                 self.assertEqual((top / "rtemap_0").read_text(), moment)
 
 
+    def test_file_that_has_another_name_by_then_is_kept_and_told(self) -> None:
+        top = self.root / "dev/huge"
+        (top / "rtemap_0.away").write_text("")
+        (top / "rtemap_0").write_text("moved")
+        self.stingy("reap", "/dev/huge/rtemap_0", code=IN_USE, says="or the file another name: kept")
+        self.assertEqual((top / "rtemap_0.left").read_text(), "moved")
+
+
 class RealMount(unittest.TestCase):
     """The real kernel, in a mount namespace of our own: the machine's mounts are not touched."""
 
@@ -1056,10 +1220,52 @@ class RealMount(unittest.TestCase):
         self.assertEqual(done.stdout.split(), [str(IN_USE), str(IN_USE)], done.stderr)
         self.assertIn("(sleep) uses a file there", done.stderr)
 
+    def test_mount_that_another_lies_over_is_told_and_stays(self) -> None:
+        done = self.shell("mkdir -p $D && $H mount --size 2M $D/huge >/dev/null && mount -t tmpfs none $D &&"
+                          " mkdir $D/huge; $H unmount $D/huge; echo $?; $H unmount --force $D/huge; echo $?;"
+                          " umount $D && $H unmount $D/huge")
+        self.assertEqual(done.stdout.split("\n")[:2], [str(FAILED), str(FAILED)], done.stderr)
+        self.assertEqual(done.stderr.count("huge: another mount lies over it"), 2)
+        self.assertIn("huge: unmounted", done.stdout)
+
     def test_failed_mount_leaves_no_directory(self) -> None:
         done = self.shell("setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin $H mount $D")
         self.assertEqual(done.returncode, PERMISSION, done.stderr)
         self.assertFalse((self.dir / "huge").exists())
+
+
+class RealProcess(unittest.TestCase):
+    """One with many threads and many descriptors, whose table all of them share."""
+
+    MANY = """if True:
+        import ctypes, os, sys, threading
+        for _ in range(500):
+            os.dup(0)
+        for _ in range(300):
+            threading.Thread(target=threading.Event().wait).start()
+        print("ready", flush=True)
+        if sys.argv[1] == "ends":
+            ctypes.CDLL(None).pthread_exit(None)
+        threading.Event().wait()"""
+
+    def time_to_look(self, leader: str) -> float:
+        """Seconds of CPU that `info` takes while the first thread of that process ends, or stays."""
+        with subprocess.Popen([sys.executable, "-c", self.MANY, leader], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE) as process:
+            self.addCleanup(process.kill)
+            assert process.stdout
+            process.stdout.readline()
+            stat = Path(f"/proc/{process.pid}/stat")
+            while leader == "ends" and stat.read_text().rpartition(")")[2].split()[0] != "Z":
+                time.sleep(0.01)
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            run("info")
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            process.kill()
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    def test_descriptors_are_read_once_though_the_leader_has_ended(self) -> None:
+        self.assertLess(self.time_to_look("ends"), 3 * self.time_to_look("stays") + 0.05)
 
 
 class RealKernel(unittest.TestCase):

@@ -634,7 +634,8 @@ class Completion(Case):
         """Users may have chosen them: to complete must not do what they say."""
         top = tempfile.mkdtemp(prefix="pinion-")
         self.addCleanup(shutil.rmtree, top)
-        names = sorted(f"{top}/{name}" for name in ("plain", "$(touch ran) `touch ran`", "it's a \\ \"name\""))
+        names = sorted(f"{top}/{name}" for name in ("plain", "$(touch ran) `touch ran`", "it's a \\ \"name\"",
+                                                  "my 2M", "a\\040 7"))
         for name in names:
             os.mkdir(name)
         before = ["unshare", "--mount", "--propagation", "private", "sh", "-c",
@@ -643,6 +644,8 @@ class Completion(Case):
             self.skipTest("needs the right to mount")
         self.assertEqual(self.complete(f"hugepages unmount {top}/", *before), names)
         self.assertEqual(self.complete(f"hugepages unmount {top}/p", *before), [f"{top}/plain"])
+        for typed in (r"it\'s", "it\"'s", "\"it's", r"it\'", "'it'\\''s"):
+            self.assertEqual(self.complete(f"hugepages unmount {top}/{typed}", *before), [f"{top}/it's a \\ \"name\""])
         self.assertEqual(sorted(f"{top}/{name}" for name in os.listdir(top)), names)
 
     def test_names_of_pools(self) -> None:

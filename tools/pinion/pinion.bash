@@ -10,13 +10,33 @@ _pinion_words() {
 }
 
 # The same of names that others chose, one a line: compgen -W would expand what is in them, commands
-# too.
+# too. The current word, or another one that is given, is as typed, with its quotes: those go.
 _pinion_names() {
-    local name
+    local typed=${1-${COMP_WORDS[COMP_CWORD]}} name plain
+    plain=$(_pinion_unquoted "$typed")
     COMPREPLY=()
     while IFS= read -r name; do
-        [[ $name == "${COMP_WORDS[COMP_CWORD]}"* ]] && COMPREPLY+=("$name")
+        [[ $name == "$typed"* || $name == "$plain"* ]] && COMPREPLY+=("$name")
     done
+}
+
+# A word without its quotes, the last of which may still be missing; nothing in it is expanded.
+_pinion_unquoted() {
+    local word=$1 quote='' plain='' char i
+    for ((i = 0; i < ${#word}; i++)); do
+        char=${word:i:1}
+        if [[ $char == \\ && $quote != \' ]]; then
+            i=$((i + 1))
+            plain+=${word:i:1}
+        elif [[ $char == "$quote" ]]; then
+            quote=
+        elif [[ -z $quote && $char == [\"\'] ]]; then
+            quote=$char
+        else
+            plain+=$char
+        fi
+    done
+    printf '%s' "$plain"
 }
 
 # Names of pools, if there is a service that tells them: the first table of ls.
@@ -60,12 +80,13 @@ _pinion() {
     esac
 }
 
-# Where hugetlbfs is mounted. The kernel writes space, tab, newline and backslash in octal; a name with
-# a newline is none that could be completed.
+# Where hugetlbfs is mounted. The kernel writes space, tab, newline and backslash in octal, with three
+# digits, of which printf wants up to four, the first a 0; a name with a newline is none that could be
+# completed.
 _hugepages_mounts() {
     local dir type
     while read -r _ dir type _; do
-        [[ $type == hugetlbfs && $dir != *'\012'* ]] && printf '%b\n' "$dir"
+        [[ $type == hugetlbfs && $dir != *'\012'* ]] && printf '%b\n' "${dir//\\/\\0}"
     done </proc/self/mounts
 }
 
@@ -135,11 +156,11 @@ _devbind() {
         *) _pinion_words '--help' ;;
         esac
     elif [[ ${COMP_WORDS[COMP_CWORD - 1]} == --driver ]]; then
-        _pinion_words "$(ls /sys/bus/pci/drivers 2>/dev/null)"
+        _pinion_names < <(ls /sys/bus/pci/drivers 2>/dev/null)
     elif [[ ${COMP_WORDS[COMP_CWORD - 1]} == --owner ]]; then
         mapfile -t COMPREPLY < <(compgen -u -- "$current")
     else
-        mapfile -t COMPREPLY < <(compgen -W "$(_devbind_devices)" -- "$current")
+        _pinion_names "$current" < <(_devbind_devices)
         for broken in : =; do
             [[ $current == *$broken* && $COMP_WORDBREAKS == *$broken* ]] &&
                 COMPREPLY=("${COMPREPLY[@]#"${current%"$broken"*}$broken"}")
