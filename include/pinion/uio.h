@@ -155,16 +155,21 @@ static inline int pinion_uio_find(const char *bdf, unsigned *number)
 	if (err < 0)
 		return err;
 	if (access(path, F_OK) < 0)
-		return -ENODEV;
+		return errno == ENOENT ? -ENODEV : pinion_uio_errno();
 	err = pinion_uio_path(bdf, "uio", path);
 	if (err < 0)
 		return err;
-	dir = opendir(path);
+	do
+		dir = opendir(path);
+	while (dir == NULL && errno == EINTR);
 	if (dir == NULL)
 		return pinion_uio_errno();
-	err = -ENOENT;
-	while (err < 0 && (entry = readdir(dir)) != NULL)
-		err = pinion_uio_name_number(entry->d_name, number) == 0 ? 0 : -ENOENT;
+	do {
+		errno = 0;
+		entry = readdir(dir);
+		if (entry == NULL)
+			err = errno != 0 ? pinion_uio_errno() : -ENOENT;
+	} while (entry != NULL && pinion_uio_name_number(entry->d_name, number) < 0);
 	closedir(dir);
 	return err;
 }
@@ -202,8 +207,11 @@ static inline int pinion_uio_config_write16(const struct pinion_uio *uio, unsign
 	ssize_t n;
 	int fd, err;
 
-	if (pinion_uio_find(uio->bdf, &number) < 0 || number != uio->number)
+	err = pinion_uio_find(uio->bdf, &number);
+	if (err == -ENOENT || (err == 0 && number != uio->number))
 		return -ENODEV;
+	if (err < 0)
+		return err;
 	fd = pinion_uio_open_attr(uio->bdf, "config", O_RDWR);
 	if (fd < 0)
 		return fd;
