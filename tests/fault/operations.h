@@ -21,7 +21,7 @@
  * An operation that ends something (destroy, close) is final: its thing is gone whatever it
  * returns. Then its undo makes the thing anew, and when run() failed, only teardown follows.
  *
- * Calls of the drop-in headers are bare, and held to other promises.
+ * Calls of the drop-in headers (headers.h) are bare, and held to other promises.
  */
 
 #include <stdbool.h>
@@ -102,7 +102,7 @@ extern const struct operation broadcast_operations[];
 extern const struct operation fanin_operations[];
 extern const struct operation planted_operations[]; /* planted.c: mistakes made on purpose */
 
-/* All but the planted ones, ended by NULL: tables.c. */
+/* All but the planted ones, ended by NULL: tables.c, or those of the headers in headers.c. */
 extern const struct operation *const operation_tables[];
 
 /* What a run() gives whose call is right when it says @right, and else fails as it says. */
