@@ -214,7 +214,8 @@ static inline int pinion_pci_path(const struct pinion_pci_bdf *bdf, const char *
 	return n < 0 || n >= PINION_PCI_PATH_LEN ? -ENAMETOOLONG : 0;
 }
 
-/* What a missing attribute means: -ENOENT when the device is there without it, else -ENODEV. */
+/* What a missing attribute means: -ENOENT when the device is there without it, -ENODEV when it is
+ * not, and another error when that cannot be found out. */
 static inline int pinion_pci_missing(const struct pinion_pci_bdf *bdf)
 {
 	char path[PINION_PCI_PATH_LEN];
@@ -222,7 +223,9 @@ static inline int pinion_pci_missing(const struct pinion_pci_bdf *bdf)
 
 	if (err < 0)
 		return err;
-	return access(path, F_OK) == 0 ? -ENOENT : -ENODEV;
+	if (access(path, F_OK) == 0)
+		return -ENOENT;
+	return errno == ENOENT ? -ENODEV : pinion_pci_errno();
 }
 
 /* Open an attribute; the descriptor, or -errno with the two cases of pinion_pci_missing(). */
@@ -623,8 +626,12 @@ static inline int pinion_pci_bar_map_wc(const struct pinion_pci_bdf *bdf, unsign
 		return -EINVAL;
 	snprintf(attr, sizeof(attr), "resource%u_wc", index);
 	fd = pinion_pci_open(bdf, attr, O_RDWR);
-	if (fd == -ENOENT && pinion_pci_bar_info_read(bdf, index, &info) == 0)
+	if (fd == -ENOENT) {
+		err = pinion_pci_bar_info_read(bdf, index, &info);
+		if (err < 0)
+			return err;
 		return info.kind == PINION_PCI_BAR_MEMORY ? -ENOTSUP : -EINVAL;
+	}
 	if (fd < 0)
 		return fd;
 	err = pinion_pci_bar_map_fd(bdf, index, fd, bar);

@@ -73,8 +73,8 @@ static inline int pinion_pci_attr_write(const struct pinion_pci_bdf *bdf, const 
 	return fd < 0 ? fd : pinion_pci_put(fd, text);
 }
 
-/* Write to a file of the bus: "drivers_probe", or "drivers/NAME/bind" with that driver's name. */
-static inline int pinion_pci_bus_write(const char *driver, const char *file, const char *text)
+/* Open a file of the bus: "drivers_probe", or "drivers/NAME/bind" with that driver's name. */
+static inline int pinion_pci_bus_open(const char *driver, const char *file)
 {
 	char path[PINION_PCI_PATH_LEN];
 	const int n = snprintf(path, sizeof(path), "%s/%s%s%s%s", PINION_PCI_BUS,
@@ -87,7 +87,7 @@ static inline int pinion_pci_bus_write(const char *driver, const char *file, con
 	do
 		fd = open(path, O_WRONLY | O_CLOEXEC);
 	while (fd < 0 && errno == EINTR);
-	return fd < 0 ? pinion_pci_errno() : pinion_pci_put(fd, text);
+	return fd < 0 ? pinion_pci_errno() : fd;
 }
 
 /* Whether this can be the name of a driver: one component of a path, in one line. */
@@ -178,20 +178,22 @@ static inline int pinion_pci_unbind(const struct pinion_pci_bdf *bdf)
 static inline int pinion_pci_probe(const struct pinion_pci_bdf *bdf, const char *driver)
 {
 	char name[PINION_PCI_BDF_LEN], now[PINION_PCI_DRIVER_LEN];
-	int told, err = pinion_pci_bdf_format(bdf, name, sizeof(name));
+	int fd, told, err = pinion_pci_bdf_format(bdf, name, sizeof(name));
 
 	if (err < 0)
 		return err;
-	told = driver[0] != '\0' ? pinion_pci_bus_write(driver, "bind", name)
-				 : pinion_pci_bus_write(NULL, "drivers_probe", name);
+	fd = driver[0] != '\0' ? pinion_pci_bus_open(driver, "bind")
+			       : pinion_pci_bus_open(NULL, "drivers_probe");
+	told = fd < 0 ? fd : pinion_pci_put(fd, name);
 	/* Whatever was told: another may have been faster, and bound just that driver. */
 	err = pinion_pci_driver_or_none(bdf, now);
 	if (err < 0)
 		return err;
 	if (now[0] != '\0' && (driver[0] == '\0' || strcmp(now, driver) == 0))
 		return 0;
-	/* What a driver says that declines (-ENODEV, -EINVAL) reads like our own errors. */
-	return told == -EACCES || told == -EPERM || told == -ENOMEM ? told : -EIO;
+	/* What a driver says that declines (-ENODEV, -EINVAL) reads like our own errors; but one
+	 * that was never asked has not declined. */
+	return fd < 0 || told == -EACCES || told == -EPERM || told == -ENOMEM ? told : -EIO;
 }
 
 /* Driver and override of a function, "" for none. */
@@ -313,7 +315,9 @@ static inline int pinion_pci_reset(const struct pinion_pci_bdf *bdf)
  */
 static inline int pinion_pci_rescan(void)
 {
-	return pinion_pci_bus_write(NULL, "rescan", "1");
+	const int fd = pinion_pci_bus_open(NULL, "rescan");
+
+	return fd < 0 ? fd : pinion_pci_put(fd, "1");
 }
 
 #endif

@@ -100,9 +100,12 @@ static inline int pinion_pci_list_all(struct pinion_pci_list *list)
 {
 	const struct dirent *entry;
 	struct pinion_pci_bdf bdf;
-	DIR *dir = opendir(PINION_PCI_SYSFS);
+	DIR *dir;
 	int err = 0;
 
+	do
+		dir = opendir(PINION_PCI_SYSFS);
+	while (dir == NULL && errno == EINTR);
 	if (dir == NULL)
 		return pinion_pci_errno();
 	while (err == 0) {
@@ -145,8 +148,11 @@ static inline int pinion_pci_match(const struct pinion_pci_filter *filter,
 
 	/* Its files go before its directory does. One that lacks one and has others is not gone:
 	 * the kernel is old. */
-	if (err == -ENOENT && pinion_pci_attr_u64(bdf, "vendor", &vendor) < 0)
-		return -ENODEV;
+	if (err == -ENOENT) {
+		const int one = pinion_pci_attr_u64(bdf, "vendor", &vendor);
+
+		err = one == -ENOENT ? -ENODEV : one < 0 ? one : err;
+	}
 	if (err < 0)
 		return err;
 	if (filter == NULL)

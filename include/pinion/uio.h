@@ -6,6 +6,7 @@
  * A PCI function bound to uio_pci_generic: registers, bus mastering, its INTx line.
  *
  *     pinion_uio_open("0000:41:00.0", &uio)
+ *     pinion_uio_config_read16(&uio, PCI_VENDOR_ID, &vendor)
  *     pinion_uio_bar_map(&uio, 0, &regs, &len)         -> mmio.h
  *     (disable the device: a driver that was killed may have left its queues set up)
  *     pinion_uio_bus_master_set(&uio, true)
@@ -155,64 +156,141 @@ static inline int pinion_uio_find(const char *bdf, unsigned *number)
 	if (err < 0)
 		return err;
 	if (access(path, F_OK) < 0)
-		return -ENODEV;
+		return errno == ENOENT ? -ENODEV : pinion_uio_errno();
 	err = pinion_uio_path(bdf, "uio", path);
 	if (err < 0)
 		return err;
-	dir = opendir(path);
+	do
+		dir = opendir(path);
+	while (dir == NULL && errno == EINTR);
 	if (dir == NULL)
 		return pinion_uio_errno();
-	err = -ENOENT;
-	while (err < 0 && (entry = readdir(dir)) != NULL)
-		err = pinion_uio_name_number(entry->d_name, number) == 0 ? 0 : -ENOENT;
+	do {
+		errno = 0;
+		entry = readdir(dir);
+		if (entry == NULL)
+			err = errno != 0 ? pinion_uio_errno() : -ENOENT;
+	} while (entry != NULL && pinion_uio_name_number(entry->d_name, number) < 0);
 	closedir(dir);
 	return err;
 }
 
-/* Read 16 bits of configuration space at off. -EIO when the space ends before. */
-static inline int pinion_uio_config_read16(const struct pinion_uio *uio, unsigned off, uint16_t *v)
+/* Whether an access of width bytes at off is one that a device takes whole: aligned to itself, in
+ * the 4096 bytes of a function (PCI Express Base Specification 5.0, 7.2). */
+static inline bool pinion_uio_config_ok(unsigned off, unsigned width)
 {
-	const int fd = pinion_uio_open_attr(uio->bdf, "config", O_RDONLY);
-	uint8_t le[2];
-	ssize_t n;
-	int err;
+	return (width == 1 || width == 2 || width == 4) && off % width == 0 && off <= 4095;
+}
 
+/*
+ * Read width bytes (1, 2 or 4) of configuration space at the byte offset off, aligned to width.
+ *
+ * -EINVAL  another width, off is not aligned, or beyond 4095
+ * -EIO     beyond the function's configuration space, or beyond byte 63 without CAP_SYS_ADMIN
+ * -ENOENT  the function is gone
+ */
+static inline int pinion_uio_config_read(const struct pinion_uio *uio, unsigned off,
+					 unsigned width, uint32_t *v)
+{
+	uint8_t le[4] = {0, 0, 0, 0};
+	ssize_t n;
+	int fd, err;
+
+	if (!pinion_uio_config_ok(off, width))
+		return -EINVAL;
+	fd = pinion_uio_open_attr(uio->bdf, "config", O_RDONLY);
 	if (fd < 0)
 		return fd;
 	do
-		n = pread(fd, le, sizeof(le), (off_t)off);
+		n = pread(fd, le, width, (off_t)off);
 	while (n < 0 && errno == EINTR);
-	err = n < 0 ? pinion_uio_errno() : n == (ssize_t)sizeof(le) ? 0 : -EIO;
+	err = n < 0 ? pinion_uio_errno() : n == (ssize_t)width ? 0 : -EIO;
 	close(fd);
 	if (err == 0)
-		*v = (uint16_t)(le[0] | (unsigned)le[1] << 8);
+		*v = le[0] | (uint32_t)le[1] << 8 | (uint32_t)le[2] << 16 | (uint32_t)le[3] << 24;
+	return err;
+}
+
+/* -ENODEV when the function is no longer at this /dev/uioN: another driver may have it by now,
+ * and its registers are not ours to write. */
+static inline int pinion_uio_is_ours(const struct pinion_uio *uio)
+{
+	unsigned number = 0;
+	const int err = pinion_uio_find(uio->bdf, &number);
+
+	if (err == -ENOENT || (err == 0 && number != uio->number))
+		return -ENODEV;
 	return err;
 }
 
 /*
- * Write 16 bits of configuration space at off.
+ * Write the low width bytes (1, 2 or 4) of v to configuration space at the byte offset off,
+ * aligned to width. pinion_uio_close() gives COMMAND its first value back; what else is written,
+ * the caller restores.
  *
- * -ENODEV  the function is no longer at this /dev/uioN: another driver may have it by now, and
- *          its registers are not ours to write
+ * -ENODEV  the function is no longer at this /dev/uioN
+ * and the errors of pinion_uio_config_read()
  */
-static inline int pinion_uio_config_write16(const struct pinion_uio *uio, unsigned off, uint16_t v)
+static inline int pinion_uio_config_write(const struct pinion_uio *uio, unsigned off,
+					  unsigned width, uint32_t v)
 {
-	const uint8_t le[2] = { (uint8_t)(v & 0xff), (uint8_t)(v >> 8) };
-	unsigned number = 0;
+	const uint8_t le[4] = {(uint8_t)(v & 0xff), (uint8_t)(v >> 8 & 0xff),
+			       (uint8_t)(v >> 16 & 0xff), (uint8_t)(v >> 24)};
 	ssize_t n;
-	int fd, err;
+	int fd, err = pinion_uio_config_ok(off, width) ? pinion_uio_is_ours(uio) : -EINVAL;
 
-	if (pinion_uio_find(uio->bdf, &number) < 0 || number != uio->number)
-		return -ENODEV;
+	if (err < 0)
+		return err;
 	fd = pinion_uio_open_attr(uio->bdf, "config", O_RDWR);
 	if (fd < 0)
 		return fd;
 	do
-		n = pwrite(fd, le, sizeof(le), (off_t)off);
+		n = pwrite(fd, le, width, (off_t)off);
 	while (n < 0 && errno == EINTR);
-	err = n < 0 ? pinion_uio_errno() : n == (ssize_t)sizeof(le) ? 0 : -EIO;
+	err = n < 0 ? pinion_uio_errno() : n == (ssize_t)width ? 0 : -EIO;
 	close(fd);
 	return err;
+}
+
+/* pinion_uio_config_read() and pinion_uio_config_write() of 8, 16 and 32 bits. */
+static inline int pinion_uio_config_read8(const struct pinion_uio *uio, unsigned off, uint8_t *v)
+{
+	uint32_t got = 0;
+	const int err = pinion_uio_config_read(uio, off, 1, &got);
+
+	if (err == 0)
+		*v = (uint8_t)got;
+	return err;
+}
+
+static inline int pinion_uio_config_read16(const struct pinion_uio *uio, unsigned off, uint16_t *v)
+{
+	uint32_t got = 0;
+	const int err = pinion_uio_config_read(uio, off, 2, &got);
+
+	if (err == 0)
+		*v = (uint16_t)got;
+	return err;
+}
+
+static inline int pinion_uio_config_read32(const struct pinion_uio *uio, unsigned off, uint32_t *v)
+{
+	return pinion_uio_config_read(uio, off, 4, v);
+}
+
+static inline int pinion_uio_config_write8(const struct pinion_uio *uio, unsigned off, uint8_t v)
+{
+	return pinion_uio_config_write(uio, off, 1, v);
+}
+
+static inline int pinion_uio_config_write16(const struct pinion_uio *uio, unsigned off, uint16_t v)
+{
+	return pinion_uio_config_write(uio, off, 2, v);
+}
+
+static inline int pinion_uio_config_write32(const struct pinion_uio *uio, unsigned off, uint32_t v)
+{
+	return pinion_uio_config_write(uio, off, 4, v);
 }
 
 /* COMMAND, -ENODEV when it reads all ones: the device is gone. */
@@ -291,7 +369,8 @@ static inline int pinion_uio_open(const char *bdf, struct pinion_uio *uio)
 
 /*
  * Give COMMAND its first value back, and close /dev/uioN, upon which the kernel turns bus
- * mastering off. The descriptor is closed in any case. pre: the device is disabled.
+ * mastering off, whatever that value says. The descriptor is closed in any case. pre: the device
+ * is disabled.
  *
  * -ENODEV  the function is gone or has another driver: nothing was written
  */

@@ -187,6 +187,16 @@ static inline int pinion_vfio_open_node(const char *name)
 	return fd < 0 ? pinion_vfio_errno() : fd;
 }
 
+/* 0 when a request gives that number; -ENOTSUP when it gives another, or is not known (ENOTTY). */
+static inline int pinion_vfio_expect(int fd, unsigned long request, unsigned long value, int want)
+{
+	const int got = pinion_vfio_ioctl_value(fd, request, value);
+
+	if (got < 0 && got != -ENOTTY)
+		return got;
+	return got == want ? 0 : -ENOTSUP;
+}
+
 /*
  * Open an empty container for a kind of IOMMU, which its groups then have to be opened as. Undo
  * with pinion_vfio_container_close().
@@ -198,17 +208,19 @@ static inline int pinion_vfio_open_node(const char *name)
  */
 static inline int pinion_vfio_container_open_as(uint32_t kind, int *container)
 {
-	int fd;
+	int fd, err;
 
 	if (kind != VFIO_TYPE1v2_IOMMU && kind != VFIO_TYPE1_IOMMU && kind != VFIO_NOIOMMU_IOMMU)
 		return -EINVAL;
 	fd = pinion_vfio_open_node("vfio");
 	if (fd < 0)
 		return fd;
-	if (pinion_vfio_ioctl_value(fd, VFIO_GET_API_VERSION, 0) != VFIO_API_VERSION ||
-	    pinion_vfio_ioctl_value(fd, VFIO_CHECK_EXTENSION, kind) != 1) {
+	err = pinion_vfio_expect(fd, VFIO_GET_API_VERSION, 0, VFIO_API_VERSION);
+	if (err == 0)
+		err = pinion_vfio_expect(fd, VFIO_CHECK_EXTENSION, kind, 1);
+	if (err < 0) {
 		close(fd);
-		return -ENOTSUP;
+		return err;
 	}
 	*container = fd;
 	return 0;
@@ -227,9 +239,10 @@ static inline int pinion_vfio_container_close(int container)
 	return pinion_vfio_close(container);
 }
 
-/* Has the container its IOMMU yet? Until then the kernel answers every IOMMU request EINVAL; where
- * there is none, ENOTTY from then on. */
-static inline bool pinion_vfio_iommu_is_set(int container)
+/* 1 when the container has its IOMMU, 0 when not yet: until then the kernel answers every IOMMU
+ * request EINVAL, or ENODEV where iommufd stands for the container. Where there is no IOMMU, ENOTTY
+ * from then on. */
+static inline int pinion_vfio_iommu_is_set(int container)
 {
 	struct vfio_iommu_type1_info info;
 	int err;
@@ -237,7 +250,9 @@ static inline bool pinion_vfio_iommu_is_set(int container)
 	memset(&info, 0, sizeof(info));
 	info.argsz = sizeof(info);
 	err = pinion_vfio_ioctl(container, VFIO_IOMMU_GET_INFO, &info);
-	return err == 0 || err == -ENOTTY;
+	if (err == -EINVAL || err == -ENODEV)
+		return 0;
+	return err < 0 && err != -ENOTTY ? err : 1;
 }
 
 /* Put an open group into a container; see pinion_vfio_group_open_as(). */
@@ -255,8 +270,10 @@ static inline int pinion_vfio_group_join(int group_fd, int container, uint32_t k
 	    (status.flags & VFIO_GROUP_FLAGS_CONTAINER_SET) != 0)
 		return -EBUSY;
 	err = pinion_vfio_ioctl(group_fd, VFIO_GROUP_SET_CONTAINER, &container);
-	if (err < 0 || pinion_vfio_iommu_is_set(container))
-		return err;
+	if (err == 0)
+		err = pinion_vfio_iommu_is_set(container);
+	if (err != 0)
+		return err < 0 ? err : 0;
 	return pinion_vfio_ioctl_value(container, VFIO_SET_IOMMU, kind);
 }
 
@@ -358,7 +375,11 @@ static inline int pinion_vfio_blockers_in(DIR *dir, unsigned group, char *text, 
 	const struct dirent *entry;
 	int err, nr = 0;
 
-	while ((entry = readdir(dir)) != NULL) {
+	for (;;) {
+		errno = 0;
+		entry = readdir(dir);
+		if (entry == NULL)
+			return errno != 0 ? pinion_vfio_errno() : nr;
 		if (entry->d_name[0] == '.')
 			continue;
 		err = pinion_vfio_member_driver(group, entry->d_name, driver);
@@ -369,13 +390,13 @@ static inline int pinion_vfio_blockers_in(DIR *dir, unsigned group, char *text, 
 		pinion_vfio_blocker_add(text, len, entry->d_name, driver);
 		nr++;
 	}
-	return nr;
 }
 
 /*
  * How many devices keep the group from being viable, or -errno; text gets them for people to
  * read, "0000:41:00.1 (nvme), 0000:41:00.2 (xhci_hcd)", "" for none. What does not fit len bytes
- * is left off and shown as "...". Bind those devices to vfio-pci, or unbind them.
+ * is left off and shown as "...". Bind those devices to vfio-pci, or unbind them. After a failure
+ * text is not to be read.
  *
  * -ENOENT  no such group
  * -EINVAL  len is 0
@@ -392,7 +413,9 @@ static inline int pinion_vfio_group_blockers(unsigned group, char *text, size_t 
 		return -EINVAL;
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return -ENAMETOOLONG;
-	dir = opendir(path);
+	do
+		dir = opendir(path);
+	while (dir == NULL && errno == EINTR);
 	if (dir == NULL)
 		return pinion_vfio_errno();
 	text[0] = '\0';

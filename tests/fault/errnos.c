@@ -38,6 +38,9 @@ static const struct row table[] = {
 	{SYS_read, {"read", false, VALUES(-EINTR, -EIO, 0)}},
 	{SYS_pread64, {"pread64", false, VALUES(-EINTR, -EIO, -EPERM, 0, 4)}},
 	{SYS_write, {"write", false, VALUES(-EINTR, -ENOSPC)}},
+	{SYS_pwrite64, {"pwrite64", false, VALUES(-EINTR, -EIO, -EPERM, 0)}},
+	{SYS_access, {"access", false, VALUES(-EACCES, -ENOMEM, -EIO)}},
+	{SYS_readlink, {"readlink", false, VALUES(-EACCES, -ENOMEM, -EIO)}},
 	{SYS_getdents64, {"getdents64", false, VALUES(-ENOENT, -EIO)}},
 	{SYS_mkdir, {"mkdir", false, VALUES(-EACCES, -ENOSPC, -ENOMEM)}},
 	{SYS_rmdir, {"rmdir", false, VALUES(-EBUSY, -EACCES)}},
@@ -60,7 +63,7 @@ static const struct row table[] = {
 	{SYS_io_uring_setup, {"io_uring_setup", false,
 			      VALUES(-EPERM, -ENOSYS, -ENOMEM, -EMFILE, -ENFILE)}},
 	{SYS_io_uring_register, {"io_uring_register", false, VALUES(-ENOMEM, -EPERM, -EOPNOTSUPP)}},
-	{SYS_ioctl, {"ioctl", false, VALUES(-ENOMEM, -EPERM, -ENOSPC)}},
+	{SYS_ioctl, {"ioctl", false, VALUES(-EINTR, -ENOMEM, -EPERM, -ENOSPC)}},
 	/* Sockets and those at their other end. */
 	{SYS_socket, {"socket", false, VALUES(-EMFILE, -ENFILE, -ENOMEM, -EACCES)}},
 	{SYS_bind, {"bind", false, VALUES(-EACCES, -EADDRINUSE, -ENOSPC)}},

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "inject.h"
@@ -86,10 +87,27 @@ static void print_fault(const struct run *run, bool warm, const struct inject_pl
 	       trial->problem[0] ? " PROBLEM: " : "", trial->problem);
 }
 
+/* Whether a bare call may say this of that fault: what went wrong, or what its header tells. A
+ * count too short is no error of the kernel's, and is -EIO. */
+static bool is_documented(const struct operation *operation, int returned, long value)
+{
+	const int *may = operation->may;
+
+	while (may && *may && *may != returned)
+		may++;
+	return returned == (value < 0 ? value : -EIO) || (may && *may);
+}
+
 static void judge(struct run *run, bool warm, const struct inject_plan *plan, long allocation)
 {
-	const struct trial *trial = run->trial;
+	struct trial *trial = run->trial;
+	const long value = allocation >= 0 ? -ENOMEM : run->result.value;
 
+	if (run->operation->bare && !trial->problem[0] && trial->returned < 0 &&
+	    !is_documented(run->operation, trial->returned, value))
+		(void)snprintf(trial->problem, sizeof(trial->problem),
+			       "returned %d for %ld, which its header does not tell",
+			       trial->returned, value);
 	run->count.faults++;
 	run->count.survived += !trial->problem[0] && trial->returned == 0;
 	run->count.problems += trial->problem[0] != '\0';
@@ -98,6 +116,17 @@ static void judge(struct run *run, bool warm, const struct inject_plan *plan, lo
 		run->count.beside++;
 	if (run->tell || (trial->problem[0] && !run->operation->mistake))
 		print_fault(run, warm, plan, allocation);
+}
+
+/* What nobody can tell from a good end: that of a file, that of a directory (the C library takes
+ * ENOENT for it), and as many bytes as were asked for. */
+static bool is_no_fault(const struct inject_result *result)
+{
+	if (result->number == SYS_getdents64)
+		return result->value == -ENOENT;
+	if (result->number == SYS_read && result->value == 0)
+		return true;
+	return result->value > 0 && (unsigned long long)result->value >= result->len;
 }
 
 static void all_calls(struct run *run, bool warm)
@@ -114,7 +143,8 @@ static void all_calls(struct run *run, bool warm)
 		if (run->result.number < 0)
 			return;
 		if (run->result.injected) {
-			judge(run, warm, &plan, -1);
+			if (!run->operation->bare || !is_no_fault(&run->result))
+				judge(run, warm, &plan, -1);
 			plan.choice++;
 		} else {
 			plan.call++;
@@ -155,7 +185,8 @@ static bool works(struct run *run, bool warm)
 
 static void all_faults(struct run *run)
 {
-	for (int warm = 0; warm < 2; warm++) {
+	/* The headers have no first steps: all of theirs are met warm. */
+	for (int warm = run->operation->bare; warm < 2; warm++) {
 		if (!works(run, warm))
 			continue;
 		all_calls(run, warm);

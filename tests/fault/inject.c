@@ -20,11 +20,12 @@
 /* The marks are getpriority() of users that nobody has: harmless, and nobody else's. */
 #define MARK_BEGIN 0x70696e01u
 #define MARK_END 0x70696e02u
+#define MARK_PAUSE 0x70696e03u
 
 /* Longest life of a child in seconds: then it hangs, and SIGALRM ends it. */
 #define PATIENCE 20
 
-enum phase { BEFORE, INSIDE, AFTER };
+enum phase { BEFORE, INSIDE, PAUSED, AFTER };
 
 struct tracer {
 	const struct inject_plan *plan;
@@ -52,6 +53,16 @@ void inject_end(void)
 	mark(MARK_END);
 }
 
+void inject_pause(void)
+{
+	mark(MARK_PAUSE);
+}
+
+void inject_resume(void)
+{
+	mark(MARK_BEGIN);
+}
+
 static void poke(pid_t thread, size_t reg, long value)
 {
 	(void)ptrace(PTRACE_POKEUSER, thread, reg, value);
@@ -66,6 +77,7 @@ static void arm(struct tracer *tracer, pid_t thread, const struct __ptrace_sysca
 
 	result->number = number;
 	result->name = errnos->name;
+	result->len = info->entry.args[2];
 	if (tracer->plan->choice >= errnos_nr(errnos))
 		return;
 	result->injected = 1;
@@ -81,6 +93,8 @@ static void at_entry(struct tracer *tracer, pid_t thread, const struct __ptrace_
 		tracer->phase = INSIDE;
 		return;
 	}
+	if (info->entry.nr == SYS_getpriority && info->entry.args[1] == MARK_PAUSE)
+		tracer->phase = PAUSED;
 	if (info->entry.nr == SYS_getpriority && info->entry.args[1] == MARK_END)
 		tracer->phase = AFTER;
 	if (tracer->phase != INSIDE)

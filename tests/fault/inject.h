@@ -10,6 +10,9 @@
  *                                              ... what is not to be disturbed
  *     counts its calls, in all threads  <---   inject_begin()
  *       the plan's call: fails                 ... the operation
+ *     counts none of what it does       <---   inject_pause()
+ *                                              ... what stands for the kernel, see kernel.h
+ *     counts again                      <---   inject_resume()
  *     lets it go on by itself           <---   inject_end()
  *       its exit                               ... looks at what happened
  *
@@ -28,6 +31,7 @@ struct inject_result {
 	unsigned calls;  /* made between begin and end */
 	long number;     /* of the planned call; -1: so many were not made */
 	const char *name;
+	unsigned long long len; /* its third argument: of read(2) and its kind, bytes asked for */
 	int injected;    /* it had a value of that choice, and got it */
 	long value;
 	int status;      /* the child's end, as waitpid(2) tells it */
@@ -40,5 +44,9 @@ int inject(const struct inject_plan *plan, void (*body)(void *arg), void *arg,
 /* In the child, once each. */
 void inject_begin(void);
 void inject_end(void);
+
+/* In the child, between the two, as often as needed. */
+void inject_pause(void);
+void inject_resume(void);
 
 #endif

@@ -118,7 +118,8 @@ static void say_maps(struct leak_snapshot *snapshot)
 		if (sscanf(line, "%lx-%lx %7s %*s %*s %*s %399[^\n]", &start, &end, perms,
 			   name) < 3)
 			continue;
-		if (strstr(name, "memfd:") || strstr(name, "huge") || strstr(name, "io_uring"))
+		if (strstr(name, "memfd:") || strstr(name, "huge") || strstr(name, "io_uring") ||
+		    strstr(name, "/pinion-fault-"))
 			(void)snprintf(found[nr++], sizeof(*found), "map %s %lu %.90s", perms,
 				       end - start, name);
 	}

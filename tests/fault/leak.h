@@ -8,7 +8,7 @@
  *
  *     fd 5 /memfd:pinion (deleted)          each descriptor, and what it is
  *     map rw-s 8192 /memfd:pinion           mappings of what the library makes: memfds, hugepages,
- *                                           io_uring's rings
+ *                                           io_uring's rings; and of files of the scene
  *     HugetlbPages: 0 kB                    mapped hugepages; pinned and locked memory; threads
  *     file socket                           in the directory that the operation works in
  *     heap 12 blocks                        if asked for: not before libraries are warm

@@ -10,19 +10,6 @@
 
 #include "scene.h"
 
-const struct operation *const operation_tables[] = {
-	pool_operations,
-	segment_operations,
-	named_operations,
-	resume_operations,
-	domain_operations,
-	ipc_operations,
-	wait_operations,
-	broadcast_operations,
-	fanin_operations,
-	NULL,
-};
-
 static unsigned free_hugepages(void)
 {
 	FILE *file = fopen("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "re");

@@ -20,9 +20,12 @@
  *
  * An operation that ends something (destroy, close) is final: its thing is gone whatever it
  * returns. Then its undo makes the thing anew, and when run() failed, only teardown follows.
+ *
+ * Calls of the drop-in headers (headers.h) are bare, and held to other promises.
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include <pinion/broadcast.h>
 #include <pinion/cache.h>
@@ -78,6 +81,12 @@ struct operation {
 	bool mount; /* it mounts a hugetlbfs: CAP_SYS_ADMIN */
 	unsigned huge; /* free hugepages of 2 MiB that it takes */
 	bool phys;     /* it takes physical addresses: CAP_SYS_ADMIN */
+	/* Of a drop-in header: its errors have no sentence, and errno is its own. */
+	bool bare;
+	void *out;      /* where run() puts its results, kept by a failure; NULL: anywhere */
+	size_t out_len; /* bytes */
+	const int *may; /* errors beside the injected one, told in the header; 0 ends */
+	const char *(*kept)(struct scene *scene); /* what a failed run() changed, or NULL */
 	const char *mistake; /* planted.c: part of what is said of it; NULL: it makes none */
 };
 
@@ -93,7 +102,7 @@ extern const struct operation broadcast_operations[];
 extern const struct operation fanin_operations[];
 extern const struct operation planted_operations[]; /* planted.c: mistakes made on purpose */
 
-/* All but the planted ones, ended by NULL. */
+/* All but the planted ones, ended by NULL: tables.c, or those of the headers in headers.c. */
 extern const struct operation *const operation_tables[];
 
 /* What a run() gives whose call is right when it says @right, and else fails as it says. */

@@ -2,6 +2,7 @@
 #include "scene.h"
 
 #include <fcntl.h>
+#include <ftw.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -155,10 +157,18 @@ void scene_dir_close(struct scene *scene)
 	scene->dir[0] = '\0';
 }
 
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
 void scene_dir_remove(const struct scene *scene)
 {
 	if (scene->dir[0])
-		(void)remove_dir(scene);
+		(void)nftw(scene->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
 /* Once for a process: its mounts are seen nowhere else from then on. */

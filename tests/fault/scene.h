@@ -30,7 +30,7 @@ void scene_files_close(struct scene *scene);
 
 void scene_dir_open(struct scene *scene);
 void scene_dir_close(struct scene *scene);
-/* That of a process which died before it could close it; or none. */
+/* That of a process which died before it could close it, with all in it; or none. */
 void scene_dir_remove(const struct scene *scene);
 
 /* A directory that is a hugetlbfs, in a mount namespace of this process's own: it goes with the

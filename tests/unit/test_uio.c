@@ -104,6 +104,52 @@ static void close_gives_command_back(void **state)
 	assert_int_equal(command(), 0x0403);
 }
 
+static void configuration_space_is_read_and_written_in_three_widths(void **state)
+{
+	struct pinion_uio uio = { 0 };
+	uint8_t v8 = 0;
+	uint16_t v16 = 0;
+	uint32_t v32 = 0;
+
+	(void)state;
+	assert_int_equal(pinion_uio_open(BDF, &uio), 0);
+	assert_int_equal(pinion_uio_config_read8(&uio, 1, &v8), 0);
+	assert_int_equal(v8, 0x1b);
+	assert_int_equal(pinion_uio_config_read16(&uio, 0, &v16), 0);
+	assert_int_equal(v16, 0x1b36);
+	assert_int_equal(pinion_uio_config_read32(&uio, 0, &v32), 0);
+	assert_int_equal(v32, 0x00101b36);
+	assert_int_equal(pinion_uio_config_write32(&uio, 0x3c, 0x04030201), 0);
+	assert_int_equal(pinion_uio_config_write16(&uio, 0x3c, 0x0605), 0);
+	assert_int_equal(pinion_uio_config_write8(&uio, 0x3f, 0x07), 0);
+	assert_int_equal(pinion_uio_config_read32(&uio, 0x3c, &v32), 0);
+	assert_int_equal(v32, 0x07030605);
+	assert_int_equal(pinion_uio_close(&uio), 0);
+}
+
+/* Not aligned, of another width, or beyond the 64 bytes of this file. */
+static void what_cannot_be_accessed_is_told_and_changes_nothing(void **state)
+{
+	struct pinion_uio uio = { 0 };
+	uint16_t v16 = 7;
+	uint32_t v32 = 7;
+
+	(void)state;
+	assert_int_equal(pinion_uio_open(BDF, &uio), 0);
+	assert_int_equal(pinion_uio_config_read16(&uio, 1, &v16), -EINVAL);
+	assert_int_equal(pinion_uio_config_read32(&uio, 2, &v32), -EINVAL);
+	assert_int_equal(pinion_uio_config_read32(&uio, 4096, &v32), -EINVAL);
+	assert_int_equal(pinion_uio_config_read(&uio, 0, 3, &v32), -EINVAL);
+	assert_int_equal(pinion_uio_config_read16(&uio, 64, &v16), -EIO);
+	assert_int_equal(pinion_uio_config_write16(&uio, 5, 0), -EINVAL);
+	assert_int_equal(pinion_uio_config_write8(&uio, 4096, 0), -EINVAL);
+	assert_int_equal(pinion_uio_config_write(&uio, 4, 8, 0), -EINVAL);
+	assert_int_equal(v16, 7);
+	assert_int_equal(v32, 7);
+	assert_int_equal(command(), 0x0403);
+	assert_int_equal(pinion_uio_close(&uio), 0);
+}
+
 static void another_drivers_device_is_not_written(void **state)
 {
 	struct pinion_uio uio = { 0 };
@@ -117,6 +163,7 @@ static void another_drivers_device_is_not_written(void **state)
 	support_write_text(sysfs, BDF "/uio/uio4/dev", "240:4\n");
 	assert_int_equal(pinion_uio_bus_master_set(&uio, false), -ENODEV);
 	assert_int_equal(pinion_uio_irq_enable(&uio), -ENODEV);
+	assert_int_equal(pinion_uio_config_write8(&uio, PCI_COMMAND, 0), -ENODEV);
 	assert_int_equal(pinion_uio_close(&uio), -ENODEV);
 	assert_int_equal(command(), 0x0407);
 }
@@ -225,6 +272,8 @@ int main(void)
 		tree_test(what_cannot_be_opened_is_named),
 		tree_test(entries_that_are_no_uio_are_passed_over),
 		tree_test(close_gives_command_back),
+		tree_test(configuration_space_is_read_and_written_in_three_widths),
+		tree_test(what_cannot_be_accessed_is_told_and_changes_nothing),
 		tree_test(another_drivers_device_is_not_written),
 		tree_test(a_device_that_reads_all_ones_is_gone),
 		tree_test(a_bar_is_mapped_through_sysfs),

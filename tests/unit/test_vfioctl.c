@@ -324,6 +324,7 @@ static void lengths_that_wrap_are_einval(void **state)
 	assert_int_equal(pinion_vfio_dma_unmap(-1, 0, 0), -EINVAL);
 	assert_int_equal(pinion_vfio_dma_unmap(-1, 4097, UINT64_MAX - 4095), -EINVAL);
 	assert_int_equal(pinion_vfio_dma_unmap_range(-1, 0, 0, NULL), -EINVAL);
+	assert_int_equal(pinion_vfio_dma_unmap_all(-1, NULL), -EBADF);
 	/* The last page of the address space does not wrap: it is the kernel's to judge. */
 	assert_int_equal(pinion_vfio_dma_unmap(-1, UINT64_MAX - 4095, 4096), -EBADF);
 }

@@ -40,6 +40,67 @@ static void bar_0_is_an_nvme_controller(void **state)
 	assert_int_equal(pinion_uio_bar_map(&uio, 5, &regs, &len), -ENOENT);
 }
 
+/* The same space as the other header reads. The interrupt line is software's to write, and means
+ * nothing to the device (PCI Local Bus Specification 3.0, 6.2.4). */
+static void configuration_space_is_read_and_written_in_three_widths(void **state)
+{
+	uint8_t v8 = 0, line = 0;
+	uint16_t v16 = 0, vendor = 0;
+	uint32_t v32 = 0, ids = 0;
+
+	(void)state;
+	assert_int_equal(pinion_pci_config_read32(&bdf, PCI_VENDOR_ID, &ids), 0);
+	assert_int_equal(pinion_pci_config_read16(&bdf, PCI_VENDOR_ID, &vendor), 0);
+	assert_int_equal(pinion_uio_config_read32(&uio, PCI_VENDOR_ID, &v32), 0);
+	assert_int_equal(pinion_uio_config_read16(&uio, PCI_VENDOR_ID, &v16), 0);
+	assert_int_equal(pinion_uio_config_read8(&uio, PCI_VENDOR_ID, &v8), 0);
+	assert_int_equal(v32, ids);
+	assert_int_equal(v16, vendor);
+	assert_int_equal(v8, vendor & 0xff);
+	assert_int_equal(pinion_uio_config_read8(&uio, PCI_INTERRUPT_LINE, &line), 0);
+	assert_int_equal(pinion_uio_config_write8(&uio, PCI_INTERRUPT_LINE, 0x5a), 0);
+	assert_int_equal(pinion_pci_config_read8(&bdf, PCI_INTERRUPT_LINE, &v8), 0);
+	assert_int_equal(v8, 0x5a);
+	assert_int_equal(pinion_uio_config_write8(&uio, PCI_INTERRUPT_LINE, line), 0);
+	assert_int_equal(pinion_uio_config_read32(&uio, 4096, &v32), -EINVAL);
+}
+
+static void command_is_written_in_16_and_32_bits(void **state)
+{
+	uint16_t was = 0, now = 0;
+
+	(void)state;
+	assert_int_equal(pinion_uio_config_read16(&uio, PCI_COMMAND, &was), 0);
+	assert_int_equal(
+		pinion_uio_config_write16(&uio, PCI_COMMAND, (uint16_t)(was ^ PCI_COMMAND_SERR)),
+		0);
+	assert_int_equal(pinion_pci_config_read16(&bdf, PCI_COMMAND, &now), 0);
+	assert_int_equal(now, was ^ PCI_COMMAND_SERR);
+	/* STATUS lies beside it: its bits are cleared by ones, and zeroes leave them. */
+	assert_int_equal(pinion_uio_config_write32(&uio, PCI_COMMAND, was), 0);
+	assert_int_equal(pinion_pci_config_read16(&bdf, PCI_COMMAND, &now), 0);
+	assert_int_equal(now, was);
+}
+
+/* COMMAND as open found it: SERR as it was set before, INTx let through or not. */
+static void close_gives_the_state_back(void **state)
+{
+	struct pinion_uio own = { 0 };
+	uint16_t was = 0, now = 0;
+
+	(void)state;
+	assert_int_equal(pinion_pci_config_read16(&bdf, PCI_COMMAND, &was), 0);
+	was = (uint16_t)((was ^ PCI_COMMAND_SERR) | PCI_COMMAND_INTX_DISABLE);
+	assert_int_equal(pinion_pci_config_write16(&bdf, PCI_COMMAND, was), 0);
+	assert_int_equal(pinion_uio_open(hw_bdf, &own), 0);
+	assert_int_equal(pinion_uio_bus_master_set(&own, true), 0);
+	assert_int_equal(pinion_uio_irq_enable(&own), 0);
+	assert_int_equal(pinion_uio_config_write16(&own, PCI_COMMAND, PCI_COMMAND_MEMORY), 0);
+	assert_int_equal(pinion_uio_close(&own), 0);
+	assert_int_equal(pinion_pci_config_read16(&bdf, PCI_COMMAND, &now), 0);
+	assert_int_equal(now, was & ~PCI_COMMAND_MASTER);
+}
+
 static void bus_master_goes_on_and_off(void **state)
 {
 	(void)state;
@@ -145,9 +206,12 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		device_test(bar_0_is_an_nvme_controller),
+		device_test(configuration_space_is_read_and_written_in_three_widths),
+		device_test(command_is_written_in_16_and_32_bits),
 		device_test(bus_master_goes_on_and_off),
 		device_test(the_device_reaches_memory_by_physical_address),
 		device_test(a_wait_without_interrupt_times_out),
+		support_test(close_gives_the_state_back),
 		support_test(a_killed_driver_masters_nothing),
 		support_test(close_turns_bus_master_off),
 		support_test(a_rebound_device_is_left_alone),

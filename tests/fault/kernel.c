@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "headers.h"
+#include "kernel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <linux/vfio.h>
+
+#include "inject.h"
+
+/* Drivers. */
+
+#define DRIVER_LINK "devices/" TREE_BDF "/driver"
+#define OVERRIDE "devices/" TREE_BDF "/driver_override"
+
+/* Name of an open file below the root of the tree; NULL when it is elsewhere. */
+static const char *name_in_tree(int fd)
+{
+	static char path[256];
+	const size_t root = strlen(tree_bus);
+	char link[32];
+	ssize_t len;
+
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	len = tree_exists() ? readlink(link, path, sizeof(path) - 1) : -1;
+	if (len <= (ssize_t)root)
+		return NULL;
+	path[len] = '\0';
+	return strncmp(path, tree_bus, root) == 0 ? path + root + 1 : NULL;
+}
+
+static void give_to(const char *driver)
+{
+	char target[64];
+
+	(void)snprintf(target, sizeof(target), "../../drivers/%s", driver);
+	(void)unlink(tree_path(DRIVER_LINK));
+	(void)!symlink(target, tree_path(DRIVER_LINK));
+}
+
+/* The override's driver, and nvme without one. */
+static void probe(void)
+{
+	const int fd = open(tree_path(OVERRIDE), O_RDONLY | O_CLOEXEC);
+	char name[64] = "";
+	ssize_t len = read(fd, name, sizeof(name) - 1);
+
+	(void)close(fd);
+	name[len > 0 ? len - 1 : 0] = '\0';
+	give_to(strcmp(name, "(null)") != 0 ? name : "nvme");
+}
+
+static void heard(int fd, size_t len)
+{
+	const char *name = name_in_tree(fd);
+
+	if (!name)
+		return;
+	if (!strcmp(name, "drivers/nvme/bind"))
+		give_to("nvme");
+	if (!strcmp(name, "drivers/vfio-pci/bind"))
+		give_to("vfio-pci");
+	if (!strcmp(name, "drivers/nvme/unbind") || !strcmp(name, "drivers/vfio-pci/unbind"))
+		(void)unlink(tree_path(DRIVER_LINK));
+	if (!strcmp(name, "drivers_probe"))
+		probe();
+	if (!strcmp(name, OVERRIDE) && len == 1)
+		(void)!pwrite(fd, "(null)\n", 7, 0);
+	if (!strcmp(name, OVERRIDE))
+		(void)!ftruncate(fd, len == 1 ? 7 : (off_t)len);
+}
+
+ssize_t write(int fd, const void *text, size_t len)
+{
+	const ssize_t n = syscall(SYS_write, fd, text, len);
+	const int saved = errno;
+
+	if (n > 0 && tree_exists()) {
+		inject_pause();
+		heard(fd, (size_t)n);
+		inject_resume();
+	}
+	errno = saved;
+	return n;
+}
+
+/* VFIO. */
+
+static struct {
+	bool has_iommu;
+	int eventfd;
+	unsigned long long mapped;
+} vfio = {.eventfd = -1};
+
+int kernel_eventfd(void)
+{
+	return vfio.eventfd;
+}
+
+unsigned long long kernel_mapped(void)
+{
+	return vfio.mapped;
+}
+
+void kernel_reset(void)
+{
+	vfio.has_iommu = false;
+	vfio.eventfd = -1;
+	vfio.mapped = 0;
+}
+
+/* One range, behind the fixed part when there is room for it. */
+static int iommu_info(struct vfio_iommu_type1_info *info)
+{
+	const struct vfio_iova_range all = {0, 0x7fffffffff};
+	struct vfio_iommu_type1_info_cap_iova_range cap = {
+		{VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, 1, 0}, 1, 0};
+	const uint32_t room = info->argsz;
+	const uint32_t at = sizeof(*info);
+
+	if (!vfio.has_iommu)
+		return -EINVAL;
+	info->flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS;
+	info->iova_pgsizes = 4096;
+	info->argsz = at + sizeof(cap) + sizeof(all);
+	if (room < info->argsz)
+		return 0;
+	info->cap_offset = at;
+	memcpy((char *)info + at, &cap, sizeof(cap));
+	memcpy((char *)info + at + sizeof(cap), &all, sizeof(all));
+	return 0;
+}
+
+static int region_info(struct vfio_region_info *info)
+{
+	info->flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
+	if (info->index == VFIO_PCI_BAR0_REGION_INDEX)
+		info->flags |= VFIO_REGION_INFO_FLAG_MMAP;
+	/* The device is its configuration space, and BAR 0 is there a second time. */
+	info->offset = 0;
+	info->size = info->index == VFIO_PCI_BAR0_REGION_INDEX ||
+		     info->index == VFIO_PCI_CONFIG_REGION_INDEX ? 4096 : 0;
+	return 0;
+}
+
+static int irqs(const struct vfio_irq_set *set)
+{
+	if ((set->flags & VFIO_IRQ_SET_DATA_EVENTFD) != 0)
+		memcpy(&vfio.eventfd, set->data, sizeof(vfio.eventfd));
+	else if (set->count == 0)
+		vfio.eventfd = -1;
+	return 0;
+}
+
+static int unmap(struct vfio_iommu_type1_dma_unmap *all)
+{
+	if ((all->flags & VFIO_DMA_UNMAP_FLAG_ALL) != 0 || all->size > vfio.mapped)
+		all->size = vfio.mapped;
+	vfio.mapped -= all->size;
+	return 0;
+}
+
+static int of_device(unsigned long request, void *arg)
+{
+	switch (request) {
+	case VFIO_DEVICE_GET_INFO:
+		((struct vfio_device_info *)arg)->flags = VFIO_DEVICE_FLAGS_RESET;
+		return 0;
+	case VFIO_DEVICE_RESET:
+		return 0;
+	case VFIO_DEVICE_GET_REGION_INFO:
+		return region_info(arg);
+	case VFIO_DEVICE_GET_IRQ_INFO:
+		((struct vfio_irq_info *)arg)->count = 1;
+		return 0;
+	case VFIO_DEVICE_SET_IRQS:
+		return irqs(arg);
+	default:
+		return -ENOTTY;
+	}
+}
+
+static int of_container(unsigned long request, void *arg)
+{
+	switch (request) {
+	case VFIO_GET_API_VERSION:
+		return VFIO_API_VERSION;
+	case VFIO_CHECK_EXTENSION:
+		return 1;
+	case VFIO_SET_IOMMU:
+		vfio.has_iommu = true;
+		return 0;
+	case VFIO_IOMMU_GET_INFO:
+		return iommu_info(arg);
+	case VFIO_IOMMU_MAP_DMA:
+		vfio.mapped += ((const struct vfio_iommu_type1_dma_map *)arg)->size;
+		return 0;
+	case VFIO_IOMMU_UNMAP_DMA:
+		return unmap(arg);
+	default:
+		return -ENOTTY;
+	}
+}
+
+static int of_group(unsigned long request, void *arg)
+{
+	int fd;
+
+	switch (request) {
+	case VFIO_GROUP_GET_STATUS:
+		((struct vfio_group_status *)arg)->flags = VFIO_GROUP_FLAGS_VIABLE;
+		return 0;
+	case VFIO_GROUP_SET_CONTAINER:
+		return 0;
+	case VFIO_GROUP_GET_DEVICE_FD:
+		fd = open(tree_path("devices/" TREE_BDF "/config"), O_RDWR | O_CLOEXEC);
+		return fd < 0 ? -errno : fd;
+	default:
+		return -ENOTTY;
+	}
+}
+
+static int answer(int fd, unsigned long request, void *arg)
+{
+	const char *name = name_in_tree(fd);
+
+	if (!name)
+		return -ENOTTY;
+	if (!strcmp(name, "dev/vfio/vfio"))
+		return of_container(request, arg);
+	return !strcmp(name, "dev/vfio/12") ? of_group(request, arg) : of_device(request, arg);
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+	va_list args;
+	void *arg;
+	int n;
+
+	va_start(args, request);
+	arg = va_arg(args, void *);
+	va_end(args);
+	n = (int)syscall(SYS_ioctl, fd, request, arg);
+	/* What every file says that knows no ioctl. */
+	if (n >= 0 || errno != ENOTTY || !tree_exists())
+		return n;
+	inject_pause();
+	n = answer(fd, request, arg);
+	inject_resume();
+	if (n >= 0)
+		return n;
+	errno = -n;
+	return -1;
+}
