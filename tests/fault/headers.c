@@ -17,6 +17,10 @@ const struct operation *const operation_tables[] = {
 	pci_bind_operations,
 	uio_operations,
 	vfioctl_operations,
+	vfio_region_operations,
+	vfio_config_operations,
+	vfio_reset_operations,
+	vfio_dmabuf_operations,
 	hostmem_operations,
 	NULL,
 };

@@ -69,6 +69,10 @@ extern const struct operation pci_cap_operations[];
 extern const struct operation pci_bind_operations[];
 extern const struct operation uio_operations[];
 extern const struct operation vfioctl_operations[];
+extern const struct operation vfio_region_operations[];
+extern const struct operation vfio_config_operations[];
+extern const struct operation vfio_reset_operations[];
+extern const struct operation vfio_dmabuf_operations[];
 extern const struct operation hostmem_operations[];
 
 #endif
