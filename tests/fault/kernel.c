@@ -108,6 +108,7 @@ void kernel_reset(void)
 	container.has_iommu = false;
 	container.mapped = 0;
 	kernel_device_reset();
+	kernel_iommufd_reset();
 }
 
 /* One range, behind the fixed part when there is room for it. */
@@ -190,6 +191,10 @@ static int answer(int fd, unsigned long request, void *arg)
 		return of_container(request, arg);
 	if (!strcmp(name, "dev/vfio/12"))
 		return of_group(request, arg);
+	if (!strcmp(name, "dev/iommu"))
+		return kernel_iommufd_answer(request, arg);
+	if (!strcmp(name, "dev/vfio/devices/vfio7"))
+		return kernel_node_answer(request, arg);
 	return kernel_device_answer(request, arg);
 }
 

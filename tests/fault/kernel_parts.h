@@ -12,4 +12,9 @@ const char *kernel_name_of(int fd);
 int kernel_device_answer(unsigned long request, void *arg);
 void kernel_device_reset(void);
 
+/* Of an iommufd, and of a device's node that goes under it. */
+int kernel_iommufd_answer(unsigned long request, void *arg);
+int kernel_node_answer(unsigned long request, void *arg);
+void kernel_iommufd_reset(void);
+
 #endif
