@@ -23,6 +23,7 @@ const struct operation *const operation_tables[] = {
 	vfio_dmabuf_operations,
 	iommufd_operations,
 	hostmem_operations,
+	hostheap_operations,
 	NULL,
 };
 

@@ -77,5 +77,6 @@ extern const struct operation vfio_reset_operations[];
 extern const struct operation vfio_dmabuf_operations[];
 extern const struct operation iommufd_operations[];
 extern const struct operation hostmem_operations[];
+extern const struct operation hostheap_operations[];
 
 #endif
