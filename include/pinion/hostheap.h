@@ -384,8 +384,9 @@ static inline int pinion_hostheap_copy(int fd, void *table, size_t len, bool wri
 
 		if (n < 0 && errno != EINTR)
 			return pinion_hostmem_errno();
+		/* A file that takes nothing is none of the sender's: export makes it itself. */
 		if (n == 0)
-			return -EBADMSG;
+			return write ? -EIO : -EBADMSG;
 		done += n > 0 ? (size_t)n : 0;
 	}
 	return 0;
@@ -476,6 +477,7 @@ static inline int pinion_hostheap_send(int sock, size_t table_len, const int *fd
  * -EAGAIN   the socket is full and does not block
  * -ETOOMANYREFS  too many descriptors of this user are on their way: wait until they are received
  * -EPIPE, -ECONNRESET  nobody is at the other end
+ * -EIO     the table could not be written in full
  * -EMFILE, -ENFILE, -ENOMEM
  */
 static inline int pinion_hostheap_export(const struct pinion_hostheap *heap, int sock,

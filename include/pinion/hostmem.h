@@ -272,22 +272,30 @@ static inline void pinion_hostmem_insert(size_t *size, size_t nr, size_t room, s
 /*
  * The sizes of hugepages that this kernel has, in bytes, the smallest first; whether some are
  * reserved is another matter. Returns how many there are, also when that is more than room (x86 has
- * two, arm64 four at most); 0 for a kernel without hugepages.
+ * two, arm64 four at most); 0 for a kernel without hugepages. On failure size is not to be read.
  */
 static inline int pinion_hostmem_sizes(size_t *size, size_t room)
 {
-	DIR *dir = opendir("/sys/kernel/mm/hugepages");
 	const struct dirent *entry;
+	DIR *dir;
 	size_t kib = 0;
-	int nr = 0;
+	int err = 0, nr = 0;
 
+	do
+		dir = opendir("/sys/kernel/mm/hugepages");
+	while (dir == NULL && errno == EINTR);
 	if (dir == NULL)
 		return errno == ENOENT ? 0 : pinion_hostmem_errno();
-	while ((entry = readdir(dir)) != NULL)
-		if (sscanf(entry->d_name, "hugepages-%zukB", &kib) == 1)
+	do {
+		errno = 0;
+		entry = readdir(dir);
+		if (entry == NULL && errno != 0)
+			err = pinion_hostmem_errno();
+		if (entry != NULL && sscanf(entry->d_name, "hugepages-%zukB", &kib) == 1)
 			pinion_hostmem_insert(size, (size_t)nr++, room, kib * 1024);
+	} while (entry != NULL);
 	closedir(dir);
-	return nr;
+	return err < 0 ? err : nr;
 }
 
 /*

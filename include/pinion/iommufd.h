@@ -45,8 +45,8 @@
  *  - Under -std=c99 or -std=c11 libc hides POSIX: include this header first, or define
  *    _DEFAULT_SOURCE.
  *
- * Errors are -errno; every call may also give what open(2) and ioctl(2) give. errno itself is left
- * undefined. A call that fails holds nothing and has changed nothing.
+ * Errors are -errno; every call may also give what open(2), ioctl(2) and readdir(3) give. errno
+ * itself is left undefined. A call that fails holds nothing and has changed nothing.
  *
  * Sources: Documentation/userspace-api/iommufd.rst and Documentation/driver-api/vfio.rst of Linux,
  * <linux/iommufd.h> and <linux/vfio.h> of 6.12 (of 6.14: the file), drivers/iommu/iommufd.
@@ -271,7 +271,7 @@ static inline int pinion_iommufd_device_find(const char *bdf, unsigned *number)
 {
 	char path[PINION_IOMMUFD_PATH_LEN];
 	const struct dirent *entry;
-	int n, err = -ENOENT;
+	int n, err = 0;
 	DIR *dir;
 
 	if (bdf == NULL || bdf[0] == '\0' || bdf[0] == '.' || strchr(bdf, '/') != NULL)
@@ -279,12 +279,17 @@ static inline int pinion_iommufd_device_find(const char *bdf, unsigned *number)
 	n = snprintf(path, sizeof(path), "%s/%s/vfio-dev", PINION_IOMMUFD_PCI_SYSFS, bdf);
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return -ENAMETOOLONG;
-	dir = opendir(path);
+	do
+		dir = opendir(path);
+	while (dir == NULL && errno == EINTR);
 	if (dir == NULL)
 		return pinion_iommufd_errno();
-	while (err < 0 && (entry = readdir(dir)) != NULL)
-		if (pinion_iommufd_name_number(entry->d_name, number) == 0)
-			err = 0;
+	do {
+		errno = 0;
+		entry = readdir(dir);
+		if (entry == NULL)
+			err = errno != 0 ? pinion_iommufd_errno() : -ENOENT;
+	} while (entry != NULL && pinion_iommufd_name_number(entry->d_name, number) < 0);
 	closedir(dir);
 	return err;
 }

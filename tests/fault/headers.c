@@ -17,7 +17,13 @@ const struct operation *const operation_tables[] = {
 	pci_bind_operations,
 	uio_operations,
 	vfioctl_operations,
+	vfio_region_operations,
+	vfio_config_operations,
+	vfio_reset_operations,
+	vfio_dmabuf_operations,
+	iommufd_operations,
 	hostmem_operations,
+	hostheap_operations,
 	NULL,
 };
 
@@ -150,6 +156,7 @@ static void add_drive(void)
 	tree_text(DRIVE "/sriov_numvfs", "1\n");
 	tree_text(DRIVE "/sriov_totalvfs", "4\n");
 	tree_text(DRIVE "/uio/uio3/dev", "240:3\n");
+	tree_text(DRIVE "/vfio-dev/vfio7/dev", "241:7\n");
 	tree_link(DRIVE "/driver", "../../drivers/nvme");
 	/* Of these only the name is read: a circle would never end for who lists the files. */
 	tree_link(DRIVE "/iommu_group", "../../elsewhere/12");
@@ -172,6 +179,8 @@ static void add_system(void)
 	tree_link("groups/12/devices/" TREE_BDF "/driver", "../../../../drivers/nvme");
 	tree_text("dev/vfio/vfio", "");
 	tree_text("dev/vfio/12", "");
+	tree_text("dev/vfio/devices/vfio7", "");
+	tree_text("dev/iommu", "");
 	scene_must(!mkfifo(tree_path("dev/uio3"), 0600), "a FIFO");
 }
 

@@ -29,11 +29,13 @@ extern char tree_bus[TREE_PATH_LEN], tree_devices[TREE_PATH_LEN], tree_groups[TR
 #define PINION_UIO_DEV tree_nodes
 #define PINION_VFIO_SYSFS_GROUPS tree_groups
 #define PINION_VFIO_DEV tree_vfio
+#define PINION_IOMMUFD_PCI_SYSFS tree_devices
+#define PINION_IOMMUFD_DEV tree_nodes
 
 /*
  * A machine: an NVMe drive at 0000:41:00.0 with the driver nvme, in IOMMU group 12, with a virtual
- * function 0000:41:00.1 and /dev/uio3; and a card without a driver at 0000:02:00.0. COMMAND of the
- * drive is TREE_COMMAND.
+ * function 0000:41:00.1, /dev/uio3 and /dev/vfio/devices/vfio7; and a card without a driver at
+ * 0000:02:00.0. COMMAND of the drive is TREE_COMMAND.
  */
 void tree_open(struct scene *scene);
 void tree_close(struct scene *scene);
@@ -69,6 +71,12 @@ extern const struct operation pci_cap_operations[];
 extern const struct operation pci_bind_operations[];
 extern const struct operation uio_operations[];
 extern const struct operation vfioctl_operations[];
+extern const struct operation vfio_region_operations[];
+extern const struct operation vfio_config_operations[];
+extern const struct operation vfio_reset_operations[];
+extern const struct operation vfio_dmabuf_operations[];
+extern const struct operation iommufd_operations[];
 extern const struct operation hostmem_operations[];
+extern const struct operation hostheap_operations[];
 
 #endif

@@ -64,6 +64,19 @@ static int create_huge(struct scene *scene)
 	return pinion_hostmem_create("fault", SCENE_HUGE, SCENE_HUGE, &out.mem);
 }
 
+/* As a file, which a failed call takes away again. */
+static int create_at(struct scene *scene)
+{
+	(void)scene;
+	return pinion_hostmem_create_at(tree_path("memory"), LEN, 4096, &out.mem);
+}
+
+static const char *no_file_is_there(struct scene *scene)
+{
+	(void)scene;
+	return access(tree_path("memory"), F_OK) ? NULL : "the directory";
+}
+
 static const char *memory_works(struct scene *scene)
 {
 	(void)scene;
@@ -75,6 +88,12 @@ static void create_undo(struct scene *scene)
 {
 	(void)scene;
 	scene_must(!pinion_hostmem_destroy(&out.mem), "no memory");
+}
+
+static void create_at_undo(struct scene *scene)
+{
+	create_undo(scene);
+	scene_must(!unlink(tree_path("memory")), "a file");
 }
 
 static int destroy(struct scene *scene)
@@ -167,7 +186,44 @@ static const char *page_is_small(struct scene *scene)
 	return out.page_size != 4096 ? "it is another size" : NULL;
 }
 
+/* How many there are; none where the directory is missing. */
+static size_t sizes_of[8];
+static int nr_sizes, reason;
+
+static int sizes(struct scene *scene)
+{
+	(void)scene;
+	nr_sizes = pinion_hostmem_sizes(sizes_of, 8);
+	reason = errno;
+	return nr_sizes < 0 ? nr_sizes : 0;
+}
+
+static const char *sizes_ascend(struct scene *scene)
+{
+	(void)scene;
+	if (nr_sizes == 0 && reason == EIO)
+		return "there are none because it could not read";
+	for (int i = 1; i < nr_sizes && i < 8; i++)
+		if (sizes_of[i] <= sizes_of[i - 1])
+			return "they do not ascend";
+	return NULL;
+}
+
 /* Where it lies. */
+
+static int bind(struct scene *scene)
+{
+	(void)scene;
+	return pinion_hostmem_bind(&mem, 0);
+}
+
+static const char *node_is_0(struct scene *scene)
+{
+	(void)scene;
+	if (pinion_hostmem_populate(&mem, 0, 4096) || pinion_hostmem_node(mem.addr, 4096, node, 1))
+		return "it has no page";
+	return node[0] != 0 ? "its page is elsewhere" : NULL;
+}
 
 static int pagemap_open(struct scene *scene)
 {
@@ -220,6 +276,8 @@ const struct operation hostmem_operations[] = {
 	{MEM_CALL("hostmem create", NULL, create, memory_works), .undo = create_undo},
 	{MEM_CALL("hostmem create, hugepages", NULL, create_huge, memory_works),
 	 .undo = create_undo, .huge = 1},
+	{HEADER_CALL("hostmem create_at", create_at, memory_works), .undo = create_at_undo,
+	 .kept = no_file_is_there},
 	{MEM_DEED("hostmem destroy", populate_again, destroy, nothing_is_there),
 	 .undo = create_again, .final = true},
 	{.name = "hostmem attach", .setup = attach_setup, .run = attach, .use = memory_works,
@@ -231,6 +289,8 @@ const struct operation hostmem_operations[] = {
 	{MEM_DEED("hostmem seal", create_again, seal, is_sealed)},
 	{MEM_CALL("hostmem seals", create_again, seals, NULL)},
 	{MEM_CALL("hostmem page_size", create_again, page_size, page_is_small)},
+	{MEM_DEED("hostmem sizes", NULL, sizes, sizes_ascend)},
+	{MEM_DEED("hostmem bind", create_again, bind, node_is_0)},
 	{MEM_CALL("hostmem pagemap_open", NULL, pagemap_open, NULL), .undo = pagemap_undo},
 	{.name = "hostmem phys", .setup = phys_setup, .run = phys_of, .use = frames_differ,
 	 .teardown = phys_teardown, .bare = true, .phys = true},

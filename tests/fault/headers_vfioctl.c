@@ -1,78 +1,24 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "headers.h"
-
-#include <sys/mman.h>
-
-#include <pinion/vfio_config.h>
-#include <pinion/vfio_reset.h>
+#include "headers_vfio.h"
 
 #include "kernel.h"
 
 /*
- * vfioctl.h and what stands on it. There is no device: kernel.c answers ioctl(2) in its place.
+ * vfioctl.h.
  */
 
 static union {
 	struct pinion_vfio_iommu iommu;
-	struct pinion_vfio_region region;
 	struct pinion_vfio_irq irq;
-	struct {
-		void *addr;
-		size_t len;
-	} bar;
 	uint64_t unmapped;
-	uint16_t v16;
 	int fd;
 } out;
-
-static int container = -1, group = -1, device = -1;
 
 #define IOVA 0x10000
 #define LEN 8192u
 
 /* A text that is cut short is still one: "not to be read" after a failure. */
 static char blockers[128];
-
-static void container_setup(struct scene *scene)
-{
-	kernel_reset();
-	tree_open(scene);
-	scene_must(!pinion_vfio_container_open(&container), "a container");
-}
-
-static void group_setup(struct scene *scene)
-{
-	container_setup(scene);
-	scene_must(!pinion_vfio_group_open(12, container, &group), "a group");
-}
-
-static void device_setup(struct scene *scene)
-{
-	group_setup(scene);
-	scene_must(!pinion_vfio_device_open(group, TREE_BDF, &device), "a device");
-}
-
-static void let_go(int *fd)
-{
-	if (*fd >= 0)
-		(void)close(*fd);
-	*fd = -1;
-}
-
-static void teardown(struct scene *scene)
-{
-	let_go(&device);
-	let_go(&group);
-	let_go(&container);
-	tree_close(scene);
-}
-
-#define VFIO_DEED(text, before, call, good) \
-	.name = (text), .setup = (before), .run = (call), .use = (good), .teardown = teardown, \
-	.bare = true
-
-#define VFIO_CALL(text, before, call, good) \
-	VFIO_DEED(text, before, call, good), .out = &out, .out_len = sizeof(out)
 
 /* Containers and groups. */
 
@@ -91,23 +37,23 @@ static int container_open(struct scene *scene)
 /* Gone whatever it says. */
 static int container_close(struct scene *scene)
 {
-	const int fd = container;
+	const int fd = vfio_container;
 
 	(void)scene;
-	container = -1;
+	vfio_container = -1;
 	return pinion_vfio_container_close(fd);
 }
 
 static void container_undo(struct scene *scene)
 {
 	(void)scene;
-	scene_must(!pinion_vfio_container_open(&container), "a container");
+	scene_must(!pinion_vfio_container_open(&vfio_container), "a container");
 }
 
 static int group_open(struct scene *scene)
 {
 	(void)scene;
-	return pinion_vfio_group_open(12, container, &out.fd);
+	return pinion_vfio_group_open(12, vfio_container, &out.fd);
 }
 
 static const char *iommu_is_set(struct scene *scene)
@@ -115,22 +61,22 @@ static const char *iommu_is_set(struct scene *scene)
 	struct pinion_vfio_iommu iommu;
 
 	(void)scene;
-	return pinion_vfio_iommu_info(container, &iommu) ? "the container has no IOMMU" : NULL;
+	return pinion_vfio_iommu_info(vfio_container, &iommu) ? "the container has no IOMMU" : NULL;
 }
 
 static int group_close(struct scene *scene)
 {
-	const int fd = group;
+	const int fd = vfio_group;
 
 	(void)scene;
-	group = -1;
+	vfio_group = -1;
 	return pinion_vfio_group_close(fd);
 }
 
 static void group_undo(struct scene *scene)
 {
 	(void)scene;
-	scene_must(!pinion_vfio_group_open(12, container, &group), "a group");
+	scene_must(!pinion_vfio_group_open(12, vfio_container, &vfio_group), "a group");
 }
 
 static int group_blockers(struct scene *scene)
@@ -150,7 +96,7 @@ static const char *blocker_is_named(struct scene *scene)
 static int iommu_info(struct scene *scene)
 {
 	(void)scene;
-	return pinion_vfio_iommu_info(container, &out.iommu);
+	return pinion_vfio_iommu_info(vfio_container, &out.iommu);
 }
 
 static const char *range_is_told(struct scene *scene)
@@ -164,7 +110,7 @@ static char memory[LEN];
 static int dma_map(struct scene *scene)
 {
 	(void)scene;
-	return pinion_vfio_dma_map(container, memory, IOVA, LEN);
+	return pinion_vfio_dma_map(vfio_container, memory, IOVA, LEN);
 }
 
 static const char *is_mapped(struct scene *scene)
@@ -182,7 +128,7 @@ static const char *not_mapped(struct scene *scene)
 static void map_undo(struct scene *scene)
 {
 	(void)scene;
-	scene_must(!pinion_vfio_dma_unmap(container, IOVA, LEN), "no mapping");
+	scene_must(!pinion_vfio_dma_unmap(vfio_container, IOVA, LEN), "no mapping");
 }
 
 static void unmap_undo(struct scene *scene)
@@ -192,26 +138,26 @@ static void unmap_undo(struct scene *scene)
 
 static void mapped_setup(struct scene *scene)
 {
-	group_setup(scene);
+	vfio_group_setup(scene);
 	unmap_undo(scene);
 }
 
 static int dma_unmap(struct scene *scene)
 {
 	(void)scene;
-	return pinion_vfio_dma_unmap(container, IOVA, LEN);
+	return pinion_vfio_dma_unmap(vfio_container, IOVA, LEN);
 }
 
 static int dma_unmap_range(struct scene *scene)
 {
 	(void)scene;
-	return pinion_vfio_dma_unmap_range(container, IOVA, LEN, &out.unmapped);
+	return pinion_vfio_dma_unmap_range(vfio_container, IOVA, LEN, &out.unmapped);
 }
 
 static int dma_unmap_all(struct scene *scene)
 {
 	(void)scene;
-	return pinion_vfio_dma_unmap_all(container, &out.unmapped);
+	return pinion_vfio_dma_unmap_all(vfio_container, &out.unmapped);
 }
 
 static const char *is_unmapped(struct scene *scene)
@@ -235,132 +181,32 @@ static const char *still_mapped(struct scene *scene)
 static int device_open(struct scene *scene)
 {
 	(void)scene;
-	return pinion_vfio_device_open(group, TREE_BDF, &out.fd);
+	return pinion_vfio_device_open(vfio_group, TREE_BDF, &out.fd);
 }
 
 static int device_close(struct scene *scene)
 {
-	const int fd = device;
+	const int fd = vfio_device;
 
 	(void)scene;
-	device = -1;
+	vfio_device = -1;
 	return pinion_vfio_device_close(fd);
 }
 
 static void device_undo(struct scene *scene)
 {
 	(void)scene;
-	scene_must(!pinion_vfio_device_open(group, TREE_BDF, &device), "a device");
+	scene_must(!pinion_vfio_device_open(vfio_group, TREE_BDF, &vfio_device), "a device");
 }
 
-static int device_reset(struct scene *scene)
-{
-	(void)scene;
-	return pinion_vfio_device_reset(device);
-}
-
-static int region_info(struct scene *scene)
-{
-	(void)scene;
-	return pinion_vfio_region_info(device, VFIO_PCI_BAR0_REGION_INDEX, &out.region);
-}
-
-static const char *region_is_told(struct scene *scene)
-{
-	(void)scene;
-	return out.region.len != 4096 ? "it is another region" : NULL;
-}
-
-static int region_map(struct scene *scene)
-{
-	(void)scene;
-	return pinion_vfio_region_map(device, VFIO_PCI_BAR0_REGION_INDEX, &out.bar.addr,
-				      &out.bar.len);
-}
-
-static const char *region_is_mapped(struct scene *scene)
-{
-	(void)scene;
-	return *(volatile unsigned char *)out.bar.addr != 0x36 ? "it holds nothing" : NULL;
-}
-
-static void region_undo(struct scene *scene)
-{
-	(void)scene;
-	scene_must(!pinion_vfio_region_unmap(out.bar.addr, out.bar.len), "no mapping");
-}
-
-static void *regs;
-static size_t regs_len;
-
-static void region_unmap_undo(struct scene *scene)
-{
-	(void)scene;
-	scene_must(!pinion_vfio_region_map(device, 0, &regs, &regs_len), "a mapping");
-}
-
-static void region_setup(struct scene *scene)
-{
-	device_setup(scene);
-	region_unmap_undo(scene);
-}
-
-static void region_teardown(struct scene *scene)
-{
-	(void)munmap(regs, regs_len);
-	teardown(scene);
-}
-
-static int region_unmap(struct scene *scene)
-{
-	(void)scene;
-	return pinion_vfio_region_unmap(regs, regs_len);
-}
-
-static int config_read16(struct scene *scene)
-{
-	(void)scene;
-	return pinion_vfio_config_read16(device, PCI_VENDOR_ID, &out.v16);
-}
-
-static const char *vendor_is_read(struct scene *scene)
-{
-	(void)scene;
-	return out.v16 != 0x1b36 ? "it is another vendor" : NULL;
-}
-
-static int config_write16(struct scene *scene)
-{
-	(void)scene;
-	return pinion_vfio_config_write16(device, PCI_COMMAND, 0x0407);
-}
-
-static int bus_master_set(struct scene *scene)
-{
-	(void)scene;
-	return pinion_vfio_bus_master_set(device, true);
-}
-
-static const char *is_master(struct scene *scene)
-{
-	(void)scene;
-	return tree_config16(PCI_COMMAND) != 0x0407 ? "COMMAND has another value" : NULL;
-}
-
-static const char *command_stayed(struct scene *scene)
-{
-	(void)scene;
-	return tree_config16(PCI_COMMAND) != TREE_COMMAND ? "COMMAND" : NULL;
-}
-
-/* Interrupts. What the eventfd is does not matter to kernel.c. */
+/* Interrupts. What the eventfd is does not matter to kernel_device.c. */
 
 #define EVENT 7
 
 static int irq_info(struct scene *scene)
 {
 	(void)scene;
-	return pinion_vfio_irq_info(device, VFIO_PCI_MSIX_IRQ_INDEX, &out.irq);
+	return pinion_vfio_irq_info(vfio_device, VFIO_PCI_MSIX_IRQ_INDEX, &out.irq);
 }
 
 static const char *irq_is_told(struct scene *scene)
@@ -374,7 +220,7 @@ static int irq_enable(struct scene *scene)
 	const int32_t event = EVENT;
 
 	(void)scene;
-	return pinion_vfio_irq_enable(device, VFIO_PCI_MSIX_IRQ_INDEX, 0, &event, 1);
+	return pinion_vfio_irq_enable(vfio_device, VFIO_PCI_MSIX_IRQ_INDEX, 0, &event, 1);
 }
 
 static const char *irq_is_enabled(struct scene *scene)
@@ -392,31 +238,31 @@ static const char *irq_stayed(struct scene *scene)
 static int irq_disable(struct scene *scene)
 {
 	(void)scene;
-	return pinion_vfio_irq_disable(device, VFIO_PCI_MSIX_IRQ_INDEX);
+	return pinion_vfio_irq_disable(vfio_device, VFIO_PCI_MSIX_IRQ_INDEX);
 }
 
 static int irq_mask(struct scene *scene)
 {
 	(void)scene;
-	return pinion_vfio_irq_mask(device, VFIO_PCI_INTX_IRQ_INDEX);
+	return pinion_vfio_irq_mask(vfio_device, VFIO_PCI_INTX_IRQ_INDEX);
 }
 
 static int irq_unmask(struct scene *scene)
 {
 	(void)scene;
-	return pinion_vfio_irq_unmask(device, VFIO_PCI_INTX_IRQ_INDEX);
+	return pinion_vfio_irq_unmask(vfio_device, VFIO_PCI_INTX_IRQ_INDEX);
 }
 
 static int irq_unmask_by(struct scene *scene)
 {
 	(void)scene;
-	return pinion_vfio_irq_unmask_by(device, VFIO_PCI_INTX_IRQ_INDEX, EVENT);
+	return pinion_vfio_irq_unmask_by(vfio_device, VFIO_PCI_INTX_IRQ_INDEX, EVENT);
 }
 
 static int irq_trigger(struct scene *scene)
 {
 	(void)scene;
-	return pinion_vfio_irq_trigger(device, VFIO_PCI_MSIX_IRQ_INDEX, 0, 1);
+	return pinion_vfio_irq_trigger(vfio_device, VFIO_PCI_MSIX_IRQ_INDEX, 0, 1);
 }
 
 static void irq_undo(struct scene *scene)
@@ -426,17 +272,17 @@ static void irq_undo(struct scene *scene)
 
 const struct operation vfioctl_operations[] = {
 	{HEADER_CALL("vfioctl container_open", container_open, NULL), .undo = out_undo},
-	{VFIO_DEED("vfioctl container_close", container_setup, container_close, NULL),
+	{VFIO_DEED("vfioctl container_close", vfio_container_setup, container_close, NULL),
 	 .undo = container_undo, .final = true},
-	{VFIO_CALL("vfioctl group_open, the first", container_setup, group_open, iommu_is_set),
+	{VFIO_CALL("vfioctl group_open, the first", vfio_container_setup, group_open, iommu_is_set),
 	 .undo = out_undo},
-	{VFIO_CALL("vfioctl group_open, one more", group_setup, group_open, iommu_is_set),
+	{VFIO_CALL("vfioctl group_open, one more", vfio_group_setup, group_open, iommu_is_set),
 	 .undo = out_undo},
-	{VFIO_DEED("vfioctl group_close", group_setup, group_close, NULL), .undo = group_undo,
+	{VFIO_DEED("vfioctl group_close", vfio_group_setup, group_close, NULL), .undo = group_undo,
 	 .final = true},
 	{HEADER_DEED("vfioctl group_blockers", group_blockers, blocker_is_named)},
-	{VFIO_CALL("vfioctl iommu_info", group_setup, iommu_info, range_is_told)},
-	{VFIO_DEED("vfioctl dma_map", group_setup, dma_map, is_mapped), .undo = map_undo,
+	{VFIO_CALL("vfioctl iommu_info", vfio_group_setup, iommu_info, range_is_told)},
+	{VFIO_DEED("vfioctl dma_map", vfio_group_setup, dma_map, is_mapped), .undo = map_undo,
 	 .kept = not_mapped},
 	{VFIO_DEED("vfioctl dma_unmap", mapped_setup, dma_unmap, is_unmapped),
 	 .undo = unmap_undo, .kept = still_mapped},
@@ -444,26 +290,16 @@ const struct operation vfioctl_operations[] = {
 	 .undo = unmap_undo, .kept = still_mapped},
 	{VFIO_CALL("vfioctl dma_unmap_all", mapped_setup, dma_unmap_all, all_is_unmapped),
 	 .undo = unmap_undo, .kept = still_mapped},
-	{VFIO_CALL("vfioctl device_open", group_setup, device_open, NULL), .undo = out_undo},
-	{VFIO_DEED("vfioctl device_close", device_setup, device_close, NULL),
+	{VFIO_CALL("vfioctl device_open", vfio_group_setup, device_open, NULL), .undo = out_undo},
+	{VFIO_DEED("vfioctl device_close", vfio_device_setup, device_close, NULL),
 	 .undo = device_undo, .final = true},
-	{VFIO_DEED("vfioctl device_reset", device_setup, device_reset, NULL)},
-	{VFIO_CALL("vfioctl region_info", device_setup, region_info, region_is_told)},
-	{VFIO_CALL("vfioctl region_map", device_setup, region_map, region_is_mapped),
-	 .undo = region_undo},
-	{.name = "vfioctl region_unmap", .setup = region_setup, .run = region_unmap,
-	 .undo = region_unmap_undo, .teardown = region_teardown, .final = true, .bare = true},
-	{VFIO_CALL("vfioctl config_read16", device_setup, config_read16, vendor_is_read)},
-	{VFIO_DEED("vfioctl config_write16", device_setup, config_write16, is_master),
-	 .kept = command_stayed},
-	{VFIO_DEED("vfioctl bus_master_set", device_setup, bus_master_set, is_master)},
-	{VFIO_CALL("vfioctl irq_info", device_setup, irq_info, irq_is_told)},
-	{VFIO_DEED("vfioctl irq_enable", device_setup, irq_enable, irq_is_enabled),
+	{VFIO_CALL("vfioctl irq_info", vfio_device_setup, irq_info, irq_is_told)},
+	{VFIO_DEED("vfioctl irq_enable", vfio_device_setup, irq_enable, irq_is_enabled),
 	 .undo = irq_undo, .kept = irq_stayed},
-	{VFIO_DEED("vfioctl irq_disable", device_setup, irq_disable, NULL)},
-	{VFIO_DEED("vfioctl irq_mask", device_setup, irq_mask, NULL)},
-	{VFIO_DEED("vfioctl irq_unmask", device_setup, irq_unmask, NULL)},
-	{VFIO_DEED("vfioctl irq_unmask_by", device_setup, irq_unmask_by, NULL)},
-	{VFIO_DEED("vfioctl irq_trigger", device_setup, irq_trigger, NULL)},
+	{VFIO_DEED("vfioctl irq_disable", vfio_device_setup, irq_disable, NULL)},
+	{VFIO_DEED("vfioctl irq_mask", vfio_device_setup, irq_mask, NULL)},
+	{VFIO_DEED("vfioctl irq_unmask", vfio_device_setup, irq_unmask, NULL)},
+	{VFIO_DEED("vfioctl irq_unmask_by", vfio_device_setup, irq_unmask_by, NULL)},
+	{VFIO_DEED("vfioctl irq_trigger", vfio_device_setup, irq_trigger, NULL)},
 	{0},
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "headers.h"
 #include "kernel.h"
+#include "kernel_parts.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,8 +21,7 @@
 #define DRIVER_LINK "devices/" TREE_BDF "/driver"
 #define OVERRIDE "devices/" TREE_BDF "/driver_override"
 
-/* Name of an open file below the root of the tree; NULL when it is elsewhere. */
-static const char *name_in_tree(int fd)
+const char *kernel_name_of(int fd)
 {
 	static char path[256];
 	const size_t root = strlen(tree_bus);
@@ -59,7 +59,7 @@ static void probe(void)
 
 static void heard(int fd, size_t len)
 {
-	const char *name = name_in_tree(fd);
+	const char *name = kernel_name_of(fd);
 
 	if (!name)
 		return;
@@ -95,25 +95,20 @@ ssize_t write(int fd, const void *text, size_t len)
 
 static struct {
 	bool has_iommu;
-	int eventfd;
 	unsigned long long mapped;
-} vfio = {.eventfd = -1};
-
-int kernel_eventfd(void)
-{
-	return vfio.eventfd;
-}
+} container;
 
 unsigned long long kernel_mapped(void)
 {
-	return vfio.mapped;
+	return container.mapped;
 }
 
 void kernel_reset(void)
 {
-	vfio.has_iommu = false;
-	vfio.eventfd = -1;
-	vfio.mapped = 0;
+	container.has_iommu = false;
+	container.mapped = 0;
+	kernel_device_reset();
+	kernel_iommufd_reset();
 }
 
 /* One range, behind the fixed part when there is room for it. */
@@ -125,7 +120,7 @@ static int iommu_info(struct vfio_iommu_type1_info *info)
 	const uint32_t room = info->argsz;
 	const uint32_t at = sizeof(*info);
 
-	if (!vfio.has_iommu)
+	if (!container.has_iommu)
 		return -EINVAL;
 	info->flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS;
 	info->iova_pgsizes = 4096;
@@ -138,53 +133,12 @@ static int iommu_info(struct vfio_iommu_type1_info *info)
 	return 0;
 }
 
-static int region_info(struct vfio_region_info *info)
-{
-	info->flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
-	if (info->index == VFIO_PCI_BAR0_REGION_INDEX)
-		info->flags |= VFIO_REGION_INFO_FLAG_MMAP;
-	/* The device is its configuration space, and BAR 0 is there a second time. */
-	info->offset = 0;
-	info->size = info->index == VFIO_PCI_BAR0_REGION_INDEX ||
-		     info->index == VFIO_PCI_CONFIG_REGION_INDEX ? 4096 : 0;
-	return 0;
-}
-
-static int irqs(const struct vfio_irq_set *set)
-{
-	if ((set->flags & VFIO_IRQ_SET_DATA_EVENTFD) != 0)
-		memcpy(&vfio.eventfd, set->data, sizeof(vfio.eventfd));
-	else if (set->count == 0)
-		vfio.eventfd = -1;
-	return 0;
-}
-
 static int unmap(struct vfio_iommu_type1_dma_unmap *all)
 {
-	if ((all->flags & VFIO_DMA_UNMAP_FLAG_ALL) != 0 || all->size > vfio.mapped)
-		all->size = vfio.mapped;
-	vfio.mapped -= all->size;
+	if ((all->flags & VFIO_DMA_UNMAP_FLAG_ALL) != 0 || all->size > container.mapped)
+		all->size = container.mapped;
+	container.mapped -= all->size;
 	return 0;
-}
-
-static int of_device(unsigned long request, void *arg)
-{
-	switch (request) {
-	case VFIO_DEVICE_GET_INFO:
-		((struct vfio_device_info *)arg)->flags = VFIO_DEVICE_FLAGS_RESET;
-		return 0;
-	case VFIO_DEVICE_RESET:
-		return 0;
-	case VFIO_DEVICE_GET_REGION_INFO:
-		return region_info(arg);
-	case VFIO_DEVICE_GET_IRQ_INFO:
-		((struct vfio_irq_info *)arg)->count = 1;
-		return 0;
-	case VFIO_DEVICE_SET_IRQS:
-		return irqs(arg);
-	default:
-		return -ENOTTY;
-	}
 }
 
 static int of_container(unsigned long request, void *arg)
@@ -195,12 +149,12 @@ static int of_container(unsigned long request, void *arg)
 	case VFIO_CHECK_EXTENSION:
 		return 1;
 	case VFIO_SET_IOMMU:
-		vfio.has_iommu = true;
+		container.has_iommu = true;
 		return 0;
 	case VFIO_IOMMU_GET_INFO:
 		return iommu_info(arg);
 	case VFIO_IOMMU_MAP_DMA:
-		vfio.mapped += ((const struct vfio_iommu_type1_dma_map *)arg)->size;
+		container.mapped += ((const struct vfio_iommu_type1_dma_map *)arg)->size;
 		return 0;
 	case VFIO_IOMMU_UNMAP_DMA:
 		return unmap(arg);
@@ -229,13 +183,19 @@ static int of_group(unsigned long request, void *arg)
 
 static int answer(int fd, unsigned long request, void *arg)
 {
-	const char *name = name_in_tree(fd);
+	const char *name = kernel_name_of(fd);
 
 	if (!name)
 		return -ENOTTY;
 	if (!strcmp(name, "dev/vfio/vfio"))
 		return of_container(request, arg);
-	return !strcmp(name, "dev/vfio/12") ? of_group(request, arg) : of_device(request, arg);
+	if (!strcmp(name, "dev/vfio/12"))
+		return of_group(request, arg);
+	if (!strcmp(name, "dev/iommu"))
+		return kernel_iommufd_answer(request, arg);
+	if (!strcmp(name, "dev/vfio/devices/vfio7"))
+		return kernel_node_answer(request, arg);
+	return kernel_device_answer(request, arg);
 }
 
 int ioctl(int fd, unsigned long request, ...)

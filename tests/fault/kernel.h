@@ -7,20 +7,40 @@
  *
  *     write(2)   to "bind", "unbind", "drivers_probe" and "driver_override" of the tree gives the
  *                drive to a driver or takes it away, and shows the override as sysfs does
- *     ioctl(2)   on a file of the tree is answered as VFIO answers it
+ *     ioctl(2)   on a file of the tree is answered as VFIO or an iommufd answers it
  *
- * Both make the real system call first, so that the injector meets it; only what that has let
- * through is followed. VFIO wants a device, and its real answers are tested in tests/vm: here they
- * serve to get past them, to the call that fails.
+ * Each makes the real system call first, so that the injector meets it; only what that has let
+ * through is followed. Both want a device, and their real answers are tested in tests/vm: here they
+ * serve to get past them, to the call that fails. Parts: kernel_device.c, kernel_iommufd.c.
  */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Bytes of a BAR 2, where the second page cannot be mapped: kernel_device.c. */
+#define KERNEL_SPARSE_LEN 12288u
 
 /* The eventfd of VFIO_PCI_MSIX_IRQ_INDEX that was enabled; -1: none. */
 int kernel_eventfd(void);
 
+/* Whether the device was reset since this was asked. */
+bool kernel_was_reset(void);
+
 /* Bytes that are mapped in the one container. */
 unsigned long long kernel_mapped(void);
 
-/* A new machine: its container is empty, and no interrupt enabled. */
+/* Of the iommufd: bytes mapped in a space, ranges allowed in it; how many spaces there are, in
+ * which the device lives (0: none), and PINION_IOMMUFD_HUGE_PAGES. */
+unsigned long long kernel_space_mapped(uint32_t ioas);
+uint32_t kernel_space_allowed(uint32_t ioas);
+uint32_t kernel_spaces(void);
+uint32_t kernel_home(void);
+uint64_t kernel_huge_pages(void);
+
+/* Where it maps what may be anywhere. */
+#define KERNEL_CHOSEN_IOVA 0x200000u
+
+/* A new machine: nothing is mapped, no interrupt enabled, no space there, and nothing was reset. */
 void kernel_reset(void);
 
 #endif

@@ -104,10 +104,11 @@ static int by_text(const void *a, const void *b)
 }
 
 /* Sorted: a mapping that was undone and made again may lie elsewhere. */
-static void say_maps(struct leak_snapshot *snapshot)
+static void say_maps(const struct leak_scope *scope, struct leak_snapshot *snapshot)
 {
 	FILE *maps = fopen("/proc/self/maps", "re");
 	char line[512], found[MAPS_MAX][128];
+	unsigned long reserved = 0;
 	unsigned nr = 0;
 
 	while (maps && nr < MAPS_MAX && fgets(line, sizeof(line), maps)) {
@@ -118,6 +119,8 @@ static void say_maps(struct leak_snapshot *snapshot)
 		if (sscanf(line, "%lx-%lx %7s %*s %*s %*s %399[^\n]", &start, &end, perms,
 			   name) < 3)
 			continue;
+		if (!name[0] && !strcmp(perms, "---p"))
+			reserved += end - start;
 		if (strstr(name, "memfd:") || strstr(name, "huge") || strstr(name, "io_uring") ||
 		    strstr(name, "/pinion-fault-"))
 			(void)snprintf(found[nr++], sizeof(*found), "map %s %lu %.90s", perms,
@@ -128,6 +131,8 @@ static void say_maps(struct leak_snapshot *snapshot)
 	qsort(found, nr, sizeof(*found), by_text);
 	for (unsigned i = 0; i < nr; i++)
 		say(snapshot, "%s\n", found[i]);
+	if (scope->reserved)
+		say(snapshot, "reserved %lu\n", reserved);
 }
 
 /* The lines of @file that begin with one of @keys. */
@@ -151,7 +156,7 @@ void leak_snapshot(const struct leak_scope *scope, struct leak_snapshot *snapsho
 
 	snapshot->len = 0;
 	say_fds(snapshot);
-	say_maps(snapshot);
+	say_maps(scope, snapshot);
 	say_lines(snapshot, "/proc/self/status", own);
 	if (scope->dir)
 		say_files(snapshot, scope->dir);

@@ -9,6 +9,7 @@
  *     fd 5 /memfd:pinion (deleted)          each descriptor, and what it is
  *     map rw-s 8192 /memfd:pinion           mappings of what the library makes: memfds, hugepages,
  *                                           io_uring's rings; and of files of the scene
+ *     reserved 12288                        addresses alone, without access or a name: if asked for
  *     HugetlbPages: 0 kB                    mapped hugepages; pinned and locked memory; threads
  *     file socket                           in the directory that the operation works in
  *     heap 12 blocks                        if asked for: not before libraries are warm
@@ -24,6 +25,7 @@
 struct leak_scope {
 	const char *dir; /* NULL: none */
 	bool heap;
+	bool reserved;   /* not where threads start: the C library reserves for them */
 	bool machine;    /* hugepages that others may take and give back as well */
 };
 

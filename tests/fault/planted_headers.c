@@ -64,6 +64,23 @@ static int leak_mapping(struct scene *scene)
 	return err;
 }
 
+/* The place for the registers stays when there are none. */
+static int leak_place(struct scene *scene)
+{
+	void *place = mmap(NULL, 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int fd;
+
+	(void)scene;
+	if (place == MAP_FAILED)
+		return -errno;
+	fd = open_config();
+	if (fd < 0)
+		return fd;
+	(void)close(fd);
+	(void)munmap(place, 8192);
+	return 0;
+}
+
 /* A block stays when there is no file to be read into it. */
 static int leak_block(struct scene *scene)
 {
@@ -161,6 +178,7 @@ const struct operation planted_operations[] = {
 	 .mistake = "the failed call left: before"},
 	{HEADER_DEED("a mapping leaks", leak_mapping, NULL), .may = eio,
 	 .mistake = "map r--s 4096"},
+	{HEADER_DEED("a place leaks", leak_place, NULL), .mistake = "reserved"},
 	{HEADER_DEED("a block leaks", leak_block, NULL),
 	 .mistake = "the failed call left: before 'heap"},
 	{HEADER_CALL("results change", touched, NULL), .mistake = "and changed its results"},

@@ -43,6 +43,7 @@ static struct leak_scope scope_of(const struct trial *trial, const struct scene 
 		/* Of a header's machine the calls make no files: it is not listed each time. */
 		.dir = scene->dir[0] && !trial->operation->bare ? scene->dir : NULL,
 		.heap = trial->warm,
+		.reserved = trial->operation->bare,
 		.machine = trial->operation->huge != 0,
 	};
 }
