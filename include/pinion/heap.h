@@ -414,7 +414,8 @@ static inline int pinion_heap_free(struct pinion_heap *heap, uint64_t off)
 }
 
 /*
- * Make an allocation shorter or longer, where it is.
+ * Make an allocation shorter or longer, where it is. place is looked at for what it becomes longer
+ * by: made shorter, it stays as it lies.
  *
  * -EINVAL   no allocation begins there; len is 0; no such place
  * -ENOSPC   what is behind it is not free, or place would not be kept: allocate anew, and copy

@@ -40,8 +40,14 @@
  * Caveats, each with its remedy:
  *  - Importers may write all of the memory. The account is out of their reach, what lies in the
  *    memory is not: read it once, check the copy. Give strangers a heap each.
- *  - export seals the files against resizing. A hole can be punched still: hostmem.h, "Caveats";
- *    when all have imported, pinion_hostmem_seal(&heap->mem[s], F_SEAL_FUTURE_WRITE).
+ *  - export seals the files against resizing. A hole can be punched still (hostmem.h, "Caveats"):
+ *    who touches it then, and no page is free, is killed by SIGBUS. The exporter of a heap that all
+ *    have imported seals it: pinion_hostmem_seal(&heap->mem[s], F_SEAL_FUTURE_WRITE). Who imports
+ *    a stranger's does so itself, then populates again; and refuses it when that says -EPERM.
+ *  - Bus addresses in a heap that was imported are the exporter's word. Before a device is told
+ *    one, pinion_hostheap_read_phys() or pinion_heap_set_linear() of one's own.
+ *  - import closes what it refuses, and close(2) of a stranger's descriptor can take as long as the
+ *    stranger likes (a socket that lingers, fuse(4)). Who must not wait imports in a thread.
  *  - Files of hugetlbfs take no seals and are not exported: open them by name on both sides.
  *  - Physical addresses are read once and hold as long as the pages are pinned; read them again
  *    after that has ended. with_bus only to those who may know them.
@@ -555,8 +561,8 @@ static inline int pinion_hostheap_recv(int sock, struct pinion_hostheap_parcel *
 }
 
 /* A private copy of the table: what the sender changes from now on is no matter. Of what knows
- * seals only, a memfd: to read from another file, or even to ask for its file system, can take for
- * ever (a pipe, fuse(4)). */
+ * seals only, a file in memory: to read from another, or even to ask for its file system, can take
+ * for ever (a pipe, fuse(4)). */
 static inline int pinion_hostheap_read_table(struct pinion_hostheap *heap, int fd, size_t len)
 {
 	int seals = 0, err = pinion_hostmem_seals(fd, &seals);
@@ -566,8 +572,10 @@ static inline int pinion_hostheap_read_table(struct pinion_hostheap *heap, int f
 	heap->table = malloc(len + 1);
 	if (heap->table == NULL)
 		return -ENOMEM;
-	err = pinion_hostheap_copy(fd, heap->table, len, false);
-	return err < 0 ? err : pinion_heap_unpack(&heap->heap, heap->table, len);
+	/* Not to be read, or too short: as the sender made it. */
+	if (pinion_hostheap_copy(fd, heap->table, len, false) < 0)
+		return -EBADMSG;
+	return pinion_heap_unpack(&heap->heap, heap->table, len);
 }
 
 /* Map a segment, whose file must be as the table says and stay so; on failure the descriptor stays
@@ -583,8 +591,9 @@ static inline int pinion_hostheap_take(struct pinion_hostheap *heap, size_t inde
 	err = pinion_hostmem_attach(fd, (size_t)segment->len, (size_t)segment->page_size, mem);
 	if (err == -EINVAL || err == -ENOTSUP || err == -EACCES)
 		return -EBADMSG;
+	/* EAGAIN is mmap(2)'s word for a limit on locked memory; here it would say "not yet". */
 	if (err < 0)
-		return err;
+		return err == -EAGAIN ? -ENOMEM : err;
 	err = pinion_hostmem_populate(mem, 0, mem->len);
 	if (err < 0)
 		pinion_hostmem_release(mem->addr, mem->len, -1);
@@ -622,17 +631,19 @@ static inline int pinion_hostheap_unpack(struct pinion_hostheap *heap, size_t ta
 
 /*
  * Receive a heap from who called export, and map it for reading and writing. The sender may be
- * anybody: its table is copied once, and all of it is checked; its files are of the right pages and
- * length, sealed so that they stay it, and populated. most: bytes that may be mapped, at the most.
- * Also what is refused has been received, and its descriptors are closed.
+ * anybody: its table is copied once, and checked as far as it can be (see "Caveats" for bus
+ * addresses); its files are of the right pages and length, sealed so that they stay it, and
+ * populated, until somebody punches a hole (there as well). most: bytes that may be mapped, at the
+ * most. Also what is refused has been received, and its descriptors are closed.
  * pre: the socket asks for no control messages of its own (SO_PASSPIDFD and the like).
  *
  * -EBADMSG     no heap: the sender lies, or is of another version; or this process has not as many
  *              descriptors left, which looks the same
  * -EFBIG       the memory is more than most
  * -ENOBUFS     more than PINION_HOSTHEAP_SEGMENTS
- * -EPERM       it was sealed with F_SEAL_FUTURE_WRITE: too late to join
- * -ECONNRESET  the sender is gone; -EAGAIN: nothing is there yet, and the socket does not block
+ * -EPERM       it was sealed against writing: too late to join
+ * -ECONNRESET  the sender is gone, or sent an empty message
+ * -EAGAIN      nothing is there yet, and the socket does not block
  * -ENOMEM      also of pages: the sender did not populate, and there are too few
  */
 static inline int pinion_hostheap_import(int sock, uint64_t most, struct pinion_hostheap **heap)

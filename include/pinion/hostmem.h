@@ -272,7 +272,8 @@ static inline void pinion_hostmem_insert(size_t *size, size_t nr, size_t room, s
 /*
  * The sizes of hugepages that this kernel has, in bytes, the smallest first; whether some are
  * reserved is another matter. Returns how many there are, also when that is more than room (x86 has
- * two, arm64 four at most); 0 for a kernel without hugepages. On failure size is not to be read.
+ * two, arm64 four at most); 0 for a kernel without hugepages. On failure, -errno of opendir(3) and
+ * readdir(3), size is not to be read.
  */
 static inline int pinion_hostmem_sizes(size_t *size, size_t room)
 {
@@ -363,7 +364,8 @@ static inline int pinion_hostmem_create_at(const char *path, size_t len, size_t 
  * pinion_hostmem_node()'s to say.
  *
  * -EINVAL  there is no such node, or the process may not use it (cpuset)
- * -EIO     pages are there already, on others: bind first, populate then
+ * -EIO     pages that this process has touched are there already, on others: bind first, populate
+ *          then
  * -ENOSYS  the kernel has no NUMA: there is one node, 0
  */
 static inline int pinion_hostmem_bind(const struct pinion_hostmem *mem, int node)
@@ -427,7 +429,8 @@ static inline int pinion_hostmem_seal(const struct pinion_hostmem *mem, int seal
  * The seals a file has; who was given it checks F_SEAL_SHRINK before touching a byte.
  * F_SEAL_EXEC is among them on Linux 6.3 and later.
  *
- * -EINVAL  the file takes no seals: it is no memfd
+ * -EINVAL  the file is not in memory: neither a memfd nor of tmpfs or hugetlbfs (one of these that
+ *          is no memfd has F_SEAL_SEAL, and takes no more)
  */
 static inline int pinion_hostmem_seals(int fd, int *seals)
 {

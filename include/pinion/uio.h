@@ -363,6 +363,12 @@ static inline int pinion_uio_open(const char *bdf, struct pinion_uio *uio)
 	u.fd = pinion_uio_open_node(u.number);
 	if (u.fd < 0)
 		return u.fd;
+	/* Between the look and the open it may have become another function's. */
+	err = pinion_uio_is_ours(&u);
+	if (err < 0) {
+		close(u.fd);
+		return err;
+	}
 	*uio = u;
 	return 0;
 }

@@ -124,6 +124,8 @@ static inline int pinion_vfio_bus_master_set(int device, bool on)
 		err = pinion_vfio_config_read16(device, PCI_COMMAND, &now);
 	if (err < 0)
 		return err;
+	if (now == UINT16_MAX)
+		return -ENODEV;
 	return ((now ^ want) & PCI_COMMAND_MASTER) != 0 ? -EIO : 0;
 }
 

@@ -51,8 +51,8 @@ static inline int pinion_vfio_dmabuf_ioctl(int device, struct pinion_vfio_dmabuf
 {
 	const int n = pinion_vfio_ioctl(device, VFIO_DEVICE_FEATURE, want);
 
-	/* A kernel that does not know the feature says ENOTTY, one that was built without it or has
-	 * a device that cannot, EOPNOTSUPP. */
+	/* A kernel that does not know the feature, or was built without it, says ENOTTY, one that
+	 * has a device that cannot, EOPNOTSUPP. */
 	return n == -ENOTTY || n == -EOPNOTSUPP ? -ENOTSUP : n;
 }
 
@@ -78,9 +78,9 @@ static inline int pinion_vfio_dmabuf_check(int device)
  *
  * -ENOTSUP    the kernel cannot: see pinion_vfio_dmabuf_check()
  * -EINVAL     nr is 0 or more than PINION_VFIO_AREAS; an area is empty, beyond the BAR, or not of
- *             whole pages; or the BAR is one of I/O ports
+ *             whole pages; or the BAR is one of I/O ports, or not there
  * -EOVERFLOW  an area ends beyond 2^64
- * -ENODEV     no BAR
+ * -ENODEV     an index that is no BAR's, or the device is going away
  * -ENOMEM     no memory
  * -EMFILE     no descriptors left
  */

@@ -47,6 +47,7 @@ struct pinion_vfio_affected {
  *
  * -ENOTSUP  it knows no reset of its own: use the device's own (NVMe: CC.EN = 0), or
  *           pinion_vfio_hot_reset()
+ * -EAGAIN   the kernel is just working on the function: try again
  */
 static inline int pinion_vfio_device_reset(int device)
 {

@@ -197,6 +197,12 @@ static inline int pinion_vfio_expect(int fd, unsigned long request, unsigned lon
 	return got == want ? 0 : -ENOTSUP;
 }
 
+/* Is it a kind of IOMMU that is named at the top? */
+static inline bool pinion_vfio_kind_ok(uint32_t kind)
+{
+	return kind == VFIO_TYPE1v2_IOMMU || kind == VFIO_TYPE1_IOMMU || kind == VFIO_NOIOMMU_IOMMU;
+}
+
 /*
  * Open an empty container for a kind of IOMMU, which its groups then have to be opened as. Undo
  * with pinion_vfio_container_close().
@@ -210,7 +216,7 @@ static inline int pinion_vfio_container_open_as(uint32_t kind, int *container)
 {
 	int fd, err;
 
-	if (kind != VFIO_TYPE1v2_IOMMU && kind != VFIO_TYPE1_IOMMU && kind != VFIO_NOIOMMU_IOMMU)
+	if (!pinion_vfio_kind_ok(kind))
 		return -EINVAL;
 	fd = pinion_vfio_open_node("vfio");
 	if (fd < 0)
@@ -274,13 +280,16 @@ static inline int pinion_vfio_group_join(int group_fd, int container, uint32_t k
 		err = pinion_vfio_iommu_is_set(container);
 	if (err != 0)
 		return err < 0 ? err : 0;
-	return pinion_vfio_ioctl_value(container, VFIO_SET_IOMMU, kind);
+	err = pinion_vfio_ioctl_value(container, VFIO_SET_IOMMU, kind);
+	/* Another thread, with another group, was faster. */
+	return err == -EINVAL && pinion_vfio_iommu_is_set(container) == 1 ? 0 : err;
 }
 
 /*
  * Open an IOMMU group and put it into the container, which was opened as the same kind, and gets
  * its IOMMU with the first group. Undo with pinion_vfio_group_close().
  *
+ * -EINVAL  no kind that is named at the top
  * -ENOENT  no /dev/vfio/N: no function of the group is bound to vfio-pci. Or no
  *          /dev/vfio/noiommu-N: the function was bound before that mode was on, or has an IOMMU
  * -EACCES  not yours: chown /dev/vfio/N
@@ -293,6 +302,8 @@ static inline int pinion_vfio_group_open_as(uint32_t kind, unsigned group, int c
 	char name[24];
 	int g, err;
 
+	if (!pinion_vfio_kind_ok(kind))
+		return -EINVAL;
 	snprintf(name, sizeof(name), "%s%u", kind == VFIO_NOIOMMU_IOMMU ? "noiommu-" : "", group);
 	g = pinion_vfio_open_node(name);
 	if (g < 0)

@@ -278,7 +278,7 @@ static const int lost[] = {-ENODEV, 0};
 
 const struct operation uio_operations[] = {
 	{HEADER_CALL("uio find", find, number_is_3)},
-	{HEADER_CALL("uio open", open_uio, is_open), .undo = open_undo},
+	{HEADER_CALL("uio open", open_uio, is_open), .undo = open_undo, .may = lost},
 	{.name = "uio close", .setup = master_setup, .run = close_uio, .use = command_is_restored,
 	 .undo = master, .teardown = teardown, .final = true, .bare = true, .may = lost},
 	{UIO_CALL("uio config_read8", config_read8, vendor_is_8)},

@@ -728,16 +728,20 @@ static int a_pipe(void)
 	return pipes[0];
 }
 
-static int read_only(size_t pages)
+static int reopened(int fd, int flags)
 {
-	const int fd = sealed(pages);
 	char path[64];
 	int again;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	again = open(path, O_RDONLY | O_CLOEXEC);
+	again = open(path, flags | O_CLOEXEC);
 	close(fd);
 	return again;
+}
+
+static int read_only(size_t pages)
+{
+	return reopened(sealed(pages), O_RDONLY);
 }
 
 static int unsealed(size_t pages)
@@ -759,6 +763,8 @@ static void a_file_that_is_none_of_ours_is_ebadmsg(void **state)
 	assert_int_equal(import_with(1, read_only(PAGES)), -EBADMSG);
 	assert_int_equal(import_with(1, a_pipe()), -EBADMSG);
 	assert_int_equal(import_with(1, open("/proc/self/maps", O_RDONLY | O_CLOEXEC)), -EBADMSG);
+	/* It cannot be read: no fault of the importer's descriptors, though read(2) says EBADF. */
+	assert_int_equal(import_with(0, reopened(sealed(PAGES), O_WRONLY)), -EBADMSG);
 	/* A read from these would not end, or not be of a file. */
 	assert_int_equal(import_with(0, a_pipe()), -EBADMSG);
 	assert_int_equal(import_with(0, open("/dev/zero", O_RDONLY | O_CLOEXEC)), -EBADMSG);

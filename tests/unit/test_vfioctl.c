@@ -310,6 +310,7 @@ static void groups_without_an_iommu_have_nodes_of_their_own(void **state)
 	support_write_text(nodes, "noiommu-13", "");
 	assert_int_equal(pinion_vfio_group_open_as(VFIO_TYPE1_IOMMU, 12, -1, &fd), -ENOTTY);
 	assert_int_equal(pinion_vfio_group_open_as(VFIO_NOIOMMU_IOMMU, 12, -1, &fd), -ENOENT);
+	assert_int_equal(pinion_vfio_group_open_as(VFIO_SPAPR_TCE_IOMMU, 12, -1, &fd), -EINVAL);
 	assert_int_equal(pinion_vfio_group_open_as(VFIO_NOIOMMU_IOMMU, 13, -1, &fd), -ENOTTY);
 	assert_int_equal(pinion_vfio_group_open_as(VFIO_TYPE1_IOMMU, 13, -1, &fd), -ENOENT);
 	assert_int_equal(fd, 7);
