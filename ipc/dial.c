@@ -25,11 +25,11 @@ static int address_of(const char *path, struct sockaddr_un *address)
 
 /* Who does not accept would block connect() without end. A signal breaks it off with nothing done,
  * and so does a stop that is over. */
-static int connect_until(int fd, const struct sockaddr_un *address, uint64_t deadline)
+static int connect_within(int fd, const struct sockaddr_un *address, unsigned patience_ms)
 {
-	uint64_t now = bell_now_ns();
+	uint64_t now = bell_now_ns(), deadline = now + patience_ms * UINT64_C(1000000);
 
-	do {
+	for (; now < deadline; now = bell_now_ns()) {
 		const uint64_t left_us = (deadline - now) / 1000 + 1; /* of 0 there is no limit */
 		const struct timeval patience = {.tv_sec = (time_t)(left_us / 1000000),
 						 .tv_usec = (suseconds_t)(left_us % 1000000)};
@@ -40,8 +40,7 @@ static int connect_until(int fd, const struct sockaddr_un *address, uint64_t dea
 			return 0;
 		if (errno != EINTR)
 			return -errno;
-		now = bell_now_ns();
-	} while (now < deadline);
+	}
 	return -EAGAIN;
 }
 
@@ -54,8 +53,7 @@ static int connect_to(const struct sockaddr_un *address, unsigned patience_ms, i
 	if (fd < 0)
 		return -errno;
 	if (patience_ms)
-		err = connect_until(fd, address,
-				    bell_now_ns() + patience_ms * UINT64_C(1000000));
+		err = connect_within(fd, address, patience_ms);
 	else if (connect(fd, (const struct sockaddr *)address, sizeof(*address)))
 		err = -errno;
 	if (err)
