@@ -161,8 +161,10 @@ static int begin(struct domain *domain, uint32_t nr)
 	int err = iommu_info(&domain->config, &iommu);
 
 	if (err)
-		return pinion_fail(err, "the container does not tell its IOVA ranges: %s (has a "
-				   "group been added to it?)", strerror(-err));
+		return pinion_fail(err, "the %s does not tell its IOVA ranges: %s (has %s)",
+				   domain->config.ioas ? "iommufd" : "container", strerror(-err),
+				   domain->config.ioas ? "it such an address space?"
+						       : "a group been added to it?");
 	if (iommu.dma_avail && iommu.dma_avail < nr)
 		return pinion_fail(-ENOSPC, "the container has %u map entries left and %u segments "
 				   "need one each (module parameter "

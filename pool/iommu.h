@@ -4,7 +4,8 @@
 
 /*
  * An address space of an IOMMU, whichever interface of the kernel has it: VFIO's container, or one
- * of an iommufd. Calls and errors are those of vfioctl.h.
+ * of an iommufd. Calls and errors are those of vfioctl.h, and -ENOENT for an address space that
+ * the iommufd does not have.
  */
 
 #include <stdint.h>

@@ -32,13 +32,30 @@ static int no_group_open(unsigned group, const char *what, int err)
 {
 	char blockers[256];
 
-	if ((err == -EBUSY || err == -EPERM) &&
-	    pinion_vfio_group_blockers(group, blockers, sizeof(blockers)) > 0)
+	if (err == -EBUSY && pinion_vfio_group_blockers(group, blockers, sizeof(blockers)) > 0)
 		return nvme_fail(err,
 				 "IOMMU group %u is not viable: %s must be bound to vfio-pci too, "
 				 "or unbound", group, blockers);
 	return nvme_fail(err, "%s: %s%s", what, strerror(-err),
 			 err == -EBUSY ? ": another program drives this device" : "");
+}
+
+/* The same by iommufd, whose numbers for it are others. */
+static int no_device_open(const char *bdf, unsigned group, int err)
+{
+	char blockers[256];
+	const char *hint = "";
+
+	if (err == -EPERM && pinion_vfio_group_blockers(group, blockers, sizeof(blockers)) > 0)
+		return no_group_open(group, bdf, -EBUSY);
+	switch (err) {
+	case -EINVAL: hint = ": does another program drive it?"; break;
+	case -EBUSY: hint = ": another program has its group open"; break;
+	case -EPERM: hint = ": are its interrupts isolated (allow_unsafe_interrupts)?"; break;
+	case -ENOENT: hint = ": this kernel makes no /dev/vfio/devices: go by group"; break;
+	default: break;
+	}
+	return nvme_fail(err, "%s: iommufd does not open it: %s%s", bdf, strerror(-err), hint);
 }
 
 static int open_by_group(struct nvme_vfio *vfio, const char *bdf, unsigned group)
@@ -75,10 +92,13 @@ static int open_by_iommufd(struct nvme_vfio *vfio, const char *bdf, unsigned gro
 		return nvme_fail(err, "/dev/iommu: %s%s", strerror(-err),
 				 err == -ENOENT ? ": this kernel has no iommufd: go by group" : "");
 	err = pinion_iommufd_ioas_alloc(vfio->container, &vfio->ioas);
-	if (!err)
-		err = pinion_iommufd_device_open(bdf, vfio->container, &vfio->device, &id);
 	if (err) {
-		no_group_open(group, "/dev/vfio/devices", err);
+		nvme_fail(err, "/dev/iommu makes no address space: %s", strerror(-err));
+		goto close_iommufd;
+	}
+	err = pinion_iommufd_device_open(bdf, vfio->container, &vfio->device, &id);
+	if (err) {
+		no_device_open(bdf, group, err);
 		goto close_iommufd;
 	}
 	err = pinion_iommufd_device_attach(vfio->device, vfio->ioas);

@@ -46,10 +46,11 @@
  *    _DEFAULT_SOURCE.
  *
  * Errors are -errno; every call may also give what open(2), ioctl(2) and readdir(3) give. errno
- * itself is left undefined. A call that fails holds nothing and has changed nothing.
+ * itself is left undefined. A call that fails holds nothing and has changed nothing, but for
+ * unmaps.
  *
  * Sources: Documentation/userspace-api/iommufd.rst and Documentation/driver-api/vfio.rst of Linux,
- * <linux/iommufd.h> and <linux/vfio.h> of 6.12 (of 6.14: the file), drivers/iommu/iommufd.
+ * <linux/iommufd.h> and <linux/vfio.h> of 6.12 (of 6.13: the file), drivers/iommu/iommufd.
  * Needs libc; no kernel header: those where it is built may be older than iommufd. C99, C11, C++17;
  * includes no other header of ours.
  */
@@ -263,8 +264,7 @@ static inline int pinion_iommufd_name_number(const char *name, unsigned *number)
  * Number N of the node /dev/vfio/devices/vfioN of a function: the one entry of its directory
  * "vfio-dev".
  *
- * -ENOENT  no such function, it is not bound to a vfio driver, or the kernel makes no such nodes
- *          (CONFIG_VFIO_DEVICE_CDEV)
+ * -ENOENT  no such function, or it is not bound to a vfio driver
  * -EINVAL  bdf is NULL, or no name of a file
  */
 static inline int pinion_iommufd_device_find(const char *bdf, unsigned *number)
@@ -314,14 +314,15 @@ static inline int pinion_iommufd_device_bind(int device, int iommufd, uint32_t *
  * bus mastering off; it can reach no memory until it is attached to a space. *id is its number
  * among the iommufd's objects. Undo with pinion_iommufd_device_close().
  *
- * -ENOENT  see pinion_iommufd_device_find()
+ * -ENOENT  see pinion_iommufd_device_find(); or the kernel makes no such nodes
+ *          (CONFIG_VFIO_DEVICE_CDEV), or none of a function without an IOMMU
  * -EACCES  not yours: chown /dev/vfio/devices/vfioN
  * -EBUSY   its group is open by vfioctl.h: pinion_vfio_group_close()
- * -EINVAL  it is open already
+ * -EINVAL  it is open already; or its DMA does not keep caches coherent
  * -EPERM   a function of its group belongs to another driver (pinion_vfio_group_blockers() names
  *          it) or to another iommufd; or the IOMMU does not isolate interrupts: see
  *          allow_unsafe_interrupts of iommufd
- * -EBADFD  iommufd is none
+ * -EBADFD  iommufd is none (-EBADF, -EINVAL: no descriptor)
  */
 static inline int pinion_iommufd_device_open(const char *bdf, int iommufd, int *device,
 					     uint32_t *id)
@@ -354,13 +355,15 @@ static inline int pinion_iommufd_device_close(int device)
 
 /*
  * Let the device live in a space: what is mapped there it can reach from now on, and nothing else.
- * If it lives in another one, it moves. Undo with pinion_iommufd_device_detach(). Functions of one
- * IOMMU group live in one space.
+ * If it lives in another one, it moves, and the attached functions of its IOMMU group with it: they
+ * live in one space. Undo with pinion_iommufd_device_detach().
  *
  * -ENOENT  no such space
  * -EADDRINUSE  something is mapped, or allowed, that the device's IOMMU cannot reach or must keep
  *          free (its MSI window): unmap it
  * -EINVAL  the number is no space's; or another function of the group lives elsewhere
+ * -ENOMEM, -EFAULT  what is mapped there is pinned with the first device: memlock limit, no memory;
+ *          or nothing is at an address, or it is not writable
  */
 static inline int pinion_iommufd_device_attach(int device, uint32_t ioas)
 {
@@ -483,10 +486,11 @@ static inline int pinion_iommufd_ioas_allow(int iommufd, uint32_t ioas,
 	return pinion_iommufd_ioctl(iommufd, PINION_IOMMUFD_IOAS_ALLOW, &arg);
 }
 
-/* Does [start, start + len) have bytes, and no end beyond the last address? */
+/* Does [start, start + len) have bytes, and no end beyond the last address? All addresses at once
+ * are for pinion_iommufd_dma_unmap_all(), and the very last begins nothing, says the kernel. */
 static inline bool pinion_iommufd_span_ok(uint64_t start, uint64_t len)
 {
-	return len > 0 && start <= UINT64_MAX - (len - 1);
+	return len > 0 && len < UINT64_MAX && start < UINT64_MAX && start <= UINT64_MAX - (len - 1);
 }
 
 /* A mapping, at *iova if flags have PINION_IOMMUFD_MAP_FIXED; *iova gets where it is. */
@@ -513,7 +517,8 @@ static inline int pinion_iommufd_dma_map_raw(int iommufd, uint32_t ioas, uint32_
 
 /*
  * Let the devices of the space read and write len bytes at addr under the address iova. The memory
- * is pinned until it is unmapped (as long as no device is attached: when the first one is). pre:
+ * is pinned until it is unmapped; before a device is attached it is neither looked at nor pinned,
+ * and the attach is what fails. pre:
  * addr, iova and len are multiples of the page size; of a hugepage's, for the IOMMU to use large
  * pages.
  *
@@ -553,7 +558,7 @@ static inline int pinion_iommufd_dma_map_anywhere(int iommufd, uint32_t ioas, vo
  * Map len bytes of a file (memfd or hugetlbfs) from the byte start on, without a mapping in this
  * process. The file's pages are pinned.
  *
- * -ENOTSUP  the kernel (before 6.14) cannot: mmap(2) the file, and pinion_iommufd_dma_map()
+ * -ENOTSUP  the kernel (before 6.13) cannot: mmap(2) the file, and pinion_iommufd_dma_map()
  * -EBADF    fd is closed
  * and the errors of pinion_iommufd_dma_map()
  */
@@ -579,13 +584,13 @@ static inline int pinion_iommufd_dma_map_file(int iommufd, uint32_t ioas, int fd
 }
 
 /*
- * Map in one space what is mapped in another already, at an address of its own: the memory is
- * pinned once. Both live on by themselves: either may be unmapped first. pre: from_iova and len are
- * those of one mapping.
+ * Map in one space what is mapped in another already, or a part of it, at an address of its own:
+ * the memory is pinned once. Both live on by themselves: either may be unmapped first.
  *
- * -ENOENT  no such space, or from_iova and len are not those of a mapping
+ * -ENOENT  no such space, or not all of the range is mapped
  * -EEXIST  overlaps a mapping in the space to
  * -EINVAL  len is 0 or wraps; misaligned; outside the ranges
+ * -ENOMEM, -EFAULT  as pinion_iommufd_device_attach(), if only the space to has a device
  */
 static inline int pinion_iommufd_dma_copy(int iommufd, uint32_t from, uint64_t from_iova,
 					  uint32_t to, uint64_t to_iova, uint64_t len)
@@ -628,6 +633,7 @@ static inline int pinion_iommufd_dma_unmap_raw(int iommufd, uint32_t ioas, uint6
  * bytes that were. pre: no device uses them.
  *
  * -EINVAL  len is 0 or wraps
+ * -EBUSY   another thread is mapping there just now
  * -ENOENT  nothing is mapped there, or an end of the range cuts a mapping: widen it (those before
  *          that one are gone). Or no such space
  */
@@ -715,7 +721,7 @@ static inline int pinion_iommufd_option_get(int iommufd, uint32_t option, uint32
  *
  * -EPERM   see above
  * -EBUSY   RLIMIT_MODE, and the iommufd has objects already: set it first
- * -EINVAL  not a value of this setting; or HUGE_PAGES, and something is mapped already
+ * -EINVAL  not a value of this setting; or HUGE_PAGES 0, and something is mapped, with a device
  * and the errors of pinion_iommufd_option_get()
  */
 static inline int pinion_iommufd_option_set(int iommufd, uint32_t option, uint32_t object,

@@ -34,8 +34,9 @@
 #define WRONG_MAX 3
 
 /* The time is over only when it was killed so many times: how many moments fit into it is the
- * machine's matter, and a sweep without a kill says nothing. */
+ * machine's matter, and a sweep without a kill says nothing. But it ends. */
 #define CALLS_LEAST 3
+#define SECONDS_MOST 30
 
 /* A store that was not met so many times is not there. */
 #define TRIES 5
@@ -172,11 +173,13 @@ static void kill_at_each(const struct operation *operation, struct list *list,
 			 struct result *result, uint64_t *random, uint64_t seconds)
 {
 	const uint64_t until = test_now_ns() + seconds * 1000000000;
+	const uint64_t most = until + SECONDS_MOST * UINT64_C(1000000000);
 
 	for (uint32_t i = 0; i < list->nr && result->wrong < WRONG_MAX; i++) {
 		enum stop at;
 
-		if (seconds && test_now_ns() > until && result->done[CALL] >= CALLS_LEAST)
+		if (seconds && test_now_ns() > until &&
+		    (result->done[CALL] >= CALLS_LEAST || test_now_ns() > most))
 			return;
 		note(result, trial_run(operation, &list->moment[i], test_random(random), &at));
 		result->done[list->moment[i].kind] += at == STOP_HERE;

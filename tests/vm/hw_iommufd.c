@@ -177,6 +177,23 @@ static void maps_that_cannot_be_are_refused(void **state)
 	assert_int_equal(pinion_hostmem_destroy(&mem), 0);
 }
 
+/* What cannot be pinned shows when the first device joins. */
+static void a_bad_mapping_is_refused_at_the_attach(void **state)
+{
+	char *hole = mmap(NULL, HW_HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t unmapped = 0;
+
+	(void)state;
+	assert_ptr_not_equal(hole, MAP_FAILED);
+	assert_int_equal(pinion_iommufd_device_detach(d), 0);
+	assert_int_equal(pinion_iommufd_dma_map(iommufd, ioas, hole, IOVA, HW_HUGE), 0);
+	assert_int_equal(pinion_iommufd_device_attach(d, ioas), -EFAULT);
+	assert_int_equal(pinion_iommufd_dma_unmap_all(iommufd, ioas, &unmapped), 0);
+	assert_int_equal(unmapped, HW_HUGE);
+	assert_int_equal(pinion_iommufd_device_attach(d, ioas), 0);
+	assert_int_equal(munmap(hole, HW_HUGE), 0);
+}
+
 static void what_was_really_unmapped_is_told(void **state)
 {
 	struct pinion_hostmem mem = hw_memory(2);
@@ -258,6 +275,9 @@ static void a_copy_outlives_what_it_was_copied_from(void **state)
 	assert_int_equal(pinion_iommufd_dma_map(iommufd, ioas, mem.addr, IOVA, mem.len), 0);
 	assert_int_equal(pinion_iommufd_dma_copy(iommufd, ioas, IOVA, other, IOVA + mem.len,
 						 2 * mem.len), -ENOENT);
+	/* A part of it will do. */
+	assert_int_equal(pinion_iommufd_dma_copy(iommufd, ioas, IOVA, other, IOVA + 4 * mem.len,
+						 4096), 0);
 	assert_int_equal(pinion_iommufd_dma_copy(iommufd, ioas, IOVA, other, IOVA + mem.len,
 						 mem.len), 0);
 	assert_int_equal(pinion_iommufd_dma_copy(iommufd, ioas, IOVA, other, IOVA + mem.len,
@@ -270,7 +290,7 @@ static void a_copy_outlives_what_it_was_copied_from(void **state)
 	assert_int_equal(pinion_hostmem_destroy(&mem), 0);
 }
 
-/* Linux 6.14 and later; until then it is said, and nothing is mapped. */
+/* Linux 6.13 and later; until then it is said, and nothing is mapped. */
 static void a_file_is_mapped_or_it_is_said(void **state)
 {
 	struct pinion_hostmem mem = hw_memory(1);
@@ -417,6 +437,7 @@ int main(int argc, char **argv)
 		device_test(ranges_narrow_when_the_device_joins),
 		device_test(allowed_ranges_keep_out_who_would_narrow_them),
 		device_test(maps_that_cannot_be_are_refused),
+		device_test(a_bad_mapping_is_refused_at_the_attach),
 		device_test(what_was_really_unmapped_is_told),
 		device_test(all_mappings_go_at_once),
 		device_test(a_space_with_a_device_is_not_freed),
