@@ -55,6 +55,23 @@ static void ids_are_those_of_configuration_space(void **state)
 	assert_true(pair == ((uint32_t)ids.subsystem_device << 16 | ids.subsystem_vendor));
 }
 
+/* The interrupt line (PCI Local Bus Specification 3.0, 6.2.4): a byte that is software's to write,
+ * beside the pin and two others, which are not. */
+static void configuration_is_written_byte_by_byte_and_in_32_bits(void **state)
+{
+	uint32_t was = 0, now = 0;
+
+	(void)state;
+	assert_int_equal(pinion_pci_config_read32(&bdf, PCI_INTERRUPT_LINE, &was), 0);
+	assert_int_equal(pinion_pci_config_write8(&bdf, PCI_INTERRUPT_LINE, 0x5a), 0);
+	assert_int_equal(pinion_pci_config_read32(&bdf, PCI_INTERRUPT_LINE, &now), 0);
+	assert_int_equal(now, (was & ~0xffu) | 0x5a);
+	assert_int_equal(pinion_pci_config_write32(&bdf, PCI_INTERRUPT_LINE, 0xffffff00 | 0xa5), 0);
+	assert_int_equal(pinion_pci_config_read32(&bdf, PCI_INTERRUPT_LINE, &now), 0);
+	assert_int_equal(now, (was & ~0xffu) | 0xa5);
+	assert_int_equal(pinion_pci_config_write32(&bdf, PCI_INTERRUPT_LINE, was), 0);
+}
+
 static void bar_0_is_64_bit_memory_where_the_device_has_it(void **state)
 {
 	struct pinion_pci_bar_info info = {0};
@@ -355,6 +372,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		support_test(ids_are_those_of_configuration_space),
+		support_test(configuration_is_written_byte_by_byte_and_in_32_bits),
 		support_test(bar_0_is_64_bit_memory_where_the_device_has_it),
 		support_test(the_drive_has_msix_and_pci_express),
 		support_test(capabilities_are_hidden_from_nobody),
