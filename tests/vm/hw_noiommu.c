@@ -7,26 +7,9 @@
 #include <pinion/vfio_config.h>
 
 #include "hw_master.h"
-#include "hw_vfio.h"
+#include "hw_vfio_scene.h"
 
 #define MODE "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
-
-static unsigned group;
-static int c = -1, g = -1, d = -1;
-
-static int open_all(void **state)
-{
-	if (support_fds_before(state) != 0)
-		return -1;
-	return hw_vfio_open_as(VFIO_NOIOMMU_IOMMU, group, &c, &g, &d);
-}
-
-static int close_all(void **state)
-{
-	const int err = hw_vfio_close(c, g, d);
-
-	return err == 0 ? support_fds_after(state) : err;
-}
 
 static void the_device_reaches_memory_by_physical_address(void **state)
 {
@@ -120,8 +103,6 @@ static void without_raw_io_it_is_refused(void **state)
 	assert_int_equal(chown(path, 0, 0), 0);
 }
 
-#define device_test(f) cmocka_unit_test_setup_teardown(f, open_all, close_all)
-
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -134,6 +115,7 @@ int main(int argc, char **argv)
 	};
 	int status = 0;
 
+	kind = VFIO_NOIOMMU_IOMMU;
 	/* On before the device is bound: only then does the kernel make it a group. */
 	if (system("modprobe vfio") != 0 || hw_put(MODE, "1\n") < 0) {
 		hw_bdf = "vfio";

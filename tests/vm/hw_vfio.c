@@ -9,25 +9,10 @@
 #include <sys/resource.h>
 
 #include "hw_master.h"
-#include "hw_vfio.h"
+#include "hw_vfio_scene.h"
 
 /* An address no physical memory of a small machine has: only a translation makes it work. */
 #define IOVA UINT64_C(0x4000000000)
-
-static unsigned group;
-static int c = -1, g = -1, d = -1;
-
-static int open_all(void **state)
-{
-	return support_fds_before(state) != 0 ? -1 : hw_vfio_open(group, &c, &g, &d);
-}
-
-static int close_all(void **state)
-{
-	const int err = hw_vfio_close(c, g, d);
-
-	return err == 0 ? support_fds_after(state) : err;
-}
 
 static void a_second_open_of_the_group_is_ebusy(void **state)
 {
@@ -479,8 +464,6 @@ static void the_kernels_driver_is_named_as_blocker(void **state)
 	assert_int_equal(pinion_vfio_group_open(group, container, &fd), -ENOENT);
 	assert_int_equal(pinion_vfio_container_close(container), 0);
 }
-
-#define device_test(f) cmocka_unit_test_setup_teardown(f, open_all, close_all)
 
 int main(int argc, char **argv)
 {

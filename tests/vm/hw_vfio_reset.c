@@ -8,26 +8,12 @@
 #include <pinion/vfio_reset.h>
 
 #include "hw_master.h"
-#include "hw_vfio.h"
+#include "hw_vfio_scene.h"
 
 #define BAR0 VFIO_PCI_BAR0_REGION_INDEX
 #define IOVA UINT64_C(0x4000000000)
 
 static const char *drive, *on_root, *port;
-static unsigned group;
-static int c = -1, g = -1, d = -1;
-
-static int open_all(void **state)
-{
-	return support_fds_before(state) != 0 ? -1 : hw_vfio_open(group, &c, &g, &d);
-}
-
-static int close_all(void **state)
-{
-	const int err = hw_vfio_close(c, g, d);
-
-	return err == 0 ? support_fds_after(state) : err;
-}
 
 static bool is(const struct pinion_vfio_affected *a, const char *name)
 {
@@ -166,8 +152,6 @@ static void every_function_of_the_bus_must_be_ours(void **state)
 	take(second, "\n");
 	hw_bdf = drive;
 }
-
-#define device_test(f) cmocka_unit_test_setup_teardown(f, open_all, close_all)
 
 int main(int argc, char **argv)
 {
