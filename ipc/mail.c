@@ -92,6 +92,36 @@ static void take_ancillary(struct msghdr *header, int *files, unsigned *nr_files
 	}
 }
 
+/*
+ * What comes next; two things are looked at again, each once (unix(7) is silent on both):
+ *  - Who hangs up before it has read what we sent resets the connection. That is told first; what
+ *    it said before comes after.
+ *  - The kernel looks for a message, then for the end. Who says its last word and closes in
+ *    between has only its end told; by now the word is there to be seen.
+ */
+static ssize_t receive(int fd, struct msghdr *header)
+{
+	const size_t room = header->msg_controllen;
+	bool reset = false, ended = false;
+
+	for (;;) {
+		ssize_t got;
+
+		header->msg_controllen = room;
+		got = recvmsg(fd, header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+		if (got > 0 || (!got && (ended || header->msg_controllen)))
+			return got;
+		if (!got)
+			ended = true;
+		else if (errno == EAGAIN && ended)
+			return 0; /* it was an empty message, without credentials */
+		else if (errno == ECONNRESET && !reset)
+			reset = true;
+		else if (errno != EINTR)
+			return -errno;
+	}
+}
+
 int mail_recv(int fd, void *data, size_t len, int *files, unsigned *nr_files,
 	      struct mail_sender *sender)
 {
@@ -99,20 +129,11 @@ int mail_recv(int fd, void *data, size_t len, int *files, unsigned *nr_files,
 	union ancillary ancillary;
 	struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = ancillary.room,
 				.msg_controllen = sizeof(ancillary.room)};
-	bool reset = false;
-	ssize_t got;
+	const ssize_t got = receive(fd, &header);
 
-	/* Who hangs up before it has read what we sent resets the connection. That is told first,
-	 * and once; what it said before comes after (unix(7) does not say so, the kernel does). */
-	for (;;) {
-		got = recvmsg(fd, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-		if (got >= 0 || (errno != EINTR && (errno != ECONNRESET || reset)))
-			break;
-		reset = reset || errno == ECONNRESET;
-	}
 	if (got < 0) {
 		*nr_files = 0;
-		return -errno;
+		return (int)got;
 	}
 	take_ancillary(&header, files, nr_files, sender);
 	if ((size_t)got == len && !(header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))

@@ -539,12 +539,16 @@ static inline int pinion_hostheap_recv(int sock, struct pinion_hostheap_parcel *
 	union pinion_hostheap_control control;
 	struct msghdr msg;
 	struct iovec iov;
+	unsigned ends = 0;
 	ssize_t n;
 
-	pinion_hostheap_message(&msg, &iov, parcel, &control);
-	do
+	/* The kernel looks for a message, then for the end, and tells the end alone of a sender who
+	 * sent and closed in between: the first end is not believed. */
+	do {
+		pinion_hostheap_message(&msg, &iov, parcel, &control);
 		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+	} while ((n < 0 && errno == EINTR) ||
+		 (n == 0 && msg.msg_controllen == 0 && ++ends < 2));
 	if (n < 0)
 		return pinion_hostmem_errno();
 	*nr = pinion_hostheap_fds(&msg, fd);

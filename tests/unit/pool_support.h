@@ -67,14 +67,6 @@ static inline int pool_test_after(void **state)
 
 #define pool_test(f) cmocka_unit_test_setup_teardown(f, pool_test_before, pool_test_after)
 
-static inline uint64_t test_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* Pools. */
 
 /* One segment of nr buffers in 4 KiB pages; nr is a multiple of 4096 / size. */

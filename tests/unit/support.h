@@ -12,6 +12,7 @@
  *    which meson counts as a failure: do not use it.)
  *  - support_dir_*: a directory of its own for a test, with a fake sysfs tree to put in it.
  *  - support_child(f, arg): run f in a child; its return value is the child's exit status.
+ *  - test_now_ns(): a clock that nobody sets.
  *
  * The build defines _GNU_SOURCE for every file.
  */
@@ -30,6 +31,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -88,6 +90,14 @@ static inline int support_skip(const char *why)
 	}
 	printf("skipped: %s\n", why);
 	return SUPPORT_SKIP_STATUS;
+}
+
+static inline uint64_t test_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 /* A new empty directory; path has room for it. */

@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include "last_words.h"
 #include "random_support.h"
 
 #define PAGE ((size_t)4096)
@@ -406,6 +407,33 @@ static void a_process_without_privilege_reads_and_writes_at_the_same_offsets(voi
 		close_both(pair);
 		assert_int_equal(pinion_hostheap_destroy(heap), 0);
 	}
+}
+
+static int send_parcel(int socket, void *fd)
+{
+	return pinion_hostheap_send(socket, PAGE, fd, 1);
+}
+
+static int recv_parcel(int socket, void *ignored)
+{
+	struct pinion_hostheap_parcel parcel;
+	int fd[PINION_HOSTHEAP_FDS], err;
+	size_t nr = 0;
+
+	(void)ignored;
+	err = pinion_hostheap_recv(socket, &parcel, fd, &nr);
+	pinion_hostheap_drop(fd, nr);
+	return err;
+}
+
+static void who_exports_and_closes_at_once_is_heard(void **state)
+{
+	struct pinion_hostmem mem = memory(1);
+	struct last_words words = {.say = send_parcel, .hear = recv_parcel, .context = &mem.fd};
+
+	(void)state;
+	last_words_all_heard(&words);
+	assert_int_equal(pinion_hostmem_destroy(&mem), 0);
 }
 
 /* Export and import in one process. */
@@ -848,6 +876,7 @@ int main(void)
 		support_test(what_cannot_be_made_or_added_is_said),
 		support_test(frame_0_is_eperm_and_leaves_no_address),
 		support_test(a_process_without_privilege_reads_and_writes_at_the_same_offsets),
+		support_test(who_exports_and_closes_at_once_is_heard),
 		support_test(bus_addresses_are_sent_only_if_asked),
 		support_test(the_memory_outlives_its_exporter_and_cannot_be_resized),
 		support_test(an_importer_has_all_pages_before_it_touches_one),
