@@ -9,6 +9,7 @@ import io
 import json
 import os
 import pwd
+import re
 import shutil
 import struct
 import subprocess
@@ -23,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from fake_pci import SCRIPT, FakeKernel, Tree, devbind, kernel_of  # noqa: E402
 
 A, B, C = "0000:41:00.0", "0000:41:00.1", "10000:e1:00.0"
-OK, FAILED, USAGE, NOT_FOUND, REFUSED, PERMISSION, GROUP, NO_IOMMU, NO_DRIVER = range(9)
+OK, FAILED, USAGE, NOT_FOUND, REFUSED, PERMISSION, GROUP, NO_IOMMU, NO_DRIVER, DAMAGED = range(10)
 
 
 class Case(unittest.TestCase):
@@ -287,6 +288,36 @@ class InUse(Case):
         self.tree.process(79, "ixy", ["/dev/uio0"])
         self.refused("process 79 (ixy) has /dev/uio0 open")
 
+    def test_node_under_another_name(self) -> None:
+        self.tree.file(f"{self.tree.home(A)}/uio/uio0/uevent", "MAJOR=1\nMINOR=3\nDEVNAME=uio0\n")
+        self.tree.process(77, "driver", ["/dev/null"])  # which is 1:3
+        self.refused("process 77 (driver) has /dev/null open")
+
+    def test_node_under_another_name_that_is_mapped(self) -> None:
+        self.tree.file(f"{self.tree.home(A)}/uio/uio0/uevent", "MAJOR=1\nMINOR=5\nDEVNAME=uio0\n")
+        self.tree.process(77, "driver", [], "7f00-7f01 rw-s 0 00:05 8 /opt/node\n")
+        (self.root / "proc/77/map_files").mkdir()
+        (self.root / "proc/77/map_files/7f00-7f01").symlink_to("/dev/zero")
+        self.refused("process 77 (driver) has /opt/node open")
+
+    def test_vfio_group_under_another_name_is_refused_even_by_force(self) -> None:
+        self.tree.file("sys/class/vfio/7/dev", "1:3\n")
+        self.tree.process(77, "driver", ["/dev/null"])
+        self.refused("process 77 (driver) has /dev/null open", hard=True)
+
+    def test_swap_by_another_name(self) -> None:
+        self.tree.file("proc/swaps", "Filename Type Size Used Priority\n/opt/node partition 8 0 -2\n")
+        self.tree.file("opt/node", "")
+        with mock.patch.object(devbind, "special_of", lambda path: "b259:0" if path.endswith("/node") else ""):
+            self.refused("/dev/nvme0n1 is swap space")
+
+    def test_control_characters_do_not_reach_the_terminal(self) -> None:
+        self.tree.mount("259:0", "/dev/nvme0n1", "/mnt/\033[2J\\012\u009b")
+        self.tree.process(77, "\033]0;x\a", ["/dev/nvme0n1"])
+        self.expect(OK, "list", says="pid 77 (\\033]0;x\\007)")
+        self.assertIn("mount /mnt/\\033[2J\\012\\302\\233", self.out)
+        self.assertFalse(re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", self.out))
+
     def test_bar_mapped_through_sysfs(self) -> None:
         path = f"/sys/devices/pci0000:40/{A}/resource0"
         self.tree.process(80, "driver", [], maps=f"7f00-7f01 rw-s 00000000 00:16 99   {path}\n")
@@ -481,6 +512,18 @@ class Content(Case):
             self.expect(REFUSED, "check", A, says="/dev/nvme0n1 is claimed for exclusive use "
                         "inside the kernel; it holds ZFS (pool tank)")
 
+    def test_blkid_that_hangs_is_not_taken_for_an_empty_disk(self) -> None:
+        tool = self.tree.file("blkid", "#!/bin/sh\nexec sleep 60\n")
+        tool.chmod(0o755)
+        kernel = self.kernel
+        kernel.real = property(lambda machine: True, lambda machine, value: None)  # type: ignore[assignment]
+        machine = kernel(str(self.root))
+        with mock.patch.object(devbind.shutil, "which", lambda name: str(tool)), \
+                mock.patch.object(devbind, "PROGRAM_LIMIT_S", 0.2):
+            reason = devbind.content_of(machine, str(self.root / "dev/nvme0n1"))
+        self.assertIn("blkid did not end within", reason.text)
+        self.assertFalse(reason.known)
+
     def test_dos_table_with_a_partition(self) -> None:
         self.holds(446, bytes([0x80, 0, 1, 0, 0x83]) + bytes(59) + b"\x55\xaa", "a DOS partition")
 
@@ -518,7 +561,9 @@ class Bind(Case):
 
     def test_dry_run_prints_the_writes_and_does_none(self) -> None:
         self.bind_vfio("--dry-run", "--owner", "0:0")
-        self.assertEqual(self.out.splitlines(), [
+        record, writes = self.out.split("\nEND\n")
+        self.assertTrue(record.startswith("mkdir -p /run/pinion\ncat > /run/pinion/devbind.json << 'END'\n{"))
+        self.assertEqual(writes.splitlines(), [
             f"printf 'vfio-pci' > /sys/bus/pci/devices/{A}/driver_override",
             f"printf '{A}' > /sys/bus/pci/devices/{A}/driver/unbind",
             f"printf '{A}' > /sys/bus/pci/drivers_probe", "chown 0:0 /dev/vfio/7"])
@@ -652,6 +697,25 @@ class RollBack(Case):
         self.stands(A, "nvme")
         self.stands(B, "nvme")
         self.assertEqual(self.out, "")
+
+    def test_driver_that_came_by_itself_stays(self) -> None:
+        self.tree.device(B, group="8")
+        self.tree.driver("other")
+        kernel = self.kernel = kernel_of(self.tree)
+
+        def probe(machine: FakeKernel, bdf: str) -> None:
+            if bdf == B:  # somebody else is at work on A, and B is not taken
+                self.tree.bind(A, "other")
+                kernel.probe = FakeKernel.probe  # type: ignore[method-assign]
+            else:
+                FakeKernel.probe(machine, bdf)
+
+        kernel.probe = probe  # type: ignore[method-assign]
+        self.expect(FAILED, "bind", "--driver", "vfio-pci", A, B,
+                    says=f"{A} has other now, which came by itself and stays")
+        self.stands(A, "other")
+        self.stands(B, "nvme")
+        self.assertEqual(self.state()[A]["driver"], "nvme")
 
     def test_interrupt_goes_back(self) -> None:
         kernel = self.kernel = kernel_of(self.tree)
@@ -834,9 +898,16 @@ class Restore(Case):
         self.expect(OK, "restore", A, says="vfio-pci -> other")
 
     def test_damaged_memory_is_told(self) -> None:
-        for text in ("{", "[]", '{"a": 1}'):
-            self.tree.file("run/pinion/devbind.json", text)
-            self.expect(FAILED, "restore", A, says="is not what devbind wrote")
+        entry = {"ids": "1b36:0010", "driver": "nvme", "override": ""}
+        bad = ("{", "[]", "[" * 99999, b"\xff", '{"a": 1}', json.dumps({"../x": entry}),
+               *(json.dumps({A: broken}) for broken in (
+                   1, {}, entry | {"driver": 5}, entry | {"override": None}, entry | {"ids": []})))
+        for text in bad:
+            for words in (("restore", A), ("restore", "--all"), ("bind", "--driver", "vfio-pci", A)):
+                self.tree.file("run/pinion/devbind.json", text)
+                self.expect(DAMAGED, *words, says="/run/pinion/devbind.json is not what devbind wrote: ")
+                self.assertIn("what to do: remove it", self.err)
+        self.untouched()
 
     def test_dry_run_changes_nothing(self) -> None:
         self.bind_vfio()
@@ -852,8 +923,31 @@ class Restore(Case):
             fcntl.flock(file, fcntl.LOCK_EX)
             self.expect(FAILED, "restore", A, says="another devbind")
 
+    def test_udev_is_not_waited_for_with_the_lock_held(self) -> None:
+        held = []
+
+        def settle(machine: FakeKernel) -> None:
+            fd = os.open(self.tree.file("run/pinion/devbind.lock", ""), os.O_RDWR)
+            held.append(not devbind.Memory.try_lock(fd))
+            os.close(fd)
+
+        (self.root / "usr/lib/udev").mkdir(parents=True)
+        self.kernel.settle = settle  # type: ignore[method-assign]
+        for words in (("bind", "--driver", "vfio-pci"), ("restore",), ("unbind",),
+                      ("persist", "--driver", "vfio-pci")):
+            self.expect(OK, *words, A)
+        self.assertEqual(held, [False] * 4)
+
+    def test_for_the_owner_of_two_devices_udev_is_waited_for_once(self) -> None:
+        waits: list[int] = []
+        self.tree.device(B)
+        self.kernel.settle = lambda machine: waits.append(1)  # type: ignore[method-assign]
+        self.expect(OK, "bind", "--driver", "vfio-pci", "--owner", "0", A, B)
+        self.assertEqual(len(waits), 2)
+
 
 RULE = f"etc/udev/rules.d/60-devbind-{A}.rules"
+RECORD = "var/lib/pinion/devbind.json"
 DRIVERCTL = f"etc/driverctl.d/pci-{A}"
 
 
@@ -909,11 +1003,14 @@ class Persist(Case):
         self.assertEqual(self.files(), before)
 
     def test_dry_run_prints_the_file_and_writes_none(self) -> None:
-        self.persist("--dry-run", says=f"cat > /{RULE} << 'END'")
-        printed = self.out.split("'END'\n")[1].split("END\n")[0]
+        self.tree.device(B)
+        self.expect(OK, "persist", "--dry-run", "--driver", "vfio-pci", A, B, says=f"cat > /{RULE} << 'END'")
+        printed = re.findall("cat > /(.*) << 'END'\n((?s:.)*?)END\n", self.out)
+        self.assertIn("mkdir -p /var/lib/pinion\n", self.out)
         self.assertEqual(self.files(), {})
-        self.persist()
-        self.assertEqual((self.root / RULE).read_text(), printed)
+        self.expect(OK, "persist", "--driver", "vfio-pci", A, B)
+        self.assertEqual(self.files(), dict(printed))
+        self.assertIn(RECORD, dict(printed))
         before = self.files()
         self.expect(OK, "forget", "--dry-run", A, says=f"rm /{RULE}")
         self.assertEqual(self.files(), before)
@@ -1069,7 +1166,7 @@ class Persist(Case):
         self.assertEqual(json.loads(self.out)[0]["persistent"], "vfio-pci")
         self.tree.file("var/lib/pinion/devbind.json", "{")
         self.expect(OK, "list", says=A)
-        self.persist(code=FAILED, says="is not what devbind wrote")
+        self.persist(code=DAMAGED, says="is not what devbind wrote")
 
 
 class AtBoot(Case):
