@@ -83,6 +83,11 @@ static int drop(struct player *first)
 	return pinion_fanin_remove(first->fanin, first->channel[SECOND]);
 }
 
+static int undo(struct player *first)
+{
+	return pinion_fanin_destroy(first->fanin);
+}
+
 static int watch(struct player *first)
 {
 	return pinion_fanin_wait(first->fanin, ONE_MS);
@@ -381,5 +386,7 @@ const struct part lanes_parts[] = {
 	 .from = (const void *)bell_announce, .meanwhile = send_one, .afterwards = woke, RECEIVER},
 	{"add_lane", to_add, add, .result = 0, .from = (const void *)bell_disarm, RECEIVER},
 	{"drop_lane", to_drop, drop, .result = 0, RECEIVER},
+	{"destroy_hot", to_take_hot, undo, .result = 0, RECEIVER},
+	{"destroy_cold", to_take_posted, undo, .result = 0, RECEIVER},
 };
 const size_t nr_lanes_parts = sizeof(lanes_parts) / sizeof(lanes_parts[0]);
