@@ -8,6 +8,7 @@
 #include "bell.h"
 #include "parts.h"
 #include "ready.h"
+#include "ring_support.h"
 
 _Static_assert(sizeof(struct ready_shared) <= COMPANY_BYTES, "a ready set is copied whole");
 
@@ -104,7 +105,7 @@ static int ring_for(struct company *company, int file)
 {
 	int fd = -1;
 
-	company_must(!pinion_ring_create(SLOTS, &fd), "no ring");
+	company_must(!ring_begin(SLOTS, &fd), "no ring");
 	company_file(company, file, fd);
 	return fd;
 }
