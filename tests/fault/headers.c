@@ -179,6 +179,7 @@ static void add_system(void)
 	tree_link("groups/12/devices/" TREE_BDF "/driver", "../../../../drivers/nvme");
 	tree_text("dev/vfio/vfio", "");
 	tree_text("dev/vfio/12", "");
+	tree_text("dev/vfio/noiommu-12", "");
 	tree_text("dev/vfio/devices/vfio7", "");
 	tree_text("dev/iommu", "");
 	scene_must(!mkfifo(tree_path("dev/uio3"), 0600), "a FIFO");
