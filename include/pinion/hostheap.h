@@ -644,7 +644,7 @@ static inline int pinion_hostheap_unpack(struct pinion_hostheap *heap, size_t ta
  * -EBADMSG     no heap: the sender lies, or is of another version; or this process has not as many
  *              descriptors left, which looks the same
  * -EFBIG       the memory is more than most
- * -ENOBUFS     more than PINION_HOSTHEAP_SEGMENTS
+ * -ENOBUFS     its table has more than PINION_HOSTHEAP_SEGMENTS
  * -EPERM       it was sealed against writing: too late to join
  * -ECONNRESET  the sender is gone, or sent an empty message
  * -EAGAIN      nothing is there yet, and the socket does not block

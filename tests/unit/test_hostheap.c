@@ -736,6 +736,29 @@ static void a_table_that_does_not_fit_its_files_is_ebadmsg(void **state)
 	expect(table[5], PAGES, -EBADMSG);
 }
 
+/* What import says to a table of so many segments, each as that of a truth. */
+static int import_of_segments(size_t nr)
+{
+	struct lie lie = truth();
+	const size_t entry = 4 * sizeof(*lie.table);
+
+	lie.table[1] = nr;
+	lie.table_len = 2 * sizeof(*lie.table) + nr * entry;
+	for (size_t i = 1; i < nr; i++)
+		assert_int_equal(pwrite(lie.fd[0], &lie.table[2], entry,
+					(off_t)(sizeof(lie.table) + (i - 1) * entry)), entry);
+	return import_of(&lie);
+}
+
+static void a_table_of_too_many_segments_is_enobufs(void **state)
+{
+	(void)state;
+	assert_int_equal(import_of_segments(1), 0);
+	/* They could be, but their files are not there. */
+	assert_int_equal(import_of_segments(PINION_HOSTHEAP_SEGMENTS), -EBADMSG);
+	assert_int_equal(import_of_segments(PINION_HOSTHEAP_SEGMENTS + 1), -ENOBUFS);
+}
+
 /* Take the place of one of the two descriptors. */
 static int import_with(int index, int fd)
 {
@@ -887,6 +910,7 @@ int main(void)
 		support_test(a_parcel_that_lies_is_ebadmsg),
 		support_test(half_a_parcel_on_a_stream_is_ebadmsg),
 		support_test(a_table_that_does_not_fit_its_files_is_ebadmsg),
+		support_test(a_table_of_too_many_segments_is_enobufs),
 		support_test(a_file_that_is_none_of_ours_is_ebadmsg),
 		support_test(more_descriptors_than_there_can_be_are_closed),
 		support_test(what_the_sender_changes_afterwards_is_no_matter),
