@@ -432,6 +432,7 @@ static void who_exports_and_closes_at_once_is_heard(void **state)
 	struct last_words words = {.say = send_parcel, .hear = recv_parcel, .context = &mem.fd};
 
 	(void)state;
+	last_words_heard_behind_an_end(&words);
 	last_words_all_heard(&words);
 	assert_int_equal(pinion_hostmem_destroy(&mem), 0);
 }
@@ -574,6 +575,23 @@ static void a_socket_without_peer_room_or_message_is_told_apart(void **state)
 	assert_int_equal(pinion_hostheap_import(-1, MUCH, &twin), -EBADF);
 	assert_null(twin);
 	assert_int_equal(pinion_hostheap_destroy(heap), 0);
+}
+
+/* Not waited behind for another one. */
+static void an_empty_message_is_econnreset(void **state)
+{
+	const int types[] = {SOCK_SEQPACKET, SOCK_DGRAM};
+	struct pinion_hostheap *twin = NULL;
+	int pair[2];
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		sockets(pair, types[i]);
+		assert_int_equal(send(pair[0], "", 0, 0), 0);
+		assert_int_equal(pinion_hostheap_import(pair[1], MUCH, &twin), -ECONNRESET);
+		assert_null(twin);
+		close_both(pair);
+	}
 }
 
 static void more_than_the_importer_allows_is_efbig(void **state)
@@ -906,6 +924,7 @@ int main(void)
 		support_test(as_many_segments_as_there_can_be_are_sent),
 		support_test(what_takes_no_seals_is_not_exported),
 		support_test(a_socket_without_peer_room_or_message_is_told_apart),
+		support_test(an_empty_message_is_econnreset),
 		support_test(more_than_the_importer_allows_is_efbig),
 		support_test(a_parcel_that_lies_is_ebadmsg),
 		support_test(half_a_parcel_on_a_stream_is_ebadmsg),
