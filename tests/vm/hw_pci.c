@@ -55,6 +55,31 @@ static void ids_are_those_of_configuration_space(void **state)
 	assert_true(pair == ((uint32_t)ids.subsystem_device << 16 | ids.subsystem_vendor));
 }
 
+/* Before anything of it is touched: where it is plugged in (README.md), and who has it. */
+static void the_drive_tells_its_name_its_node_and_its_driver(void **state)
+{
+	char text[16], driver[PINION_PCI_DRIVER_LEN];
+	struct pinion_pci_ids ids = {0};
+	int node = -1;
+
+	(void)state;
+	assert_int_equal(pinion_pci_bdf_format(&bdf, text, sizeof(text)), 0);
+	assert_string_equal(text, hw_bdf);
+	assert_int_equal(pinion_pci_numa_node(&bdf, &node), 0);
+	assert_int_equal(node, 1);
+	assert_int_equal(pinion_pci_driver(&bdf, driver, sizeof(driver)), 0);
+	assert_string_equal(driver, "nvme");
+	assert_int_equal(pinion_pci_driver(&bdf, driver, strlen("nvme")), -ENOSPC);
+	assert_int_equal(pinion_pci_ids_read(&bdf, &ids), 0);
+	assert_int_equal(pinion_pci_attr_read(&bdf, "vendor", text, sizeof(text)), 0);
+	assert_int_equal(strtoul(text, NULL, 16), ids.vendor);
+	assert_int_equal(pinion_pci_attr_read(&bdf, "colour", text, sizeof(text)), -ENOENT);
+	hw_unbind();
+	assert_int_equal(pinion_pci_driver(&bdf, driver, sizeof(driver)), -ENOENT);
+	assert_int_equal(hw_give_back(NULL), 0);
+	assert_string_equal(driver_now(), "nvme");
+}
+
 /* The interrupt line (PCI Local Bus Specification 3.0, 6.2.4): a byte that is software's to write,
  * beside the pin and two others, which are not. */
 static void configuration_is_written_byte_by_byte_and_in_32_bits(void **state)
@@ -372,6 +397,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		support_test(ids_are_those_of_configuration_space),
+		support_test(the_drive_tells_its_name_its_node_and_its_driver),
 		support_test(configuration_is_written_byte_by_byte_and_in_32_bits),
 		support_test(bar_0_is_64_bit_memory_where_the_device_has_it),
 		support_test(the_drive_has_msix_and_pci_express),

@@ -22,6 +22,17 @@ static int close_uio(void **state)
 	return err < 0 ? err : support_fds_after(state);
 }
 
+static void the_node_of_the_device_is_found(void **state)
+{
+	unsigned number = 1000;
+
+	(void)state;
+	assert_int_equal(pinion_uio_find(hw_bdf, &number), 0);
+	assert_int_equal(number, uio.number);
+	assert_int_equal(pinion_uio_find("0000:00:1f.2", &number), -ENOENT);
+	assert_int_equal(pinion_uio_find("0000:00:1f.7", &number), -ENODEV);
+}
+
 static void bar_0_is_an_nvme_controller(void **state)
 {
 	struct pinion_pci_bar bar = { NULL, 0 };
@@ -205,6 +216,7 @@ static void a_rebound_device_is_left_alone(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		device_test(the_node_of_the_device_is_found),
 		device_test(bar_0_is_an_nvme_controller),
 		device_test(configuration_space_is_read_and_written_in_three_widths),
 		device_test(command_is_written_in_16_and_32_bits),
