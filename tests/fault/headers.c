@@ -91,6 +91,18 @@ uint16_t tree_config16(unsigned off)
 	return (uint16_t)(le[0] | le[1] << 8);
 }
 
+const char *tree_is_master(struct scene *scene)
+{
+	(void)scene;
+	return tree_config16(PCI_COMMAND) != 0x0407 ? "COMMAND has another value" : NULL;
+}
+
+const char *tree_command_stayed(struct scene *scene)
+{
+	(void)scene;
+	return tree_config16(PCI_COMMAND) != TREE_COMMAND ? "COMMAND" : NULL;
+}
+
 static void text_in(const char *dir, const char *name, const char *text)
 {
 	char path[128];
