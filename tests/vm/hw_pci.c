@@ -332,6 +332,40 @@ static int with_sriov(const struct pinion_pci_bdf *at, const struct pinion_pci_i
 	return 1;
 }
 
+/* Capabilities of a function, counted. */
+struct walk {
+	struct pinion_pci_bdf of;
+	unsigned nr;
+};
+
+/* What is found is the first of its kind. */
+static int is_found(const struct pinion_pci_cap *cap, void *arg)
+{
+	struct walk *walk = arg;
+	unsigned off = 0;
+
+	assert_int_equal(cap->extended ? pinion_pci_ext_cap_find(&walk->of, cap->id, &off)
+				       : pinion_pci_cap_find(&walk->of, (uint8_t)cap->id, &off),
+			 0);
+	assert_true(off <= cap->off);
+	walk->nr++;
+	return 0;
+}
+
+/* MSI-X and PCI Express; what virtual functions need, and how their numbers go on (ARI). */
+static void a_walk_comes_by_what_is_found(void **state)
+{
+	struct walk walk = {{0, 0, 0, 0}, 0};
+
+	(void)state;
+	assert_int_equal(pinion_pci_scan(NULL, with_sriov, &walk.of), 1);
+	assert_int_equal(pinion_pci_cap_walk(&walk.of, is_found, &walk), 0);
+	assert_true(walk.nr >= 2);
+	walk.nr = 0;
+	assert_int_equal(pinion_pci_ext_cap_walk(&walk.of, is_found, &walk), 0);
+	assert_true(walk.nr >= 2);
+}
+
 static void virtual_functions_know_their_physical_one(void **state)
 {
 	struct pinion_pci_bdf pf = {0, 0, 0, 0}, vf = {0, 0, 0, 0}, back = {0, 0, 0, 0};
@@ -383,13 +417,59 @@ static void prefetchable_memory_is_mapped_write_combining(void **state)
 	assert_int_equal(pinion_pci_bar_map_wc(&third, 2, &wc), 0);
 	assert_int_equal(pinion_pci_bar_map(&third, 2, &uc), 0);
 	assert_true(wc.len == info.size && uc.len == info.size);
-	pinion_mmio_write32(hw_reg(wc.addr, 0x100), 0xc0ffee);
-	__sync_synchronize();
+	pinion_mmio_write32_relaxed(hw_reg(wc.addr, 0x100), 0xc0ffee);
+	pinion_mmio_wc_flush();
 	assert_int_equal(pinion_mmio_read32(hw_reg(uc.addr, 0x100)), 0xc0ffee);
 	assert_int_equal(pinion_pci_bar_unmap(&wc), 0);
 	assert_int_equal(pinion_pci_bar_unmap(&uc), 0);
 	/* Registers are not prefetchable. */
 	assert_int_equal(pinion_pci_bar_map_wc(&third, 0, &wc), -ENOTSUP);
+	assert_int_equal(pinion_pci_bind(&third, NULL), 0);
+}
+
+static void check_reads(void *at)
+{
+	assert_int_equal(pinion_mmio_read8(hw_reg(at, 1)), 0x77);
+	assert_int_equal(pinion_mmio_read8_relaxed(hw_reg(at, 7)), 0x11);
+	assert_int_equal(pinion_mmio_read16(hw_reg(at, 2)), 0x5566);
+	assert_int_equal(pinion_mmio_read16_relaxed(hw_reg(at, 4)), 0x3344);
+	assert_int_equal(pinion_mmio_read32(hw_reg(at, 0)), 0x55667788);
+	assert_int_equal(pinion_mmio_read32_relaxed(hw_reg(at, 4)), 0x11223344);
+	assert_true(pinion_mmio_read64_relaxed(at) == 0x1122334455667788);
+	assert_true(pinion_mmio_read64_lo_hi_relaxed(at) == 0x1122334455667788);
+	assert_true(pinion_mmio_read64_hi_lo_relaxed(at) == 0x1122334455667788);
+}
+
+/* Each access arrives with its own width, and at its own bytes. */
+static void memory_of_a_device_is_read_and_written_in_each_width(void **state)
+{
+	struct pinion_pci_bdf third = {0, 0, 0, 0};
+	struct pinion_pci_bar bar = {NULL, 0};
+	void *at;
+
+	(void)state;
+	assert_int_equal(pinion_pci_scan(NULL, with_memory, &third), 1);
+	assert_int_equal(pinion_pci_bind(&third, "uio_pci_generic"), 0);
+	assert_int_equal(pinion_pci_bar_map(&third, 2, &bar), 0);
+	at = (char *)bar.addr + 0x200;
+	pinion_mmio_write64(at, 0x1122334455667788);
+	check_reads(at);
+	pinion_mmio_write8(hw_reg(at, 0), 0xa0);
+	pinion_mmio_write8_relaxed(hw_reg(at, 1), 0xa1);
+	pinion_mmio_write16(hw_reg(at, 2), 0xa3a2);
+	pinion_mmio_write32(hw_reg(at, 4), 0xa7a6a5a4);
+	assert_true(pinion_mmio_read64(at) == 0xa7a6a5a4a3a2a1a0);
+	pinion_mmio_write16_relaxed(hw_reg(at, 0), 0xb1b0);
+	pinion_mmio_write32_relaxed(hw_reg(at, 4), 0xb7b6b5b4);
+	assert_true(pinion_mmio_read64(at) == 0xb7b6b5b4a3a2b1b0);
+	assert_int_equal(pinion_mmio_modify8(hw_reg(at, 7), 0x0f, 0x0c), 0xb7);
+	assert_int_equal(pinion_mmio_modify16(hw_reg(at, 4), 0xff00, 0xcc00), 0xb5b4);
+	assert_true(pinion_mmio_modify64(at, 0xff, 0xcc) == 0xbcb6ccb4a3a2b1b0);
+	assert_true(pinion_mmio_read64(at) == 0xbcb6ccb4a3a2b1cc);
+	assert_int_equal(pinion_mmio_wait8(hw_reg(at, 7), 0xff, 0xbc, 0), 0);
+	assert_int_equal(pinion_mmio_wait16(hw_reg(at, 4), 0xff, 0xb4, 0), 0);
+	assert_int_equal(pinion_mmio_wait64(at, 0xff, 0xcd, HW_MS), -ETIMEDOUT);
+	assert_int_equal(pinion_pci_bar_unmap(&bar), 0);
 	assert_int_equal(pinion_pci_bind(&third, NULL), 0);
 }
 
@@ -412,8 +492,10 @@ int main(int argc, char **argv)
 		support_test(the_group_reserves_where_interrupts_go),
 		support_test(ports_reach_what_memory_shows),
 		support_test(ports_have_an_end_and_are_not_mapped),
+		support_test(a_walk_comes_by_what_is_found),
 		support_test(virtual_functions_know_their_physical_one),
 		support_test(prefetchable_memory_is_mapped_write_combining),
+		support_test(memory_of_a_device_is_read_and_written_in_each_width),
 	};
 
 	hw_bdf = argc > 1 ? argv[1] : getenv("PINION_TEST_BDF");
