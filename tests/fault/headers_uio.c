@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "headers_mapping.h"
 #include "headers_widths.h"
 
 #include <pinion/uio.h>
@@ -135,38 +136,7 @@ static const char *bar_is_mapped(struct scene *scene)
 	return *(volatile unsigned char *)out.bar.addr != 7 ? "it holds nothing" : NULL;
 }
 
-static void bar_undo(struct scene *scene)
-{
-	(void)scene;
-	scene_must(!pinion_uio_bar_unmap(out.bar.addr, out.bar.len), "no BAR");
-}
-
-static void *regs;
-static size_t regs_len;
-
-static void mapped_undo(struct scene *scene)
-{
-	(void)scene;
-	scene_must(!pinion_uio_bar_map(&uio, 1, &regs, &regs_len), "a BAR");
-}
-
-static void mapped_setup(struct scene *scene)
-{
-	setup(scene);
-	mapped_undo(scene);
-}
-
-static void mapped_teardown(struct scene *scene)
-{
-	(void)pinion_uio_bar_unmap(regs, regs_len);
-	teardown(scene);
-}
-
-static int bar_unmap(struct scene *scene)
-{
-	(void)scene;
-	return pinion_uio_bar_unmap(regs, regs_len);
-}
+MAPPING(pinion_uio_bar, setup, teardown, &uio, 1)
 
 /* Interrupts. */
 
@@ -227,11 +197,11 @@ const struct operation uio_operations[] = {
 	{UIO_DEED("uio config_write32", write32, tree_is_master), .kept = tree_command_stayed,
 	 .may = lost},
 	{UIO_DEED("uio bus_master_set", bus_master_set, tree_is_master), .may = lost},
-	{UIO_CALL("uio bar_map", bar_map, bar_is_mapped), .undo = bar_undo},
+	{UIO_CALL("uio bar_map", bar_map, bar_is_mapped), .undo = map_undo},
 	{UIO_CALL("uio bar_map, of less than a page", bar_map_small, bar_is_mapped),
-	 .undo = bar_undo},
-	{.name = "uio bar_unmap", .setup = mapped_setup, .run = bar_unmap, .undo = mapped_undo,
-	 .teardown = mapped_teardown, .final = true, .bare = true},
+	 .undo = map_undo},
+	{.name = "uio bar_unmap", .setup = unmap_setup, .run = unmap, .undo = unmap_undo,
+	 .teardown = unmap_teardown, .final = true, .bare = true},
 	{UIO_DEED("uio irq_enable", irq_enable, line_is_let_through), .kept = tree_command_stayed,
 	 .may = lost},
 	{.name = "uio irq_wait", .setup = interrupt_setup, .run = irq_wait, .use = count_is_5,

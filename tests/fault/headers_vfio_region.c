@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "headers_mapping.h"
 #include "headers_vfio.h"
 #include "headers_widths.h"
 
@@ -104,39 +105,7 @@ static const char *both_are_mapped(struct scene *scene)
 	return is_mapped(scene);
 }
 
-static void map_undo(struct scene *scene)
-{
-	(void)scene;
-	scene_must(!pinion_vfio_region_unmap(out.bar.addr, out.bar.len), "no mapping");
-}
-
-static void *regs;
-static size_t regs_len;
-
-static void unmap_undo(struct scene *scene)
-{
-	(void)scene;
-	scene_must(!pinion_vfio_region_map(vfio_device, VFIO_PCI_BAR2_REGION_INDEX, &regs,
-					   &regs_len), "a mapping");
-}
-
-static void unmap_setup(struct scene *scene)
-{
-	sparse_setup(scene);
-	unmap_undo(scene);
-}
-
-static void unmap_teardown(struct scene *scene)
-{
-	(void)munmap(regs, regs_len);
-	vfio_teardown(scene);
-}
-
-static int unmap(struct scene *scene)
-{
-	(void)scene;
-	return pinion_vfio_region_unmap(regs, regs_len);
-}
+MAPPING(pinion_vfio_region, sparse_setup, vfio_teardown, vfio_device, VFIO_PCI_BAR2_REGION_INDEX)
 
 /* Registers without a mapping. */
 
