@@ -12,7 +12,7 @@ static int bus_ioctl(int fd, unsigned long request, ...);
 #include <pinion/vfio_reset.h>
 #undef ioctl
 
-#include "support.h"
+#include "brink.h"
 
 #define FIXED sizeof(struct vfio_pci_hot_reset_info)
 
@@ -69,6 +69,22 @@ static void a_count_that_the_answer_does_not_hold_is_ebadmsg(void **state)
 	lie.count = 0x20000001; /* times 8 it is 8, in 32 bits */
 	assert_int_equal(pinion_vfio_hot_reset_parse(&lie, sizeof(lie), list, 4), -EBADMSG);
 	assert_int_equal(list[0].group, 0);
+}
+
+/* Wherever it is cut, nothing is read behind it. */
+static void an_answer_ends_where_the_memory_ends(void **state)
+{
+	const size_t all = FIXED + 2 * sizeof(two.device[0]);
+	struct pinion_vfio_affected list[4] = {{0}};
+	unsigned char *brink = brink_open();
+	size_t len;
+
+	(void)state;
+	for (len = 0; len <= all; len++)
+		assert_int_equal(pinion_vfio_hot_reset_parse(brink_put(brink, &two, len), len, list,
+							     4),
+				 len < all ? -EBADMSG : 2);
+	brink_close(brink);
 }
 
 static void ids_of_an_iommufd_are_not_taken_for_groups(void **state)
@@ -189,6 +205,7 @@ int main(void)
 		support_test(functions_and_their_groups_are_named),
 		support_test(a_list_that_is_short_gets_the_first_and_the_count_is_whole),
 		support_test(a_count_that_the_answer_does_not_hold_is_ebadmsg),
+		support_test(an_answer_ends_where_the_memory_ends),
 		support_test(ids_of_an_iommufd_are_not_taken_for_groups),
 		support_test(what_cannot_be_a_reset_is_refused),
 		support_test(a_function_that_comes_meanwhile_is_eagain),
