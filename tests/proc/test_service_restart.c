@@ -274,6 +274,54 @@ static void one_side_of_a_pool_dies_meanwhile(void **state)
 	stop(&service, *state);
 }
 
+/* What the service says from now on goes to a file, which is returned; *was is where it went. */
+static int log_begin(int *was)
+{
+	const int file = memfd_create("log", MFD_CLOEXEC);
+
+	*was = dup(STDERR_FILENO);
+	assert_true(file >= 0 && *was >= 0);
+	assert_int_equal(dup2(file, STDERR_FILENO), STDERR_FILENO);
+	return file;
+}
+
+static void log_end(int file, int was, char *text, size_t len)
+{
+	const ssize_t got = pread(file, text, len - 1, 0);
+
+	text[got > 0 ? got : 0] = '\0';
+	assert_int_equal(dup2(was, STDERR_FILENO), STDERR_FILENO);
+	assert_int_equal(close(was), 0);
+	assert_int_equal(close(file), 0);
+}
+
+/* A device process that its parent has not waited for yet is as dead as others: what it held comes
+ * back when its device is quiet, and not at once because nobody lives. */
+static void a_dead_device_process_counts_as_living_until_its_device_is_quiet(void **state)
+{
+	struct service_process service;
+	char text[4096];
+	siginfo_t ended;
+	pid_t device, keeper;
+	int file, was;
+
+	file = log_begin(&was);
+	start(&service, *state);
+	device = echo_start();
+	keeper = (pid_t)service_number("pid");
+	assert_int_equal(kill(keeper, SIGSTOP), 0);
+	assert_int_equal(kill(device, SIGKILL), 0);
+	assert_int_equal(waitid(P_PID, (id_t)device, &ended, WEXITED | WNOWAIT), 0);
+	assert_int_equal(kill(keeper, SIGKILL), 0);
+	usleep(1000);
+	service_await(&service);
+	service_await_members(0);
+	assert_int_equal(member_end(device), 128 + SIGKILL);
+	stop(&service, *state);
+	log_end(file, was, text, sizeof(text));
+	assert_non_null(strstr(text, "taken up again: 1 members live"));
+}
+
 /* A service that is killed again and again, at any moment of its work. */
 #define KILLS 60
 
@@ -486,6 +534,7 @@ int main(void)
 		kind_test(who_dies_afterwards_is_buried_and_its_number_used_again, common),
 		kind_test(who_dies_afterwards_is_buried_and_its_number_used_again, named),
 		kind_test(one_side_of_a_pool_dies_meanwhile, apart),
+		kind_test(a_dead_device_process_counts_as_living_until_its_device_is_quiet, common),
 		kind_test(a_full_pool_is_taken_up_again, common),
 		kind_test(a_full_pool_is_taken_up_again, named),
 		pool_test(a_ledger_of_another_release_does_not_stay_in_the_store),

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The checker is checked: a test that leaks a descriptor, fails, or is skipped must be seen. */
 
-#include "support.h"
+#include <signal.h>
+
+#include "brink.h"
 
 static void leaks_a_descriptor(void **state)
 {
@@ -72,6 +74,25 @@ static void a_killed_child_is_told_from_one_that_exits(void **state)
 	assert_int_equal(support_child(die, NULL), 128 + SIGABRT);
 }
 
+static int read_at(void *at)
+{
+	signal(SIGSEGV, SIG_DFL); /* not the test library's */
+	return *(volatile unsigned char *)at;
+}
+
+static void a_byte_beyond_the_brink_kills(void **state)
+{
+	static const unsigned char bytes[] = {1, 2, 3};
+	unsigned char *brink = brink_open(), *at;
+
+	(void)state;
+	at = brink_put(brink, bytes, sizeof(bytes));
+	assert_int_equal(support_child(read_at, at + 2), 3);
+	assert_int_equal(support_child(read_at, at + 3), 128 + SIGSEGV);
+	assert_int_equal(support_child(read_at, brink_put(brink, bytes, 0)), 128 + SIGSEGV);
+	brink_close(brink);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -79,6 +100,7 @@ int main(void)
 		support_test(a_clean_test_passes),
 		support_test(skip_is_77_and_an_empty_plan_under_tap),
 		support_test(a_killed_child_is_told_from_one_that_exits),
+		support_test(a_byte_beyond_the_brink_kills),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
