@@ -62,6 +62,39 @@ static void skip_is_77_and_an_empty_plan_under_tap(void **state)
 	assert_int_equal(support_child(skip_under, tap), 0);
 }
 
+/* Both of a program that has what one of its tests needs, and not what the other does; its report
+ * goes to the file that is given. */
+static int run_where(void *arg)
+{
+	const struct CMUnitTest tests[] = {
+		support_where(1, "is here", support_test, leaks_nothing),
+		support_where(0, "no such thing", support_test, leaks_a_descriptor),
+	};
+
+	setenv("CMOCKA_MESSAGE_OUTPUT", "TAP", 1);
+	if (freopen(arg, "w", stdout) == NULL)
+		return 99;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+static void a_test_that_cannot_run_here_says_so_and_is_not_run(void **state)
+{
+	char dir[SUPPORT_PATH_LEN], report[2 * SUPPORT_PATH_LEN], text[1024] = "";
+	FILE *file;
+
+	(void)state;
+	support_dir_create(dir);
+	snprintf(report, sizeof(report), "%s/report", dir);
+	assert_int_equal(support_child(run_where, report), 0);
+	file = fopen(report, "re");
+	assert_non_null(file);
+	assert_true(fread(text, 1, sizeof(text) - 1, file) > 0);
+	fclose(file);
+	assert_non_null(strstr(text, "\nok 1 - leaks_nothing\n"));
+	assert_non_null(strstr(text, "\nok 2 - leaks_a_descriptor # SKIP no such thing\n"));
+	support_dir_destroy(dir);
+}
+
 static int die(void *arg)
 {
 	(void)arg;
@@ -99,6 +132,7 @@ int main(void)
 		support_test(a_leaked_descriptor_fails_the_test),
 		support_test(a_clean_test_passes),
 		support_test(skip_is_77_and_an_empty_plan_under_tap),
+		support_test(a_test_that_cannot_run_here_says_so_and_is_not_run),
 		support_test(a_killed_child_is_told_from_one_that_exits),
 		support_test(a_byte_beyond_the_brink_kills),
 	};
