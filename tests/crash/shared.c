@@ -88,7 +88,7 @@ static uint64_t value_of(const struct user_regs_struct *regs, unsigned reg)
 struct known {
 	pid_t pid;
 	uint8_t size, nr;
-	bool call;
+	bool call, repeats;
 	uint64_t rip;
 	x86_op_mem mem[2];
 };
@@ -103,11 +103,26 @@ static csh decoder(void)
 	return handle;
 }
 
+/* Those that make up most of a program, and of which it is beyond doubt. */
+static bool only_reads(const cs_insn *insn, uint8_t operand)
+{
+	return insn->id == X86_INS_CMP || insn->id == X86_INS_TEST ||
+	       (insn->id == X86_INS_MOV && operand == 1);
+}
+
 /* Another segment is that of a thread's own variables. */
 static bool may_be_shared(const cs_x86_op *op)
 {
 	return op->type == X86_OP_MEM && op->mem.segment != X86_REG_FS &&
 	       op->mem.segment != X86_REG_GS;
+}
+
+/* Other instructions have that prefix too, and do something once. */
+static bool is_repeated(const cs_x86 *insn)
+{
+	return insn->prefix[0] == X86_PREFIX_REP &&
+	       (insn->opcode[0] == 0xa4 || insn->opcode[0] == 0xa5 || /* movs */
+		insn->opcode[0] == 0xaa || insn->opcode[0] == 0xab);  /* stos */
 }
 
 static void decode(struct known *known, pid_t pid, uint64_t rip)
@@ -118,9 +133,10 @@ static void decode(struct known *known, pid_t pid, uint64_t rip)
 	if (!cs_disasm(decoder(), code, peek(pid, rip, code, sizeof(code)), rip, 1, &insn))
 		tap_bail("no instruction that is known at %#jx", (uintmax_t)rip);
 	*known = (struct known){.pid = pid, .rip = rip, .size = (uint8_t)insn->size,
-				.call = insn->id == X86_INS_SYSCALL};
+				.call = insn->id == X86_INS_SYSCALL,
+				.repeats = is_repeated(&insn->detail->x86)};
 	for (uint8_t i = 0; i < insn->detail->x86.op_count && known->nr < 2; i++)
-		if (may_be_shared(&insn->detail->x86.operands[i]))
+		if (!only_reads(insn, i) && may_be_shared(&insn->detail->x86.operands[i]))
 			known->mem[known->nr++] = insn->detail->x86.operands[i].mem;
 	cs_free(insn, 1);
 }
@@ -158,6 +174,16 @@ static uint64_t addr_of(const struct user_regs_struct *regs, const struct known 
 	       (mem->base == X86_REG_RIP ? known->size : 0);
 }
 
+/* In all its rounds, each of at most eight bytes. pre: rep; what it writes is at rdi, upwards. */
+static bool is_private(const struct shared *shared, const struct user_regs_struct *regs)
+{
+	for (uint32_t i = 0; i < shared->nr; i++)
+		if (regs->rdi < shared->range[i].end &&
+		    regs->rdi + 8 * regs->rcx > shared->range[i].start)
+			return false;
+	return true;
+}
+
 void shared_aim(const struct shared *shared, pid_t pid, struct aim *aim)
 {
 	struct user_regs_struct regs;
@@ -168,6 +194,7 @@ void shared_aim(const struct shared *shared, pid_t pid, struct aim *aim)
 	known = know(pid, regs.rip);
 	aim->addr = 0;
 	aim->call = known->call;
+	aim->past = known->repeats && is_private(shared, &regs) ? known->rip + known->size : 0;
 	/* Of two in memory (movs) the first is the one that is written. */
 	for (uint8_t i = 0; i < known->nr; i++)
 		if (find(shared, addr_of(&regs, known, &known->mem[i]), aim))

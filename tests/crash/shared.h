@@ -11,7 +11,8 @@
  *     shared_changed()   after it: whether it did
  *
  * By the instruction, because to compare all of the memory after each would take a thousand times
- * as long. Any operand in memory counts, read or written: the comparison decides.
+ * as long. Any operand in memory counts, whether it is read or written is known of the commonest
+ * instructions alone: the comparison decides.
  */
 
 #include <stdbool.h>
@@ -33,7 +34,8 @@ struct shared {
 struct aim {
 	uint64_t addr; /* 0: at nothing that is shared */
 	uint32_t len;
-	bool call; /* it is a system call, and not for shared_changed() */
+	bool call;     /* it is a system call, and not for shared_changed() */
+	uint64_t past; /* 0, or it repeats itself, changes nothing shared, and ends there */
 	uint8_t before[SHARED_WIDTH];
 };
 
