@@ -264,7 +264,7 @@ static void list_scanned(const struct operation *operation, struct list *list,
 	result->of[CALL] = scan.nr;
 	result->of[STORE] = add_scanned(list, &scan, random);
 	for (uint32_t call = 0; call < scan.nr; call++)
-		result->late += scan.late[call];
+		result->late += !scan.through[call];
 	tap_remark("%s: %u entries and exits of system calls, %u stores", operation->name,
 		   result->of[CALL], result->of[STORE]);
 }

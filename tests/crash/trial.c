@@ -299,9 +299,9 @@ static bool kill_again(struct trial *trial, uint64_t *random)
 	return restart(trial);
 }
 
-/* Whoever waits for the service has patience for 20 seconds, and each step is dear: a moment that
- * does not come by then is out of reach. */
-#define REACH_NS UINT64_C(14000000000)
+/* Whoever waits for the service has patience for a minute (cast.c), and each step is dear: a moment
+ * that does not come by then is out of reach. */
+#define REACH_NS UINT64_C(45000000000)
 
 /* One more of what the moment counts. */
 static enum stop next_of(struct trial *trial, enum kind kind, uint64_t until)
@@ -611,7 +611,7 @@ static enum stop count(struct scan *scan, uint32_t call)
 		raise_to(&scan->stores[call], nr, &scan->news);
 		at = hunt_store(&scene.hunt, until);
 	}
-	scan->late[call] |= at == STOP_LATE;
+	scan->through[call] |= at != STOP_LATE;
 	return at == STOP_CALL || at == STOP_LATE ? STOP_HERE : at;
 }
 

@@ -55,7 +55,7 @@ struct course {
 struct scan {
 	uint32_t nr;                 /* as in a course */
 	uint32_t stores[COURSE_MAX]; /* after so many entries and exits, and before the next */
-	bool late[COURSE_MAX];       /* there was no time to step to the next */
+	bool through[COURSE_MAX];    /* there was time to step to the next */
 	bool news;                   /* set when there is more than before */
 };
 
