@@ -137,22 +137,27 @@ static enum stop await_trap(struct hunt *hunt, enum __ptrace_request how)
 	return STOP_HERE;
 }
 
-static void break_at(const struct hunt *hunt, uint64_t addr)
+static void poke(const struct hunt *hunt, int debug_register, uint64_t value)
 {
-	if (ptrace(PTRACE_POKEUSER, hunt->service, offsetof(struct user, u_debugreg[0]), addr) ||
-	    ptrace(PTRACE_POKEUSER, hunt->service, offsetof(struct user, u_debugreg[7]), addr != 0))
+	const size_t at = offsetof(struct user, u_debugreg) + 8 * (size_t)debug_register;
+
+	if (ptrace(PTRACE_POKEUSER, hunt->service, at, value))
 		tap_bail("cannot set a breakpoint: %s", strerror(errno));
 }
 
-/* A rep instruction is a step for each round: at full speed to what comes behind it. */
-static enum stop run_past(struct hunt *hunt, uint64_t addr)
+/* At full speed to the first of them, by the hardware's breakpoints: registers 0 to 3 are the
+ * addresses, and every other bit of the lowest eight of register 7 enables one (Intel SDM 3B,
+ * 18.2.4). */
+static enum stop run_past(struct hunt *hunt, const struct aim *aim)
 {
 	enum stop at;
 
-	break_at(hunt, addr);
+	for (int i = 0; i < aim->nr_past; i++)
+		poke(hunt, i, aim->past[i]);
+	poke(hunt, 7, 0x55 & ((1u << 2 * aim->nr_past) - 1));
 	at = await_trap(hunt, PTRACE_CONT);
 	if (at == STOP_HERE)
-		break_at(hunt, 0);
+		poke(hunt, 7, 0);
 	return at;
 }
 
@@ -171,7 +176,7 @@ enum stop hunt_store(struct hunt *hunt, uint64_t until_ns)
 		shared_aim(&shared, hunt->service, &aim);
 		if (aim.call)
 			return STOP_CALL;
-		at = aim.past ? run_past(hunt, aim.past) : await_trap(hunt, PTRACE_SINGLESTEP);
+		at = aim.nr_past ? run_past(hunt, &aim) : await_trap(hunt, PTRACE_SINGLESTEP);
 		if (at != STOP_HERE)
 			return at;
 		if (shared_changed(hunt->service, &aim))

@@ -31,11 +31,16 @@ struct shared {
 	uint32_t nr;
 };
 
+/* As many as there are breakpoints. */
+#define AIM_PAST_MAX 4
+
 struct aim {
 	uint64_t addr; /* 0: at nothing that is shared */
 	uint32_t len;
 	bool call;     /* it is a system call, and not for shared_changed() */
-	uint64_t past; /* 0, or it repeats itself, changes nothing shared, and ends there */
+	/* If any: from here on, up to the first of these, nothing that is shared is written to. */
+	uint64_t past[AIM_PAST_MAX];
+	uint8_t nr_past;
 	uint8_t before[SHARED_WIDTH];
 };
 
