@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Map a pool for the devices of an IOMMU group, at addresses from 4 GiB up, and then so that a
- * pointer is a bus address, if the IOMMU reaches that far.
+ * Map a pool for the devices of an IOMMU group: where the library likes, at addresses from 4 GiB
+ * up, and then so that a pointer is a bus address, if the IOMMU reaches that far.
  *
  *     cc iova.c $(pkg-config --cflags --libs pinion) -o iova
- *     sudo devbind bind 0000:41:00.0 vfio-pci && sudo hugepages reserve 0:4M
+ *     sudo devbind bind 0000:41:00.0 --driver vfio-pci
+ *     sudo hugepages reserve 0:4M
  *     sudo ./iova 7           the number that /sys/bus/pci/devices/0000:41:00.0/iommu_group has
  */
 #include <err.h>
@@ -15,13 +16,13 @@
 #include <pinion/pinion.h>
 #include <pinion/vfioctl.h>
 
-static void show(struct pinion_pool *pool, const struct pinion_domain_config *config,
+/* What became of a call that makes a domain. */
+static void show(const struct pinion_pool *pool, int error, struct pinion_domain *domain,
 		 const char *policy)
 {
 	struct pinion_buffer first = pinion_buffer_make(0, 1);
-	struct pinion_domain *domain;
 
-	if (pinion_domain_create_iova(pool, config, &domain)) {
+	if (error) {
 		printf("%s: %s\n", policy, pinion_error_text());
 		return;
 	}
@@ -39,6 +40,7 @@ int main(int argc, char **argv)
 	};
 	struct pinion_domain_config linear = {.base = UINT64_C(4) << 30};
 	struct pinion_domain_config identity = {.policy = PINION_IOVA_IDENTITY};
+	struct pinion_domain *domain = NULL;
 	struct pinion_pool *pool;
 	int container, group, error;
 
@@ -53,8 +55,12 @@ int main(int argc, char **argv)
 	if (pinion_pool_create(&config, &pool))
 		errx(1, "%s", pinion_error_text());
 	linear.container = identity.container = container;
-	show(pool, &linear, "linear");
-	show(pool, &identity, "identity");
+	error = pinion_domain_create_vfio(pool, container, &domain);
+	show(pool, error, domain, "as the library likes");
+	error = pinion_domain_create_iova(pool, &linear, &domain);
+	show(pool, error, domain, "linear");
+	error = pinion_domain_create_iova(pool, &identity, &domain);
+	show(pool, error, domain, "identity");
 
 	pinion_pool_destroy(pool);
 	pinion_vfio_group_close(group);

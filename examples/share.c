@@ -6,6 +6,7 @@
  *     cc share.c $(pkg-config --cflags --libs pinion) -o share
  *     sudo hugepages reserve 0:2M && ./share        or: ./share --page-size 4k
  */
+#include <poll.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -83,8 +84,13 @@ static pid_t start(const char *program, int socket)
 
 static void read_it(struct pinion_pool *pool, int socket)
 {
+	struct pollfd said = {.fd = socket, .events = POLLIN};
 	struct pinion_buffer buffer;
 
+	/* It sends and exits. recv(2) looks for a message and then for the end: were it to wait,
+	 * and both came in between, it would tell the end alone. */
+	if (poll(&said, 1, -1) != 1)
+		err(1, "poll");
 	if (recv(socket, &buffer, sizeof(buffer), 0) != sizeof(buffer))
 		errx(1, "the other process did not write");
 	/* A handle from another process is a claim: look before using it as an index. */

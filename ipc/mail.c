@@ -113,9 +113,12 @@ static ssize_t receive(int fd, struct msghdr *header)
 			return got;
 		if (!got)
 			ended = true;
-		else if (errno == EAGAIN && ended)
-			return 0; /* it was an empty message, without credentials */
-		else if (errno == ECONNRESET && !reset)
+		else if (errno == EAGAIN && ended) {
+			/* It was an empty message, without credentials. What the kernel fails to
+			 * give it leaves as it was, the room for it as well. */
+			header->msg_controllen = 0;
+			return 0;
+		} else if (errno == ECONNRESET && !reset)
 			reset = true;
 		else if (errno != EINTR)
 			return -errno;

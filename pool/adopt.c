@@ -11,7 +11,6 @@
 #include "member.h"
 #include "named.h"
 #include "pool.h"
-#include "process.h"
 #include "slot.h"
 
 /*
@@ -90,8 +89,7 @@ static bool lives(const struct pinion_pool *pool, uint32_t member)
 	const struct control_member *slot = &pool->members[member];
 
 	return atomic_load_explicit(&slot->state, memory_order_relaxed) == MEMBER_LIVE &&
-	       process_lives(atomic_load_explicit(&slot->pid, memory_order_relaxed),
-			     atomic_load_explicit(&slot->started, memory_order_relaxed));
+	       member_lives(slot);
 }
 
 static void count_members(const struct pinion_pool *pool, struct pinion_adoption *adoption)

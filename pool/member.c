@@ -37,6 +37,12 @@ void member_note(struct pinion_pool *pool)
 	atomic_store_explicit(&slot->pid, (int32_t)getpid(), memory_order_relaxed);
 }
 
+bool member_lives(const struct control_member *slot)
+{
+	return process_lives(atomic_load_explicit(&slot->pid, memory_order_relaxed),
+			     atomic_load_explicit(&slot->started, memory_order_relaxed));
+}
+
 int pinion_pool_admit(struct pinion_pool *pool, pid_t pid, uint32_t *member)
 {
 	KEEP_ERRNO;

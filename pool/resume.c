@@ -114,12 +114,9 @@ static int map_slots(struct pinion_pool *pool, const struct pinion_pool_fds *fds
 static bool lives(const struct pinion_pool *pool, const struct pinion_member_record *record,
 		  uint32_t member)
 {
-	const struct control_member *slot = &pool->members[member];
-
 	if (record->pid)
 		return process_lives(record->pid, record->started);
-	return process_lives(atomic_load_explicit(&slot->pid, memory_order_relaxed),
-			     atomic_load_explicit(&slot->started, memory_order_relaxed));
+	return member_lives(&pool->members[member]);
 }
 
 /* If none lives all numbers are about to be free. */

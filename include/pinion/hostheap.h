@@ -539,18 +539,22 @@ static inline int pinion_hostheap_recv(int sock, struct pinion_hostheap_parcel *
 	union pinion_hostheap_control control;
 	struct msghdr msg;
 	struct iovec iov;
-	unsigned ends = 0;
+	bool ended = false;
 	ssize_t n;
 
 	/* The kernel looks for a message, then for the end, and tells the end alone of a sender who
-	 * sent and closed in between: the first end is not believed. */
-	do {
+	 * sent and closed in between: after the first end it is there, or never comes. */
+	for (;;) {
 		pinion_hostheap_message(&msg, &iov, parcel, &control);
-		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
-	} while ((n < 0 && errno == EINTR) ||
-		 (n == 0 && msg.msg_controllen == 0 && ++ends < 2));
-	if (n < 0)
-		return pinion_hostmem_errno();
+		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC | (ended ? MSG_DONTWAIT : 0));
+		if (n > 0 || (n == 0 && (ended || msg.msg_controllen != 0)))
+			break;
+		if (n < 0 && errno == EAGAIN && ended)
+			return -ECONNRESET; /* it was an empty message */
+		if (n < 0 && errno != EINTR)
+			return pinion_hostmem_errno();
+		ended = ended || n == 0;
+	}
 	*nr = pinion_hostheap_fds(&msg, fd);
 	if (n == 0 && *nr == 0)
 		return -ECONNRESET;
@@ -644,7 +648,7 @@ static inline int pinion_hostheap_unpack(struct pinion_hostheap *heap, size_t ta
  * -EBADMSG     no heap: the sender lies, or is of another version; or this process has not as many
  *              descriptors left, which looks the same
  * -EFBIG       the memory is more than most
- * -ENOBUFS     more than PINION_HOSTHEAP_SEGMENTS
+ * -ENOBUFS     its table has more than PINION_HOSTHEAP_SEGMENTS
  * -EPERM       it was sealed against writing: too late to join
  * -ECONNRESET  the sender is gone, or sent an empty message
  * -EAGAIN      nothing is there yet, and the socket does not block

@@ -6,7 +6,7 @@
 #include "service_support.h"
 #include "tap.h"
 
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 
 struct part {
 	int line;

@@ -45,7 +45,7 @@ struct actor {
 void actor_start(struct actor *actor);
 void actor_tell(const struct actor *actor, enum order order);
 bool actor_has_answered(const struct actor *actor);
-int actor_answer(const struct actor *actor); /* -ETIMEDOUT: not within twenty seconds */
+int actor_answer(const struct actor *actor); /* -ETIMEDOUT: not within a minute */
 int actor_do(const struct actor *actor, enum order order);
 void actor_kill(struct actor *actor);
 

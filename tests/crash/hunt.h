@@ -52,7 +52,7 @@ enum stop hunt_call(struct hunt *hunt, bool (*over)(void *arg), void *arg);
 enum stop hunt_step(struct hunt *hunt, bool (*over)(void *arg), void *arg);
 
 /* pre: it stands where one of these three has left it. @until_ns: monotonic time. */
-enum stop hunt_store(struct hunt *hunt, bool (*over)(void *arg), void *arg, uint64_t until_ns);
+enum stop hunt_store(struct hunt *hunt, uint64_t until_ns);
 
 /* Is the next step a system call? pre: stopped. */
 bool hunt_at_call(const struct hunt *hunt);

@@ -8,6 +8,7 @@
 #include "bell.h"
 #include "parts.h"
 #include "ready.h"
+#include "ring_support.h"
 
 _Static_assert(sizeof(struct ready_shared) <= COMPANY_BYTES, "a ready set is copied whole");
 
@@ -83,6 +84,11 @@ static int drop(struct player *first)
 	return pinion_fanin_remove(first->fanin, first->channel[SECOND]);
 }
 
+static int undo(struct player *first)
+{
+	return pinion_fanin_destroy(first->fanin);
+}
+
 static int watch(struct player *first)
 {
 	return pinion_fanin_wait(first->fanin, ONE_MS);
@@ -99,7 +105,7 @@ static int ring_for(struct company *company, int file)
 {
 	int fd = -1;
 
-	company_must(!pinion_ring_create(SLOTS, &fd), "no ring");
+	company_must(!ring_begin(SLOTS, &fd), "no ring");
 	company_file(company, file, fd);
 	return fd;
 }
@@ -381,5 +387,7 @@ const struct part lanes_parts[] = {
 	 .from = (const void *)bell_announce, .meanwhile = send_one, .afterwards = woke, RECEIVER},
 	{"add_lane", to_add, add, .result = 0, .from = (const void *)bell_disarm, RECEIVER},
 	{"drop_lane", to_drop, drop, .result = 0, RECEIVER},
+	{"destroy_hot", to_take_hot, undo, .result = 0, RECEIVER},
+	{"destroy_cold", to_take_posted, undo, .result = 0, RECEIVER},
 };
 const size_t nr_lanes_parts = sizeof(lanes_parts) / sizeof(lanes_parts[0]);

@@ -16,7 +16,7 @@
 
 #include "channel.h"
 #include "operations.h"
-#include "ring.h"
+#include "ring_support.h"
 #include "step.h"
 #include "tap.h"
 
@@ -43,7 +43,7 @@ static void must(bool holds, const char *what)
 static void open_rings(struct pair *pair)
 {
 	for (int i = 0; i < RINGS; i++) {
-		must(!pinion_ring_create(RING, &pair->ring[i].fd), "no ring");
+		must(!ring_begin(RING, &pair->ring[i].fd), "no ring");
 		pair->ring[i].addr = mmap(NULL, sizeof(pair->base.ring[i]), PROT_READ | PROT_WRITE,
 					  MAP_SHARED, pair->ring[i].fd, 0);
 		must(pair->ring[i].addr != MAP_FAILED, "a ring cannot be mapped");

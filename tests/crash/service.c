@@ -17,7 +17,8 @@
  *  - the store holds no file more than before, and neither does the service
  *
  * One service lives through all of it, hundreds of times killed. Where there are more moments than
- * time, they are chosen by PINION_SEED; PINION_SECONDS says how long for each operation (0: all).
+ * time, they are chosen by PINION_SEED; PINION_SECONDS says how long for each operation. 0: for all
+ * of them, once scans have found out where there are stores.
  *
  *     service                              all operations
  *     service grow                         one
@@ -38,7 +39,10 @@
 #define CALLS_LEAST 3
 #define SECONDS_MOST 30
 
-/* A store that was not met so many times is not there. */
+/* For a complete sweep scans say where there are stores. When so many in a row came upon no more
+ * than those before them, there is no more; every other one is of a service that has just taken
+ * everything up again. A moment that is then not met so many times is not there. */
+#define QUIET_SCANS 4
 #define TRIES 5
 
 /* Instructions chosen, and how far from a system call. The second for those who have time. */
@@ -95,16 +99,36 @@ static void add(struct list *list, struct moment moment)
 	list->moment[list->nr++] = moment;
 }
 
-static void add_all(struct list *list, const struct course *course, uint64_t *random,
-		    uint64_t seconds)
+static void add_steps(struct list *list, uint32_t calls, uint32_t nr, uint64_t *random)
+{
+	for (uint32_t i = 0; i < nr; i++)
+		add(list, (struct moment){.kind = STEP, .call = test_below(random, calls),
+					  .nth = 1 + test_below(random, STEPS_FAR)});
+}
+
+/* How many stores there are is found out on the way, see add_further(). */
+static void add_some(struct list *list, const struct course *course, uint64_t *random)
 {
 	for (uint32_t call = 0; call < course->nr; call++) {
 		add(list, (struct moment){.kind = CALL, .call = call});
 		add(list, (struct moment){.kind = STORE, .call = call, .nth = 1});
 	}
-	for (uint32_t i = 0; i < (seconds ? STEPS : STEPS_LONG); i++)
-		add(list, (struct moment){.kind = STEP, .call = test_below(random, course->nr),
-					  .nth = 1 + test_below(random, STEPS_FAR)});
+	add_steps(list, course->nr, STEPS, random);
+}
+
+/* How many stores. */
+static uint32_t add_scanned(struct list *list, const struct scan *scan, uint64_t *random)
+{
+	uint32_t nr = 0;
+
+	for (uint32_t call = 0; call < scan->nr; call++) {
+		add(list, (struct moment){.kind = CALL, .call = call});
+		nr += scan->stores[call];
+		for (uint32_t nth = 1; nth <= scan->stores[call]; nth++)
+			add(list, (struct moment){.kind = STORE, .call = call, .nth = nth});
+	}
+	add_steps(list, scan->nr, STEPS_LONG, random);
+	return nr;
 }
 
 /* Where the ledger has been written to, and no system call was made since; and around it, for a
@@ -136,7 +160,7 @@ static void shuffle(struct list *list, uint64_t *random)
 
 struct result {
 	uint32_t done[3]; /* deaths at moments that there are */
-	uint32_t of;      /* entries and exits of system calls */
+	uint32_t of[2];   /* entries and exits of system calls; stores, if they were counted */
 	uint32_t late;    /* moments for which there was no time */
 	bool all;         /* none was left out */
 	uint32_t wrong;
@@ -150,23 +174,34 @@ static void note(struct result *result, bool good)
 		(void)snprintf(result->why, sizeof(result->why), ", at first: %s", trial_reason);
 }
 
-/* How many stores come before the next system call is not known: after each there may be one more,
- * which is then among the moments still to come. Where time is short, further on. A turn of a timer
- * moves the operation a few calls on: what was not met may be met when it is tried again. */
-static void add_next(struct list *list, uint32_t i, enum stop at, uint64_t *random,
-		     uint64_t seconds)
+/* Somewhere among those that are still to come. */
+static void add_later(struct list *list, uint32_t i, struct moment moment, uint64_t *random)
+{
+	add(list, moment);
+	swap(&list->moment[list->nr - 1],
+	     &list->moment[i + 1 + test_below(random, list->nr - i - 1)]);
+}
+
+/* How many stores come before the next system call is not known where time is short: after each
+ * there may be one more, or, further on, many. */
+static void add_further(struct list *list, uint32_t i, uint64_t *random)
 {
 	struct moment next = list->moment[i];
 
-	if (at == STOP_HERE) {
-		next.nth += 1 + (seconds ? test_below(random, next.nth) : 0);
-		next.tries = 0;
-	} else if (at == STOP_LATE || seconds || ++next.tries == TRIES) {
-		return;
-	}
-	add(list, next);
-	swap(&list->moment[list->nr - 1],
-	     &list->moment[i + 1 + test_below(random, list->nr - i - 1)]);
+	next.nth += 1 + test_below(random, next.nth);
+	add_later(list, i, next, random);
+}
+
+/* A turn of a timer moves the operation a few calls on: what was not met may be met when it is
+ * tried again. False: that was the last time. */
+static bool add_again(struct list *list, uint32_t i, uint64_t *random)
+{
+	struct moment again = list->moment[i];
+
+	if (++again.tries == TRIES)
+		return false;
+	add_later(list, i, again, random);
+	return true;
 }
 
 static void kill_at_each(const struct operation *operation, struct list *list,
@@ -176,6 +211,7 @@ static void kill_at_each(const struct operation *operation, struct list *list,
 	const uint64_t most = until + SECONDS_MOST * UINT64_C(1000000000);
 
 	for (uint32_t i = 0; i < list->nr && result->wrong < WRONG_MAX; i++) {
+		bool again = false;
 		enum stop at;
 
 		if (seconds && test_now_ns() > until &&
@@ -183,23 +219,74 @@ static void kill_at_each(const struct operation *operation, struct list *list,
 			return;
 		note(result, trial_run(operation, &list->moment[i], test_random(random), &at));
 		result->done[list->moment[i].kind] += at == STOP_HERE;
-		result->late += at == STOP_LATE;
-		if (list->moment[i].kind == STORE)
-			add_next(list, i, at, random, seconds);
+		if (seconds && at == STOP_HERE && list->moment[i].kind == STORE)
+			add_further(list, i, random);
+		else if (!seconds && at != STOP_HERE && list->moment[i].kind != STEP)
+			again = add_again(list, i, random);
+		result->late += at == STOP_LATE && !again;
 	}
 	result->all = !seconds && !result->late && !result->wrong;
+}
+
+/* From the first call to the last. */
+static bool scan_once(const struct operation *operation, bool renewed, struct scan *scan)
+{
+	uint32_t call = 0;
+
+	do
+		if (!trial_scan(operation, call, renewed, scan, &call))
+			return false;
+	while (call);
+	return true;
+}
+
+static bool scan_all(const struct operation *operation, struct scan *scan)
+{
+	bool good = true;
+
+	for (uint32_t i = 0, quiet = 0; good && quiet < QUIET_SCANS; i++) {
+		scan->news = false;
+		good = scan_once(operation, i & 1, scan);
+		quiet = scan->news ? 0 : quiet + 1;
+	}
+	return good;
+}
+
+static void list_scanned(const struct operation *operation, struct list *list,
+			 struct result *result, uint64_t *random)
+{
+	static struct scan scan;
+
+	scan = (struct scan){0};
+	note(result, scan_all(operation, &scan));
+	if (result->wrong)
+		return;
+	result->of[CALL] = scan.nr;
+	result->of[STORE] = add_scanned(list, &scan, random);
+	for (uint32_t call = 0; call < scan.nr; call++)
+		result->late += !scan.through[call];
+	tap_remark("%s: %u entries and exits of system calls, %u stores", operation->name,
+		   result->of[CALL], result->of[STORE]);
+}
+
+static void list_some(const struct operation *operation, struct list *list, struct result *result,
+		      uint64_t *random)
+{
+	struct course course;
+
+	note(result, trial_look(operation, &course));
+	if (result->wrong)
+		return;
+	result->of[CALL] = course.nr;
+	add_some(list, &course, random);
 }
 
 static struct result sweep(const struct operation *operation, uint64_t *random, uint64_t seconds)
 {
 	struct result result = {0};
 	struct list list = {0};
-	struct course course;
 
-	note(&result, trial_look(operation, &course));
-	result.of = result.wrong ? 0 : course.nr;
-	if (!result.wrong)
-		add_all(&list, &course, random, seconds);
+	(seconds ? list_some : list_scanned)(operation, &list, &result, random);
 	shuffle(&list, random);
 	kill_at_each(operation, &list, &result, random, seconds);
 	free(list.moment);
@@ -224,11 +311,14 @@ static struct result aim(const struct operation *operation, uint64_t *random)
 static void claim(const struct operation *operation, uint64_t *random, uint64_t seconds)
 {
 	const struct result r = sweep(operation, random, seconds);
+	char of[16] = "";
 
+	if (!seconds)
+		(void)snprintf(of, sizeof(of), " of %u", r.of[STORE]);
 	tap_result(!r.wrong && r.done[CALL], "%s: killed at %u of %u entries and exits of system "
-		   "calls, after %u stores, after %u instructions; %s, %u too far off; %u wrong%s",
-		   operation->name, r.done[CALL], r.of, r.done[STORE], r.done[STEP],
-		   r.all ? "complete" : "sampled", r.late, r.wrong, r.why);
+		   "calls, after %u%s stores, after %u instructions; %s, %u too far off; %u "
+		   "wrong%s", operation->name, r.done[CALL], r.of[CALL], r.done[STORE], of,
+		   r.done[STEP], r.all ? "complete" : "sampled", r.late, r.wrong, r.why);
 }
 
 static const struct operation *find(const char *name)

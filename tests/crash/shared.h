@@ -11,7 +11,8 @@
  *     shared_changed()   after it: whether it did
  *
  * By the instruction, because to compare all of the memory after each would take a thousand times
- * as long. Any operand in memory counts, read or written: the comparison decides.
+ * as long. Any operand in memory counts, whether it is read or written is known of the commonest
+ * instructions alone: the comparison decides.
  */
 
 #include <stdbool.h>
@@ -30,10 +31,16 @@ struct shared {
 	uint32_t nr;
 };
 
+/* As many as there are breakpoints. */
+#define AIM_PAST_MAX 4
+
 struct aim {
 	uint64_t addr; /* 0: at nothing that is shared */
 	uint32_t len;
-	bool call; /* it is a system call, and not for shared_changed() */
+	bool call;     /* it is a system call, and not for shared_changed() */
+	/* If any: from here on, up to the first of these, nothing that is shared is written to. */
+	uint64_t past[AIM_PAST_MAX];
+	uint8_t nr_past;
 	uint8_t before[SHARED_WIDTH];
 };
 

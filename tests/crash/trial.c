@@ -299,9 +299,9 @@ static bool kill_again(struct trial *trial, uint64_t *random)
 	return restart(trial);
 }
 
-/* Whoever waits for the service has patience for 20 seconds, and each step is dear: a moment that
- * does not come by then is here. */
-#define REACH_NS UINT64_C(5000000000)
+/* Whoever waits for the service has patience for a minute (cast.c), and each step is dear: a moment
+ * that does not come by then is out of reach. */
+#define REACH_NS UINT64_C(45000000000)
 
 /* One more of what the moment counts. */
 static enum stop next_of(struct trial *trial, enum kind kind, uint64_t until)
@@ -309,7 +309,7 @@ static enum stop next_of(struct trial *trial, enum kind kind, uint64_t until)
 	enum stop at;
 
 	if (kind == STORE)
-		return hunt_store(&scene.hunt, is_over, trial, until);
+		return hunt_store(&scene.hunt, until);
 	at = hunt_step(&scene.hunt, is_over, trial);
 	return at == STOP_HERE && hunt_at_call(&scene.hunt) ? STOP_CALL : at;
 }
@@ -558,6 +558,17 @@ bool trial_run(const struct operation *operation, const struct moment *moment, u
 	return report(&trial, how);
 }
 
+/* Without a kill it goes on from where it is. */
+static void let_go(struct trial *trial, enum stop at)
+{
+	if (at == STOP_GONE)
+		wrong(trial, "it ended by itself");
+	else if (at == STOP_IDLE)
+		hunt_hold(&scene.hunt);
+	if (at != STOP_GONE)
+		hunt_go(&scene.hunt);
+}
+
 static void follow(struct trial *trial, struct course *course)
 {
 	static struct glance glance;
@@ -568,12 +579,7 @@ static void follow(struct trial *trial, struct course *course)
 		at = hunt_call(&scene.hunt, is_over, trial);
 		course->stored[course->nr] = hunt_glance(&scene.hunt, &glance);
 	}
-	if (at == STOP_GONE)
-		wrong(trial, "it ended by itself");
-	else if (at == STOP_IDLE)
-		hunt_hold(&scene.hunt);
-	if (at != STOP_GONE)
-		hunt_go(&scene.hunt);
+	let_go(trial, at);
 }
 
 bool trial_look(const struct operation *operation, struct course *course)
@@ -587,4 +593,67 @@ bool trial_look(const struct operation *operation, struct course *course)
 	}
 	end(&trial);
 	return report(&trial, "without a kill");
+}
+
+static void raise_to(uint32_t *most, uint32_t nr, bool *news)
+{
+	*news |= nr > *most;
+	*most = nr > *most ? nr : *most;
+}
+
+/* All stores up to the next system call. */
+static enum stop count(struct scan *scan, uint32_t call)
+{
+	const uint64_t until = test_now_ns() + REACH_NS;
+	enum stop at = STOP_HERE;
+
+	for (uint32_t nr = 0; at == STOP_HERE; nr++) {
+		raise_to(&scan->stores[call], nr, &scan->news);
+		at = hunt_store(&scene.hunt, until);
+	}
+	scan->through[call] |= at != STOP_LATE;
+	return at == STOP_CALL || at == STOP_LATE ? STOP_HERE : at;
+}
+
+/* So long, and another trial goes on: what is slow meets more of a timer's turns than what is
+ * killed. */
+#define SLICE_NS UINT64_C(200000000)
+
+static enum stop scan_on(struct trial *trial, struct scan *scan, uint32_t *call)
+{
+	const uint64_t until = test_now_ns() + SLICE_NS;
+	enum stop at = STOP_HERE;
+
+	while (at == STOP_HERE && *call < COURSE_MAX && test_now_ns() < until) {
+		at = count(scan, *call);
+		if (at == STOP_HERE)
+			at = hunt_call(&scene.hunt, is_over, trial);
+		raise_to(&scan->nr, ++*call, &scan->news);
+	}
+	return at;
+}
+
+bool trial_scan(const struct operation *operation, uint32_t call, bool renewed, struct scan *scan,
+		uint32_t *next)
+{
+	struct trial trial = {.operation = operation};
+	enum stop at;
+
+	*next = 0;
+	begin(&trial);
+	if (trial.starved)
+		wrong(&trial, "no hugepage");
+	if (!*trial.problem && renewed)
+		(void)renew(&trial);
+	if (!*trial.problem && enter(&trial)) {
+		at = reach(&trial, &(struct moment){.kind = CALL, .call = call});
+		if (at == STOP_HERE)
+			at = scan_on(&trial, scan, &call);
+		if (at == STOP_HERE && call < COURSE_MAX)
+			*next = call;
+		let_go(&trial, at);
+		finish(&trial, 1);
+	}
+	end(&trial);
+	return report(&trial, "without a kill, stepped through");
 }

@@ -7,7 +7,8 @@
  * everything is as it must be afterwards (service.c says what that is).
  *
  *     trial_open()    the service and its manager; they serve all trials, until one goes wrong
- *     trial_look()    the operation without a kill: what moments there are
+ *     trial_look()    the operation without a kill: what entries and exits there are
+ *     trial_scan()    the same, a part of it stepped through: what stores there are
  *     trial_run()     with one
  *     trial_close()
  *
@@ -50,6 +51,14 @@ struct course {
 	bool stored[COURSE_MAX]; /* was the ledger written to since the one before? */
 };
 
+/* The most that any of several trials came upon. */
+struct scan {
+	uint32_t nr;                 /* as in a course */
+	uint32_t stores[COURSE_MAX]; /* after so many entries and exits, and before the next */
+	bool through[COURSE_MAX];    /* there was time to step to the next */
+	bool news;                   /* set when there is more than before */
+};
+
 extern const char *const trial_kinds[];
 
 /* What was wrong with the last trial that was not well, and what repeats it. */
@@ -68,5 +77,10 @@ void trial_close(void);
 bool trial_look(const struct operation *operation, struct course *course);
 bool trial_run(const struct operation *operation, const struct moment *moment, uint64_t seed,
 	       enum stop *at);
+
+/* Steps through a slice of the operation from after @call entries and exits of system calls on, and
+ * adds what it finds to @scan. @next: where the slice ends; 0: the operation does. */
+bool trial_scan(const struct operation *operation, uint32_t call, bool renewed, struct scan *scan,
+		uint32_t *next);
 
 #endif

@@ -91,6 +91,18 @@ uint16_t tree_config16(unsigned off)
 	return (uint16_t)(le[0] | le[1] << 8);
 }
 
+const char *tree_is_master(struct scene *scene)
+{
+	(void)scene;
+	return tree_config16(PCI_COMMAND) != 0x0407 ? "COMMAND has another value" : NULL;
+}
+
+const char *tree_command_stayed(struct scene *scene)
+{
+	(void)scene;
+	return tree_config16(PCI_COMMAND) != TREE_COMMAND ? "COMMAND" : NULL;
+}
+
 static void text_in(const char *dir, const char *name, const char *text)
 {
 	char path[128];
@@ -179,6 +191,7 @@ static void add_system(void)
 	tree_link("groups/12/devices/" TREE_BDF "/driver", "../../../../drivers/nvme");
 	tree_text("dev/vfio/vfio", "");
 	tree_text("dev/vfio/12", "");
+	tree_text("dev/vfio/noiommu-12", "");
 	tree_text("dev/vfio/devices/vfio7", "");
 	tree_text("dev/iommu", "");
 	scene_must(!mkfifo(tree_path("dev/uio3"), 0600), "a FIFO");

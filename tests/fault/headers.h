@@ -55,6 +55,11 @@ bool tree_exists(void);
 /* 16 bits of the drive's configuration space. */
 uint16_t tree_config16(unsigned off);
 
+/* What is wrong with COMMAND: when bus mastering was turned on, and nothing else; when that or
+ * another change failed. */
+const char *tree_is_master(struct scene *scene);
+const char *tree_command_stayed(struct scene *scene);
+
 /* In a table: a call, its results in `out` of that file. */
 #define HEADER_CALL(text, call, good) \
 	.name = (text), .setup = tree_open, .run = (call), .use = (good), .teardown = tree_close, \

@@ -26,6 +26,7 @@ static uint32_t space, other, device_id;
 
 #define IOVA 0x10000
 #define LEN 8192u
+#define PART 4096u
 
 static char memory[LEN];
 
@@ -343,6 +344,18 @@ static const char *is_copied(struct scene *scene)
 	return kernel_space_mapped(other) != LEN ? "it is not copied" : is_mapped(scene);
 }
 
+/* The last of its two pages. */
+static int dma_copy_part(struct scene *scene)
+{
+	(void)scene;
+	return pinion_iommufd_dma_copy(iommufd, space, IOVA + LEN - PART, other, IOVA, PART);
+}
+
+static const char *part_is_copied(struct scene *scene)
+{
+	return kernel_space_mapped(other) != PART ? "it is not copied" : is_mapped(scene);
+}
+
 static const char *not_mapped(struct scene *scene)
 {
 	(void)scene;
@@ -393,10 +406,25 @@ static void map_undo(struct scene *scene)
 	scene_must(!dma_unmap(scene), "no mapping");
 }
 
+static void anywhere_undo(struct scene *scene)
+{
+	(void)scene;
+	scene_must(!pinion_iommufd_dma_unmap(iommufd, space, out.v64, LEN), "no mapping");
+}
+
 static void copy_undo(struct scene *scene)
 {
 	(void)scene;
 	scene_must(!pinion_iommufd_dma_unmap(iommufd, other, IOVA, LEN), "no mapping");
+}
+
+/* Nor is there more to be copied than is mapped. */
+static void part_undo(struct scene *scene)
+{
+	(void)scene;
+	scene_must(!pinion_iommufd_dma_unmap(iommufd, other, IOVA, PART), "no mapping");
+	scene_must(pinion_iommufd_dma_copy(iommufd, space, IOVA + PART, other, IOVA, LEN) ==
+			   -ENOENT, "the end of a mapping");
 }
 
 /* Settings. */
@@ -454,11 +482,13 @@ const struct operation iommufd_operations[] = {
 	{IOMMUFD_DEED("iommufd dma_map", space_setup, dma_map, is_mapped), .undo = map_undo,
 	 .kept = not_mapped},
 	{IOMMUFD_CALL("iommufd dma_map_anywhere", space_setup, dma_map_anywhere, address_is_told),
-	 .undo = map_undo, .kept = not_mapped},
+	 .undo = anywhere_undo, .kept = not_mapped},
 	{IOMMUFD_DEED("iommufd dma_map_file", space_setup, dma_map_file, is_mapped),
 	 .undo = map_undo, .kept = not_mapped},
 	{IOMMUFD_DEED("iommufd dma_copy", copy_setup, dma_copy, is_copied), .undo = copy_undo,
 	 .kept = not_copied},
+	{IOMMUFD_DEED("iommufd dma_copy, of a part", copy_setup, dma_copy_part, part_is_copied),
+	 .undo = part_undo, .kept = not_copied},
 	{IOMMUFD_DEED("iommufd dma_unmap", mapped_setup, dma_unmap, is_unmapped),
 	 .undo = map_again, .kept = still_mapped},
 	{IOMMUFD_CALL("iommufd dma_unmap_range", mapped_setup, dma_unmap_range, all_is_unmapped),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "headers.h"
+#include "headers_widths.h"
 
 #include <pinion/pci.h>
 
@@ -235,71 +235,7 @@ static const int beyond[] = {-EINVAL, 0};
 
 /* Configuration space. */
 
-static int config_read8(struct scene *scene)
-{
-	(void)scene;
-	return pinion_pci_config_read8(&drive, PCI_VENDOR_ID, &out.v8);
-}
-
-static int config_read16(struct scene *scene)
-{
-	(void)scene;
-	return pinion_pci_config_read16(&drive, PCI_VENDOR_ID, &out.v16);
-}
-
-static int config_read32(struct scene *scene)
-{
-	(void)scene;
-	return pinion_pci_config_read32(&drive, PCI_VENDOR_ID, &out.v32);
-}
-
-static const char *vendor_is_8(struct scene *scene)
-{
-	(void)scene;
-	return out.v8 != 0x36 ? "it is another vendor" : NULL;
-}
-
-static const char *vendor_is_16(struct scene *scene)
-{
-	(void)scene;
-	return out.v16 != 0x1b36 ? "it is another vendor" : NULL;
-}
-
-static const char *vendor_is_32(struct scene *scene)
-{
-	(void)scene;
-	return out.v32 != 0x00101b36 ? "it is another vendor" : NULL;
-}
-
-static int config_write8(struct scene *scene)
-{
-	(void)scene;
-	return pinion_pci_config_write8(&drive, PCI_COMMAND, 0x07);
-}
-
-static int config_write16(struct scene *scene)
-{
-	(void)scene;
-	return pinion_pci_config_write16(&drive, PCI_COMMAND, 0x0407);
-}
-
-static int config_write32(struct scene *scene)
-{
-	(void)scene;
-	return pinion_pci_config_write32(&drive, PCI_COMMAND, 0x00100407);
-}
-
-static const char *command_is_written(struct scene *scene)
-{
-	(void)scene;
-	return tree_config16(PCI_COMMAND) != 0x0407 ? "COMMAND has another value" : NULL;
-}
-
-static const char *command_stayed(struct scene *scene)
-{
-	(void)scene;
-	return tree_config16(PCI_COMMAND) != TREE_COMMAND ? "COMMAND" : NULL;
-}
+WIDTHS(pinion_pci_config, &drive)
 
 static int bus_master_set(struct scene *scene)
 {
@@ -331,15 +267,15 @@ const struct operation pci_operations[] = {
 	 .may = beyond},
 	{.name = "pci ports_write", .setup = ports_setup, .run = ports_write,
 	 .teardown = ports_teardown, .bare = true, .may = beyond},
-	{HEADER_CALL("pci config_read8", config_read8, vendor_is_8)},
-	{HEADER_CALL("pci config_read16", config_read16, vendor_is_16)},
-	{HEADER_CALL("pci config_read32", config_read32, vendor_is_32)},
-	{HEADER_DEED("pci config_write8", config_write8, command_is_written),
-	 .kept = command_stayed},
-	{HEADER_DEED("pci config_write16", config_write16, command_is_written),
-	 .kept = command_stayed},
-	{HEADER_DEED("pci config_write32", config_write32, command_is_written),
-	 .kept = command_stayed},
-	{HEADER_DEED("pci bus_master_set", bus_master_set, command_is_written)},
+	{HEADER_CALL("pci config_read8", read8, vendor_is_8)},
+	{HEADER_CALL("pci config_read16", read16, vendor_is_16)},
+	{HEADER_CALL("pci config_read32", read32, vendor_is_32)},
+	{HEADER_DEED("pci config_write8", write8, tree_is_master),
+	 .kept = tree_command_stayed},
+	{HEADER_DEED("pci config_write16", write16, tree_is_master),
+	 .kept = tree_command_stayed},
+	{HEADER_DEED("pci config_write32", write32, tree_is_master),
+	 .kept = tree_command_stayed},
+	{HEADER_DEED("pci bus_master_set", bus_master_set, tree_is_master)},
 	{0},
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "headers.h"
+#include "headers_mapping.h"
+#include "headers_widths.h"
 
 #include <pinion/uio.h>
 
@@ -106,76 +107,12 @@ static const char *command_is_restored(struct scene *scene)
 
 /* Configuration space. */
 
-static int config_read8(struct scene *scene)
-{
-	(void)scene;
-	return pinion_uio_config_read8(&uio, PCI_VENDOR_ID, &out.v8);
-}
-
-static int config_read16(struct scene *scene)
-{
-	(void)scene;
-	return pinion_uio_config_read16(&uio, PCI_VENDOR_ID, &out.v16);
-}
-
-static int config_read32(struct scene *scene)
-{
-	(void)scene;
-	return pinion_uio_config_read32(&uio, PCI_VENDOR_ID, &out.v32);
-}
-
-static const char *vendor_is_8(struct scene *scene)
-{
-	(void)scene;
-	return out.v8 != 0x36 ? "it is another vendor" : NULL;
-}
-
-static const char *vendor_is_16(struct scene *scene)
-{
-	(void)scene;
-	return out.v16 != 0x1b36 ? "it is another vendor" : NULL;
-}
-
-static const char *vendor_is_32(struct scene *scene)
-{
-	(void)scene;
-	return out.v32 != 0x00101b36 ? "it is another vendor" : NULL;
-}
-
-static int config_write8(struct scene *scene)
-{
-	(void)scene;
-	return pinion_uio_config_write8(&uio, PCI_COMMAND, 0x07);
-}
-
-static int config_write16(struct scene *scene)
-{
-	(void)scene;
-	return pinion_uio_config_write16(&uio, PCI_COMMAND, 0x0407);
-}
-
-static int config_write32(struct scene *scene)
-{
-	(void)scene;
-	return pinion_uio_config_write32(&uio, PCI_COMMAND, 0x00100407);
-}
+WIDTHS(pinion_uio_config, &uio)
 
 static int bus_master_set(struct scene *scene)
 {
 	(void)scene;
 	return pinion_uio_bus_master_set(&uio, true);
-}
-
-static const char *is_master(struct scene *scene)
-{
-	(void)scene;
-	return tree_config16(PCI_COMMAND) != 0x0407 ? "COMMAND has another value" : NULL;
-}
-
-static const char *command_stayed(struct scene *scene)
-{
-	(void)scene;
-	return tree_config16(PCI_COMMAND) != TREE_COMMAND ? "COMMAND" : NULL;
 }
 
 /* BARs. */
@@ -199,38 +136,7 @@ static const char *bar_is_mapped(struct scene *scene)
 	return *(volatile unsigned char *)out.bar.addr != 7 ? "it holds nothing" : NULL;
 }
 
-static void bar_undo(struct scene *scene)
-{
-	(void)scene;
-	scene_must(!pinion_uio_bar_unmap(out.bar.addr, out.bar.len), "no BAR");
-}
-
-static void *regs;
-static size_t regs_len;
-
-static void mapped_undo(struct scene *scene)
-{
-	(void)scene;
-	scene_must(!pinion_uio_bar_map(&uio, 1, &regs, &regs_len), "a BAR");
-}
-
-static void mapped_setup(struct scene *scene)
-{
-	setup(scene);
-	mapped_undo(scene);
-}
-
-static void mapped_teardown(struct scene *scene)
-{
-	(void)pinion_uio_bar_unmap(regs, regs_len);
-	teardown(scene);
-}
-
-static int bar_unmap(struct scene *scene)
-{
-	(void)scene;
-	return pinion_uio_bar_unmap(regs, regs_len);
-}
+MAPPING(pinion_uio_bar, setup, teardown, &uio, 1)
 
 /* Interrupts. */
 
@@ -281,22 +187,22 @@ const struct operation uio_operations[] = {
 	{HEADER_CALL("uio open", open_uio, is_open), .undo = open_undo, .may = lost},
 	{.name = "uio close", .setup = master_setup, .run = close_uio, .use = command_is_restored,
 	 .undo = master, .teardown = teardown, .final = true, .bare = true, .may = lost},
-	{UIO_CALL("uio config_read8", config_read8, vendor_is_8)},
-	{UIO_CALL("uio config_read16", config_read16, vendor_is_16)},
-	{UIO_CALL("uio config_read32", config_read32, vendor_is_32)},
-	{UIO_DEED("uio config_write8", config_write8, is_master), .kept = command_stayed,
+	{UIO_CALL("uio config_read8", read8, vendor_is_8)},
+	{UIO_CALL("uio config_read16", read16, vendor_is_16)},
+	{UIO_CALL("uio config_read32", read32, vendor_is_32)},
+	{UIO_DEED("uio config_write8", write8, tree_is_master), .kept = tree_command_stayed,
 	 .may = lost},
-	{UIO_DEED("uio config_write16", config_write16, is_master), .kept = command_stayed,
+	{UIO_DEED("uio config_write16", write16, tree_is_master), .kept = tree_command_stayed,
 	 .may = lost},
-	{UIO_DEED("uio config_write32", config_write32, is_master), .kept = command_stayed,
+	{UIO_DEED("uio config_write32", write32, tree_is_master), .kept = tree_command_stayed,
 	 .may = lost},
-	{UIO_DEED("uio bus_master_set", bus_master_set, is_master), .may = lost},
-	{UIO_CALL("uio bar_map", bar_map, bar_is_mapped), .undo = bar_undo},
+	{UIO_DEED("uio bus_master_set", bus_master_set, tree_is_master), .may = lost},
+	{UIO_CALL("uio bar_map", bar_map, bar_is_mapped), .undo = map_undo},
 	{UIO_CALL("uio bar_map, of less than a page", bar_map_small, bar_is_mapped),
-	 .undo = bar_undo},
-	{.name = "uio bar_unmap", .setup = mapped_setup, .run = bar_unmap, .undo = mapped_undo,
-	 .teardown = mapped_teardown, .final = true, .bare = true},
-	{UIO_DEED("uio irq_enable", irq_enable, line_is_let_through), .kept = command_stayed,
+	 .undo = map_undo},
+	{.name = "uio bar_unmap", .setup = unmap_setup, .run = unmap, .undo = unmap_undo,
+	 .teardown = unmap_teardown, .final = true, .bare = true},
+	{UIO_DEED("uio irq_enable", irq_enable, line_is_let_through), .kept = tree_command_stayed,
 	 .may = lost},
 	{.name = "uio irq_wait", .setup = interrupt_setup, .run = irq_wait, .use = count_is_5,
 	 .undo = interrupt, .teardown = teardown, .bare = true, .out = &out,

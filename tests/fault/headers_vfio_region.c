@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "headers_mapping.h"
 #include "headers_vfio.h"
+#include "headers_widths.h"
 
 #include <pinion/vfio_region.h>
 
-#include <linux/pci_regs.h>
 #include <string.h>
 
 #include "kernel.h"
@@ -104,125 +105,13 @@ static const char *both_are_mapped(struct scene *scene)
 	return is_mapped(scene);
 }
 
-static void map_undo(struct scene *scene)
-{
-	(void)scene;
-	scene_must(!pinion_vfio_region_unmap(out.bar.addr, out.bar.len), "no mapping");
-}
-
-static void *regs;
-static size_t regs_len;
-
-static void unmap_undo(struct scene *scene)
-{
-	(void)scene;
-	scene_must(!pinion_vfio_region_map(vfio_device, VFIO_PCI_BAR2_REGION_INDEX, &regs,
-					   &regs_len), "a mapping");
-}
-
-static void unmap_setup(struct scene *scene)
-{
-	sparse_setup(scene);
-	unmap_undo(scene);
-}
-
-static void unmap_teardown(struct scene *scene)
-{
-	(void)munmap(regs, regs_len);
-	vfio_teardown(scene);
-}
-
-static int unmap(struct scene *scene)
-{
-	(void)scene;
-	return pinion_vfio_region_unmap(regs, regs_len);
-}
+MAPPING(pinion_vfio_region, sparse_setup, vfio_teardown, vfio_device, VFIO_PCI_BAR2_REGION_INDEX)
 
 /* Registers without a mapping. */
 
-static int read8(struct scene *scene)
-{
-	(void)scene;
-	return pinion_vfio_region_read8(vfio_device, &bar0, PCI_VENDOR_ID, &out.v8);
-}
-
-static int read16(struct scene *scene)
-{
-	(void)scene;
-	return pinion_vfio_region_read16(vfio_device, &bar0, PCI_VENDOR_ID, &out.v16);
-}
-
-static int read32(struct scene *scene)
-{
-	(void)scene;
-	return pinion_vfio_region_read32(vfio_device, &bar0, PCI_VENDOR_ID, &out.v32);
-}
-
-static int read64(struct scene *scene)
-{
-	(void)scene;
-	return pinion_vfio_region_read64(vfio_device, &bar0, PCI_VENDOR_ID, &out.v64);
-}
-
-static const char *vendor_is_8(struct scene *scene)
-{
-	(void)scene;
-	return out.v8 != 0x36 ? "it is another vendor" : NULL;
-}
-
-static const char *vendor_is_16(struct scene *scene)
-{
-	(void)scene;
-	return out.v16 != 0x1b36 ? "it is another vendor" : NULL;
-}
-
-static const char *vendor_is_32(struct scene *scene)
-{
-	(void)scene;
-	return out.v32 != 0x00101b36 ? "it is another vendor" : NULL;
-}
-
-static const char *vendor_is_64(struct scene *scene)
-{
-	(void)scene;
-	return out.v64 != 0x0010040300101b36 ? "it is another vendor" : NULL;
-}
-
-static int write8(struct scene *scene)
-{
-	(void)scene;
-	return pinion_vfio_region_write8(vfio_device, &bar0, PCI_COMMAND, 0x07);
-}
-
-static int write16(struct scene *scene)
-{
-	(void)scene;
-	return pinion_vfio_region_write16(vfio_device, &bar0, PCI_COMMAND, 0x0407);
-}
-
-static int write32(struct scene *scene)
-{
-	(void)scene;
-	return pinion_vfio_region_write32(vfio_device, &bar0, PCI_COMMAND, 0x00100407);
-}
-
-static int write64(struct scene *scene)
-{
-	(void)scene;
-	return pinion_vfio_region_write64(vfio_device, &bar0, PCI_VENDOR_ID, 0x0010040700101b36);
-}
-
-static const char *is_written(struct scene *scene)
-{
-	(void)scene;
-	return tree_config16(PCI_COMMAND) != 0x0407 ? "COMMAND has another value" : NULL;
-}
-
-static const char *command_stayed(struct scene *scene)
-{
-	(void)scene;
-	return tree_config16(PCI_COMMAND) != TREE_COMMAND ? "COMMAND" : NULL;
-}
+WIDTHS(pinion_vfio_region, vfio_device, &bar0)
+WIDTH_READ(64, 0x0010040300101b36, pinion_vfio_region, vfio_device, &bar0)
+WIDTH_WRITE(64, PCI_VENDOR_ID, 0x0010040700101b36, pinion_vfio_region, vfio_device, &bar0)
 
 const struct operation vfio_region_operations[] = {
 	{REGION_CALL("vfio_region info", info, one_area_is_told)},
@@ -236,9 +125,9 @@ const struct operation vfio_region_operations[] = {
 	{REGION_CALL("vfio_region read16", read16, vendor_is_16)},
 	{REGION_CALL("vfio_region read32", read32, vendor_is_32)},
 	{REGION_CALL("vfio_region read64", read64, vendor_is_64)},
-	{REGION_DEED("vfio_region write8", write8, is_written), .kept = command_stayed},
-	{REGION_DEED("vfio_region write16", write16, is_written), .kept = command_stayed},
-	{REGION_DEED("vfio_region write32", write32, is_written), .kept = command_stayed},
-	{REGION_DEED("vfio_region write64", write64, is_written), .kept = command_stayed},
+	{REGION_DEED("vfio_region write8", write8, tree_is_master), .kept = tree_command_stayed},
+	{REGION_DEED("vfio_region write16", write16, tree_is_master), .kept = tree_command_stayed},
+	{REGION_DEED("vfio_region write32", write32, tree_is_master), .kept = tree_command_stayed},
+	{REGION_DEED("vfio_region write64", write64, tree_is_master), .kept = tree_command_stayed},
 	{0},
 };

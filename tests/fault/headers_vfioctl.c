@@ -34,6 +34,18 @@ static int container_open(struct scene *scene)
 	return pinion_vfio_container_open(&out.fd);
 }
 
+static int container_open_type1(struct scene *scene)
+{
+	(void)scene;
+	return pinion_vfio_container_open_as(VFIO_TYPE1_IOMMU, &out.fd);
+}
+
+static int container_open_noiommu(struct scene *scene)
+{
+	(void)scene;
+	return pinion_vfio_container_open_as(VFIO_NOIOMMU_IOMMU, &out.fd);
+}
+
 /* Gone whatever it says. */
 static int container_close(struct scene *scene)
 {
@@ -62,6 +74,29 @@ static const char *iommu_is_set(struct scene *scene)
 
 	(void)scene;
 	return pinion_vfio_iommu_info(vfio_container, &iommu) ? "the container has no IOMMU" : NULL;
+}
+
+static int group_open_type1(struct scene *scene)
+{
+	(void)scene;
+	return pinion_vfio_group_open_as(VFIO_TYPE1_IOMMU, 12, vfio_container, &out.fd);
+}
+
+static int group_open_noiommu(struct scene *scene)
+{
+	(void)scene;
+	return pinion_vfio_group_open_as(VFIO_NOIOMMU_IOMMU, 12, vfio_container, &out.fd);
+}
+
+static const char *type1_is_set(struct scene *scene)
+{
+	return kernel_iommu() != VFIO_TYPE1_IOMMU ? "it is of another kind" : iommu_is_set(scene);
+}
+
+static const char *noiommu_is_set(struct scene *scene)
+{
+	(void)scene;
+	return kernel_iommu() != VFIO_NOIOMMU_IOMMU ? "it is of another kind" : NULL;
 }
 
 static int group_close(struct scene *scene)
@@ -272,12 +307,20 @@ static void irq_undo(struct scene *scene)
 
 const struct operation vfioctl_operations[] = {
 	{HEADER_CALL("vfioctl container_open", container_open, NULL), .undo = out_undo},
+	{HEADER_CALL("vfioctl container_open_as, type 1", container_open_type1, NULL),
+	 .undo = out_undo},
+	{HEADER_CALL("vfioctl container_open_as, no IOMMU", container_open_noiommu, NULL),
+	 .undo = out_undo},
 	{VFIO_DEED("vfioctl container_close", vfio_container_setup, container_close, NULL),
 	 .undo = container_undo, .final = true},
 	{VFIO_CALL("vfioctl group_open, the first", vfio_container_setup, group_open, iommu_is_set),
 	 .undo = out_undo},
 	{VFIO_CALL("vfioctl group_open, one more", vfio_group_setup, group_open, iommu_is_set),
 	 .undo = out_undo},
+	{VFIO_CALL("vfioctl group_open_as, type 1", vfio_container_setup, group_open_type1,
+		   type1_is_set), .undo = out_undo},
+	{VFIO_CALL("vfioctl group_open_as, no IOMMU", vfio_container_setup, group_open_noiommu,
+		   noiommu_is_set), .undo = out_undo},
 	{VFIO_DEED("vfioctl group_close", vfio_group_setup, group_close, NULL), .undo = group_undo,
 	 .final = true},
 	{HEADER_DEED("vfioctl group_blockers", group_blockers, blocker_is_named)},

@@ -94,9 +94,14 @@ ssize_t write(int fd, const void *text, size_t len)
 /* VFIO. */
 
 static struct {
-	bool has_iommu;
+	uint32_t iommu; /* its kind; 0: none yet */
 	unsigned long long mapped;
 } container;
+
+uint32_t kernel_iommu(void)
+{
+	return container.iommu;
+}
 
 unsigned long long kernel_mapped(void)
 {
@@ -105,7 +110,7 @@ unsigned long long kernel_mapped(void)
 
 void kernel_reset(void)
 {
-	container.has_iommu = false;
+	container.iommu = 0;
 	container.mapped = 0;
 	kernel_device_reset();
 	kernel_iommufd_reset();
@@ -120,8 +125,6 @@ static int iommu_info(struct vfio_iommu_type1_info *info)
 	const uint32_t room = info->argsz;
 	const uint32_t at = sizeof(*info);
 
-	if (!container.has_iommu)
-		return -EINVAL;
 	info->flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS;
 	info->iova_pgsizes = 4096;
 	info->argsz = at + sizeof(cap) + sizeof(all);
@@ -141,16 +144,14 @@ static int unmap(struct vfio_iommu_type1_dma_unmap *all)
 	return 0;
 }
 
-static int of_container(unsigned long request, void *arg)
+/* Where there is none, no request is known; before there is, none can be served. */
+static int of_iommu(unsigned long request, void *arg)
 {
+	if (container.iommu == 0)
+		return -EINVAL;
+	if (container.iommu == VFIO_NOIOMMU_IOMMU)
+		return -ENOTTY;
 	switch (request) {
-	case VFIO_GET_API_VERSION:
-		return VFIO_API_VERSION;
-	case VFIO_CHECK_EXTENSION:
-		return 1;
-	case VFIO_SET_IOMMU:
-		container.has_iommu = true;
-		return 0;
 	case VFIO_IOMMU_GET_INFO:
 		return iommu_info(arg);
 	case VFIO_IOMMU_MAP_DMA:
@@ -160,6 +161,21 @@ static int of_container(unsigned long request, void *arg)
 		return unmap(arg);
 	default:
 		return -ENOTTY;
+	}
+}
+
+static int of_container(unsigned long request, void *arg)
+{
+	switch (request) {
+	case VFIO_GET_API_VERSION:
+		return VFIO_API_VERSION;
+	case VFIO_CHECK_EXTENSION:
+		return 1;
+	case VFIO_SET_IOMMU:
+		container.iommu = (uint32_t)(uintptr_t)arg;
+		return 0;
+	default:
+		return of_iommu(request, arg);
 	}
 }
 
@@ -189,7 +205,7 @@ static int answer(int fd, unsigned long request, void *arg)
 		return -ENOTTY;
 	if (!strcmp(name, "dev/vfio/vfio"))
 		return of_container(request, arg);
-	if (!strcmp(name, "dev/vfio/12"))
+	if (!strcmp(name, "dev/vfio/12") || !strcmp(name, "dev/vfio/noiommu-12"))
 		return of_group(request, arg);
 	if (!strcmp(name, "dev/iommu"))
 		return kernel_iommufd_answer(request, arg);

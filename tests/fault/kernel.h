@@ -26,7 +26,10 @@ int kernel_eventfd(void);
 /* Whether the device was reset since this was asked. */
 bool kernel_was_reset(void);
 
-/* Bytes that are mapped in the one container. */
+/* The IOMMU of the one container, by its kind; 0: it has none yet. */
+uint32_t kernel_iommu(void);
+
+/* Bytes that are mapped in it. */
 unsigned long long kernel_mapped(void);
 
 /* Of the iommufd: bytes mapped in a space, ranges allowed in it; how many spaces there are, in

@@ -10,8 +10,8 @@
 
 /*
  * One iommufd with a few spaces, numbered from 1 on, and the one device that lives in one of them.
- * A mapping is its bytes, and nothing of it is looked at: what could be wrong with one the unit
- * tests ask.
+ * A space has one mapping at the most, and only where it lies is looked at: what else could be
+ * wrong with one the unit tests ask.
  */
 
 #define SPACES 4
@@ -25,7 +25,7 @@ static struct {
 	uint64_t huge_pages;
 	struct {
 		bool used;
-		uint64_t mapped;
+		uint64_t iova, mapped; /* bytes; 0: nothing */
 		uint32_t allowed;
 	} space[SPACES];
 } iommufd;
@@ -120,11 +120,19 @@ static int ranges(struct pinion_iommufd_ranges_arg *arg)
 
 /* Mappings. */
 
-static int map(uint32_t ioas, uint64_t len)
+static bool holds(uint64_t iova, uint64_t len, uint64_t part, uint64_t part_len)
+{
+	return part >= iova && part_len <= len && part - iova <= len - part_len;
+}
+
+static int map(uint32_t ioas, uint64_t iova, uint64_t len)
 {
 	if (!is_space(ioas))
 		return -ENOENT;
-	iommufd.space[ioas - 1].mapped += len;
+	if (iommufd.space[ioas - 1].mapped)
+		return -EEXIST;
+	iommufd.space[ioas - 1].iova = iova;
+	iommufd.space[ioas - 1].mapped = len;
 	return 0;
 }
 
@@ -132,24 +140,35 @@ static int map_memory(struct pinion_iommufd_map_arg *arg)
 {
 	if ((arg->flags & PINION_IOMMUFD_MAP_FIXED) == 0)
 		arg->iova = KERNEL_CHOSEN_IOVA;
-	return map(arg->ioas, arg->len);
+	return map(arg->ioas, arg->iova, arg->len);
 }
 
+static int map_file(const struct pinion_iommufd_map_file_arg *arg)
+{
+	return map(arg->ioas, arg->iova, arg->len);
+}
+
+/* A part of a mapping will do (iopt_get_pages() of drivers/iommu/iommufd). */
 static int copy(const struct pinion_iommufd_copy_arg *arg)
 {
-	return kernel_space_mapped(arg->from) == arg->len ? map(arg->to, arg->len) : -ENOENT;
+	if (!is_space(arg->from) ||
+	    !holds(iommufd.space[arg->from - 1].iova, iommufd.space[arg->from - 1].mapped,
+		   arg->from_iova, arg->len))
+		return -ENOENT;
+	return map(arg->to, arg->to_iova, arg->len);
 }
 
-/* All addresses, and nothing there, is no error. */
+/* A mapping goes as a whole. All addresses, and nothing there, is no error. */
 static int unmap(struct pinion_iommufd_unmap_arg *arg)
 {
 	const uint64_t mapped = kernel_space_mapped(arg->ioas);
 
 	if (!is_space(arg->ioas) || (mapped == 0 && arg->len != UINT64_MAX))
 		return -ENOENT;
-	if (arg->len > mapped)
-		arg->len = mapped;
-	iommufd.space[arg->ioas - 1].mapped -= arg->len;
+	if (mapped && !holds(arg->iova, arg->len, iommufd.space[arg->ioas - 1].iova, mapped))
+		return -ENOENT;
+	arg->len = mapped;
+	iommufd.space[arg->ioas - 1].mapped = 0;
 	return 0;
 }
 
@@ -182,8 +201,7 @@ int kernel_iommufd_answer(unsigned long request, void *arg)
 	case PINION_IOMMUFD_IOAS_MAP:
 		return map_memory(arg);
 	case PINION_IOMMUFD_IOAS_MAP_FILE:
-		return map(((const struct pinion_iommufd_map_file_arg *)arg)->ioas,
-			   ((const struct pinion_iommufd_map_file_arg *)arg)->len);
+		return map_file(arg);
 	case PINION_IOMMUFD_IOAS_UNMAP:
 		return unmap(arg);
 	case PINION_IOMMUFD_OPTION:

@@ -9,13 +9,6 @@
  * domain.h by physical addresses; VFIO wants a device.
  */
 
-static void huge_pool(struct scene *scene)
-{
-	const struct pinion_pool_config config = scene_huge_config();
-
-	scene_must(!pinion_pool_create(&config, &scene->pool), "a pool of hugepages");
-}
-
 static int create_phys(struct scene *scene)
 {
 	return pinion_domain_create_phys(scene->pool, &scene->domain);
@@ -82,7 +75,7 @@ static void create_must(struct scene *scene)
 
 static void domain_setup(struct scene *scene)
 {
-	huge_pool(scene);
+	scene_huge_pool_open(scene);
 	create_must(scene);
 }
 
@@ -167,9 +160,9 @@ static void update_setup(struct scene *scene)
 }
 
 const struct operation domain_operations[] = {
-	{.name = "domain create_phys", .setup = huge_pool, .run = create_phys,
-	 .use = created_works, .undo = destroy_must, .teardown = scene_pool_close, .huge = 3,
-	 .phys = true},
+	{.name = "domain create_phys", .setup = scene_huge_pool_open,
+	 .run = create_phys, .use = created_works, .undo = destroy_must,
+	 .teardown = scene_pool_close, .huge = 3, .phys = true},
 	{.name = "domain destroy", .setup = domain_setup, .run = destroy, .undo = create_must,
 	 .teardown = domain_teardown, .final = true, .huge = 3, .phys = true},
 	{.name = "domain attach", .setup = attach_setup, .run = attach, .use = attached_works,

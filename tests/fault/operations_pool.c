@@ -67,6 +67,13 @@ static void attach_setup(struct scene *scene)
 	scene_files_open(scene);
 }
 
+static void attach_huge_setup(struct scene *scene)
+{
+	scene_huge_pool_open(scene);
+	scene_must(!admit(scene), "a second member");
+	scene_files_open(scene);
+}
+
 static int attach(struct scene *scene)
 {
 	return pinion_pool_attach(&scene->files, scene->member, &scene->joined);
@@ -188,6 +195,8 @@ const struct operation pool_operations[] = {
 	{.name = "process lives", .run = look_for_self, .use = self_lives},
 	{.name = "pool attach", .setup = attach_setup, .run = attach, .use = joined_works,
 	 .undo = attach_undo, .teardown = attach_teardown},
+	{.name = "pool attach, hugepages", .setup = attach_huge_setup, .run = attach,
+	 .use = joined_works, .undo = attach_undo, .teardown = attach_teardown, .huge = 3},
 	{.name = "pool become", .setup = child_setup, .run = become, .use = pool_works,
 	 .undo = become_undo, .teardown = scene_pool_close},
 	{.name = "pool release, of a dead member", .setup = recover_setup, .run = release_dead,

@@ -61,6 +61,34 @@ static const char *pool_works(struct scene *scene)
 	return scene_pool_works(scene->pool);
 }
 
+/* The same in hugepages. */
+
+static void growing_huge_setup(struct scene *scene)
+{
+	struct pinion_pool_config config = scene_huge_config();
+
+	config.max_segments = config.nr_segments + 1;
+	scene_must(!pinion_pool_create(&config, &scene->pool), "a pool that can grow");
+}
+
+static int grow_huge(struct scene *scene)
+{
+	static const struct pinion_segment_config two = {2 * SCENE_HUGE, 65536, SCENE_HUGE, 0};
+
+	return pinion_pool_grow(scene->pool, &two, &scene->slot);
+}
+
+static void grow_huge_must(struct scene *scene)
+{
+	scene_must(!grow_huge(scene), "one more segment");
+}
+
+static void retiring_huge_setup(struct scene *scene)
+{
+	growing_huge_setup(scene);
+	grow_huge_must(scene);
+}
+
 /* The second mapping, from before the pool grew. */
 static void join(struct scene *scene)
 {
@@ -378,6 +406,10 @@ const struct operation segment_operations[] = {
 	 .undo = retire_must, .teardown = scene_pool_close},
 	{.name = "pool retire", .setup = retiring_setup, .run = retire, .use = pool_works,
 	 .undo = grow_must, .teardown = scene_pool_close},
+	{.name = "pool grow, hugepages", .setup = growing_huge_setup, .run = grow_huge,
+	 .use = pool_works, .undo = retire_must, .teardown = scene_pool_close, .huge = 5},
+	{.name = "pool retire, hugepages", .setup = retiring_huge_setup, .run = retire,
+	 .use = pool_works, .undo = grow_huge_must, .teardown = scene_pool_close, .huge = 5},
 	{.name = "pool extend", .setup = extend_setup, .run = extend, .use = extended_works,
 	 .undo = extend_undo, .teardown = extend_teardown},
 	{.name = "cache alloc, beside a new segment", .setup = meeting_setup, .run = alloc,

@@ -56,6 +56,13 @@ void scene_pool_open(struct scene *scene)
 	scene_must(!pinion_pool_create(&config, &scene->pool), "a pool");
 }
 
+void scene_huge_pool_open(struct scene *scene)
+{
+	const struct pinion_pool_config config = scene_huge_config();
+
+	scene_must(!pinion_pool_create(&config, &scene->pool), "a pool of hugepages");
+}
+
 void scene_pool_close(struct scene *scene)
 {
 	if (scene->pool)

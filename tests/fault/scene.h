@@ -19,6 +19,7 @@ struct pinion_pool_config scene_config(void);      /* two zones in pages of 4 Ki
 struct pinion_pool_config scene_huge_config(void); /* two zones in three pages of 2 MiB */
 
 void scene_pool_open(struct scene *scene);
+void scene_huge_pool_open(struct scene *scene);
 void scene_pool_close(struct scene *scene);
 
 /* Every buffer can be taken, written and given back, in each zone; or what is wrong. */

@@ -237,6 +237,44 @@ static void a_user_has_no_more_memberships_than_its_rule_says(void **state)
 	service_stop(&service);
 }
 
+/* What piniond --check says of @text, into @said; its exit status. */
+static int check_configuration(const char *text, char *said, size_t len)
+{
+	char dir[SUPPORT_PATH_LEN], path[SUPPORT_PATH_LEN + 8], command[3 * SUPPORT_PATH_LEN];
+	FILE *stream;
+	int status;
+
+	support_dir_create(dir);
+	(void)snprintf(path, sizeof(path), "%s/conf", dir);
+	stream = fopen(path, "w");
+	assert_non_null(stream);
+	assert_true(fputs(text, stream) >= 0);
+	assert_int_equal(fclose(stream), 0);
+	(void)snprintf(command, sizeof(command), "%s --check %s 2>&1", getenv("PINIOND"), path);
+	stream = popen(command, "r");
+	assert_non_null(stream);
+	said[fread(said, 1, len - 1, stream)] = '\0';
+	status = pclose(stream);
+	support_dir_destroy(dir);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void check_names_line_and_key_of_each_mistake(void **state)
+{
+	char said[4096];
+
+	(void)state;
+	assert_int_equal(check_configuration("pools = (\n  { name = \"a\"; sise = \"4M\"; }\n);\n",
+					     said, sizeof(said)), 1);
+	assert_non_null(strstr(said, "conf:2: pools[0].sise: "));
+	assert_non_null(strstr(said, "conf:2: pools[0].segments: "));
+	assert_int_equal(check_configuration("pools = ( { name = \"a\"; segments = ( { size = "
+					     "\"4M\"; buffer = \"4K\"; } ); } );\n"
+					     "rules = ( { user = \"*\"; pools = [ \"a\" ]; } );\n",
+					     said, sizeof(said)), 0);
+	assert_non_null(strstr(said, "no mistakes"));
+}
+
 /* A pool that grows. */
 
 static int use_all(void *arg)
@@ -490,6 +528,7 @@ int main(void)
 		pool_test(who_meets_no_rule_may_do_nothing),
 		pool_test(a_group_counts_however_many_the_peer_is_in),
 		pool_test(a_user_has_no_more_memberships_than_its_rule_says),
+		pool_test(check_names_line_and_key_of_each_mistake),
 		pool_test(a_pool_grows_under_its_clients),
 		pool_test(each_client_of_a_template_has_a_pool_of_its_own),
 		pool_test(who_writes_slots_free_is_buried_and_harms_nobody),

@@ -15,8 +15,6 @@
 #define HUGE_WANTED 12 /* pages: the pool's, and some for whoever touches a hole */
 #define SECOND_NS UINT64_C(1000000000)
 
-static const char *const page_sizes[] = {"4k", "2M"};
-
 /* Device processes have one pool to serve in. */
 static const char rules[] =
 	"{ user = \"root\"; pools = [ \"" SERVICE_POOL "\" ]; devices = [ \"*\" ]; serve = true;"
@@ -24,14 +22,6 @@ static const char rules[] =
 	"{ user = \"*\"; pools = [ \"*\" ]; devices = [ \"*\" ]; }";
 
 #define NR_OF(array) (sizeof(array) / sizeof((array)[0]))
-
-static bool can_have(const char *page)
-{
-	if (strcmp(page, "2M") || support_read_long(HUGE_FREE) >= HUGE_WANTED)
-		return true;
-	print_message("# fewer than %d hugepages of 2 MiB are free: not tried\n", HUGE_WANTED);
-	return false;
-}
 
 /* The pool that it is about, in pages of that size; and another, which must go on. */
 static void configure(struct service_process *service, const char *page)
@@ -237,42 +227,35 @@ static int try_to_reopen(struct pinion_pool *pool)
 	return for_each_file(is_not_reopened);
 }
 
-static void try_on_every_file(deed act)
+static void try_on_every_file(deed act, const char *page)
 {
-	for (size_t i = 0; i < NR_OF(page_sizes); i++) {
-		struct service_process service;
-		struct member_process member;
-		pid_t device;
+	struct service_process service;
+	struct member_process member;
+	pid_t device;
 
-		if (!can_have(page_sizes[i]))
-			continue;
-		start(&service, page_sizes[i]);
-		device = echo_start();
-		/* With a channel: then there are rings among them. */
-		member = start_member(SERVICE_DEVICE, act);
-		do_it(&member);
-		end_member(&member);
-		assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
-		service_stop(&service);
-	}
+	start(&service, page);
+	device = echo_start();
+	/* With a channel: then there are rings among them. */
+	member = start_member(SERVICE_DEVICE, act);
+	do_it(&member);
+	end_member(&member);
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	service_stop(&service);
 }
 
 static void a_member_neither_shortens_nor_lengthens_a_file(void **state)
 {
-	(void)state;
-	try_on_every_file(try_lengths);
+	try_on_every_file(try_lengths, *state);
 }
 
 static void a_member_adds_no_seal_before_others_have_mapped(void **state)
 {
-	(void)state;
-	try_on_every_file(try_seals);
+	try_on_every_file(try_seals, *state);
 }
 
 static void a_member_reopens_no_file_of_its_own_through_proc(void **state)
 {
-	(void)state;
-	try_on_every_file(try_to_reopen);
+	try_on_every_file(try_to_reopen, *state);
 }
 
 /* Of others. */
@@ -322,23 +305,18 @@ static int look_around(void *arg)
 
 static void nobody_reopens_files_of_others_through_proc(void **state)
 {
-	(void)state;
-	for (size_t i = 0; i < NR_OF(page_sizes); i++) {
-		struct service_process service;
-		struct member_process member;
-		pid_t who[2];
+	struct service_process service;
+	struct member_process member;
+	pid_t who[2];
 
-		if (!can_have(page_sizes[i]))
-			continue;
-		start(&service, page_sizes[i]);
-		member = start_member("pool:" SERVICE_POOL, show_yourself);
-		do_it(&member);
-		who[0] = member.pid;
-		who[1] = service.pid;
-		assert_int_equal(member_end(part_start(look_around, who)), 0);
-		end_member(&member);
-		service_stop(&service);
-	}
+	start(&service, *state);
+	member = start_member("pool:" SERVICE_POOL, show_yourself);
+	do_it(&member);
+	who[0] = member.pid;
+	who[1] = service.pid;
+	assert_int_equal(member_end(part_start(look_around, who)), 0);
+	end_member(&member);
+	service_stop(&service);
 }
 
 /* Holes. */
@@ -466,8 +444,6 @@ static void notice(deed act, const char *page)
 	struct service_process service;
 	struct member_process member;
 
-	if (!can_have(page))
-		return;
 	start(&service, page);
 	member = start_member("pool:" SERVICE_POOL, act);
 	/* Nothing is wrong as long as nobody did anything. */
@@ -481,22 +457,17 @@ static void notice(deed act, const char *page)
 
 static void pages_removed_through_a_mapping_are_noticed_within_a_second(void **state)
 {
-	(void)state;
-	for (size_t i = 0; i < NR_OF(page_sizes); i++)
-		notice(remove_page, page_sizes[i]);
+	notice(remove_page, *state);
 }
 
 static void pages_punched_out_of_a_file_are_noticed_within_a_second(void **state)
 {
-	(void)state;
-	for (size_t i = 0; i < NR_OF(page_sizes); i++)
-		notice(punch_segment, page_sizes[i]);
+	notice(punch_segment, *state);
 }
 
 static void a_hugepage_that_was_replaced_at_once_is_noticed_too(void **state)
 {
-	(void)state;
-	notice(remove_page_and_touch, "2M");
+	notice(remove_page_and_touch, *state);
 }
 
 /* Not asked for anything, the service does not touch it. */
@@ -599,10 +570,7 @@ static void a_service_that_comes_back_knows_hugepages_by_its_own_table(void **st
 	struct service_process service;
 	struct member_process member;
 
-	(void)state;
-	if (!can_have("2M"))
-		return;
-	configure(&service, "2M");
+	configure(&service, *state);
 	service_run_managed(&service, "2048");
 	member = start_member("pool:" SERVICE_POOL, remove_page_and_touch);
 	service_kill(&service);
@@ -614,20 +582,37 @@ static void a_service_that_comes_back_knows_hugepages_by_its_own_table(void **st
 	service_stop(&service);
 }
 
+/* A test that is told its page size; of hugepages, where there are enough. */
+#define in_pages(f, page)                                                               \
+	{                                                                               \
+		#f ", in pages of " page, f, pool_test_before, pool_test_after, page    \
+	}
+#define small_test(f) in_pages(f, "4k")
+#define large_test(f) in_pages(f, "2M")
+#define huge_test(f)                                                                    \
+	support_where(support_read_long(HUGE_FREE) >= HUGE_WANTED,                      \
+		      "too few hugepages of 2 MiB are free", large_test, f)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		pool_test(a_member_neither_shortens_nor_lengthens_a_file),
-		pool_test(a_member_adds_no_seal_before_others_have_mapped),
-		pool_test(a_member_reopens_no_file_of_its_own_through_proc),
-		pool_test(nobody_reopens_files_of_others_through_proc),
-		pool_test(pages_removed_through_a_mapping_are_noticed_within_a_second),
-		pool_test(pages_punched_out_of_a_file_are_noticed_within_a_second),
-		pool_test(a_hugepage_that_was_replaced_at_once_is_noticed_too),
+		small_test(a_member_neither_shortens_nor_lengthens_a_file),
+		huge_test(a_member_neither_shortens_nor_lengthens_a_file),
+		small_test(a_member_adds_no_seal_before_others_have_mapped),
+		huge_test(a_member_adds_no_seal_before_others_have_mapped),
+		small_test(a_member_reopens_no_file_of_its_own_through_proc),
+		huge_test(a_member_reopens_no_file_of_its_own_through_proc),
+		small_test(nobody_reopens_files_of_others_through_proc),
+		huge_test(nobody_reopens_files_of_others_through_proc),
+		small_test(pages_removed_through_a_mapping_are_noticed_within_a_second),
+		huge_test(pages_removed_through_a_mapping_are_noticed_within_a_second),
+		small_test(pages_punched_out_of_a_file_are_noticed_within_a_second),
+		huge_test(pages_punched_out_of_a_file_are_noticed_within_a_second),
+		huge_test(a_hugepage_that_was_replaced_at_once_is_noticed_too),
 		pool_test(a_hole_in_a_control_area_is_noticed),
 		pool_test(nobody_is_attached_to_a_damaged_pool_until_the_segment_went),
 		pool_test(a_service_that_comes_back_sees_the_hole_again),
-		pool_test(a_service_that_comes_back_knows_hugepages_by_its_own_table),
+		huge_test(a_service_that_comes_back_knows_hugepages_by_its_own_table),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -274,6 +274,54 @@ static void one_side_of_a_pool_dies_meanwhile(void **state)
 	stop(&service, *state);
 }
 
+/* What the service says from now on goes to a file, which is returned; *was is where it went. */
+static int log_begin(int *was)
+{
+	const int file = memfd_create("log", MFD_CLOEXEC);
+
+	*was = dup(STDERR_FILENO);
+	assert_true(file >= 0 && *was >= 0);
+	assert_int_equal(dup2(file, STDERR_FILENO), STDERR_FILENO);
+	return file;
+}
+
+static void log_end(int file, int was, char *text, size_t len)
+{
+	const ssize_t got = pread(file, text, len - 1, 0);
+
+	text[got > 0 ? got : 0] = '\0';
+	assert_int_equal(dup2(was, STDERR_FILENO), STDERR_FILENO);
+	assert_int_equal(close(was), 0);
+	assert_int_equal(close(file), 0);
+}
+
+/* A device process that its parent has not waited for yet is as dead as others: what it held comes
+ * back when its device is quiet, and not at once because nobody lives. */
+static void a_dead_device_process_counts_as_living_until_its_device_is_quiet(void **state)
+{
+	struct service_process service;
+	char text[4096];
+	siginfo_t ended;
+	pid_t device, keeper;
+	int file, was;
+
+	file = log_begin(&was);
+	start(&service, *state);
+	device = echo_start();
+	keeper = (pid_t)service_number("pid");
+	assert_int_equal(kill(keeper, SIGSTOP), 0);
+	assert_int_equal(kill(device, SIGKILL), 0);
+	assert_int_equal(waitid(P_PID, (id_t)device, &ended, WEXITED | WNOWAIT), 0);
+	assert_int_equal(kill(keeper, SIGKILL), 0);
+	usleep(1000);
+	service_await(&service);
+	service_await_members(0);
+	assert_int_equal(member_end(device), 128 + SIGKILL);
+	stop(&service, *state);
+	log_end(file, was, text, sizeof(text));
+	assert_non_null(strstr(text, "taken up again: 1 members live"));
+}
+
 /* A service that is killed again and again, at any moment of its work. */
 #define KILLS 60
 
@@ -457,6 +505,69 @@ static void a_ledger_of_another_release_does_not_stay_in_the_store(void **state)
 	close(notify);
 }
 
+/* A rule's bytes. */
+
+#define RULE_BYTES "1M"
+#define RULE_BUFFERS 256u
+#define MAGAZINE_MOST 64u /* a cache may overshoot by one, see pool.h */
+
+static const struct kind bounded = {.rules = "{ user = \"*\"; pools = [ \"*\" ]; "
+					     "bytes = \"" RULE_BYTES "\"; admin = true; }"};
+
+/* Allocates until there is no more for it, and gives all back. 0: it got what the rule says. */
+static int use_up(struct pinion_cache *cache)
+{
+	static struct pinion_buffer buffer[RULE_BUFFERS + MAGAZINE_MOST + 1];
+	const uint32_t most = RULE_BUFFERS + MAGAZINE_MOST;
+	uint32_t nr = 0;
+	int err = 0;
+
+	while (nr <= most && !(err = pinion_buffer_alloc(cache, &buffer[nr])))
+		nr++;
+	if (err != -EDQUOT || nr < RULE_BUFFERS)
+		return 5;
+	for (uint32_t i = 0; i < nr; i++)
+		if (pinion_buffer_free(cache, buffer[i]))
+			return 6;
+	return pinion_cache_flush(cache) ? 7 : 0;
+}
+
+static int live_within_bounds(void *arg)
+{
+	const struct pinion_cache_config any = {.buffer_size = 4096, .node = PINION_NODE_ANY};
+	struct pinion_client *client;
+	struct pinion_cache *cache;
+	int err;
+
+	if (become_nobody() || pinion_client_open("pool:" SERVICE_POOL, NULL, &client) ||
+	    pinion_cache_open(pinion_client_pool(client), &any, &cache))
+		return 3;
+	err = use_up(cache);
+	(void)write(*(int *)arg, "x", 1);
+	if (!err)
+		err = await(client, PINION_CLIENT_SERVICE_LOST);
+	if (!err)
+		err = await(client, PINION_CLIENT_SERVICE_BACK);
+	if (!err)
+		err = use_up(cache);
+	if (!err && pinion_cache_close(cache))
+		err = 4;
+	return err ? err : pinion_client_close(client);
+}
+
+static void who_has_all_bytes_of_its_rule_gets_no_more(void **state)
+{
+	struct service_process service;
+	pid_t member;
+
+	start(&service, *state);
+	member = run_until_said(live_within_bounds);
+	service_kill(&service);
+	assert_int_equal(member_end(member), 0);
+	service_await_members(0);
+	stop(&service, *state);
+}
+
 /* A mount of our own, which goes with this process however it ends. */
 static void mount_root(void)
 {
@@ -486,8 +597,10 @@ int main(void)
 		kind_test(who_dies_afterwards_is_buried_and_its_number_used_again, common),
 		kind_test(who_dies_afterwards_is_buried_and_its_number_used_again, named),
 		kind_test(one_side_of_a_pool_dies_meanwhile, apart),
+		kind_test(a_dead_device_process_counts_as_living_until_its_device_is_quiet, common),
 		kind_test(a_full_pool_is_taken_up_again, common),
 		kind_test(a_full_pool_is_taken_up_again, named),
+		kind_test(who_has_all_bytes_of_its_rule_gets_no_more, bounded),
 		pool_test(a_ledger_of_another_release_does_not_stay_in_the_store),
 		pool_test(the_watchdog_is_fed_from_when_it_is_ready_and_not_before),
 	};

@@ -159,6 +159,16 @@ class Summary(Test):
                                                  '<testcase name="1 - claim"><skipped/></testcase>', 1))
         self.assertRegex(run("summary", path), r"skipped: .*ring.*: no ring here\n")
 
+    def test_one_skipped_case_of_a_program_is_counted_and_its_reason_said(self) -> None:
+        path = self.write("host", ring="OK")
+        log = self.dir / "host.json"
+        stdout = r'"stdout": "1..2\nok 1 - claim # SKIP no hugepage\nok 2 - other\n"'
+        log.write_text(log.read_text().replace('"OK"', f'"OK", {stdout}'))
+        path.write_text(path.read_text().replace("</testcase>", '<skipped/></testcase><testcase name="2 - other"/>'))
+        told = run("summary", path).splitlines()
+        self.assertRegex(told[0], "^skipped: .*ring: 1 - claim: no hugepage$")
+        self.assertEqual(told[-1], "1 passed, 0 failed, 1 skipped")
+
     def test_a_run_that_broke_off_is_a_failure(self) -> None:
         told = run("summary", self.dir / "host.junit.xml", status=1)
         self.assertEqual(told.splitlines()[-1], "0 passed, 1 failed, 0 skipped")

@@ -85,6 +85,15 @@ static inline struct pinion_pool_config pool_config(size_t nr, size_t size)
 	return config;
 }
 
+/* Is it a later generation than @was? They begin anew after the last. */
+static inline bool generation_rose(struct pinion_buffer buffer, struct pinion_buffer was)
+{
+	const uint64_t by = (pinion_buffer_generation(buffer) - pinion_buffer_generation(was)) &
+			    PINION_GENERATION_MASK;
+
+	return by && by < UINT64_C(1) << (PINION_GENERATION_BITS - 1);
+}
+
 /* As if every buffer had changed hands so often. pre: nobody uses the pool as yet. */
 static inline void pool_age(struct pinion_pool *pool)
 {

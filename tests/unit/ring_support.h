@@ -5,8 +5,8 @@
 /*
  * What the tests of rings share: their files, and descriptors that can be told from each other.
  *
- * PINION_RING_START says at which position the rings of these tests begin, 0 otherwise. The build
- * runs them a second time just below 2^64.
+ * PINION_RING_START says at which position the rings of tests begin, 0 otherwise. The build runs
+ * them a second time just below 2^64.
  */
 
 #include <pinion/ring.h>
@@ -14,12 +14,19 @@
 #include "ring.h"
 #include "support.h"
 
-static inline int ring_file(uint32_t slots)
+/* pinion_ring_create(), but for that. */
+static inline int ring_begin(uint32_t slots, int *fd)
 {
 	const char *start = getenv("PINION_RING_START");
+
+	return ring_make(slots, start != NULL ? strtoull(start, NULL, 0) : 0, fd);
+}
+
+static inline int ring_file(uint32_t slots)
+{
 	int fd = -1;
 
-	assert_int_equal(ring_make(slots, start != NULL ? strtoull(start, NULL, 0) : 0, &fd), 0);
+	assert_int_equal(ring_begin(slots, &fd), 0);
 	return fd;
 }
 

@@ -10,6 +10,8 @@
  *    an empty plan with the reason and 0, because a TAP harness takes any other status for an
  *    error; otherwise the reason and 77. (cmocka's own skip() prints "not ok # SKIP" under TAP,
  *    which meson counts as a failure: do not use it.)
+ *  - support_where(holds, why, with, f): with(f), a test (support_test, say), where that holds; and
+ *    where it does not, "ok # SKIP why", which is counted as skipped.
  *  - support_dir_*: a directory of its own for a test, with a fake sysfs tree to put in it.
  *  - support_child(f, arg): run f in a child; its return value is the child's exit status.
  *  - test_now_ns(): a clock that nobody sets.
@@ -91,6 +93,16 @@ static inline int support_skip(const char *why)
 	printf("skipped: %s\n", why);
 	return SUPPORT_SKIP_STATUS;
 }
+
+static inline void support_nothing(void **state)
+{
+	(void)state;
+}
+
+/* cmocka prints names as they are, and so a name can end in what TAP calls a directive. */
+#define support_where(holds, why, with, f)      \
+	((holds) ? (struct CMUnitTest)with(f)   \
+		 : (struct CMUnitTest){.name = #f " # SKIP " why, .test_func = support_nothing})
 
 static inline uint64_t test_now_ns(void)
 {

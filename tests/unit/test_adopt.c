@@ -102,6 +102,53 @@ static void what_a_killed_keeper_held_comes_back(void **state)
 	end(pool);
 }
 
+/* The control area as the next keeper will find it. */
+static struct control *map_stored(size_t *len)
+{
+	const int fd = open(support_path(path, NAMED_CONTROL), O_RDWR | O_CLOEXEC);
+	struct stat status;
+	void *addr;
+
+	assert_int_equal(fstat(fd, &status), 0);
+	*len = (size_t)status.st_size;
+	addr = mmap(NULL, *len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_true(addr != MAP_FAILED);
+	close(fd);
+	return addr;
+}
+
+/* Nobody has it locked: a lock that stayed would be -EBUSY at the next bit. */
+static void a_named_pool_of_another_layout_is_eproto_and_left_alone(void **state)
+{
+	struct pinion_adoption adoption = {0};
+	struct pinion_pool *pool = NULL;
+	struct control *control;
+	size_t len;
+	void *was;
+
+	(void)state;
+	assert_int_equal(support_child(hold_some, NULL), 0);
+	control = map_stored(&len);
+	was = malloc(len);
+	assert_non_null(was);
+	for (int bit = 0; bit < 64; bit++) {
+		control->stamp ^= UINT64_C(1) << bit;
+		memcpy(was, control, len);
+		assert_int_equal(pinion_pool_adopt(path, &pool, &adoption), -EPROTO);
+		assert_sentence("use the same release");
+		assert_null(pool);
+		assert_memory_equal(control, was, len);
+		assert_int_equal(access(support_path(path, "0"), F_OK), 0);
+		control->stamp ^= UINT64_C(1) << bit;
+	}
+	free(was);
+	assert_int_equal(munmap(control, len), 0);
+	pool = adopt(&adoption);
+	assert_int_equal(adoption.recovery.returned, 70);
+	assert_pool_whole(pool);
+	end(pool);
+}
+
 /* As far as grow() comes before it publishes the slot. */
 static int grow_half(void *arg)
 {
@@ -407,6 +454,7 @@ int main(void)
 		huge_test(a_process_without_its_first_thread_lives),
 		huge_test(how_long_its_control_area_is_can_be_told_before),
 		huge_test(what_a_killed_keeper_held_comes_back),
+		huge_test(a_named_pool_of_another_layout_is_eproto_and_left_alone),
 		huge_test(a_keeper_killed_while_it_grows_leaves_nothing_in_the_way),
 		huge_test(a_keeper_killed_while_it_retires_leaves_nothing_in_the_way),
 		huge_test(by_its_record_a_pool_is_had_back_whatever_members_wrote_over_it),

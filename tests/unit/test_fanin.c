@@ -32,10 +32,8 @@ static void channels_open(struct crowd *crowd, struct lane_pair *pair, uint32_t 
 {
 	const uint32_t from = pinion_pool_member(crowd->from.pool);
 	const uint32_t to = pinion_pool_member(crowd->to.pool);
-	int there, back;
+	const int there = ring_file(slots), back = ring_file(PINION_RING_SLOTS_MIN);
 
-	assert_int_equal(pinion_ring_create(slots, &there), 0);
-	assert_int_equal(pinion_ring_create(PINION_RING_SLOTS_MIN, &back), 0);
 	assert_int_equal(pinion_channel_open(crowd->from.pool, there, back, to, &pair->tx), 0);
 	assert_int_equal(pinion_channel_open(crowd->to.pool, back, there, from, &pair->rx), 0);
 	assert_int_equal(ring_map(there, &pair->ring), 0);

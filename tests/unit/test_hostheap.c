@@ -432,6 +432,7 @@ static void who_exports_and_closes_at_once_is_heard(void **state)
 	struct last_words words = {.say = send_parcel, .hear = recv_parcel, .context = &mem.fd};
 
 	(void)state;
+	last_words_heard_behind_an_end(&words);
 	last_words_all_heard(&words);
 	assert_int_equal(pinion_hostmem_destroy(&mem), 0);
 }
@@ -574,6 +575,23 @@ static void a_socket_without_peer_room_or_message_is_told_apart(void **state)
 	assert_int_equal(pinion_hostheap_import(-1, MUCH, &twin), -EBADF);
 	assert_null(twin);
 	assert_int_equal(pinion_hostheap_destroy(heap), 0);
+}
+
+/* Not waited behind for another one. */
+static void an_empty_message_is_econnreset(void **state)
+{
+	const int types[] = {SOCK_SEQPACKET, SOCK_DGRAM};
+	struct pinion_hostheap *twin = NULL;
+	int pair[2];
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		sockets(pair, types[i]);
+		assert_int_equal(send(pair[0], "", 0, 0), 0);
+		assert_int_equal(pinion_hostheap_import(pair[1], MUCH, &twin), -ECONNRESET);
+		assert_null(twin);
+		close_both(pair);
+	}
 }
 
 static void more_than_the_importer_allows_is_efbig(void **state)
@@ -736,6 +754,29 @@ static void a_table_that_does_not_fit_its_files_is_ebadmsg(void **state)
 	expect(table[5], PAGES, -EBADMSG);
 }
 
+/* What import says to a table of so many segments, each as that of a truth. */
+static int import_of_segments(size_t nr)
+{
+	struct lie lie = truth();
+	const size_t entry = 4 * sizeof(*lie.table);
+
+	lie.table[1] = nr;
+	lie.table_len = 2 * sizeof(*lie.table) + nr * entry;
+	for (size_t i = 1; i < nr; i++)
+		assert_int_equal(pwrite(lie.fd[0], &lie.table[2], entry,
+					(off_t)(sizeof(lie.table) + (i - 1) * entry)), entry);
+	return import_of(&lie);
+}
+
+static void a_table_of_too_many_segments_is_enobufs(void **state)
+{
+	(void)state;
+	assert_int_equal(import_of_segments(1), 0);
+	/* They could be, but their files are not there. */
+	assert_int_equal(import_of_segments(PINION_HOSTHEAP_SEGMENTS), -EBADMSG);
+	assert_int_equal(import_of_segments(PINION_HOSTHEAP_SEGMENTS + 1), -ENOBUFS);
+}
+
 /* Take the place of one of the two descriptors. */
 static int import_with(int index, int fd)
 {
@@ -883,10 +924,12 @@ int main(void)
 		support_test(as_many_segments_as_there_can_be_are_sent),
 		support_test(what_takes_no_seals_is_not_exported),
 		support_test(a_socket_without_peer_room_or_message_is_told_apart),
+		support_test(an_empty_message_is_econnreset),
 		support_test(more_than_the_importer_allows_is_efbig),
 		support_test(a_parcel_that_lies_is_ebadmsg),
 		support_test(half_a_parcel_on_a_stream_is_ebadmsg),
 		support_test(a_table_that_does_not_fit_its_files_is_ebadmsg),
+		support_test(a_table_of_too_many_segments_is_enobufs),
 		support_test(a_file_that_is_none_of_ours_is_ebadmsg),
 		support_test(more_descriptors_than_there_can_be_are_closed),
 		support_test(what_the_sender_changes_afterwards_is_no_matter),

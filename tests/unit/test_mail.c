@@ -41,6 +41,7 @@ static void last_words_are_heard_before_the_end(void **state)
 	struct last_words words = {.say = say, .hear = hear_it, .context = &word};
 
 	(void)state;
+	last_words_heard_behind_an_end(&words);
 	last_words_all_heard(&words);
 }
 
@@ -99,6 +100,40 @@ static void files_of_an_empty_message_are_closed(void **state)
 	assert_int_equal(close(pair[0]), 0);
 }
 
+/* Files come, as often as there is room, by what the kernel left of this: nothing. */
+static __attribute__((noinline)) void leave_behind(int fd, size_t from)
+{
+	union {
+		char room[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr header;
+	} files = {.header = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+	char stack[4096];
+
+	memcpy(CMSG_DATA(&files.header), &fd, sizeof(fd));
+	for (size_t at = from; at + sizeof(files) <= sizeof(stack); at += sizeof(files))
+		memcpy(stack + at, &files, sizeof(files));
+	__asm__ volatile("" : : "r"(stack) : "memory"); /* it is written */
+}
+
+static void an_empty_message_without_credentials_brings_no_files(void **state)
+{
+	uint64_t word = 0;
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	for (size_t from = 0; from < CMSG_SPACE(sizeof(int)); from += sizeof(size_t)) {
+		const int bait = dup(pair[0]);
+
+		assert_int_equal(send(pair[1], "", 0, 0), 0);
+		leave_behind(bait, from);
+		assert_int_equal(hear(pair[0], &word), -EPIPE);
+		assert_int_equal(close(bait), 0);
+	}
+	assert_int_equal(close(pair[1]), 0);
+	assert_int_equal(close(pair[0]), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -106,6 +141,7 @@ int main(void)
 		support_test(the_end_is_told_every_time),
 		support_test(a_message_of_no_bytes_is_the_end_of_talking),
 		support_test(files_of_an_empty_message_are_closed),
+		support_test(an_empty_message_without_credentials_brings_no_files),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* pci.h: names by table, everything else on a sysfs tree made of files. */
 
-static char root[1024];
+#include "root_support.h"
 #define PINION_PCI_SYSFS root
 #include <pinion/pci.h>
-
-#include "support.h"
 
 static const struct pinion_pci_bdf nvme = {0, 0x41, 0, 0};
 static const struct pinion_pci_bdf absent = {0, 0x42, 0, 0};
@@ -560,20 +558,6 @@ static void a_device_that_reads_all_ones_is_gone(void **state)
 	assert_int_equal(pinion_pci_bus_master_set(&absent, true), -ENOENT);
 }
 
-static int make_root(void **state)
-{
-	(void)state;
-	support_dir_create(root);
-	return 0;
-}
-
-static int remove_root(void **state)
-{
-	(void)state;
-	support_dir_destroy(root);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -610,5 +594,5 @@ int main(void)
 		support_test(a_device_that_reads_all_ones_is_gone),
 	};
 
-	return cmocka_run_group_tests(tests, make_root, remove_root);
+	return cmocka_run_group_tests(tests, root_make, root_remove);
 }

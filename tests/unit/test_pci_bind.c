@@ -4,12 +4,10 @@
  * and does nothing. What a real kernel does is in tests/vm/hw_pci.c.
  */
 
-static char root[1024];
+#include "root_support.h"
 #define PINION_PCI_SYSFS root
 #define PINION_PCI_BUS root
 #include <pinion/pci_bind.h>
-
-#include "support.h"
 
 static const struct pinion_pci_bdf nvme = {0, 0x41, 0, 0};
 static const struct pinion_pci_bdf absent = {0, 0x42, 0, 0};
@@ -157,13 +155,7 @@ static int make_machine(void **state)
 	return support_fds_before(state);
 }
 
-static int remove_machine(void **state)
-{
-	support_dir_destroy(root);
-	return support_fds_after(state);
-}
-
-#define bind_test(f) cmocka_unit_test_setup_teardown(f, make_machine, remove_machine)
+#define bind_test(f) cmocka_unit_test_setup_teardown(f, make_machine, root_after)
 
 int main(void)
 {

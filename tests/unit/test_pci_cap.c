@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* pci_cap.h: on configuration spaces in files, sound, wrong and random. */
 
-static char root[1024];
+#include "root_support.h"
 #define PINION_PCI_SYSFS root
 #include <pinion/pci_cap.h>
-
-#include "support.h"
 
 static const struct pinion_pci_bdf nvme = {0, 0x41, 0, 0};
 static const struct pinion_pci_bdf absent = {0, 0x42, 0, 0};
@@ -333,20 +331,6 @@ static void what_the_kernel_hides_is_eperm(void **state)
 	assert_int_equal(unlink(support_path(root, "0000:41:00.0/config")), 0);
 }
 
-static int make_root(void **state)
-{
-	(void)state;
-	support_dir_create(root);
-	return 0;
-}
-
-static int remove_root(void **state)
-{
-	(void)state;
-	support_dir_destroy(root);
-	return 0;
-}
-
 #define cap_test(f) cmocka_unit_test_setup_teardown(f, make_space, support_fds_after)
 
 int main(void)
@@ -367,5 +351,5 @@ int main(void)
 		cap_test(what_the_kernel_hides_is_eperm),
 	};
 
-	return cmocka_run_group_tests(tests, make_root, remove_root);
+	return cmocka_run_group_tests(tests, root_make, root_remove);
 }

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* pci_scan.h: on a sysfs tree made of files, and on this machine's, of which it only reads. */
 
-static char root[1024];
+#include "root_support.h"
+
 static const char *devices = root;
 #define PINION_PCI_SYSFS devices
 #define PINION_PCI_GROUPS root
 #include <pinion/pci_scan.h>
-
-#include "support.h"
 
 /* Names that a scan has found, each with a blank behind it. */
 struct seen {
@@ -318,13 +317,7 @@ static int make_devices(void **state)
 	return support_fds_before(state);
 }
 
-static int remove_devices(void **state)
-{
-	support_dir_destroy(root);
-	return support_fds_after(state);
-}
-
-#define scan_test(f) cmocka_unit_test_setup_teardown(f, make_devices, remove_devices)
+#define scan_test(f) cmocka_unit_test_setup_teardown(f, make_devices, root_after)
 
 int main(void)
 {

@@ -3,6 +3,7 @@
 
 #include <numaif.h>
 #include <sys/mman.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 
 #include "huge_support.h"
@@ -16,6 +17,11 @@
  * kernel is asked for the rest. A mapping "fails" with a gap that another thread has taken.
  */
 static int mbind_fails_at, populate_fails_at, seal_fails_at, shape_fails_at, gap_is_taken;
+
+/* Which file's pages are told as half of what they are, of those asked about once pages are there;
+ * counted from 1. */
+static int size_differs_at;
+static bool pages_are_there;
 
 static bool falls(int *countdown)
 {
@@ -34,6 +40,7 @@ int madvise(void *addr, size_t len, int advice)
 {
 	const bool fails = advice == MADV_POPULATE_WRITE && falls(&populate_fails_at);
 
+	pages_are_there |= advice == MADV_POPULATE_WRITE;
 	errno = EFAULT;
 	return fails ? -1 : (int)syscall(SYS_madvise, addr, len, advice);
 }
@@ -56,6 +63,15 @@ int ftruncate(int fd, off_t len)
 {
 	errno = EIO;
 	return falls(&shape_fails_at) ? -1 : (int)syscall(SYS_ftruncate, fd, len);
+}
+
+int fstatfs(int fd, struct statfs *fs)
+{
+	const int err = (int)syscall(SYS_fstatfs, fd, fs);
+
+	if (!err && pages_are_there && falls(&size_differs_at))
+		fs->f_bsize /= 2;
+	return err;
 }
 
 void *mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
@@ -265,6 +281,32 @@ static void a_step_that_fails_leaves_nothing(void **state)
 		}
 }
 
+/* Each segment is looked at: whichever of three has other pages, nothing is left of any. */
+static void pages_of_another_size_are_exdev_and_leave_nothing(void **state)
+{
+	(void)state;
+	for (int at = 1; at <= 3; at++) {
+		const int fds = support_fd_count(), maps = pool_maps();
+		struct batch batch = {0};
+		char part[128];
+
+		for (int i = 0; i < 3; i++)
+			batch_add(&batch, sizes(2 * HUGE, HUGE, HUGE));
+		pages_are_there = false;
+		size_differs_at = at;
+		assert_int_equal(batch_make(&batch), -EXDEV);
+		assert_int_equal(size_differs_at, 0);
+		snprintf(part, sizeof(part), "segment %d: pages of 2097152 bytes were asked for, "
+			 "the kernel gave 1048576", at - 1);
+		assert_sentence(part);
+		assert_int_equal(support_fd_count(), fds);
+		assert_int_equal(pool_maps(), maps);
+		assert_true(huge_settles(huge_at_start));
+		for (int i = 0; i < 3; i++)
+			assert_null(batch.memory[i].addr);
+	}
+}
+
 /* Somebody else has @pages, or was only promised them. */
 static struct pinion_hostmem others(size_t pages, bool populated)
 {
@@ -365,6 +407,7 @@ int main(void)
 		huge_test(segments_of_all_sizes_are_made_together),
 		huge_test(many_pages_are_all_there),
 		huge_test(a_step_that_fails_leaves_nothing),
+		huge_test(pages_of_another_size_are_exdev_and_leave_nothing),
 		huge_test(too_few_pages_counts_all_segments),
 		huge_test(pages_that_are_free_but_not_given_point_at_limits),
 		huge_test(a_pool_tells_of_its_progress_and_has_large_buffers),

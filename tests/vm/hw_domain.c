@@ -571,6 +571,7 @@ static void reopen(const char *limit)
 	assert_int_equal(open_vfio(), 0);
 }
 
+/* One entry serves a segment, however many pages it has. */
 static void too_few_map_entries_are_enospc_before_anything_is_mapped(void **state)
 {
 	struct pinion_pool *pool = make_pool(), *little = NULL;
@@ -579,7 +580,7 @@ static void too_few_map_entries_are_enospc_before_anything_is_mapped(void **stat
 
 	(void)state;
 	config.nr_segments = 1;
-	config.segment[0].len = HW_HUGE;
+	config.segment[0].len = 3 * HW_HUGE;
 	assert_int_equal(pinion_pool_create(&config, &little), 0);
 	reopen("1\n");
 	assert_int_equal(pinion_domain_create_vfio(pool, c, &domain), -ENOSPC);

@@ -183,6 +183,31 @@ static void a_row_with_a_hole_is_not_crossed(void **state)
 	assert_int_equal(pinion_hostheap_destroy(heap), 0);
 }
 
+/* A block between two others is made longer: it goes, and where it is now the kernel says, too. */
+static void a_block_that_cannot_grow_where_it_is_takes_its_bytes_along(void **state)
+{
+	struct pinion_hostheap *heap = heap_of(PINION_HEAP_IN_PAGE);
+	void *block = NULL, *behind = NULL, *was;
+	int pagemap = -1;
+
+	(void)state;
+	assert_int_equal(pinion_hostheap_alloc(heap, SMALL, &block), 0);
+	assert_int_equal(pinion_hostheap_alloc(heap, SMALL, &behind), 0);
+	memset(block, 0x5a, SMALL);
+	was = block;
+	assert_int_equal(pinion_hostheap_realloc(heap, &block, HW_HUGE, SMALL), 0);
+	assert_ptr_not_equal(block, was);
+	for (size_t i = 0; i < SMALL; i++)
+		assert_int_equal(((unsigned char *)block)[i], 0x5a);
+	assert_int_equal(pinion_hostmem_pagemap_open(&pagemap), 0);
+	check_contiguous(heap, pagemap, block, HW_HUGE);
+	close(pagemap);
+	was = block;
+	assert_int_equal(pinion_hostheap_realloc(heap, &block, HW_HUGE + 1, SMALL), -ENOSPC);
+	assert_ptr_equal(block, was);
+	assert_int_equal(pinion_hostheap_destroy(heap), 0);
+}
+
 /* Three small pages for hw_identify(), cut from the heap behind something else. */
 static void a_drive_finds_its_queues_where_the_heap_says(void **state)
 {
@@ -272,6 +297,7 @@ int main(int argc, char **argv)
 		support_test(nothing_in_one_page_straddles),
 		support_test(contiguous_is_as_long_as_pages_touch_and_no_longer),
 		support_test(a_row_with_a_hole_is_not_crossed),
+		support_test(a_block_that_cannot_grow_where_it_is_takes_its_bytes_along),
 		support_test(a_drive_finds_its_queues_where_the_heap_says),
 		support_test(a_process_without_privilege_shares_hugepages),
 	};

@@ -21,23 +21,43 @@ static struct pinion_pci_bdf bdf;
 static int iommufd = -1, d = -1;
 static uint32_t id, ioas;
 
+/* Closing an iommufd frees its spaces. */
+static int give_up(int err)
+{
+	if (d >= 0)
+		(void)pinion_iommufd_device_close(d);
+	if (iommufd >= 0)
+		(void)pinion_iommufd_close(iommufd);
+	d = iommufd = -1;
+	return err;
+}
+
 static int open_all(void **state)
 {
-	if (support_fds_before(state) != 0 || pinion_iommufd_open(&iommufd) < 0 ||
-	    pinion_iommufd_ioas_alloc(iommufd, &ioas) < 0 ||
-	    pinion_iommufd_device_open(hw_bdf, iommufd, &d, &id) < 0)
-		return -1;
-	return pinion_iommufd_device_attach(d, ioas);
+	int err = support_fds_before(state);
+
+	if (err == 0)
+		err = pinion_iommufd_open(&iommufd);
+	if (err == 0)
+		err = pinion_iommufd_ioas_alloc(iommufd, &ioas);
+	if (err == 0)
+		err = pinion_iommufd_device_open(hw_bdf, iommufd, &d, &id);
+	if (err == 0)
+		err = pinion_iommufd_device_attach(d, ioas);
+	return err == 0 ? 0 : give_up(err);
 }
 
 static int close_all(void **state)
 {
 	int err = pinion_iommufd_device_close(d);
 
+	d = -1;
 	if (err == 0)
 		err = pinion_iommufd_ioas_free(iommufd, ioas);
-	if (err == 0)
-		err = pinion_iommufd_close(iommufd);
+	if (err < 0)
+		return give_up(err);
+	err = pinion_iommufd_close(iommufd);
+	iommufd = -1;
 	return err == 0 ? support_fds_after(state) : err;
 }
 
@@ -361,35 +381,43 @@ static void a_killed_driver_masters_nothing(void **state)
 	hw_killed_driver_masters_nothing(drive_and_wait);
 }
 
-/* As a user who was given the two nodes, first with a memlock limit below what is to be mapped. */
-static int map_as_user(void *arg)
+/* Exit statuses of a user; those below are the errno of the mapping. */
+enum { IS_ROOT = 200, NO_LIMIT, IOMMUFD_IS_NOT_HIS, NO_IOMMUFD, NO_SPACE, DEVICE_IS_NOT_HIS,
+       NO_DEVICE, NOT_ATTACHED };
+
+static int map_as_user(const struct pinion_hostmem *mem)
 {
-	struct pinion_hostmem *mem = arg;
 	int own = -1, device = -1, err;
 	uint32_t number = 0, space = 0;
 
 	if (setgid(SUPPORT_NOBODY) < 0 || setuid(SUPPORT_NOBODY) < 0)
-		return 99;
-	if (pinion_iommufd_open(&own) < 0 || pinion_iommufd_ioas_alloc(own, &space) < 0 ||
-	    pinion_iommufd_device_open(hw_bdf, own, &device, &number) < 0 ||
-	    pinion_iommufd_device_attach(device, space) < 0)
-		return 98;
-	err = pinion_iommufd_dma_map(own, space, mem->addr, IOVA, mem->len);
-	return -err;
+		return IS_ROOT;
+	err = pinion_iommufd_open(&own);
+	if (err < 0)
+		return err == -EACCES ? IOMMUFD_IS_NOT_HIS : NO_IOMMUFD;
+	if (pinion_iommufd_ioas_alloc(own, &space) < 0)
+		return NO_SPACE;
+	err = pinion_iommufd_device_open(hw_bdf, own, &device, &number);
+	if (err < 0)
+		return err == -EACCES ? DEVICE_IS_NOT_HIS : NO_DEVICE;
+	if (pinion_iommufd_device_attach(device, space) < 0)
+		return NOT_ATTACHED;
+	return -pinion_iommufd_dma_map(own, space, mem->addr, IOVA, mem->len);
 }
 
-static int map_under_limit(void *arg)
-{
-	const struct rlimit small = { 1 << 20, 1 << 20 };
-
-	return setrlimit(RLIMIT_MEMLOCK, &small) < 0 ? 97 : map_as_user(arg);
-}
-
-static int map_within_limit(void *arg)
+/* The second with a limit on locked memory below what is to be mapped. */
+static int map_within_limit(void *mem)
 {
 	const struct rlimit enough = { 64 << 20, 64 << 20 };
 
-	return setrlimit(RLIMIT_MEMLOCK, &enough) < 0 ? 97 : map_as_user(arg);
+	return setrlimit(RLIMIT_MEMLOCK, &enough) < 0 ? NO_LIMIT : map_as_user(mem);
+}
+
+static int map_under_limit(void *mem)
+{
+	const struct rlimit small = { 1 << 20, 1 << 20 };
+
+	return setrlimit(RLIMIT_MEMLOCK, &small) < 0 ? NO_LIMIT : map_as_user(mem);
 }
 
 static void a_user_drives_what_is_given_to_him(void **state)
@@ -401,9 +429,10 @@ static void a_user_drives_what_is_given_to_him(void **state)
 	(void)state;
 	assert_int_equal(pinion_iommufd_device_find(hw_bdf, &number), 0);
 	snprintf(path, sizeof(path), "/dev/vfio/devices/vfio%u", number);
-	assert_int_equal(support_child(map_within_limit, &mem), 98);
-	assert_int_equal(chown(path, SUPPORT_NOBODY, SUPPORT_NOBODY), 0);
+	assert_int_equal(support_child(map_within_limit, &mem), IOMMUFD_IS_NOT_HIS);
 	assert_int_equal(chown("/dev/iommu", SUPPORT_NOBODY, SUPPORT_NOBODY), 0);
+	assert_int_equal(support_child(map_within_limit, &mem), DEVICE_IS_NOT_HIS);
+	assert_int_equal(chown(path, SUPPORT_NOBODY, SUPPORT_NOBODY), 0);
 	assert_int_equal(support_child(map_under_limit, &mem), ENOMEM);
 	assert_int_equal(support_child(map_within_limit, &mem), 0);
 	assert_int_equal(chown(path, 0, 0), 0);

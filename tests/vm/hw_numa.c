@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Segments on two nodes, in pages of 2 MiB and of 1 GiB: where they land, who populates them,
- * what is said when one node has too few, and files of named pools; and hostmem.h's own ways to a
- * node and to a file. The machine has one page of 1 GiB on each node from its start.
+ * what is said when one node has too few, and files of named pools; which node caches take buffers
+ * from; and hostmem.h's own ways to a node and to a file. The machine has one page of 1 GiB on each
+ * node from its start, and a PCI device of a known node, argv[1].
  */
 
 #include <pthread.h>
@@ -290,6 +291,158 @@ static void named_segments_keep_their_nodes(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+/* Which node a cache takes from: where each buffer's page is, the kernel is asked. */
+
+#define EACH 64 /* buffers of either node */
+#define MAGAZINE PINION_MAGAZINE_MIN
+
+static const char *device;
+
+static struct pinion_pool *pool_on_both(void)
+{
+	struct pinion_pool_config config = {.nr_segments = 2, .magazine_size = MAGAZINE};
+
+	for (int node = 0; node < 2; node++)
+		config.segment[node] = sizes(2 * HUGE, 2 * HUGE / EACH, HUGE, node);
+	return pool_make_from(&config);
+}
+
+static struct pinion_cache *open_on(struct pinion_pool *pool, int node, const char *near,
+				    uint32_t flags)
+{
+	const struct pinion_cache_config config = {2 * HUGE / EACH, node, near, flags};
+	struct pinion_cache *cache = NULL;
+
+	assert_int_equal(pinion_cache_open(pool, &config, &cache), 0);
+	return cache;
+}
+
+/* By the kernel; the library must say the same. */
+static int node_of(const struct pinion_pool *pool, struct pinion_buffer buffer)
+{
+	const uintptr_t addr = (uintptr_t)pinion_buffer_addr(pool, buffer);
+	int node = -1;
+
+	assert_int_equal(pinion_hostmem_node((void *)(addr & ~(HUGE - 1)), HUGE, &node, 1), 0);
+	assert_int_equal(pinion_buffer_node(pool, buffer), node);
+	return node;
+}
+
+static void run_on(int node)
+{
+	char path[64];
+	cpu_set_t set;
+	long cpu;
+
+	snprintf(path, sizeof(path), "/sys/devices/system/node/node%d/cpulist", node);
+	cpu = support_read_long(path);
+	assert_true(cpu >= 0);
+	CPU_ZERO(&set);
+	CPU_SET((size_t)cpu, &set);
+	assert_int_equal(sched_setaffinity(0, sizeof(set), &set), 0);
+}
+
+/* Before its first buffer it says where that will be from. Closes the cache. */
+static void takes_of_one_node_alone(struct pinion_pool *pool, struct pinion_cache *cache, int node)
+{
+	struct pinion_buffer all[2 * EACH];
+
+	assert_int_equal(cache->node, node);
+	assert_int_equal(take_all(cache, all, 2 * EACH), EACH);
+	for (int i = 0; i < EACH; i++)
+		assert_int_equal(node_of(pool, all[i]), node);
+	give(cache, all, EACH);
+	assert_int_equal(pinion_cache_close(cache), 0);
+	assert_pool_whole(pool);
+}
+
+static void near_the_calling_processor_is_its_node(void **state)
+{
+	struct pinion_pool *pool = pool_on_both();
+	cpu_set_t before;
+
+	(void)state;
+	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
+	for (int node = 0; node < 2; node++) {
+		run_on(node);
+		takes_of_one_node_alone(pool, open_on(pool, PINION_NODE_ANY, NULL, 0), node);
+	}
+	assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
+/* Wherever the caller runs. */
+static void near_a_device_is_the_devices_node(void **state)
+{
+	struct pinion_pool *pool = pool_on_both();
+	char path[128];
+	cpu_set_t before;
+	long its;
+
+	(void)state;
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/numa_node", device);
+	its = support_read_long(path);
+	assert_in_range(its, 0, 1);
+	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
+	for (int node = 0; node < 2; node++) {
+		run_on(node);
+		takes_of_one_node_alone(pool, open_on(pool, PINION_NODE_ANY, device, 0), (int)its);
+	}
+	assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
+static void strict_is_the_node_that_is_named(void **state)
+{
+	struct pinion_pool *pool = pool_on_both();
+
+	(void)state;
+	for (int node = 0; node < 2; node++)
+		takes_of_one_node_alone(pool, open_on(pool, node, NULL, 0), node);
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
+static void interleaved_magazines_are_of_both_nodes_in_turn(void **state)
+{
+	struct pinion_pool *pool = pool_on_both();
+	struct pinion_cache *cache =
+		open_on(pool, PINION_NODE_ANY, NULL, PINION_CACHE_INTERLEAVE);
+	struct pinion_buffer all[2 * EACH + 1];
+	int first;
+
+	(void)state;
+	assert_int_equal(take_all(cache, all, 2 * EACH + 1), 2 * EACH);
+	first = node_of(pool, all[0]);
+	for (int i = 0; i < 2 * EACH; i++)
+		assert_int_equal(node_of(pool, all[i]), first ^ (i / MAGAZINE & 1));
+	give(cache, all, 2 * EACH);
+	assert_int_equal(pinion_cache_close(cache), 0);
+	assert_pool_whole(pool);
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
+static void preferred_goes_on_to_the_other_node_and_tells(void **state)
+{
+	struct pinion_pool *pool = pool_on_both();
+	struct pinion_buffer all[2 * EACH + 1];
+
+	(void)state;
+	for (int node = 0; node < 2; node++) {
+		struct pinion_cache *cache = open_on(pool, node, NULL, PINION_CACHE_PREFERRED);
+
+		for (int i = 0; i < 2 * EACH; i++) {
+			take(cache, &all[i], 1);
+			assert_int_equal(cache->node, i < EACH ? node : 1 - node);
+			assert_int_equal(node_of(pool, all[i]), cache->node);
+		}
+		assert_int_equal(pinion_buffer_alloc(cache, &all[2 * EACH]), -ENOMEM);
+		give(cache, all, 2 * EACH);
+		assert_int_equal(pinion_cache_close(cache), 0);
+		assert_pool_whole(pool);
+	}
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
 /* hostmem.h by itself. */
 
 static void memory_is_bound_to_a_node_without_a_library(void **state)
@@ -380,7 +533,7 @@ static void files_of_hugetlbfs_are_made_with_the_pages_of_their_mount(void **sta
 
 #define numa_test(f) cmocka_unit_test_setup_teardown(f, pool_test_before, all_is_free)
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		numa_test(every_page_of_mixed_sizes_is_on_its_node),
@@ -390,12 +543,22 @@ int main(void)
 		numa_test(pages_of_1_gib_have_buffers_and_physical_addresses),
 		numa_test(too_few_pages_of_1_gib_says_so),
 		numa_test(named_segments_keep_their_nodes),
+		numa_test(near_the_calling_processor_is_its_node),
+		numa_test(near_a_device_is_the_devices_node),
+		numa_test(strict_is_the_node_that_is_named),
+		numa_test(interleaved_magazines_are_of_both_nodes_in_turn),
+		numa_test(preferred_goes_on_to_the_other_node_and_tells),
 		numa_test(memory_is_bound_to_a_node_without_a_library),
 		numa_test(a_node_that_is_exhausted_is_enomem_and_no_signal),
 		numa_test(the_sizes_are_those_of_this_machine),
 		numa_test(files_of_hugetlbfs_are_made_with_the_pages_of_their_mount),
 	};
 
+	if (argc != 2) {
+		fprintf(stderr, "usage: hw_numa BDF\n");
+		return 2;
+	}
+	device = argv[1];
 	if (node_free(1, GIB) < 0)
 		return support_skip("this machine has not two nodes with pages of 1 GiB");
 	if (node_reserve(0) || node_reserve(1)) {

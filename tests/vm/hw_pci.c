@@ -55,6 +55,31 @@ static void ids_are_those_of_configuration_space(void **state)
 	assert_true(pair == ((uint32_t)ids.subsystem_device << 16 | ids.subsystem_vendor));
 }
 
+/* Before anything of it is touched: where it is plugged in (README.md), and who has it. */
+static void the_drive_tells_its_name_its_node_and_its_driver(void **state)
+{
+	char text[16], driver[PINION_PCI_DRIVER_LEN];
+	struct pinion_pci_ids ids = {0};
+	int node = -1;
+
+	(void)state;
+	assert_int_equal(pinion_pci_bdf_format(&bdf, text, sizeof(text)), 0);
+	assert_string_equal(text, hw_bdf);
+	assert_int_equal(pinion_pci_numa_node(&bdf, &node), 0);
+	assert_int_equal(node, 1);
+	assert_int_equal(pinion_pci_driver(&bdf, driver, sizeof(driver)), 0);
+	assert_string_equal(driver, "nvme");
+	assert_int_equal(pinion_pci_driver(&bdf, driver, strlen("nvme")), -ENOSPC);
+	assert_int_equal(pinion_pci_ids_read(&bdf, &ids), 0);
+	assert_int_equal(pinion_pci_attr_read(&bdf, "vendor", text, sizeof(text)), 0);
+	assert_int_equal(strtoul(text, NULL, 16), ids.vendor);
+	assert_int_equal(pinion_pci_attr_read(&bdf, "colour", text, sizeof(text)), -ENOENT);
+	hw_unbind();
+	assert_int_equal(pinion_pci_driver(&bdf, driver, sizeof(driver)), -ENOENT);
+	assert_int_equal(hw_give_back(NULL), 0);
+	assert_string_equal(driver_now(), "nvme");
+}
+
 /* The interrupt line (PCI Local Bus Specification 3.0, 6.2.4): a byte that is software's to write,
  * beside the pin and two others, which are not. */
 static void configuration_is_written_byte_by_byte_and_in_32_bits(void **state)
@@ -307,6 +332,40 @@ static int with_sriov(const struct pinion_pci_bdf *at, const struct pinion_pci_i
 	return 1;
 }
 
+/* Capabilities of a function, counted. */
+struct walk {
+	struct pinion_pci_bdf of;
+	unsigned nr;
+};
+
+/* What is found is the first of its kind. */
+static int is_found(const struct pinion_pci_cap *cap, void *arg)
+{
+	struct walk *walk = arg;
+	unsigned off = 0;
+
+	assert_int_equal(cap->extended ? pinion_pci_ext_cap_find(&walk->of, cap->id, &off)
+				       : pinion_pci_cap_find(&walk->of, (uint8_t)cap->id, &off),
+			 0);
+	assert_true(off <= cap->off);
+	walk->nr++;
+	return 0;
+}
+
+/* MSI-X and PCI Express; what virtual functions need, and how their numbers go on (ARI). */
+static void a_walk_comes_by_what_is_found(void **state)
+{
+	struct walk walk = {{0, 0, 0, 0}, 0};
+
+	(void)state;
+	assert_int_equal(pinion_pci_scan(NULL, with_sriov, &walk.of), 1);
+	assert_int_equal(pinion_pci_cap_walk(&walk.of, is_found, &walk), 0);
+	assert_true(walk.nr >= 2);
+	walk.nr = 0;
+	assert_int_equal(pinion_pci_ext_cap_walk(&walk.of, is_found, &walk), 0);
+	assert_true(walk.nr >= 2);
+}
+
 static void virtual_functions_know_their_physical_one(void **state)
 {
 	struct pinion_pci_bdf pf = {0, 0, 0, 0}, vf = {0, 0, 0, 0}, back = {0, 0, 0, 0};
@@ -358,8 +417,8 @@ static void prefetchable_memory_is_mapped_write_combining(void **state)
 	assert_int_equal(pinion_pci_bar_map_wc(&third, 2, &wc), 0);
 	assert_int_equal(pinion_pci_bar_map(&third, 2, &uc), 0);
 	assert_true(wc.len == info.size && uc.len == info.size);
-	pinion_mmio_write32(hw_reg(wc.addr, 0x100), 0xc0ffee);
-	__sync_synchronize();
+	pinion_mmio_write32_relaxed(hw_reg(wc.addr, 0x100), 0xc0ffee);
+	pinion_mmio_wc_flush();
 	assert_int_equal(pinion_mmio_read32(hw_reg(uc.addr, 0x100)), 0xc0ffee);
 	assert_int_equal(pinion_pci_bar_unmap(&wc), 0);
 	assert_int_equal(pinion_pci_bar_unmap(&uc), 0);
@@ -368,10 +427,57 @@ static void prefetchable_memory_is_mapped_write_combining(void **state)
 	assert_int_equal(pinion_pci_bind(&third, NULL), 0);
 }
 
+static void check_reads(void *at)
+{
+	assert_int_equal(pinion_mmio_read8(hw_reg(at, 1)), 0x77);
+	assert_int_equal(pinion_mmio_read8_relaxed(hw_reg(at, 7)), 0x11);
+	assert_int_equal(pinion_mmio_read16(hw_reg(at, 2)), 0x5566);
+	assert_int_equal(pinion_mmio_read16_relaxed(hw_reg(at, 4)), 0x3344);
+	assert_int_equal(pinion_mmio_read32(hw_reg(at, 0)), 0x55667788);
+	assert_int_equal(pinion_mmio_read32_relaxed(hw_reg(at, 4)), 0x11223344);
+	assert_true(pinion_mmio_read64_relaxed(at) == 0x1122334455667788);
+	assert_true(pinion_mmio_read64_lo_hi_relaxed(at) == 0x1122334455667788);
+	assert_true(pinion_mmio_read64_hi_lo_relaxed(at) == 0x1122334455667788);
+}
+
+/* Each access arrives with its own width, and at its own bytes. */
+static void memory_of_a_device_is_read_and_written_in_each_width(void **state)
+{
+	struct pinion_pci_bdf third = {0, 0, 0, 0};
+	struct pinion_pci_bar bar = {NULL, 0};
+	void *at;
+
+	(void)state;
+	assert_int_equal(pinion_pci_scan(NULL, with_memory, &third), 1);
+	assert_int_equal(pinion_pci_bind(&third, "uio_pci_generic"), 0);
+	assert_int_equal(pinion_pci_bar_map(&third, 2, &bar), 0);
+	at = (char *)bar.addr + 0x200;
+	pinion_mmio_write64(at, 0x1122334455667788);
+	check_reads(at);
+	pinion_mmio_write8(hw_reg(at, 0), 0xa0);
+	pinion_mmio_write8_relaxed(hw_reg(at, 1), 0xa1);
+	pinion_mmio_write16(hw_reg(at, 2), 0xa3a2);
+	pinion_mmio_write32(hw_reg(at, 4), 0xa7a6a5a4);
+	assert_true(pinion_mmio_read64(at) == 0xa7a6a5a4a3a2a1a0);
+	pinion_mmio_write16_relaxed(hw_reg(at, 0), 0xb1b0);
+	pinion_mmio_write32_relaxed(hw_reg(at, 4), 0xb7b6b5b4);
+	assert_true(pinion_mmio_read64(at) == 0xb7b6b5b4a3a2b1b0);
+	assert_int_equal(pinion_mmio_modify8(hw_reg(at, 7), 0x0f, 0x0c), 0xb7);
+	assert_int_equal(pinion_mmio_modify16(hw_reg(at, 4), 0xff00, 0xcc00), 0xb5b4);
+	assert_true(pinion_mmio_modify64(at, 0xff, 0xcc) == 0xbcb6ccb4a3a2b1b0);
+	assert_true(pinion_mmio_read64(at) == 0xbcb6ccb4a3a2b1cc);
+	assert_int_equal(pinion_mmio_wait8(hw_reg(at, 7), 0xff, 0xbc, 0), 0);
+	assert_int_equal(pinion_mmio_wait16(hw_reg(at, 4), 0xff, 0xb4, 0), 0);
+	assert_int_equal(pinion_mmio_wait64(at, 0xff, 0xcd, HW_MS), -ETIMEDOUT);
+	assert_int_equal(pinion_pci_bar_unmap(&bar), 0);
+	assert_int_equal(pinion_pci_bind(&third, NULL), 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		support_test(ids_are_those_of_configuration_space),
+		support_test(the_drive_tells_its_name_its_node_and_its_driver),
 		support_test(configuration_is_written_byte_by_byte_and_in_32_bits),
 		support_test(bar_0_is_64_bit_memory_where_the_device_has_it),
 		support_test(the_drive_has_msix_and_pci_express),
@@ -386,8 +492,10 @@ int main(int argc, char **argv)
 		support_test(the_group_reserves_where_interrupts_go),
 		support_test(ports_reach_what_memory_shows),
 		support_test(ports_have_an_end_and_are_not_mapped),
+		support_test(a_walk_comes_by_what_is_found),
 		support_test(virtual_functions_know_their_physical_one),
 		support_test(prefetchable_memory_is_mapped_write_combining),
+		support_test(memory_of_a_device_is_read_and_written_in_each_width),
 	};
 
 	hw_bdf = argc > 1 ? argv[1] : getenv("PINION_TEST_BDF");

@@ -22,6 +22,47 @@ static int close_uio(void **state)
 	return err < 0 ? err : support_fds_after(state);
 }
 
+/* Where the queues are and how long: registers that keep what they are given while the controller
+ * is disabled (NVM Express Base Specification 2.0, 3.1.3.8 and 3.1.3.9). */
+static void registers_are_written_whole_in_halves_and_in_part(void **state)
+{
+	volatile void *asq;
+	void *regs = NULL;
+	size_t len = 0;
+
+	(void)state;
+	assert_int_equal(pinion_uio_bar_map(&uio, 0, &regs, &len), 0);
+	hw_disable_nvme(regs);
+	asq = hw_reg(regs, NVME_ASQ);
+	pinion_mmio_write64_relaxed(asq, 0x1111222233000);
+	assert_true(pinion_mmio_read64(asq) == 0x1111222233000);
+	pinion_mmio_write64_lo_hi(asq, 0x2222333344000);
+	assert_true(pinion_mmio_read64_relaxed(asq) == 0x2222333344000);
+	pinion_mmio_write64_hi_lo(asq, 0x3333444455000);
+	assert_true(pinion_mmio_read64_lo_hi_relaxed(asq) == 0x3333444455000);
+	pinion_mmio_write64_lo_hi_relaxed(asq, 0x4444555566000);
+	assert_true(pinion_mmio_read64_hi_lo_relaxed(asq) == 0x4444555566000);
+	pinion_mmio_write64_hi_lo_relaxed(asq, 0x5555666677000);
+	assert_int_equal(pinion_mmio_wait64(asq, UINT64_MAX, 0x5555666677000, 0), 0);
+	assert_true(pinion_mmio_modify64(asq, 0xff000, 0) == 0x5555666677000);
+	assert_true(pinion_mmio_read64(asq) == 0x5555666600000);
+	pinion_mmio_write32_relaxed(hw_reg(regs, NVME_AQA), 0x00070003);
+	assert_int_equal(pinion_mmio_modify32(hw_reg(regs, NVME_AQA), 0xffff, 1), 0x00070003);
+	assert_int_equal(pinion_mmio_read32_relaxed(hw_reg(regs, NVME_AQA)), 0x00070001);
+	assert_int_equal(pinion_uio_bar_unmap(regs, len), 0);
+}
+
+static void the_node_of_the_device_is_found(void **state)
+{
+	unsigned number = 1000;
+
+	(void)state;
+	assert_int_equal(pinion_uio_find(hw_bdf, &number), 0);
+	assert_int_equal(number, uio.number);
+	assert_int_equal(pinion_uio_find("0000:00:1f.2", &number), -ENOENT);
+	assert_int_equal(pinion_uio_find("0000:00:1f.7", &number), -ENODEV);
+}
+
 static void bar_0_is_an_nvme_controller(void **state)
 {
 	struct pinion_pci_bar bar = { NULL, 0 };
@@ -205,6 +246,8 @@ static void a_rebound_device_is_left_alone(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		device_test(the_node_of_the_device_is_found),
+		device_test(registers_are_written_whole_in_halves_and_in_part),
 		device_test(bar_0_is_an_nvme_controller),
 		device_test(configuration_space_is_read_and_written_in_three_widths),
 		device_test(command_is_written_in_16_and_32_bits),

@@ -286,6 +286,10 @@ static void ports_are_read_and_written_and_not_mapped(void **state)
 	assert_string_equal(name, "portio");
 	assert_int_equal(pinion_vfio_region_read32(d, &bar, TESTDEV_NAME, &word), 0);
 	assert_memory_equal(&word, "port", 4);
+	/* In 16 bits its number and, behind it, a byte that is not to be written. */
+	assert_int_equal(pinion_vfio_region_write16(d, &bar, TESTDEV_TEST, 0), 0);
+	assert_int_equal(pinion_vfio_region_read8(d, &bar, TESTDEV_TEST, &second), 0);
+	assert_int_equal(second, first);
 }
 
 #define device_test(f) cmocka_unit_test_setup_teardown(f, open_all, close_all)

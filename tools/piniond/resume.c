@@ -11,6 +11,7 @@
 #include <pinion/error.h>
 
 #include "ledger.h"
+#include "process.h"
 #include "store.h"
 
 /* Where the record has a segment, its file, by its inode; elsewhere what is left over from a change
@@ -54,13 +55,11 @@ static void give_up_files(uint32_t index, const struct pinion_pool_fds *fds)
 	(void)close(fds->control);
 }
 
-/* Does the process still live that the ledger speaks of? A pid alone may be another's by now. */
+/* Does the process still live that the ledger speaks of? As the pool will see it: one that its
+ * parent has not waited for yet is dead. */
 static bool lives(const struct ledger_member *entry)
 {
-	struct pinion_member_record now;
-
-	return !pinion_member_record((pid_t)entry->pid, &now) &&
-	       now.started == entry->record.started;
+	return process_lives((pid_t)entry->pid, entry->record.started);
 }
 
 /* A device process that died counts as living, in our name, until its device was seen to be quiet:
