@@ -46,6 +46,9 @@ enum exit_code command_reserve(const struct options *opt);
 enum exit_code command_clear(const struct options *opt);
 enum exit_code command_restore(const struct options *opt);
 
+/* A name that somebody else chose, for a terminal (hp_name_format). Good until the next call. */
+const char *say_name(const char *name);
+
 /* Each says what is wrong, and what to do. @err is -errno, @what the thing that it is about. */
 enum exit_code say_errno(int err, const char *what);
 /* A file or directory that hp_files_each could not look at. */

@@ -68,6 +68,17 @@ static uint64_t in_files(const struct machine *machine, uint64_t size)
 	return bytes / size;
 }
 
+static int unseen_print(void *argument, const struct hp_file *file)
+{
+	(void)argument;
+	if (file->err)
+		printf("    %s cannot be looked at, so its pages are not counted: %s\n",
+		       say_name(file->path), file->err == -ESTALE ?
+		       "another mount lies over it, or over the way there" :
+		       strerror(-file->err));
+	return 0;
+}
+
 static uint64_t touched_by(const struct hp_users *users, pid_t pid, uint64_t size)
 {
 	uint64_t pages = 0;
@@ -88,6 +99,7 @@ static void used_explain(const struct machine *machine, const struct numbers *nu
 	       "that is shared counts for each); %" PRIu64 " are in files on mounts, whether "
 	       "anybody has them open or not: see hugepages reap.\n", used,
 	       touched_by(&machine->users, 0, numbers->size), in_files(machine, numbers->size));
+	(void)hp_files_all(machine->sys, &machine->mounts, numbers->size, NULL, unseen_print);
 }
 
 /* Who has mapped more than touched; what others touched of a shared file is not seen here. */
@@ -240,7 +252,8 @@ static void group_explain(const char *group, const char *shown, uint64_t size)
 	for (int i = 0; i < 2; i++)
 		if (group_get(group, size, kinds[i][0], &most) &&
 		    group_get(group, size, kinds[i][1], &now))
-			printf("  The cgroup %s may %s no more than %s, and now has %s.\n", shown,
+			printf("  The cgroup %s may %s no more than %s, and now has %s.\n",
+			       say_name(shown),
 			       kinds[i][2], hp_size_format(most, most_text),
 			       hp_size_format(now, now_text));
 }

@@ -77,7 +77,8 @@ static void size_json(const struct size_info *info)
 	printf("]}");
 }
 
-/* A mount point may hold any byte; those that JSON cannot carry plainly are escaped. */
+/* A mount point may hold any byte; escaped are those that JSON cannot carry plainly, and what could
+ * steer a terminal: in UTF-8, after a byte C2 those from 80 to 9F as well. */
 static void string_json(const char *text)
 {
 	putchar('"');
@@ -86,8 +87,11 @@ static void string_json(const char *text)
 
 		if (byte == '"' || byte == '\\')
 			printf("\\%c", byte);
-		else if (byte < 0x20)
+		else if (byte < 0x20 || byte == 0x7f)
 			printf("\\u%04x", byte);
+		else if (byte == 0xc2 && (unsigned char)text[1] >= 0x80 &&
+			 (unsigned char)text[1] <= 0x9f)
+			printf("\\u%04x", (unsigned char)*++text);
 		else
 			putchar(byte);
 	}
@@ -99,7 +103,8 @@ static void mount_print(const struct hp_mount *mount, bool json, bool first)
 	char text[HP_SIZE_TEXT];
 
 	if (!json) {
-		printf("mounted %s on %s\n", hp_size_format(mount->size, text), mount->path);
+		printf("mounted %s on %s\n", hp_size_format(mount->size, text),
+		       say_name(mount->path));
 		return;
 	}
 	printf("%s\n  {\"path\": ", first ? "" : ",");

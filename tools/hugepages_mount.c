@@ -134,7 +134,7 @@ static enum exit_code there_check(const char *dir, const struct hp_mount *mount,
 	enum exit_code code = EXIT_DONE;
 
 	if (!mount->size) {
-		warnx("%s: %s is mounted there, no hugetlbfs", dir, mount->type);
+		warnx("%s: %s is mounted there, no hugetlbfs", say_name(dir), mount->type);
 		code = EXIT_IN_USE;
 	}
 	for (int i = 0; mount->size && i < WISHES; i++) {
@@ -146,16 +146,16 @@ static enum exit_code there_check(const char *dir, const struct hp_mount *mount,
 		if (!wishes[i].given || has == wishes[i].value)
 			continue;
 		if (has == UINT64_MAX)
-			warnx("%s: mounted without %s=", dir, wishes[i].name);
+			warnx("%s: mounted without %s=", say_name(dir), wishes[i].name);
 		else
-			warnx(format, dir, wishes[i].name, has, wishes[i].value);
+			warnx(format, say_name(dir), wishes[i].name, has, wishes[i].value);
 		code = EXIT_IN_USE;
 	}
 	if (code != EXIT_DONE)
 		fprintf(stderr, "  what to do: name another directory, or first unmount what is "
 				"there\n");
 	else
-		printf("%s: is mounted already, with %s\n", dir, mount->options);
+		printf("%s: is mounted already, with %s\n", say_name(dir), mount->options);
 	return code;
 }
 
@@ -199,7 +199,7 @@ static enum exit_code mount_make(const struct options *opt, const char *dir, boo
 	if (is_new && mkdir(path, 0755))
 		return say_errno(-errno, dir);
 	if (!mount("hugepages", path, "hugetlbfs", MS_NOSUID | MS_NODEV, data)) {
-		printf("%s: mounted with %s\n", dir, data);
+		printf("%s: mounted with %s\n", say_name(dir), data);
 		return EXIT_DONE;
 	}
 	const int err = -errno;
@@ -247,12 +247,10 @@ struct count {
 static int count_file(void *argument, const struct hp_file *file)
 {
 	struct count *count = argument;
-	char name[4 * PATH_MAX];
 
 	count->nr++;
 	if (file->err)
-		count->code = say_unseen(file->err,
-					 hp_name_format(file->path, name, sizeof(name)));
+		count->code = say_unseen(file->err, file->path);
 	return file->err;
 }
 
@@ -269,7 +267,7 @@ static enum exit_code files_check(const struct options *opt, const struct hp_mou
 	}
 	if (!count.nr)
 		return EXIT_DONE;
-	warnx("%s: %zu files are there, and would be lost", mount->path, count.nr);
+	warnx("%s: %zu files are there, and would be lost", say_name(mount->path), count.nr);
 	fprintf(stderr, "  what to do: see hugepages reap for those that nobody has open, or "
 			"--force\n");
 	return EXIT_IN_USE;
@@ -281,7 +279,7 @@ static enum exit_code say_busy(const struct options *opt, const struct hp_mount 
 	struct hp_users users;
 	char name[HP_COMMAND_TEXT];
 
-	warnx("%s: in use", mount->path);
+	warnx("%s: in use", say_name(mount->path));
 	if (!hp_users_get(&opt->sys, &mounts, &users)) {
 		for (size_t i = 0; i < users.nr; i++)
 			warnx("process %d (%s) uses a file there", users.uses[i].pid,
@@ -323,7 +321,7 @@ static int mount_end(const struct hp_sys *sys, const struct hp_mount *mount)
 static enum exit_code unmount(const struct options *opt, const struct hp_mount *mount)
 {
 	if (!mount->size) {
-		warnx("%s: %s is mounted there, no hugetlbfs", mount->path, mount->type);
+		warnx("%s: %s is mounted there, no hugetlbfs", say_name(mount->path), mount->type);
 		return EXIT_IN_USE;
 	}
 	const enum exit_code code = files_check(opt, mount);
@@ -338,7 +336,7 @@ static enum exit_code unmount(const struct options *opt, const struct hp_mount *
 
 	if (err)
 		return err == -EBUSY ? say_busy(opt, mount) : say_unseen(err, mount->path);
-	printf("%s: unmounted\n", mount->path);
+	printf("%s: unmounted\n", say_name(mount->path));
 	return EXIT_DONE;
 }
 
@@ -350,7 +348,7 @@ enum exit_code command_unmount(const struct options *opt)
 	const int err = found ? found : hp_mount_at(&opt->sys, dir, &mount);
 
 	if (err == -ENOENT) {
-		printf("%s: nothing is mounted there\n", dir);
+		printf("%s: nothing is mounted there\n", say_name(dir));
 		return EXIT_DONE;
 	}
 	if (err)

@@ -119,13 +119,13 @@ static enum exit_code program_get(char program[PATH_MAX])
 	/* Of the rest some mean something in a unit: systemd.service(5), "Command lines". */
 	if (program[strspn(program, "/abcdefghijklmnopqrstuvwxyz0123456789"
 				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ._+-")]) {
-		warnx("%s: a path that does not go into a unit as it is", program);
+		warnx("%s: a path that does not go into a unit as it is", say_name(program));
 		fprintf(stderr, "  what to do: install it, or --as tmpfiles\n");
 		return EXIT_FAILED;
 	}
 	if (is_roots(program))
 		return EXIT_DONE;
-	warnx("%s can be changed by others than root, who runs it at boot", program);
+	warnx("%s can be changed by others than root, who runs it at boot", say_name(program));
 	fprintf(stderr, "  what to do: install it, or --as tmpfiles\n");
 	return EXIT_FAILED;
 }

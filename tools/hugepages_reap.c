@@ -247,7 +247,7 @@ static int orphan_reap(struct reap *reap, const struct hp_file *file)
 		return leave(reap, EXIT_IN_USE);
 	}
 	if (err)
-		return leave(reap, say_errno(err, reap->shown));
+		return leave(reap, say_errno(err, file->path));
 	printf("removed ");
 	orphan_print(reap->shown, file->status, "");
 	return 0;
@@ -267,7 +267,7 @@ static int file_look(void *argument, const struct hp_file *file)
 
 	hp_name_format(file->path, reap->shown, sizeof(reap->shown));
 	if (file->err)
-		return leave(reap, say_unseen(file->err, reap->shown));
+		return leave(reap, say_unseen(file->err, file->path));
 	const struct hp_use *use = hp_users_of(&reap->users, file->status->st_dev,
 					       file->status->st_ino);
 	const bool acts = reap->opt->nr_operands != 0;
@@ -278,7 +278,7 @@ static int file_look(void *argument, const struct hp_file *file)
 
 	reap->matched += acts;
 	if (pool < 0)
-		return leave(reap, say_errno(pool, reap->shown));
+		return leave(reap, say_errno(pool, file->path));
 	if (!acts && !use && pool != POOL)
 		orphan_list(reap, file, pool);
 	if (!acts)

@@ -4,12 +4,20 @@
 
 #include <err.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
+#include <string.h>
+
+const char *say_name(const char *name)
+{
+	static char text[4 * PATH_MAX]; /* there is one thread, and it says one name at a time */
+
+	return hp_name_format(name, text, sizeof(text));
+}
 
 enum exit_code say_errno(int err, const char *what)
 {
-	errno = -err;
-	warn("%s", what);
+	warnx("%s: %s", say_name(what), strerror(-err));
 	if (err == -EACCES || err == -EPERM || err == -EROFS) {
 		fprintf(stderr, "  what to do: run as root, outside a container that mounts /sys "
 				"read-only\n");
@@ -25,7 +33,7 @@ enum exit_code say_unseen(int err, const char *path)
 	if (err != -ESTALE)
 		return say_errno(err, path);
 	warnx("%s: another mount lies over it, or over the way there: its files cannot be looked "
-	      "at", path);
+	      "at", say_name(path));
 	fprintf(stderr, "  what to do: unmount what lies there\n");
 	return EXIT_FAILED;
 }

@@ -4,7 +4,10 @@
 
 /* Words of commands for a shell, as --dry-run prints them: names are as their owners chose. */
 
-/* So that sh(1) reads it back as one word, the same: plain, or in single quotes if need be. */
+/*
+ * So that sh(1) reads it back as one word, the same: plain, or in single quotes if need be; with
+ * what could steer a terminal, as $'\033', which bash and POSIX of 2024 know and dash does not.
+ */
 void hp_word_print(const char *word);
 
 #endif

@@ -432,6 +432,13 @@ class Info(Case):
         self.mounts("30 20 0:91 / /dev/huge rw,relatime shared:5 master:1 - hugetlbfs none rw,pagesize=2M",
                     '31 20 0:92 / /a\\040"b rw - hugetlbfs none rw,uid=5,pagesize=1024M')
 
+    def test_mount_point_does_not_steer_the_terminal(self) -> None:
+        self.mounts("30 20 0:91 / /\033[2J\\012\u009b\x7f rw - hugetlbfs none rw,pagesize=2M")
+        self.expect(DONE, "info", says="mounted 2M on /\\033[2J\\012\\302\\233\\177\n")
+        text = self.expect(DONE, "info", "--json")
+        self.assertFalse(re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", text))
+        self.assertEqual(json.loads(text)["mounts"], [{"path": "/\033[2J\n\u009b\x7f", "size": 2 << 20}])
+
     def test_json(self) -> None:
         info = json.loads(self.expect(DONE, "info", "--json"))
         first = info["sizes"][0]
@@ -820,6 +827,16 @@ class Explain(Case):
         self.process(41, "driver", mapped="dev/huge/buffers")
         self.expect(DONE, "explain", "--size", "2M", says="4 are in use. Processes have 3 in their page tables")
 
+    def test_mount_that_cannot_be_reached_is_told(self) -> None:
+        self.mounts("30 20 0:91 / /dev/\033hidden rw - hugetlbfs none rw,pagesize=2M")
+        self.expect(DONE, "explain", "--size", "2M", says="/dev/\\033hidden cannot be looked at, so its pages are "
+                    "not counted: another mount lies over it")
+
+    def test_file_that_cannot_be_looked_at_is_told(self) -> None:
+        self.hugetlbfs("buffers", "buffers.error")
+        self.stingy("explain", "--size", "2M", code=DONE, says="/dev/huge/buffers cannot be looked at, so its pages "
+                    "are not counted: Input/output error")
+
     def test_promised_pages_and_to_whom(self) -> None:
         self.file(f"{SIZES}/{MB2}/resv_hugepages", "1\n")
         self.process(41, "driver", mapped="dev/huge/buffers")
@@ -903,6 +920,22 @@ class Mount(Case):
         self.mounts(f"30 20 {self.device()} / /run/$(id)\\040it's rw - hugetlbfs none rw,pagesize=2M")
         (self.root / name[1:]).mkdir()
         self.assertEqual(self.expect(DONE, "unmount", "--dry-run", name), f"umount {quoted}\n")
+
+    def test_names_do_not_steer_the_terminal(self) -> None:
+        name, shown = "/run/\033[2J\n'\\", "/run/\\033[2J\\012'\\134"
+        (self.root / name[1:]).mkdir(parents=True)
+        self.expect(DONE, "unmount", name, says=f"{shown}: nothing is mounted there\n")
+        self.mounts("30 20 0:9 / /run/\033[2J\\012'\\134 rw - tmpfs none rw")
+        for command in ("mount", "unmount"):
+            self.expect(IN_USE, command, name, says=f"{shown}: tmpfs is mounted there")
+        self.mounts("30 20 0:9 / /run/\033[2J\\012'\\134 rw - hugetlbfs none rw,pagesize=2M")
+        self.expect(DONE, "mount", name, says=f"{shown}: is mounted already")
+        self.expect(IN_USE, "mount", "--size", "1G", name, says=f"{shown}: mounted with pagesize=")
+        text = self.expect(DONE, "unmount", "--dry-run", "--force", name, says="umount $'/run/\\033[2J\\012")
+        read = subprocess.run(["bash", "-c", f"umount() {{ printf %s \"$1\"; }}; {text}"], capture_output=True,
+                              text=True, check=True)
+        self.assertEqual(read.stdout, name)
+        self.expect(FAILED, "mount", "/run/\033/absent/x", says="/run/\\033/absent/x: ")
 
     def test_the_same_that_is_there_is_done(self) -> None:
         for words in ((), ("--mode", "1770"), ("--gid", "6", "--uid", "0", "--limit", "4M")):
