@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* piniond, clients without privilege, and a device process, each a real process. */
 
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -208,6 +209,49 @@ static void a_group_counts_however_many_the_peer_is_in(void **state)
 	service_run(&service);
 	assert_int_equal(member_end(part_start(try_as_nobody, pool)), EACCES);
 	assert_int_equal(member_end(part_start(try_from_many_groups, pool)), 0);
+	service_stop(&service);
+}
+
+static int attach_and_stay(void *arg)
+{
+	struct pinion_client *client;
+
+	if (become_nobody() || pinion_client_open("pool:" SERVICE_POOL, NULL, &client))
+		return 1;
+	(void)write(*(int *)arg, "x", 1);
+	for (;;)
+		pause();
+}
+
+/* By the pidfd that the order is answered with: the service itself may not. */
+static void who_is_kicked_is_gone(void **state)
+{
+	struct wire question = wire_of(WIRE_QUERY), answer;
+	struct service_process service;
+	int files[2] = {-1, -1};
+	struct link link;
+	unsigned nr = 2;
+	json_t *pool;
+	pid_t member;
+
+	(void)state;
+	service_start(&service);
+	member = run_until_said(attach_and_stay);
+	pool = service_pool();
+	(void)strcpy(question.name, "kick");
+	(void)snprintf(question.text, sizeof(question.text), SERVICE_POOL " %d",
+		       (int)json_integer_value(json_object_get(
+			       json_array_get(json_object_get(pool, "members"), 0), "number")));
+	json_decref(pool);
+	assert_int_equal(link_open(&link, NULL), 0);
+	assert_int_equal(link_ask(&link, &question, &answer, files, &nr), 0);
+	assert_int_equal(nr, 2);
+	link_close(&link);
+	assert_int_equal(service_count("members"), 1);
+	assert_int_equal(pidfd_send_signal(files[1], SIGKILL, NULL, 0), 0);
+	assert_int_equal(member_end(member), 128 + SIGKILL);
+	service_await_members(0);
+	mail_close_files(files, nr);
 	service_stop(&service);
 }
 
@@ -528,6 +572,7 @@ int main(void)
 		pool_test(who_meets_no_rule_may_do_nothing),
 		pool_test(a_group_counts_however_many_the_peer_is_in),
 		pool_test(a_user_has_no_more_memberships_than_its_rule_says),
+		pool_test(who_is_kicked_is_gone),
 		pool_test(check_names_line_and_key_of_each_mistake),
 		pool_test(a_pool_grows_under_its_clients),
 		pool_test(each_client_of_a_template_has_a_pool_of_its_own),

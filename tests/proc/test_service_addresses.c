@@ -247,6 +247,52 @@ static void what_was_shared_before_comes_at_once(void **state)
 	service_stop(&service);
 }
 
+/* "addr POOL 3", by somebody who may see addresses: by one device. */
+static int ask_address(void *arg)
+{
+	char want[32];
+	json_t *said, *first;
+	int err;
+
+	(void)arg;
+	if (become_nobody())
+		return 99;
+	(void)snprintf(want, sizeof(want), "%#jx", (uintmax_t)(BASE + 3 * 4096));
+	said = service_ask("addr", SERVICE_POOL " 3", &err);
+	if (err)
+		return 1;
+	first = json_array_get(json_object_get(said, "addresses"), 0);
+	if (json_array_size(json_object_get(said, "addresses")) != 1 ||
+	    strcmp(json_string_value(json_object_get(first, "domain")), SERVICE_DEVICE) ||
+	    strcmp(json_string_value(json_object_get(first, "kind")), "iova") ||
+	    strcmp(json_string_value(json_object_get(first, "address")), want))
+		return 2;
+	json_decref(said);
+	(void)service_ask("addr", SERVICE_POOL " 100000000", &err);
+	return err == -ENOENT ? 0 : 3;
+}
+
+static void the_address_of_a_buffer_is_told_by_its_number(void **state)
+{
+	struct service_process service;
+	struct pinion_domain *domain;
+	struct pinion_device *device;
+	int err;
+
+	(void)state;
+	start(&service, shown, &device);
+	domain = pretend(pinion_device_pool(device));
+	assert_int_equal(pinion_device_share(device, domain), 0);
+	(void)service_number("pid");
+	assert_int_equal(member_end(part_start(ask_address, NULL)), 0);
+	/* Not to root, whose rule does not say so. */
+	(void)service_ask("addr", SERVICE_POOL " 3", &err);
+	assert_int_equal(err, -EACCES);
+	assert_int_equal(pinion_domain_destroy(domain), 0);
+	assert_int_equal(pinion_device_close(device), 0);
+	service_stop(&service);
+}
+
 static void who_may_not_hears_which_rule_it_is(void **state)
 {
 	struct service_process service;
@@ -293,6 +339,7 @@ int main(void)
 		pool_test(who_may_see_addresses_gets_them),
 		pool_test(so_it_is_in_a_pool_of_ones_own),
 		pool_test(what_was_shared_before_comes_at_once),
+		pool_test(the_address_of_a_buffer_is_told_by_its_number),
 		pool_test(who_may_not_hears_which_rule_it_is),
 		pool_test(a_domain_over_another_pool_is_not_shared),
 	};

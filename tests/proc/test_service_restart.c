@@ -568,6 +568,47 @@ static void who_has_all_bytes_of_its_rule_gets_no_more(void **state)
 	stop(&service, *state);
 }
 
+/* A full store. */
+
+#define STORE_SMALL "8"
+
+/* Attaches until it is refused, and hears for each membership that the service is back. */
+static int attach_until_full(void *arg)
+{
+	struct pinion_client *client[24];
+	int err = become_nobody() ? -EPERM : 0, nr = 0;
+
+	while (!err && nr < 24 &&
+	       !(err = pinion_client_open("pool:" SERVICE_POOL, NULL, &client[nr])))
+		nr++;
+	if (err != -ENOSPC || !nr)
+		return 5;
+	(void)write(*(int *)arg, "x", 1);
+	err = 0;
+	for (int i = 0; i < nr && !err; i++)
+		err = await(client[i], PINION_CLIENT_SERVICE_LOST);
+	for (int i = 0; i < nr && !err; i++)
+		err = await(client[i], PINION_CLIENT_SERVICE_BACK);
+	for (int i = 0; i < nr && !err; i++)
+		err = pinion_client_close(client[i]);
+	return err;
+}
+
+static void whom_the_store_has_no_room_for_is_not_let_in(void **state)
+{
+	struct service_process service;
+	pid_t member;
+
+	(void)state;
+	configure(&service, &common);
+	service_run_managed(&service, STORE_SMALL);
+	member = run_until_said(attach_until_full);
+	service_kill(&service);
+	assert_int_equal(member_end(member), 0);
+	service_await_members(0);
+	service_stop(&service);
+}
+
 /* A mount of our own, which goes with this process however it ends. */
 static void mount_root(void)
 {
@@ -601,6 +642,7 @@ int main(void)
 		kind_test(a_full_pool_is_taken_up_again, common),
 		kind_test(a_full_pool_is_taken_up_again, named),
 		kind_test(who_has_all_bytes_of_its_rule_gets_no_more, bounded),
+		pool_test(whom_the_store_has_no_room_for_is_not_let_in),
 		pool_test(a_ledger_of_another_release_does_not_stay_in_the_store),
 		pool_test(the_watchdog_is_fed_from_when_it_is_ready_and_not_before),
 	};

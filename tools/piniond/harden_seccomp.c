@@ -29,7 +29,7 @@ static const int allowed[] = {
 	/* memory */
 	SCMP_SYS(memfd_create), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise),
 	SCMP_SYS(mbind), SCMP_SYS(get_mempolicy), SCMP_SYS(set_mempolicy), SCMP_SYS(move_pages),
-	SCMP_SYS(brk),
+	SCMP_SYS(munlock), SCMP_SYS(brk),
 	/* files: those of pools, and what /proc and /sys tell */
 	SCMP_SYS(openat), SCMP_SYS(close), SCMP_SYS(close_range), SCMP_SYS(read), SCMP_SYS(readv),
 	SCMP_SYS(pread64), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(pwrite64), SCMP_SYS(lseek),

@@ -16,6 +16,8 @@
 #include <pinion/domain.h>
 #include <pinion/error.h>
 
+#include "fail.h"
+
 /* Words of an order's text; none is longer than the text. */
 #define WORDS_MAX 4
 
@@ -169,25 +171,29 @@ static json_t *destroy(struct peer *peer, const struct words *words, int *file)
 	return json_object();
 }
 
-/* Where one device finds a buffer; NULL: it has not said so. */
-static json_t *address(const struct member *member, struct pinion_buffer buffer)
+/* Where one device finds a buffer, into @list. pre: it has said so. */
+static int add_address(json_t *list, const struct member *member, struct pinion_buffer buffer)
 {
-	int copy = fcntl(member->device->table, F_DUPFD_CLOEXEC, 3);
+	int copy = fcntl(member->device->table, F_DUPFD_CLOEXEC, 3), err;
 	struct pinion_domain *domain;
 	char text[32];
 	json_t *found;
 
-	if (copy < 0 || pinion_domain_attach(member->pool->pool, copy, &domain)) {
-		if (copy >= 0)
-			(void)close(copy);
-		return NULL;
+	if (copy < 0)
+		return pinion_fail(-errno, "no descriptor for a device's addresses: %s",
+				   strerror(errno));
+	err = pinion_domain_attach(member->pool->pool, copy, &domain);
+	if (err) {
+		(void)close(copy);
+		return err;
 	}
 	(void)snprintf(text, sizeof(text), "0x%" PRIx64, pinion_buffer_bus(domain, buffer, 0));
 	found = json_pack("{ss ss ss}", "domain", member->device->name, "kind",
 			  pinion_domain_head(domain)->kind == PINION_DOMAIN_PHYS ? "phys" : "iova",
 			  "address", text);
 	(void)pinion_domain_detach(domain);
-	return found;
+	(void)json_array_append_new(list, found);
+	return 0;
 }
 
 /* "POOL BUFFER": its number, without a generation. */
@@ -196,7 +202,7 @@ static json_t *addr(struct peer *peer, const struct words *words, int *file)
 	struct pool *pool = find_pool(peer, words->word[0]);
 	struct member *member;
 	json_t *list;
-	int id;
+	int id, err = 0;
 
 	(void)file;
 	if (!pool || !number(peer, words->word[1], INT_MAX, &id))
@@ -211,10 +217,12 @@ static json_t *addr(struct peer *peer, const struct words *words, int *file)
 	}
 	list = json_array();
 	LIST_FOREACH(member, &pool->members, of_pool)
-		if (member->device && member->device->table >= 0)
-			(void)json_array_append_new(
-				list, address(member, (struct pinion_buffer){(uint64_t)id}));
-	return json_pack("{so}", "addresses", list);
+		if (!err && member->device && member->device->table >= 0)
+			err = add_address(list, member, (struct pinion_buffer){(uint64_t)id});
+	if (!err)
+		return json_pack("{so}", "addresses", list);
+	json_decref(list);
+	return failed(peer, err);
 }
 
 static const struct {
