@@ -800,7 +800,9 @@ static void scribbles_in_one_seat_harm_nobody_else(void **state)
 			take_part(&stage.guest[2], 2);
 			(void)recv_some(&stage.guest[1], 1);
 			(void)lag(&stage, 1);
-			if (collect_all(&stage) == 0 && i % 4 == 3)
+			(void)collect_all(&stage);
+			/* It keeps so much that no two more would fit. */
+			if (stage.broadcast->ring.at - stage.broadcast->collected > SLOTS - 2)
 				(void)sever(&stage, 1);
 			assert_int_equal(lag(&stage, 0), 0);
 			assert_int_equal(lag(&stage, 2), 0);

@@ -2,6 +2,7 @@
 /* segment.h: sizes, alignment, real pages on a node; and every step of making that can fail. */
 
 #include <numaif.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -21,7 +22,7 @@ static int mbind_fails_at, populate_fails_at, seal_fails_at, shape_fails_at, gap
 /* Which file's pages are told as half of what they are, of those asked about once pages are there;
  * counted from 1. */
 static int size_differs_at;
-static bool pages_are_there;
+static atomic_bool pages_are_there;
 
 static bool falls(int *countdown)
 {
@@ -40,7 +41,8 @@ int madvise(void *addr, size_t len, int advice)
 {
 	const bool fails = advice == MADV_POPULATE_WRITE && falls(&populate_fails_at);
 
-	pages_are_there |= advice == MADV_POPULATE_WRITE;
+	if (advice == MADV_POPULATE_WRITE)
+		atomic_store_explicit(&pages_are_there, true, memory_order_relaxed);
 	errno = EFAULT;
 	return fails ? -1 : (int)syscall(SYS_madvise, addr, len, advice);
 }
@@ -69,7 +71,8 @@ int fstatfs(int fd, struct statfs *fs)
 {
 	const int err = (int)syscall(SYS_fstatfs, fd, fs);
 
-	if (!err && pages_are_there && falls(&size_differs_at))
+	if (!err && atomic_load_explicit(&pages_are_there, memory_order_relaxed) &&
+	    falls(&size_differs_at))
 		fs->f_bsize /= 2;
 	return err;
 }
@@ -292,7 +295,7 @@ static void pages_of_another_size_are_exdev_and_leave_nothing(void **state)
 
 		for (int i = 0; i < 3; i++)
 			batch_add(&batch, sizes(2 * HUGE, HUGE, HUGE));
-		pages_are_there = false;
+		atomic_store_explicit(&pages_are_there, false, memory_order_relaxed);
 		size_differs_at = at;
 		assert_int_equal(batch_make(&batch), -EXDEV);
 		assert_int_equal(size_differs_at, 0);
