@@ -111,17 +111,18 @@ static ssize_t receive(int fd, struct msghdr *header)
 		got = recvmsg(fd, header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 		if (got > 0 || (!got && (ended || header->msg_controllen)))
 			return got;
-		if (!got)
+		if (!got) {
 			ended = true;
-		else if (errno == EAGAIN && ended) {
+		} else if (errno == EAGAIN && ended) {
 			/* It was an empty message, without credentials. What the kernel fails to
 			 * give it leaves as it was, the room for it as well. */
 			header->msg_controllen = 0;
 			return 0;
-		} else if (errno == ECONNRESET && !reset)
+		} else if (errno == ECONNRESET && !reset) {
 			reset = true;
-		else if (errno != EINTR)
+		} else if (errno != EINTR) {
 			return -errno;
+		}
 	}
 }
 

@@ -51,7 +51,8 @@ const char *say_name(const char *name);
 
 /* Each says what is wrong, and what to do. @err is -errno, @what the thing that it is about. */
 enum exit_code say_errno(int err, const char *what);
-/* A file or directory that hp_files_each could not look at. */
+/* A file or directory that hp_files_each could not look at: why not; and the same said. */
+const char *unseen_why(int err);
 enum exit_code say_unseen(int err, const char *path);
 enum exit_code say_bad_amount(const struct options *opt, const char *text);
 enum exit_code say_no_node(const struct options *opt, int node);

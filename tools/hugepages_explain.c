@@ -73,9 +73,7 @@ static int unseen_print(void *argument, const struct hp_file *file)
 	(void)argument;
 	if (file->err)
 		printf("    %s cannot be looked at, so its pages are not counted: %s\n",
-		       say_name(file->path), file->err == -ESTALE ?
-		       "another mount lies over it, or over the way there" :
-		       strerror(-file->err));
+		       say_name(file->path), unseen_why(file->err));
 	return 0;
 }
 

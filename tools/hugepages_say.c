@@ -28,12 +28,17 @@ enum exit_code say_errno(int err, const char *what)
 	return EXIT_FAILED;
 }
 
+const char *unseen_why(int err)
+{
+	return err == -ESTALE ? "another mount lies over it, or over the way there"
+			      : strerror(-err);
+}
+
 enum exit_code say_unseen(int err, const char *path)
 {
 	if (err != -ESTALE)
 		return say_errno(err, path);
-	warnx("%s: another mount lies over it, or over the way there: its files cannot be looked "
-	      "at", say_name(path));
+	warnx("%s: %s: its files cannot be looked at", say_name(path), unseen_why(err));
 	fprintf(stderr, "  what to do: unmount what lies there\n");
 	return EXIT_FAILED;
 }

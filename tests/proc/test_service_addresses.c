@@ -177,6 +177,23 @@ static void start(struct service_process *service, const char *rules, struct pin
 	(void)service_number("pid"); /* which has heard that by now */
 }
 
+static void end(struct service_process *service, struct pinion_device *device,
+		struct pinion_domain *domain)
+{
+	assert_int_equal(pinion_domain_destroy(domain), 0);
+	assert_int_equal(pinion_device_close(device), 0);
+	service_stop(service);
+}
+
+/* The addresses of a pretended domain. */
+static struct pinion_domain *share(struct pinion_device *device, struct pinion_pool *pool)
+{
+	struct pinion_domain *domain = pretend(pool);
+
+	assert_int_equal(pinion_device_share(device, domain), 0);
+	return domain;
+}
+
 static void expect(struct pinion_device *device, enum pinion_event_kind kind,
 		   struct pinion_event *event)
 {
@@ -201,8 +218,7 @@ static void show(const char *rules)
 	client = run_with_pipe(see_addresses, &from);
 	expect(device, PINION_EVENT_JOINED, &event);
 	hear(from, 'a');
-	domain = pretend(event.pool);
-	assert_int_equal(pinion_device_share(device, domain), 0);
+	domain = share(device, event.pool);
 	hear(from, 'b');
 	service_kill(&service);
 	expect(device, PINION_EVENT_LEFT, &event);
@@ -238,13 +254,10 @@ static void what_was_shared_before_comes_at_once(void **state)
 
 	(void)state;
 	start(&service, shown, &device);
-	domain = pretend(pinion_device_pool(device));
-	assert_int_equal(pinion_device_share(device, domain), 0);
+	domain = share(device, pinion_device_pool(device));
 	(void)service_number("pid");
 	assert_int_equal(member_end(part_start(find_addresses, NULL)), 0);
-	assert_int_equal(pinion_domain_destroy(domain), 0);
-	assert_int_equal(pinion_device_close(device), 0);
-	service_stop(&service);
+	end(&service, device, domain);
 }
 
 /* "addr POOL 3", by somebody who may see addresses: by one device. */
@@ -281,16 +294,13 @@ static void the_address_of_a_buffer_is_told_by_its_number(void **state)
 
 	(void)state;
 	start(&service, shown, &device);
-	domain = pretend(pinion_device_pool(device));
-	assert_int_equal(pinion_device_share(device, domain), 0);
+	domain = share(device, pinion_device_pool(device));
 	(void)service_number("pid");
 	assert_int_equal(member_end(part_start(ask_address, NULL)), 0);
 	/* Not to root, whose rule does not say so. */
 	(void)service_ask("addr", SERVICE_POOL " 3", &err);
 	assert_int_equal(err, -EACCES);
-	assert_int_equal(pinion_domain_destroy(domain), 0);
-	assert_int_equal(pinion_device_close(device), 0);
-	service_stop(&service);
+	end(&service, device, domain);
 }
 
 static void who_may_not_hears_which_rule_it_is(void **state)
@@ -305,13 +315,10 @@ static void who_may_not_hears_which_rule_it_is(void **state)
 	start(&service, hidden, &device);
 	client = run_with_pipe(see_none, &from);
 	hear(from, 'a');
-	domain = pretend(pinion_device_pool(device));
-	assert_int_equal(pinion_device_share(device, domain), 0);
+	domain = share(device, pinion_device_pool(device));
 	assert_int_equal(member_end(client), 0);
 	close(from);
-	assert_int_equal(pinion_domain_destroy(domain), 0);
-	assert_int_equal(pinion_device_close(device), 0);
-	service_stop(&service);
+	end(&service, device, domain);
 }
 
 static void a_domain_over_another_pool_is_not_shared(void **state)

@@ -129,37 +129,70 @@ static void members_stay_members_when_the_service_is_killed(void **state)
 	stop(&service, *state);
 }
 
-/* As many as the pool takes, which is 24 with the service. */
-static int fill_the_pool(void *arg)
+static int hear_of_a_restart(struct pinion_client *client)
 {
-	struct pinion_client *client[24];
-	int nr = 0;
+	const int err = await(client, PINION_CLIENT_SERVICE_LOST);
 
-	while (nr < 24 && !pinion_client_open("pool:" SERVICE_POOL, NULL, &client[nr]))
-		nr++;
-	if (nr != 23)
-		return 40;
-	(void)write(*(int *)arg, "x", 1);
-	for (int i = 0; i < nr; i++)
-		if (await(client[i], PINION_CLIENT_SERVICE_LOST) ||
-		    await(client[i], PINION_CLIENT_SERVICE_BACK))
+	return err ? err : await(client, PINION_CLIENT_SERVICE_BACK);
+}
+
+/* A member that says when it has come so far, hears of a restart, and leaves. */
+static void lives_through_one(const struct service_process *service, int (*member)(void *))
+{
+	const pid_t pid = run_until_said(member);
+
+	service_kill(service);
+	assert_int_equal(member_end(pid), 0);
+	service_await_members(0);
+}
+
+/* Memberships of one process. */
+
+#define MOST 24 /* in a pool, the service's own among them */
+
+struct crowd {
+	struct pinion_client *client[MOST];
+	int nr;
+};
+
+/* As many as it gets; what refused it more, or 0. */
+static int crowd_attach(struct crowd *crowd)
+{
+	int err = 0;
+
+	while (crowd->nr < MOST && !(err = pinion_client_open("pool:" SERVICE_POOL, NULL,
+							      &crowd->client[crowd->nr])))
+		crowd->nr++;
+	return err;
+}
+
+/* @said: where it says that they are there. */
+static int crowd_stay_and_leave(struct crowd *crowd, int said)
+{
+	(void)write(said, "x", 1);
+	for (int i = 0; i < crowd->nr; i++)
+		if (hear_of_a_restart(crowd->client[i]))
 			return 41;
-	while (nr)
-		if (pinion_client_close(client[--nr]))
+	while (crowd->nr)
+		if (pinion_client_close(crowd->client[--crowd->nr]))
 			return 42;
 	return 0;
+}
+
+static int fill_the_pool(void *arg)
+{
+	struct crowd crowd = {.nr = 0};
+
+	(void)crowd_attach(&crowd);
+	return crowd.nr == MOST - 1 ? crowd_stay_and_leave(&crowd, *(int *)arg) : 40;
 }
 
 static void a_full_pool_is_taken_up_again(void **state)
 {
 	struct service_process service;
-	pid_t visitor;
 
 	start(&service, *state);
-	visitor = run_until_said(fill_the_pool);
-	service_kill(&service);
-	assert_int_equal(member_end(visitor), 0);
-	service_await_members(0);
+	lives_through_one(&service, fill_the_pool);
 	stop(&service, *state);
 }
 
@@ -545,9 +578,7 @@ static int live_within_bounds(void *arg)
 	err = use_up(cache);
 	(void)write(*(int *)arg, "x", 1);
 	if (!err)
-		err = await(client, PINION_CLIENT_SERVICE_LOST);
-	if (!err)
-		err = await(client, PINION_CLIENT_SERVICE_BACK);
+		err = hear_of_a_restart(client);
 	if (!err)
 		err = use_up(cache);
 	if (!err && pinion_cache_close(cache))
@@ -558,13 +589,9 @@ static int live_within_bounds(void *arg)
 static void who_has_all_bytes_of_its_rule_gets_no_more(void **state)
 {
 	struct service_process service;
-	pid_t member;
 
 	start(&service, *state);
-	member = run_until_said(live_within_bounds);
-	service_kill(&service);
-	assert_int_equal(member_end(member), 0);
-	service_await_members(0);
+	lives_through_one(&service, live_within_bounds);
 	stop(&service, *state);
 }
 
@@ -572,40 +599,23 @@ static void who_has_all_bytes_of_its_rule_gets_no_more(void **state)
 
 #define STORE_SMALL "8"
 
-/* Attaches until it is refused, and hears for each membership that the service is back. */
 static int attach_until_full(void *arg)
 {
-	struct pinion_client *client[24];
-	int err = become_nobody() ? -EPERM : 0, nr = 0;
+	struct crowd crowd = {.nr = 0};
 
-	while (!err && nr < 24 &&
-	       !(err = pinion_client_open("pool:" SERVICE_POOL, NULL, &client[nr])))
-		nr++;
-	if (err != -ENOSPC || !nr)
+	if (become_nobody() || crowd_attach(&crowd) != -ENOSPC || !crowd.nr)
 		return 5;
-	(void)write(*(int *)arg, "x", 1);
-	err = 0;
-	for (int i = 0; i < nr && !err; i++)
-		err = await(client[i], PINION_CLIENT_SERVICE_LOST);
-	for (int i = 0; i < nr && !err; i++)
-		err = await(client[i], PINION_CLIENT_SERVICE_BACK);
-	for (int i = 0; i < nr && !err; i++)
-		err = pinion_client_close(client[i]);
-	return err;
+	return crowd_stay_and_leave(&crowd, *(int *)arg);
 }
 
 static void whom_the_store_has_no_room_for_is_not_let_in(void **state)
 {
 	struct service_process service;
-	pid_t member;
 
 	(void)state;
 	configure(&service, &common);
 	service_run_managed(&service, STORE_SMALL);
-	member = run_until_said(attach_until_full);
-	service_kill(&service);
-	assert_int_equal(member_end(member), 0);
-	service_await_members(0);
+	lives_through_one(&service, attach_until_full);
 	service_stop(&service);
 }
 

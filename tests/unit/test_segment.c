@@ -256,7 +256,25 @@ static void many_pages_are_all_there(void **state)
 	batch_destroy(&batch);
 }
 
-/* Three segments; whichever step fails for the second or third, nothing is left of any. */
+/* Three segments, of which the one that @at counts down to is refused, with @part of a sentence
+ * that begins with its number: nothing is left of any. */
+static void leaves_nothing(struct batch *batch, const int *at, int err, const char *part)
+{
+	const int fds = support_fd_count(), maps = pool_maps(), index = *at - 1;
+	char sentence[128];
+
+	assert_int_equal(batch_make(batch), err);
+	assert_int_equal(*at, 0);
+	snprintf(sentence, sizeof(sentence), "segment %d: %s", index, part);
+	assert_sentence(sentence);
+	assert_int_equal(support_fd_count(), fds);
+	assert_int_equal(pool_maps(), maps);
+	assert_true(huge_settles(huge_at_start));
+	for (int i = 0; i < 3; i++)
+		assert_null(batch->memory[i].addr);
+}
+
+/* Whichever step fails for the first, second or third. */
 static void a_step_that_fails_leaves_nothing(void **state)
 {
 	int *const steps[] = {&shape_fails_at, &mbind_fails_at, &populate_fails_at, &seal_fails_at};
@@ -265,48 +283,28 @@ static void a_step_that_fails_leaves_nothing(void **state)
 	(void)state;
 	for (size_t step = 0; step < sizeof(steps) / sizeof(steps[0]); step++)
 		for (int at = 1; at <= 3; at++) {
-			const int fds = support_fd_count(), maps = pool_maps();
 			struct batch batch = {0};
-			char part[16];
 
 			for (int i = 0; i < 3; i++)
 				batch_add(&batch, sizes(2 * HUGE, HUGE << (i % 2), HUGE));
 			*steps[step] = at;
-			assert_int_equal(batch_make(&batch), errs[step]);
-			assert_int_equal(*steps[step], 0);
-			snprintf(part, sizeof(part), "segment %d: ", at - 1);
-			assert_sentence(part);
-			assert_int_equal(support_fd_count(), fds);
-			assert_int_equal(pool_maps(), maps);
-			assert_true(huge_settles(huge_at_start));
-			for (int i = 0; i < 3; i++)
-				assert_null(batch.memory[i].addr);
+			leaves_nothing(&batch, steps[step], errs[step], "");
 		}
 }
 
-/* Each segment is looked at: whichever of three has other pages, nothing is left of any. */
+/* Each segment is looked at. */
 static void pages_of_another_size_are_exdev_and_leave_nothing(void **state)
 {
 	(void)state;
 	for (int at = 1; at <= 3; at++) {
-		const int fds = support_fd_count(), maps = pool_maps();
 		struct batch batch = {0};
-		char part[128];
 
 		for (int i = 0; i < 3; i++)
 			batch_add(&batch, sizes(2 * HUGE, HUGE, HUGE));
 		atomic_store_explicit(&pages_are_there, false, memory_order_relaxed);
 		size_differs_at = at;
-		assert_int_equal(batch_make(&batch), -EXDEV);
-		assert_int_equal(size_differs_at, 0);
-		snprintf(part, sizeof(part), "segment %d: pages of 2097152 bytes were asked for, "
-			 "the kernel gave 1048576", at - 1);
-		assert_sentence(part);
-		assert_int_equal(support_fd_count(), fds);
-		assert_int_equal(pool_maps(), maps);
-		assert_true(huge_settles(huge_at_start));
-		for (int i = 0; i < 3; i++)
-			assert_null(batch.memory[i].addr);
+		leaves_nothing(&batch, &size_differs_at, -EXDEV, "pages of 2097152 bytes were "
+			       "asked for, the kernel gave 1048576");
 	}
 }
 
