@@ -12,6 +12,9 @@
 #include "depot.h"
 #include "post.h"
 
+/* Bytes that a member with a quota may have: more than one magazine full. */
+#define LIMIT (2 * MAGAZINE * SMALL)
+
 const struct pinion_segment_config operation_grown = {4096, GROWN, 4096, PINION_NODE_ANY};
 
 static int copy_files(struct operation_state *state)
@@ -61,6 +64,11 @@ static int with_keeper(struct operation_state *state, int (*task)(struct operati
 	return join_as_keeper(&keeper) || task(&keeper) || pinion_pool_detach(keeper.pool);
 }
 
+static int become(struct operation_state *state)
+{
+	return pinion_pool_become(state->pool, state->member);
+}
+
 static int open_cache(struct operation_state *state, size_t size)
 {
 	const struct pinion_cache_config config = {
@@ -106,6 +114,16 @@ static int admit(struct operation_state *state)
 	return pinion_pool_admit(state->pool, getpid(), &member);
 }
 
+static int limit(struct operation_state *state, uint64_t bytes)
+{
+	return pinion_pool_quota(state->pool, state->member, bytes);
+}
+
+static int quota(struct operation_state *state)
+{
+	return limit(state, LIMIT);
+}
+
 static int recover(struct operation_state *state)
 {
 	return pinion_pool_recover(state->pool, state->victim, NULL, 0, NULL);
@@ -121,6 +139,11 @@ static int grow(struct operation_state *state)
 	uint32_t slot;
 
 	return pinion_pool_grow(state->pool, &operation_grown, &slot) || slot != SEGMENT_SPARE;
+}
+
+static int extend(struct operation_state *state)
+{
+	return pinion_pool_extend(state->pool, SEGMENT_SPARE, state->fd);
 }
 
 /* It goes, unless somebody beside us has just taken some: the table says that we then waited. */
@@ -146,6 +169,12 @@ static int retire_undone(struct operation_state *state)
 static int retire_busy(struct operation_state *state)
 {
 	return pinion_pool_retire(state->pool, SEGMENT_SMALL) != -EBUSY;
+}
+
+/* It has as much as it may, in whatever segment it looks. */
+static int alloc_denied(struct operation_state *state)
+{
+	return alloc(state) != -EDQUOT;
 }
 
 static int alloc_nr(struct operation_state *state, uint32_t nr)
@@ -232,6 +261,58 @@ static int with_retiring_buffer(struct operation_state *state)
 	       with_keeper(state, retire_busy);
 }
 
+/* As much as it may have, and all of it held. (Magazines may be partly full, beside others.) */
+static int with_limit_reached(struct operation_state *state)
+{
+	int err = with_cache(state) || limit(state, LIMIT / 2);
+
+	while (!err)
+		err = alloc(state);
+	return err != -EDQUOT;
+}
+
+/* It has drawn more than it has any more, as one that sent some away: it must count. */
+static int with_limit_in_doubt(struct operation_state *state)
+{
+	int err = with_cache(state) || alloc_nr(state, MAGAZINE) || limit(state, LIMIT);
+
+	atomic_store(&state->pool->drawn, LIMIT);
+	return err;
+}
+
+/* What a fork() leaves to its child: the tracer's is a bare one, which the library does not
+ * notice. */
+static int inherit(struct operation_state *state)
+{
+	state->pool = state->inherited;
+	state->pool->fetch = post_fetch;
+	atomic_store(&state->pool->forked, true);
+	return 0;
+}
+
+/* The number was admitted before there was a process: it writes down its own. */
+static int inherit_unknown(struct operation_state *state)
+{
+	atomic_store(&state->inherited->members[state->member].pid, 0);
+	return inherit(state);
+}
+
+/* Meanwhile a segment has come. */
+static int inherit_news(struct operation_state *state)
+{
+	return inherit(state) || with_keeper(state, grow);
+}
+
+/* One that has to be given the file of a segment that came. */
+static int with_file(struct operation_state *state)
+{
+	int err = join(state) || with_keeper(state, grow) ||
+		  post_fetch(NULL, SEGMENT_SPARE, &state->fd);
+
+	state->pool->fetch = NULL;
+	return err;
+}
+
 /* A cache that is served by a segment with more waste, until one that fits better has come. */
 static int with_news(struct operation_state *state)
 {
@@ -300,6 +381,8 @@ const struct operation operations[] = {
 	{"alloc_many", with_buffer, alloc_many, .held = 3 * MAGAZINE / 2, .exchanges = true},
 	{"alloc_grown", with_news, alloc, .held = 1, .exchanges = true, .keeper = true},
 	{"alloc_gone", with_obituary, alloc, .held = 1, .exchanges = true, .keeper = true},
+	{"alloc_counted", with_limit_in_doubt, alloc, .held = 1, .exchanges = true},
+	{"alloc_denied", with_limit_reached, alloc_denied, .held = 0},
 	{"free", with_buffer, free_buffer, .held = -1},
 	{"free_flush", with_full_cache, free_buffer, .held = -1, .exchanges = true},
 	{"free_many", with_many, free_many, .held = -5 * MAGAZINE / 2, .exchanges = true},
@@ -312,7 +395,11 @@ const struct operation operations[] = {
 	{"come_and_go", with_quiet_cache, come_and_go, .exchanges = true},
 	{"attach", copy_files, attach, .held = 0},
 	{"detach", join, detach, .held = 0},
+	{"become", inherit_unknown, become, .held = 0},
+	{"become_grown", inherit_news, become, .keeper = true},
+	{"extend", with_file, extend, .keeper = true},
 	{"admit", join, admit, .keeper = true},
+	{"quota", join, quota, .keeper = true},
 	{"recover", join, recover, .exchanges = true, .keeper = true, .buries = true},
 	{"release", with_recovered, release, .exchanges = true, .keeper = true, .buries = true},
 	{"grow", join_as_keeper, grow, .exchanges = true, .keeper = true,

@@ -48,11 +48,13 @@ enum {
 /* What a growing keeper asks for. */
 extern const struct pinion_segment_config operation_grown;
 
-/* What a child works with. prepare() starts from member, victim and fds. */
+/* What a child works with. prepare() starts from member, victim, inherited and fds. */
 struct operation_state {
-	uint32_t member;            /* who we are */
-	uint32_t victim;            /* who lies dead in the scene */
-	struct pinion_pool_fds fds; /* of the keeper, inherited; an attach owns copies */
+	uint32_t member;               /* who we are */
+	uint32_t victim;               /* who lies dead in the scene */
+	struct pinion_pool *inherited; /* the keeper's, mapped as it was when we were forked */
+	struct pinion_pool_fds fds;    /* of it; an attach owns copies */
+	int fd;                        /* of a segment that came, until extend owns it */
 	struct pinion_pool *pool;
 	struct pinion_cache *cache;
 	struct pinion_buffer buffer;

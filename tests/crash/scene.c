@@ -146,7 +146,7 @@ void scene_enter(struct scene *scene, struct actor *actor, const struct operatio
 	*actor = (struct actor){
 		.operation = operation,
 		.member = member,
-		.state = {.member = member, .victim = SCENE_DEAD},
+		.state = {.member = member, .victim = SCENE_DEAD, .inherited = scene->pool},
 	};
 	pinion_pool_export(scene->pool, &actor->state.fds);
 	tracee_start(&actor->tracee, &play);
