@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A keeper of memfds that dies after each instruction of grow and retire. What outlives it is the
+ * A keeper of memfds that dies after each instruction of grow and retire, and of resume: taking up
+ * what the one before had begun, and, where nobody lives, burying all. What outlives it is the
  * control area, and what its watch had stored: files and record (../unit/ledger_support.h). After
  * each instruction that changed any of these:
  *
@@ -14,6 +15,7 @@
  */
 
 #include <malloc.h>
+#include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,6 +38,10 @@ static const struct pinion_segment_config segment = {NR * SIZE, SIZE, 4096, PINI
 struct task {
 	const char *name;
 	int (*act)(struct pinion_pool *pool);
+	/* What a keeper before was at when it was killed, right behind so many records; or NULL. */
+	int (*begun)(struct pinion_pool *pool);
+	uint32_t records;
+	bool all_dead; /* nobody else lives any more */
 };
 
 static int grow_one(struct pinion_pool *pool)
@@ -64,14 +70,6 @@ static int go_and_come(struct pinion_pool *pool)
 	return err ? err : grow_one(pool);
 }
 
-static const struct task tasks[] = {
-	{"grow", grow_one},
-	{"retire", retire_one},
-	{"grow_retire", come_and_go},
-	{"retire_grow", go_and_come},
-};
-#define NR_TASKS (sizeof(tasks) / sizeof(tasks[0]))
-
 /* All there is. */
 static struct {
 	struct pinion_pool *pool; /* of this process, which made it */
@@ -86,6 +84,39 @@ static struct {
 
 static struct pinion_pool *keeper;
 
+/* Of one before it, in the same process: its files, how many records it has still to store, and
+ * where that ends. */
+static struct {
+	struct pinion_pool_fds fds;
+	uint32_t records;
+	jmp_buf killed;
+} before;
+
+static int store_and_die(void *context, uint32_t slot, int fd,
+			 const struct pinion_pool_record *record)
+{
+	const int err = ledger_store(context, slot, fd, record);
+
+	before.fds.segment[slot] = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (!--before.records)
+		longjmp(before.killed, 1);
+	return err;
+}
+
+/* Its handle stays behind as it was, locked. Its number is that of a process that is gone. */
+static int begin_and_die(const struct task *task)
+{
+	int err = pinion_pool_watch(keeper, store_and_die, &scene.ledger);
+
+	before.fds = pool_files(keeper);
+	before.records = task->records;
+	if (!err && !setjmp(before.killed))
+		return task->begun(keeper) || -EPROTO;
+	scene.ledger.page->member[1].started++;
+	scene.ledger.page->member[0].started += task->all_dead;
+	return err;
+}
+
 static int prepare(void *arg)
 {
 	int err = ledger_resume(&scene.ledger, &keeper, NULL);
@@ -94,8 +125,31 @@ static int prepare(void *arg)
 	if (!err)
 		err = pinion_member_record(
 			getpid(), &scene.ledger.page->member[pinion_pool_member(keeper)]);
+	if (!err && scene.task->begun)
+		return begin_and_die(scene.task);
 	return err ? err : pinion_pool_watch(keeper, ledger_store, &scene.ledger);
 }
+
+/* The next keeper, with what the one before has left. */
+static int resume_after(struct pinion_pool *pool)
+{
+	(void)pool;
+	return pinion_pool_resume(&before.fds, ledger_record(&scene.ledger),
+				  scene.ledger.page->member, &keeper, NULL);
+}
+
+static const struct task tasks[] = {
+	{.name = "grow", .act = grow_one},
+	{.name = "retire", .act = retire_one},
+	{.name = "grow_retire", .act = come_and_go},
+	{.name = "retire_grow", .act = go_and_come},
+	{.name = "resume_grown", .act = resume_after, .begun = grow_one, .records = 1},
+	{.name = "resume_retiring", .act = resume_after, .begun = retire_one, .records = 1},
+	{.name = "resume_gone", .act = resume_after, .begun = retire_one, .records = 2},
+	{.name = "resume_alone", .act = resume_after, .begun = grow_one, .records = 1,
+	 .all_dead = true},
+};
+#define NR_TASKS (sizeof(tasks) / sizeof(tasks[0]))
 
 static int act(void *arg)
 {
@@ -280,7 +334,7 @@ static void look(struct sweep *sweep)
 	snapshot_take(&sweep->last, scene.pool);
 	sweep->record = record;
 	sweep->files = had;
-	problem = check(true, false);
+	problem = check(true, scene.task->all_dead);
 	fault_note(&sweep->fault, &scene.tracee, problem ? problem : check(true, true));
 }
 
@@ -311,7 +365,7 @@ static void kill_after(const struct store *store, struct fault *fault)
 			 (uintmax_t)store->place);
 	tracee_kill(&scene.tracee);
 	ledger_collect(&scene.ledger);
-	fault_note(fault, &scene.tracee, check(false, false));
+	fault_note(fault, &scene.tracee, check(false, scene.task->all_dead));
 }
 
 static void crash(const struct task *task)
