@@ -1,64 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "call.h"
 
-/* --- what was fetched */
-
-/* Nothing loaded counts as 0: a call that did not look cannot have acted upon it. */
-static uint64_t seen(const struct scene *scene, enum place place)
-{
-	const struct fetch *fetch = scene_load(scene, place, 0, 0);
-
-	return fetch ? fetch->value[0] : 0;
-}
-
-/* The last load of a slot in this call, or NULL. */
-static const struct fetch *seen_slot(const struct scene *scene, uint32_t index)
-{
-	const struct fetch *last = NULL, *fetch;
-
-	for (uint32_t i = 0; (fetch = scene_load(scene, PLACE_SLOT, index, i)) != NULL; i++)
-		last = fetch;
-	return last;
-}
-
-/* The descriptor fetched from the @i-th slot, in the first lap; false: not published. */
-static bool fetched(const struct scene *scene, uint32_t i, struct pinion_desc *desc)
-{
-	const struct fetch *slot = seen_slot(scene, i);
-
-	if (!slot || !(slot->value[0] >> 63) || !(slot->value[1] >> 31 & 1))
-		return false;
-	desc->buffer.bits = slot->value[0] & ~(UINT64_C(1) << 63);
-	desc->len = (uint32_t)slot->value[1] & 0x7fffffff;
-	desc->tag = (uint32_t)(slot->value[1] >> 32);
-	return true;
-}
-
-static bool same(const struct pinion_desc *a, const struct pinion_desc *b)
-{
-	return a->buffer.bits == b->buffer.bits && a->len == b->len && a->tag == b->tag;
-}
-
-static struct pinion_desc desc_for(struct pinion_buffer buffer, uint32_t i)
-{
-	return (struct pinion_desc){buffer, BUFFER - i, 100 + i};
-}
-
-static struct pinion_slot slot_of_desc(const struct pinion_desc *desc, bool odd)
-{
-	return (struct pinion_slot){
-		desc->buffer.bits | (uint64_t)odd << 63,
-		(uint64_t)desc->tag << 32 | (uint64_t)odd << 31 | desc->len,
-	};
-}
-
-/* Is the @i-th slot that a writes what it must be? */
-static bool stored(const struct scene *scene, uint32_t i, const struct pinion_desc *desc, bool odd)
-{
-	const struct pinion_slot want = slot_of_desc(desc, odd);
-
-	return memcmp(&scene->ab.shared->slot[i], &want, sizeof(want)) == 0;
-}
+#include "judge.h"
 
 /* --- receiving */
 
@@ -115,17 +58,6 @@ static const char *judge_empty(const struct scene *scene, int result)
 	if (!seen(scene, PLACE_PRODUCER_CLOSED) || fetched(scene, 0, &ignored))
 		return result == -EAGAIN ? NULL : "an empty ring is not -EAGAIN";
 	return result == -EPIPE ? NULL : "an empty ring whose sender closed is not -EPIPE";
-}
-
-/* Does what the peer sent there stand the test, by the word as fetched? @nth: of that word's. */
-static bool may_take(const struct scene *scene, const struct pinion_desc *desc, uint32_t nth)
-{
-	const struct pinion_buffer buffer = desc->buffer;
-	const uint32_t id = pinion_buffer_id(buffer);
-	const struct fetch *word = scene_load(scene, PLACE_WORD, id, nth);
-
-	return id < BUFFERS && desc->len <= BUFFER && word &&
-	       word->value[0] == pinion_owner_word(buffer, scene->b.pool->view.self);
 }
 
 static uint32_t earlier(const struct pinion_desc *desc, uint32_t i)
@@ -209,7 +141,7 @@ static const char *judge_published(struct scene *scene, int result)
 	int nr = 0;
 
 	for (uint32_t i = 0; i < SLOTS; i++) {
-		const struct fetch *slot = seen_slot(scene, i);
+		const struct fetch *slot = scene_load(scene, PLACE_SLOT, i, 0);
 
 		if (!slot || !(slot->value[0] & ~PINION_SLOT_HEAD_LAP))
 			continue;
@@ -253,18 +185,6 @@ static int send_it(struct scene *scene)
 	return pinion_channel_send(scene->a.channel, scene->desc, 1);
 }
 
-/* What the credit says, where it was looked at: room, or not, or a lie. */
-static int room_by_credit(const struct scene *scene)
-{
-	const struct fetch *credit = scene_load(scene, PLACE_CREDIT, 0, 0);
-
-	if (!credit)
-		return 1;
-	if (credit->value[0] > SLOTS)
-		return -EPROTO;
-	return credit->value[0] ? 1 : -EAGAIN;
-}
-
 /* Was the buffer sent in that slot before not taken? In the first lap there was none, and no word
  * says otherwise. */
 static bool last_is_ours(const struct scene *scene)
@@ -275,14 +195,6 @@ static bool last_is_ours(const struct scene *scene)
 
 	return !first_lap && word &&
 	       word->value[0] == pinion_owner_word(last, scene->a.pool->view.self);
-}
-
-static bool it_is_ours(const struct scene *scene)
-{
-	const struct pinion_buffer it = scene->desc[0].buffer;
-	const struct fetch *word = scene_load(scene, PLACE_WORD, pinion_buffer_id(it), 0);
-
-	return word && word->value[0] == pinion_owner_word(it, scene->a.pool->view.self);
 }
 
 static const char *judge_send(struct scene *scene, int result)
@@ -298,7 +210,7 @@ static const char *judge_send(struct scene *scene, int result)
 		want = -EPROTO;
 	if (result != want)
 		return "not what follows from flag, credit and words";
-	if (result > 0 && !stored(scene, 0, &scene->desc[0], !second_lap))
+	if (result > 0 && !stored(scene, second_lap ? SLOTS : 0, &scene->desc[0]))
 		return "what was sent is not in the slot";
 	return NULL;
 }
@@ -374,7 +286,7 @@ static const char *judge_ring_send(struct scene *scene, int result)
 
 	if (result != want)
 		return "not what follows from flag and credit";
-	if (result > 0 && !stored(scene, 0, &scene->desc[0], !second_lap))
+	if (result > 0 && !stored(scene, second_lap ? SLOTS : 0, &scene->desc[0]))
 		return "what was sent is not in the slot";
 	return NULL;
 }
@@ -399,7 +311,7 @@ static const char *judge_in_place(struct scene *scene, int result)
 			       ? NULL
 			       : "another error";
 	for (uint32_t i = 1; i < 3; i++)
-		if (!stored(scene, i, &scene->desc[i], true))
+		if (!stored(scene, i, &scene->desc[i]))
 			return "what was put is not in the slot";
 	return result == 3 ? NULL : "not as many as were put";
 }
@@ -494,7 +406,7 @@ const struct call calls[] = {
 	 .loads[PLACE_WORD] = 2 * SLOTS,
 	 .loads[PLACE_OTHER] = ANY},
 	{.name = "ring_recv",
-	 .raw = true,
+	 .kind = KIND_RAW,
 	 .prepare = publish_all,
 	 .act = ring_recv_all,
 	 .judge = judge_ring_recv,
@@ -502,7 +414,7 @@ const struct call calls[] = {
 	 .most = 1,
 	 .whole = true},
 	{.name = "ring_recv_part",
-	 .raw = true,
+	 .kind = KIND_RAW,
 	 .prepare = publish_three,
 	 .act = ring_recv_all,
 	 .judge = judge_ring_recv,
@@ -510,7 +422,7 @@ const struct call calls[] = {
 	 .most = 2,
 	 .whole = true},
 	{.name = "ring_recv_closed",
-	 .raw = true,
+	 .kind = KIND_RAW,
 	 .prepare = producer_closes,
 	 .act = ring_recv_all,
 	 .judge = judge_ring_recv,
@@ -519,7 +431,7 @@ const struct call calls[] = {
 	 .most = 3,
 	 .whole = true},
 	{.name = "ring_peek",
-	 .raw = true,
+	 .kind = KIND_RAW,
 	 .prepare = publish_three,
 	 .act = ring_peek_all,
 	 .judge = judge_ring_recv,
@@ -527,7 +439,7 @@ const struct call calls[] = {
 	 .most = 2,
 	 .whole = true},
 	{.name = "ring_release",
-	 .raw = true,
+	 .kind = KIND_RAW,
 	 .prepare = publish_three,
 	 .act = ring_release_three,
 	 .judge = judge_release,
@@ -535,7 +447,7 @@ const struct call calls[] = {
 	 .most = 1,
 	 .whole = true},
 	{.name = "ring_wait",
-	 .raw = true,
+	 .kind = KIND_RAW,
 	 .prepare = publish_one,
 	 .act = ring_wait_shortly,
 	 .judge = judge_wait,
@@ -544,14 +456,14 @@ const struct call calls[] = {
 	 .whole = true,
 	 .values = FEW},
 	{.name = "ring_send",
-	 .raw = true,
+	 .kind = KIND_RAW,
 	 .prepare = hold_one,
 	 .act = ring_send_it,
 	 .judge = judge_ring_send,
 	 LOADS_OF_SEND,
 	 .most = 1},
 	{.name = "ring_send_again",
-	 .raw = true,
+	 .kind = KIND_RAW,
 	 .prepare = send_all_and_take,
 	 .act = ring_send_it,
 	 .judge = judge_ring_send,
@@ -559,7 +471,7 @@ const struct call calls[] = {
 	 .loads[PLACE_CREDIT] = 1,
 	 .most = 1},
 	{.name = "ring_in_place",
-	 .raw = true,
+	 .kind = KIND_RAW,
 	 .prepare = nothing,
 	 .act = ring_send_in_place,
 	 .judge = judge_in_place,

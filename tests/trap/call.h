@@ -16,7 +16,7 @@
 
 struct call {
 	const char *name;
-	bool raw; /* on raw rings */
+	enum kind kind; /* of the scene */
 	void (*prepare)(struct scene *scene);
 	int (*act)(struct scene *scene);
 	const char *(*judge)(struct scene *scene, int result);
@@ -26,7 +26,8 @@ struct call {
 	uint32_t values;   /* so many are tried, not all: it looks a thousand times; 0: all */
 };
 
-extern const struct call calls[];
-extern const size_t nr_calls;
+/* Those of rings and channels; and of what is built upon them. */
+extern const struct call calls[], more_calls[];
+extern const size_t nr_calls, nr_more_calls;
 
 #endif

@@ -104,20 +104,31 @@ static int again(const struct call *call, int argc, char **argv)
 	return tap_status();
 }
 
-int main(int argc, char **argv)
+/* -1: it has not the name that is wanted; else the status. */
+static int visit(const struct call *call, size_t nr, int argc, char **argv)
 {
 	const char *only = argc > 1 ? argv[1] : NULL;
 
-	if (only && strcmp(only, "--planted") == 0)
-		return planted();
-	if (!only)
-		tap_plan(2 * (int)nr_calls);
-	for (size_t i = 0; i < nr_calls; i++) {
-		if (only && strcmp(only, calls[i].name) != 0)
+	for (size_t i = 0; i < nr; i++) {
+		if (only && strcmp(only, call[i].name) != 0)
 			continue;
 		if (argc > 4)
-			return again(&calls[i], argc, argv);
-		check(&calls[i]);
+			return again(&call[i], argc, argv);
+		check(&call[i]);
 	}
-	return tap_status();
+	return -1;
+}
+
+int main(int argc, char **argv)
+{
+	int status;
+
+	if (argc > 1 && strcmp(argv[1], "--planted") == 0)
+		return planted();
+	if (argc == 1)
+		tap_plan(2 * (int)(nr_calls + nr_more_calls));
+	status = visit(calls, nr_calls, argc, argv);
+	if (status < 0)
+		status = visit(more_calls, nr_more_calls, argc, argv);
+	return status < 0 ? tap_status() : status;
 }

@@ -2,10 +2,11 @@
 #include "scene.h"
 
 #include <inttypes.h>
+#include <sys/mman.h>
 
 const char *const place_name[PLACES] = {
-	"slot",       "credit", "consumer_closed", "producer_closed",
-	"bell.state", "fenced", "owner word",      "other",
+	"slot",   "credit",   "consumer_closed", "producer_closed", "bell.state", "fenced", "ended",
+	"closed", "returned", "ready summary",   "ready word",      "owner word", "other",
 };
 
 /* Where else than at @alias is the file mapped? The channel does not tell. */
@@ -31,25 +32,101 @@ static void *other_mapping(int fd, const void *alias)
 	return found;
 }
 
-static void open_ends(struct scene *scene, int ab, int ba, bool raw)
+static void watch_file(void *addr, size_t len, void *alias)
 {
-	if (raw) {
-		assert_int_equal(pinion_ring_open(ab, PINION_RING_SEND, &scene->send), 0);
-		assert_int_equal(pinion_ring_open(ba, PINION_RING_RECV, &scene->recv), 0);
-		return;
-	}
+	watch_add(addr, len, PROT_READ | PROT_WRITE, alias);
+}
+
+static void watch_rings(struct scene *scene, int ab, int ba)
+{
+	scene->tx = other_mapping(ab, scene->ab.shared);
+	scene->rx = other_mapping(ba, scene->ba.shared);
+	watch_file(scene->tx, scene->ab.len, scene->ab.shared);
+	watch_file(scene->rx, scene->ba.len, scene->ba.shared);
+}
+
+static void open_channel(struct scene *scene, int ab, int ba)
+{
 	assert_int_equal(pinion_channel_open(scene->a.pool, ab, ba,
 					     pinion_pool_member(scene->b.pool), &scene->a.channel),
 			 0);
 }
 
-static void watch_all(const struct scene *scene)
+static void open_raw(struct scene *scene, int ab, int ba)
 {
-	watch_clear();
-	watch_add(scene->tx, scene->ab.len, scene->ab.shared);
-	watch_add(scene->rx, scene->ba.len, scene->ba.shared);
-	watch_add(scene->a.pool->control.addr, scene->a.pool->control.len,
-		  scene->b.pool->control.addr);
+	assert_int_equal(pinion_ring_open(ab, PINION_RING_SEND, &scene->send), 0);
+	assert_int_equal(pinion_ring_open(ba, PINION_RING_RECV, &scene->recv), 0);
+}
+
+static void open_fanin(struct scene *scene)
+{
+	uint32_t lane;
+	int fd;
+
+	assert_int_equal(pinion_fanin_create(&scene->fanin), 0);
+	assert_int_equal(pinion_fanin_add(scene->fanin, scene->a.channel, 1, &lane), 0);
+	fd = pinion_fanin_fd(scene->fanin);
+	assert_int_equal(ready_map(fd, &scene->ready), 0);
+	watch_file(other_mapping(fd, scene->ready), READY_LEN, scene->ready);
+}
+
+static void open_between(struct scene *scene)
+{
+	const int ab = ring_file(SLOTS), ba = ring_file(SLOTS);
+
+	assert_int_equal(ring_map(ab, &scene->ab), 0);
+	assert_int_equal(ring_map(ba, &scene->ba), 0);
+	scene->start = scene->ab.at;
+	if (scene->kind == KIND_RAW)
+		open_raw(scene, ab, ba);
+	else
+		open_channel(scene, ab, ba);
+	watch_rings(scene, ab, ba);
+	if (scene->kind == KIND_REQUEST)
+		assert_int_equal(pinion_requester_open(scene->a.channel, 1, 1, &scene->requester),
+				 0);
+	if (scene->kind == KIND_FANIN)
+		open_fanin(scene);
+	close(ab);
+	close(ba);
+}
+
+/* What a has mapped of its broadcast, or of its seat. */
+static void watch_broadcast(struct scene *scene, uint32_t consumer)
+{
+	if (scene->kind == KIND_PRODUCER) {
+		watch_file(scene->broadcast->ring.shared, scene->ab.len, scene->ab.shared);
+		watch_file(scene->broadcast->place[consumer].seat, SEAT_LEN, scene->chair);
+	} else {
+		watch_add(scene->seat->ring.shared, scene->ba.len, PROT_READ, scene->ba.shared);
+		watch_file(scene->seat->shared, SEAT_LEN, scene->chair);
+	}
+}
+
+static void open_broadcast(struct scene *scene)
+{
+	const bool lends = scene->kind == KIND_PRODUCER;
+	uint32_t consumer;
+	int ring, seat;
+
+	assert_int_equal(pinion_broadcast_create(SLOTS, &ring), 0);
+	assert_int_equal(pinion_broadcast_create_seat(&seat), 0);
+	assert_int_equal(
+		broadcast_map_ring(ring, PROT_READ | PROT_WRITE, lends ? &scene->ab : &scene->ba),
+		0);
+	assert_int_equal(broadcast_map_seat(seat, &scene->chair), 0);
+	assert_int_equal(pinion_broadcast_open(lends ? scene->a.pool : scene->b.pool, ring,
+					       &scene->broadcast),
+			 0);
+	assert_int_equal(pinion_broadcast_admit(scene->broadcast, seat, &consumer), 0);
+	if (!lends)
+		assert_int_equal(pinion_broadcast_join(scene->a.pool, ring, seat,
+						       pinion_pool_member(scene->b.pool),
+						       &scene->seat),
+				 0);
+	watch_broadcast(scene, consumer);
+	close(ring);
+	close(seat);
 }
 
 /* The pool is made once, and lives until the program ends; its control area is put back as it was
@@ -82,44 +159,66 @@ static void stage_open(void)
 	memcpy(stage.picture, control->addr, control->len);
 }
 
-void scene_open(struct scene *scene, bool raw)
+void scene_open(struct scene *scene, enum kind kind)
 {
-	int ab, ba;
-
 	if (!stage.a)
 		stage_open();
 	memcpy(stage.b->control.addr, stage.picture, stage.b->control.len);
-	*scene = (struct scene){.flip.nth = UINT32_MAX, .a.pool = stage.a, .b.pool = stage.b};
+	*scene = (struct scene){
+		.kind = kind, .flip.nth = UINT32_MAX, .a.pool = stage.a, .b.pool = stage.b};
 	memcpy(scene->ours, stage.ours, sizeof(stage.ours));
 	memcpy(scene->theirs, stage.theirs, sizeof(stage.theirs));
 	scene->a.cache = cache_make(scene->a.pool, BUFFER);
-	assert_int_equal(pinion_ring_create(SLOTS, &ab), 0);
-	assert_int_equal(pinion_ring_create(SLOTS, &ba), 0);
-	assert_int_equal(ring_map(ab, &scene->ab), 0);
-	assert_int_equal(ring_map(ba, &scene->ba), 0);
-	open_ends(scene, ab, ba, raw);
-	scene->tx = other_mapping(ab, scene->ab.shared);
-	scene->rx = other_mapping(ba, scene->ba.shared);
-	close(ab);
-	close(ba);
-	watch_all(scene);
+	watch_clear();
+	watch_file(stage.a->control.addr, stage.a->control.len, stage.b->control.addr);
+	if (kind == KIND_PRODUCER || kind == KIND_CONSUMER)
+		open_broadcast(scene);
+	else
+		open_between(scene);
+}
+
+static void close_broadcast(struct scene *scene)
+{
+	if (scene->seat)
+		assert_int_equal(pinion_broadcast_leave(scene->seat), 0);
+	assert_int_equal(pinion_broadcast_close(scene->broadcast), 0);
+	broadcast_unmap_seat(scene->chair);
 }
 
 void scene_close(struct scene *scene)
 {
 	ring_unmap(&scene->ab);
 	ring_unmap(&scene->ba);
+	if (scene->fanin)
+		assert_int_equal(pinion_fanin_destroy(scene->fanin), 0);
+	ready_unmap(scene->ready);
+	if (scene->requester)
+		assert_int_equal(pinion_requester_close(scene->requester), 0);
 	if (scene->a.channel)
 		assert_int_equal(pinion_channel_close(scene->a.channel), 0);
 	if (scene->send)
 		assert_int_equal(pinion_ring_close(scene->send), 0);
 	if (scene->recv)
 		assert_int_equal(pinion_ring_close(scene->recv), 0);
+	if (scene->broadcast)
+		close_broadcast(scene);
 	assert_int_equal(pinion_cache_close(scene->a.cache), 0);
 }
 
-void scene_publish(struct scene *scene, uint64_t at, const struct pinion_desc *desc)
+uint32_t scene_index(const struct scene *scene, uint32_t at)
 {
+	return (uint32_t)((scene->start + at) % SLOTS);
+}
+
+uint64_t scene_odd(const struct scene *scene, uint32_t at)
+{
+	return (scene->start + at) / SLOTS % 2 ? 0 : 1;
+}
+
+void scene_publish(struct scene *scene, uint32_t nth, const struct pinion_desc *desc)
+{
+	const uint64_t at = scene->start + nth;
+
 	pinion_slot_store(ring_slot(&scene->ba, at), desc, ring_lap(&scene->ba, at));
 }
 
@@ -128,12 +227,12 @@ void scene_take(struct scene *scene, uint32_t nr)
 	struct pinion_desc desc;
 
 	for (uint32_t i = 0; i < nr; i++) {
-		assert_int_equal(ring_copy(&scene->ab, i, &desc, 1), 1);
+		assert_int_equal(ring_copy(&scene->ab, scene->start + i, &desc, 1), 1);
 		desc.buffer = pinion_buffer_next(desc.buffer);
 		scene->b.pool->view.owner[pinion_buffer_id(desc.buffer)] =
 			pinion_owner_word(desc.buffer, scene->b.pool->view.self);
 	}
-	scene->ab.shared->credit = nr;
+	scene->ab.shared->credit = scene->start + nr;
 }
 
 uint64_t scene_word(const struct scene *scene, struct pinion_buffer buffer)
@@ -141,55 +240,105 @@ uint64_t scene_word(const struct scene *scene, struct pinion_buffer buffer)
 	return scene->b.pool->view.owner[pinion_buffer_id(buffer)];
 }
 
+struct field {
+	size_t off;
+	enum where place;
+};
+
+static void place_in_head(struct fetch *fetch, const struct field *field, size_t off)
+{
+	for (; field->place != PLACE_OTHER; field++)
+		if (off == field->off)
+			fetch->place = field->place;
+}
+
 static void place_in_ring(struct fetch *fetch, const struct ring_shared *shared, size_t off)
 {
-	static const struct {
-		size_t off;
-		enum place place;
-	} fields[] = {
+	static const struct field fields[] = {
 		{offsetof(struct ring_shared, credit), PLACE_CREDIT},
 		{offsetof(struct ring_shared, consumer_closed), PLACE_CONSUMER_CLOSED},
 		{offsetof(struct ring_shared, producer_closed), PLACE_PRODUCER_CLOSED},
 		{offsetof(struct ring_shared, bell.state), PLACE_BELL_STATE},
 		{offsetof(struct ring_shared, bell.fenced), PLACE_BELL_FENCED},
+		{0, PLACE_OTHER},
 	};
 
-	if (off >= offsetof(struct ring_shared, slot)) {
-		fetch->place = PLACE_SLOT;
-		fetch->index = (uint32_t)((off - offsetof(struct ring_shared, slot)) /
-					  sizeof(struct pinion_slot));
-		fetch->alias = (void *)(uintptr_t)&shared->slot[fetch->index];
+	if (off < offsetof(struct ring_shared, slot)) {
+		place_in_head(fetch, fields, off);
 		return;
 	}
-	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
-		if (off == fields[i].off)
-			fetch->place = fields[i].place;
+	fetch->place = PLACE_SLOT;
+	fetch->index =
+		(uint32_t)((off - offsetof(struct ring_shared, slot)) / sizeof(struct pinion_slot));
+	fetch->alias = (void *)(uintptr_t)&shared->slot[fetch->index];
+}
+
+static void place_in_seat(struct fetch *fetch, size_t off)
+{
+	static const struct field fields[] = {
+		{offsetof(struct seat_shared, returned), PLACE_RETURNED},
+		{offsetof(struct seat_shared, closed), PLACE_CLOSED},
+		{offsetof(struct seat_shared, ended), PLACE_ENDED},
+		{offsetof(struct seat_shared, bell.state), PLACE_BELL_STATE},
+		{offsetof(struct seat_shared, bell.fenced), PLACE_BELL_FENCED},
+		{0, PLACE_OTHER},
+	};
+
+	place_in_head(fetch, fields, off);
+}
+
+static void place_in_ready(struct fetch *fetch, size_t off)
+{
+	static const struct field fields[] = {
+		{offsetof(struct ready_shared, summary), PLACE_SUMMARY},
+		{offsetof(struct ready_shared, bell.state), PLACE_BELL_STATE},
+		{offsetof(struct ready_shared, bell.fenced), PLACE_BELL_FENCED},
+		{0, PLACE_OTHER},
+	};
+
+	place_in_head(fetch, fields, off);
+	if (off < offsetof(struct ready_shared, word) || off >= sizeof(struct ready_shared))
+		return;
+	fetch->place = PLACE_READY;
+	fetch->index = (uint32_t)((off - offsetof(struct ready_shared, word)) / sizeof(uint64_t));
+}
+
+/* Does it lie there? Then @off is where. */
+static bool lies_in(const void *addr, const void *area, size_t len, size_t *off)
+{
+	*off = (uintptr_t)addr - (uintptr_t)area;
+	return area && *off < len;
 }
 
 /* Which place is it? */
 static struct fetch place_of(const struct scene *scene, const struct watch_access *access)
 {
 	const struct ring *ring[] = {&scene->ab, &scene->ba};
-	const uintptr_t addr = (uintptr_t)access->alias;
-	const uintptr_t owner = (uintptr_t)scene->b.pool->view.owner;
+	const struct pinion_view *view = &scene->b.pool->view;
 	struct fetch fetch = {.place = PLACE_OTHER,
 			      .alias = access->alias,
+			      .load = access->load,
 			      .store = access->store,
 			      .whole = access->whole};
+	size_t off;
 
 	for (int i = 0; i < 2; i++)
-		if (addr - (uintptr_t)ring[i]->shared < ring[i]->len)
-			place_in_ring(&fetch, ring[i]->shared, addr - (uintptr_t)ring[i]->shared);
-	if (addr - owner < scene->b.pool->view.nr_ids * sizeof(uint64_t)) {
+		if (lies_in(access->alias, ring[i]->shared, ring[i]->len, &off))
+			place_in_ring(&fetch, ring[i]->shared, off);
+	if (lies_in(access->alias, scene->chair, SEAT_LEN, &off))
+		place_in_seat(&fetch, off);
+	if (lies_in(access->alias, scene->ready, READY_LEN, &off))
+		place_in_ready(&fetch, off);
+	if (lies_in(access->alias, view->owner, view->nr_ids * sizeof(uint64_t), &off)) {
 		fetch.place = PLACE_WORD;
-		fetch.index = (uint32_t)((addr - owner) / sizeof(uint64_t));
+		fetch.index = (uint32_t)(off / sizeof(uint64_t));
 	}
 	return fetch;
 }
 
 static bool is_small(const struct fetch *fetch)
 {
-	return fetch->place >= PLACE_CONSUMER_CLOSED && fetch->place <= PLACE_BELL_FENCED;
+	return fetch->place >= PLACE_CONSUMER_CLOSED && fetch->place <= PLACE_CLOSED;
 }
 
 /* The peer's change, just before the access. What is none of its own kind stays as it is. */
@@ -214,7 +363,7 @@ static void note(void *context, const struct watch_access *access)
 	struct scene *scene = context;
 	struct fetch fetch = place_of(scene, access);
 
-	if (!fetch.store && scene->nr_loads++ == scene->flip.nth)
+	if (fetch.load && scene->nr_loads++ == scene->flip.nth)
 		change(&fetch, &scene->flip);
 	if (fetch.place == PLACE_SLOT)
 		memcpy(fetch.value, fetch.alias, 16);
@@ -235,13 +384,13 @@ int scene_watch(struct scene *scene, int (*act)(struct scene *scene))
 	return result;
 }
 
-const struct fetch *scene_load(const struct scene *scene, enum place place, uint32_t index,
+const struct fetch *scene_load(const struct scene *scene, enum where place, uint32_t index,
 			       uint32_t nth)
 {
 	for (uint32_t i = 0; i < scene->nr_fetches && i < FETCHES_MAX; i++) {
 		const struct fetch *fetch = &scene->fetch[i];
 
-		if (!fetch->store && fetch->place == place && fetch->index == index && nth-- == 0)
+		if (fetch->load && fetch->place == place && fetch->index == index && nth-- == 0)
 			return fetch;
 	}
 	return NULL;

@@ -3,8 +3,9 @@
 #define PINION_TESTS_TRAP_SCENE_H
 
 /*
- * Where a call is watched: member a of a pool, with a new channel to member b, or new ends of two
- * raw rings. b has no library of its own: what it does is stored through second mappings.
+ * Where a call is watched: member a of a pool, with a new channel to member b, or what else the
+ * call is of. b has no library of its own: what it does is stored through second mappings. (As
+ * producer of a broadcast it has one to begin with.)
  *
  *     scene_open()
  *       prepare: what was before the call
@@ -15,18 +16,28 @@
  * Places that a peer can write: each access belongs to one.
  */
 
+#include <pinion/fanin.h>
+#include <pinion/request.h>
+
+#include "broadcast.h"
 #include "channel_support.h"
+#include "ready.h"
 #include "watch.h"
 
-enum place {
+enum where {
 	PLACE_SLOT,
 	PLACE_CREDIT,
 	PLACE_CONSUMER_CLOSED,
 	PLACE_PRODUCER_CLOSED,
 	PLACE_BELL_STATE,
 	PLACE_BELL_FENCED,
+	PLACE_ENDED, /* these three in a seat */
+	PLACE_CLOSED,
+	PLACE_RETURNED,
+	PLACE_SUMMARY, /* these two in a ready set */
+	PLACE_READY,
 	PLACE_WORD,  /* an owner word */
-	PLACE_OTHER, /* the rest of the control area, and of a ring's head */
+	PLACE_OTHER, /* the rest of the control area, and of the heads of files */
 	PLACES,
 };
 
@@ -34,10 +45,10 @@ extern const char *const place_name[PLACES];
 
 /* One access, with what was there at that moment. */
 struct fetch {
-	enum place place;
+	enum where place;
 	uint32_t index; /* of the slot, or the buffer's id */
 	void *alias;
-	bool store, whole;
+	bool load, store, whole;
 	uint64_t value[2]; /* the accessed 8 or 4 bytes; of a slot always both halves */
 };
 
@@ -54,11 +65,30 @@ struct flip {
 	bool done;
 };
 
+enum kind {
+	KIND_CHANNEL,
+	KIND_RAW,      /* a's ends of two rings */
+	KIND_REQUEST,  /* a requester over the channel: a asks one thing, and may be asked one */
+	KIND_FANIN,    /* a fan-in that has the channel */
+	KIND_PRODUCER, /* a lends, b has a seat */
+	KIND_CONSUMER, /* the other way round */
+};
+
 struct scene {
+	enum kind kind;
 	struct side a, b;
 	struct ring ab, ba;              /* b's mappings: a sends on ab, and receives from ba */
 	struct ring_shared *tx, *rx;     /* a's, of the channel or of the raw ends */
+	uint64_t start;                  /* where all rings begin */
 	struct pinion_ring *send, *recv; /* raw ends, instead of a channel */
+	struct pinion_requester *requester;
+	uint32_t tag; /* of what a asked */
+	struct pinion_fanin *fanin;
+	struct ready_shared *ready; /* b's mapping */
+	struct pinion_broadcast *broadcast;
+	struct pinion_seat *seat;
+	struct seat_shared
+		*chair; /* b's mapping of it; the ring's is ab or ba, as a lends or not */
 	struct pinion_buffer ours[HELD], theirs[HELD];
 
 	struct fetch fetch[FETCHES_MAX];
@@ -70,11 +100,15 @@ struct scene {
 	struct pinion_buffer buffer[SLOTS];
 };
 
-void scene_open(struct scene *scene, bool raw);
+void scene_open(struct scene *scene, enum kind kind);
 void scene_close(struct scene *scene);
 
-/* b publishes @desc as the @at-th descriptor, properly. */
-void scene_publish(struct scene *scene, uint64_t at, const struct pinion_desc *desc);
+/* Slot and lap of the @at-th position from there on. */
+uint32_t scene_index(const struct scene *scene, uint32_t at);
+uint64_t scene_odd(const struct scene *scene, uint32_t at);
+
+/* b publishes @desc as the @nth descriptor, properly. */
+void scene_publish(struct scene *scene, uint32_t nth, const struct pinion_desc *desc);
 /* b takes what a sent in its first slots, and gives credit. */
 void scene_take(struct scene *scene, uint32_t nr);
 
@@ -84,7 +118,7 @@ uint64_t scene_word(const struct scene *scene, struct pinion_buffer buffer);
 int scene_watch(struct scene *scene, int (*act)(struct scene *scene));
 
 /* The @nth noted load from a place; NULL: there was none. */
-const struct fetch *scene_load(const struct scene *scene, enum place place, uint32_t index,
+const struct fetch *scene_load(const struct scene *scene, enum where place, uint32_t index,
 			       uint32_t nth);
 
 #endif

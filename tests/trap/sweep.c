@@ -3,7 +3,7 @@
 
 /* What a liar may put anywhere: small numbers, all ones, single bits, and what would be believed
  * there or in another place: handles and words that are good, stale, foreign, of no buffer. */
-#define VALUES_MAX 48u
+#define VALUES_MAX 64u
 
 static uint32_t fill_values(const struct scene *scene, uint64_t *value)
 {
@@ -24,7 +24,7 @@ static uint32_t fill_values(const struct scene *scene, uint64_t *value)
 	uint32_t nr = 0;
 
 	for (uint64_t small = 0; small <= SLOTS + 1; small++)
-		value[nr++] = small;
+		value[nr++] = scene->start + small;
 	for (int bit = 31; bit < 64; bit += 32)
 		value[nr++] = UINT64_C(1) << bit;
 	value[nr++] = UINT64_MAX;
@@ -32,6 +32,7 @@ static uint32_t fill_values(const struct scene *scene, uint64_t *value)
 	value[nr++] = PINION_SLOT_BODY_LAP | (BUFFER + 1);
 	for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++) {
 		value[nr++] = handles[i].bits | PINION_SLOT_HEAD_LAP;
+		value[nr++] = handles[i].bits;
 		value[nr++] = pinion_owner_word(handles[i], a);
 		value[nr++] = pinion_owner_word(handles[i], b);
 	}
@@ -44,7 +45,7 @@ static const char *run(const struct call *call, struct scene *scene, const struc
 {
 	int result;
 
-	scene_open(scene, call->raw);
+	scene_open(scene, call->kind);
 	call->prepare(scene);
 	if (flip)
 		scene->flip = *flip;
@@ -87,7 +88,7 @@ const char *sweep_count(const struct call *call, int loads[PLACES])
 	for (int place = 0; place < PLACES; place++)
 		loads[place] = 0;
 	for (uint32_t i = 0; i < scene.nr_fetches && i < FETCHES_MAX; i++)
-		loads[scene.fetch[i].place] += !scene.fetch[i].store;
+		loads[scene.fetch[i].place] += scene.fetch[i].load;
 	if (!problem && scene.nr_fetches > FETCHES_MAX)
 		problem = "too many loads to note";
 	if (!problem && call->most && busiest(&scene) > call->most)
@@ -108,7 +109,7 @@ const char *sweep_once(const struct call *call, struct flip *flip, struct fetch 
 	uint32_t load = 0;
 
 	for (uint32_t i = 0; i < scene.nr_fetches && i < FETCHES_MAX; i++)
-		if (!scene.fetch[i].store && load++ == flip->nth)
+		if (scene.fetch[i].load && load++ == flip->nth)
 			*at = scene.fetch[i];
 	*flip = scene.flip;
 	scene_close(&scene);
@@ -145,8 +146,9 @@ static bool flip_load(const struct call *call, struct sweep *sweep, uint32_t nth
 	for (flip.halves = 1; flip.halves <= halves; flip.halves++)
 		for (uint32_t i = 0; i < nr; i++) {
 			flip.value[0] = flip.value[1] = value[i];
-			if (flip.halves == 3)
-				flip.value[1] = PINION_SLOT_BODY_LAP | BUFFER;
+			if (flip.halves == 3) /* a body that goes with it */
+				flip.value[1] =
+					(value[i] >> 63 ? PINION_SLOT_BODY_LAP : 0) | BUFFER;
 			flip.done = false;
 			flip_one(call, sweep, flip);
 		}
@@ -163,7 +165,7 @@ void sweep_flip(const struct call *call, struct sweep *sweep)
 	uint32_t nr;
 
 	*sweep = (struct sweep){0};
-	scene_open(&scene, call->raw);
+	scene_open(&scene, call->kind);
 	nr = fill_values(&scene, value);
 	if (call->values)
 		nr = call->values;

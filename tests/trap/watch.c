@@ -13,6 +13,7 @@
 static struct range {
 	char *addr, *alias;
 	size_t len;
+	int protection;
 	bool open;
 } ranges[WATCH_MAX];
 static int nr_ranges;
@@ -21,11 +22,11 @@ static watch_meet *meet;
 static void *meet_context;
 static struct sigaction old_segv, old_trap;
 
-static void protect(struct range *range, int protection)
+static void protect(struct range *range, bool open)
 {
-	if (mprotect(range->addr, range->len, protection))
+	if (mprotect(range->addr, range->len, open ? range->protection : PROT_NONE))
 		_exit(99); /* in a handler: nothing else can be said */
-	range->open = protection != PROT_NONE;
+	range->open = open;
 }
 
 /* movdqa xmm, m128, as the processor has it: 66 [REX] 0F 6F, or VEX.128.66.0F 6F. */
@@ -39,6 +40,15 @@ static bool loads_whole(const uint8_t *code)
 		return false;
 	code += (code[1] & 0xf0) == 0x40;
 	return code[1] == 0x0f && code[2] == 0x6f;
+}
+
+/* A locked instruction, or xchg, which needs no prefix: [REX] 86 or 87. */
+static bool reads_and_writes(const uint8_t *code)
+{
+	if (code[0] == 0xf0)
+		return true;
+	code += (code[0] & 0xf0) == 0x40;
+	return (code[0] & 0xfe) == 0x86;
 }
 
 static struct range *range_of(const char *addr)
@@ -65,9 +75,10 @@ static void on_fault(int signal, siginfo_t *info, void *context)
 	access.alias = range->alias + ((char *)info->si_addr - range->addr);
 	access.store = regs[REG_ERR] & ERROR_WRITE;
 	access.place = (uintptr_t)regs[REG_RIP];
+	access.load = !access.store || reads_and_writes((const uint8_t *)access.place);
 	access.whole = loads_whole((const uint8_t *)access.place);
 	meet(meet_context, &access);
-	protect(range, PROT_READ | PROT_WRITE);
+	protect(range, true);
 	regs[REG_EFL] |= TRAP_FLAG;
 	errno = saved;
 }
@@ -82,7 +93,7 @@ static void on_trap(int signal, siginfo_t *info, void *context)
 	(void)info;
 	for (int i = 0; i < nr_ranges; i++)
 		if (ranges[i].open)
-			protect(&ranges[i], PROT_NONE);
+			protect(&ranges[i], false);
 	user->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
 	errno = saved;
 }
@@ -92,9 +103,17 @@ void watch_clear(void)
 	nr_ranges = 0;
 }
 
-void watch_add(void *addr, size_t len, void *alias)
+void watch_add(void *addr, size_t len, int protection, void *alias)
 {
-	ranges[nr_ranges++] = (struct range){.addr = addr, .alias = alias, .len = len};
+	ranges[nr_ranges++] =
+		(struct range){.addr = addr, .alias = alias, .len = len, .protection = protection};
+}
+
+void watch_forget(const void *addr)
+{
+	for (int i = 0; i < nr_ranges; i++)
+		if (ranges[i].addr == addr)
+			ranges[i--] = ranges[--nr_ranges];
 }
 
 void watch_start(watch_meet *what, void *context)
@@ -107,13 +126,13 @@ void watch_start(watch_meet *what, void *context)
 	action.sa_sigaction = on_trap;
 	(void)sigaction(SIGTRAP, &action, &old_trap);
 	for (int i = 0; i < nr_ranges; i++)
-		protect(&ranges[i], PROT_NONE);
+		protect(&ranges[i], false);
 }
 
 void watch_stop(void)
 {
 	for (int i = 0; i < nr_ranges; i++)
-		protect(&ranges[i], PROT_READ | PROT_WRITE);
+		protect(&ranges[i], true);
 	(void)sigaction(SIGSEGV, &old_segv, NULL);
 	(void)sigaction(SIGTRAP, &old_trap, NULL);
 }

@@ -17,9 +17,9 @@
  * fetches. So a peer that changes a value between any two reads is played without a second thread,
  * and the same way each time.
  *
- * An instruction that reads and writes counts as a store. A system call that is given an address in
- * there gets EFAULT: futex(2) neither sleeps nor wakes while a call is watched. A prefetch is no
- * access.
+ * An instruction that reads and writes is both a store and a load. A system call that is given an
+ * address in there gets EFAULT: futex(2) neither sleeps nor wakes while a call is watched. A
+ * prefetch is no access.
  *
  * Threads: the one that calls, and no other may touch the ranges meanwhile.
  */
@@ -30,7 +30,7 @@
 
 struct watch_access {
 	void *alias; /* what is accessed, in the second mapping */
-	bool store;
+	bool store, load;
 	uintptr_t place; /* the instruction's address */
 	bool whole;      /* it loads 16 bytes at once: (v)movdqa */
 };
@@ -39,9 +39,11 @@ typedef void watch_meet(void *context, const struct watch_access *access);
 
 /* All ranges are forgotten. */
 void watch_clear(void);
-/* pre: at most WATCH_MAX ranges, whole pages. */
+/* @protection: what the pages have. pre: at most WATCH_MAX ranges, whole pages. */
 #define WATCH_MAX 4
-void watch_add(void *addr, size_t len, void *alias);
+void watch_add(void *addr, size_t len, int protection, void *alias);
+/* It is unmapped by now. */
+void watch_forget(const void *addr);
 
 void watch_start(watch_meet *meet, void *context);
 void watch_stop(void);
