@@ -148,6 +148,9 @@ static inline int keeper_poll(struct keeper *keeper, struct pinion_event *event)
 	return got;
 }
 
+/* At least: the time may be over before a busy machine let us look a second time. */
+#define KEEPER_LOOKS 5
+
 /* The next event; 0 when none came in time. Sleeps in poll, as a real keeper does, though no
  * longer than a millisecond, because the channels are polled too. */
 static inline int keeper_next(struct keeper *keeper, struct pinion_event *event, int timeout_ms)
@@ -155,12 +158,12 @@ static inline int keeper_next(struct keeper *keeper, struct pinion_event *event,
 	const uint64_t until = test_now_ns() + (uint64_t)timeout_ms * 1000000;
 	struct pollfd want = {pinion_rendezvous_fd(keeper->rendezvous), POLLIN, 0};
 
-	do {
+	for (int looks = 0; looks < KEEPER_LOOKS || test_now_ns() < until; looks++) {
 		keeper_echo_all(keeper);
 		if (keeper_poll(keeper, event))
 			return 1;
 		poll(&want, 1, 1);
-	} while (test_now_ns() < until);
+	}
 	return 0;
 }
 
@@ -190,6 +193,24 @@ static inline int keeper_member_end(struct keeper *keeper, pid_t pid)
 	while (waitpid(pid, &status, WNOHANG) == 0)
 		keeper_expect_none(keeper, 5);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* Until a process has stopped itself, to say that it has come so far. */
+static inline void keeper_await_stop(struct keeper *keeper, pid_t pid)
+{
+	int status = 0;
+
+	while (waitpid(pid, &status, WUNTRACED | WNOHANG) == 0)
+		keeper_expect_none(keeper, 5);
+	assert_true(WIFSTOPPED(status));
+}
+
+/* Until this process has no more than so many descriptors: hang-ups are heard a little later. */
+static inline void keeper_await_fds(struct keeper *keeper, int fds)
+{
+	for (int tries = 0; support_fd_count() != fds && tries < 500; tries++)
+		keeper_expect_none(keeper, 20);
+	assert_int_equal(support_fd_count(), fds);
 }
 
 /* Drains, as the header asks, and buries. */
