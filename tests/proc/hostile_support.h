@@ -6,7 +6,7 @@
  * Peers of piniond by hand: every message said and heard one by one, so that each can be a lie.
  *
  *  - raw_in(state): a connection as far as that, of this very process.
- *  - raw_say(), raw_hear(): a message; whoever does not answer in five seconds never will.
+ *  - raw_say(), raw_hear(): a message; whoever does not answer in twenty seconds never will.
  *  - raw_leave(): out again in good order, on a connection that works or on a new one.
  *  - process_files(), service_files_at_rest(), process_rss(): what the service holds.
  *
@@ -20,7 +20,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#define RAW_MS 5000
+#define RAW_MS 20000
 #define ANY_RULES                                                                                 \
 	"{ user = \"*\"; pools = [ \"*\" ]; devices = [ \"*\" ]; serve = true; admin = true; }"
 
@@ -241,7 +241,7 @@ static inline unsigned service_files_at_rest(const struct service_process *servi
 /* Until it has no more than that many descriptors: hang-ups are heard a little later. */
 static inline void service_await_files(const struct service_process *service, unsigned nr)
 {
-	const uint64_t until = test_now_ns() + UINT64_C(5000000000);
+	const uint64_t until = test_now_ns() + PATIENCE_NS;
 
 	while (process_files(service->pid) > nr) {
 		assert_true(test_now_ns() < until);

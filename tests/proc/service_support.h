@@ -23,6 +23,11 @@
 #define SERVICE_POOL "buffers"
 #define SERVICE_DEVICE "echo:0"
 
+/* So long, and it will not come: a loaded machine is slow. */
+#ifndef PATIENCE_NS
+#define PATIENCE_NS UINT64_C(30000000000)
+#endif
+
 struct service_process {
 	pid_t pid;
 	char dir[SUPPORT_PATH_LEN], socket[SUPPORT_PATH_LEN + 16], config[SUPPORT_PATH_LEN + 16];
@@ -71,7 +76,7 @@ static inline void service_configure(struct service_process *service, const char
 static inline void service_await(const struct service_process *service)
 {
 	struct link link;
-	int tries = 500;
+	int tries = 3000;
 
 	while (link_open(&link, service->socket)) {
 		assert_true(tries-- > 0);
@@ -269,7 +274,7 @@ static inline void service_remark(void)
 /* Until that many members are left, and nothing is held by anyone; it must not take long. */
 static inline void service_await_members(json_int_t nr)
 {
-	const uint64_t until = test_now_ns() + UINT64_C(10000000000);
+	const uint64_t until = test_now_ns() + PATIENCE_NS;
 
 	while (service_count("members") != nr) {
 		if (test_now_ns() >= until) {
@@ -283,7 +288,7 @@ static inline void service_await_members(json_int_t nr)
 /* Until there are that many pools; likewise. */
 static inline void service_await_pools(size_t nr)
 {
-	const uint64_t until = test_now_ns() + UINT64_C(10000000000);
+	const uint64_t until = test_now_ns() + PATIENCE_NS;
 
 	while (service_count_pools() != nr) {
 		assert_true(test_now_ns() < until);
@@ -437,7 +442,7 @@ static inline int echo_device(void *arg)
 static inline struct pinion_client *client_await(void)
 {
 	struct pinion_client *client;
-	int tries = 500;
+	int tries = 3000;
 
 	while (pinion_client_open(SERVICE_DEVICE, NULL, &client)) {
 		assert_true(tries-- > 0);
@@ -456,10 +461,6 @@ static inline pid_t echo_start(void)
 }
 
 /* A client. */
-
-#ifndef PATIENCE_NS
-#define PATIENCE_NS UINT64_C(5000000000)
-#endif
 
 /* Sends nr buffers to the device and gets them back; holds @keep of them at the end. 0: well. */
 static inline int bounce(struct pinion_client *client, struct pinion_cache *cache, uint32_t nr,

@@ -79,7 +79,7 @@ static int outlive_the_device(void *arg)
 	(void)write(*(int *)arg, "x", 1);
 	want.fd = pinion_client_fd(client);
 	while (event.kind != PINION_CLIENT_DEVICE_LEFT)
-		if (pinion_client_next(client, &event) == 0 && poll(&want, 1, 5000) != 1)
+		if (pinion_client_next(client, &event) == 0 && poll(&want, 1, 30000) != 1)
 			return 20;
 	while (pinion_channel_recv(pinion_client_channel(client), &desc, 1) > 0)
 		(void)pinion_buffer_free(cache, desc.buffer);
@@ -475,7 +475,7 @@ static int go_on_without(void *arg)
 	(void)write(*(int *)arg, "x", 1);
 	want.fd = pinion_client_fd(client);
 	while (pinion_client_next(client, &event) == 0)
-		if (poll(&want, 1, 5000) != 1)
+		if (poll(&want, 1, 30000) != 1)
 			return 20;
 	if (event.kind != PINION_CLIENT_SERVICE_LOST)
 		return 21;
@@ -484,7 +484,7 @@ static int go_on_without(void *arg)
 		return err;
 	(void)write(*(int *)arg, "y", 1);
 	while (pinion_client_next(client, &event) == 0)
-		if (poll(&want, 1, 5000) != 1)
+		if (poll(&want, 1, 30000) != 1)
 			return 22;
 	return event.kind == PINION_CLIENT_EXPELLED ? 0 : 23;
 }
@@ -529,7 +529,7 @@ static bool hangs_up(int fd)
 	struct pollfd want = {.fd = fd, .events = POLLIN};
 	char ignored[512];
 
-	return poll(&want, 1, 5000) == 1 && recv(fd, ignored, sizeof(ignored), 0) <= 0;
+	return poll(&want, 1, 30000) == 1 && recv(fd, ignored, sizeof(ignored), 0) <= 0;
 }
 
 static void rubbish_is_hung_up_on(void **state)

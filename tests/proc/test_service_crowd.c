@@ -41,6 +41,20 @@ static uint64_t come_and_leave(void)
 	return took;
 }
 
+/* On a shared machine somebody new has to wait longer now and then, whoever else is there: in this
+ * whole program so often at most. Who holds the service up does so each time. */
+#define LATE_BY_CHANCE 3
+
+static void expect_served_soon(void)
+{
+	static unsigned late;
+
+	while (come_and_leave() >= SOON_NS) {
+		print_message("# somebody new was served late\n");
+		assert_in_range(++late, 1, LATE_BY_CHANCE);
+	}
+}
+
 static void order(const char *name, const char *text)
 {
 	int err;
@@ -65,7 +79,7 @@ static void a_client_that_reads_late_hears_of_each_segment_once(void **state)
 	raw = raw_in(RAW_CLIENT);
 	for (int i = 0; i < 60; i++) {
 		order("pool-grow", SERVICE_POOL " 64K");
-		assert_true(come_and_leave() < SOON_NS);
+		expect_served_soon();
 	}
 	for (int i = 0; i < 60; i++) {
 		struct wire news;
@@ -123,7 +137,7 @@ static void a_device_process_that_reads_late_hears_of_each_guest_once(void **sta
 		assert_int_equal(raw_say(guest.fd, WIRE_BYE, 0), 0);
 		raw_end(&guest);
 		if (i % 10 == 0)
-			assert_true(come_and_leave() < SOON_NS);
+			expect_served_soon();
 	}
 	assert_int_equal(service_count("channels"), GUESTS);
 	hear_guests(&device);
@@ -272,7 +286,7 @@ static void answers_that_are_not_taken_keep_none_from_others(void **state)
 			continue;
 	}
 	usleep(300000);
-	assert_true(come_and_leave() < SOON_NS);
+	expect_served_soon();
 	for (int i = 0; i < 30; i++)
 		raw_end(&raw[i]);
 	service_stop(&service);
@@ -313,7 +327,7 @@ static void connections_that_say_nothing_go_when_their_time_is_over(void **state
 		close(fd[i]);
 	}
 	assert_true(service_has_connected(member.member));
-	assert_true(come_and_leave() < SOON_NS);
+	expect_served_soon();
 	raw_leave(&member);
 	service_await_members(0);
 	service_stop(&service);
@@ -344,7 +358,7 @@ static void one_user_does_not_take_all_connections(void **state)
 	greedy = run_with_pipe(hold_connections, &pipe_end);
 	assert_int_equal(read(pipe_end, &said, 1), 1);
 	close(pipe_end);
-	assert_true(come_and_leave() < SOON_NS);
+	expect_served_soon();
 	assert_int_equal(process_end(greedy, SIGKILL), 128 + SIGKILL);
 	service_stop(&service);
 }
@@ -366,6 +380,8 @@ static void deaths_are_noticed_whatever_is_connected(void **state)
 	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
 	for (int i = 0; i < PEERS; i++)
 		close(fd[i]);
+	/* It may be asked before it has heard of those. */
+	service_await(&service);
 	service_await_members(0);
 	service_stop(&service);
 }
@@ -373,17 +389,24 @@ static void deaths_are_noticed_whatever_is_connected(void **state)
 static void a_service_without_descriptors_rests_until_it_has_some(void **state)
 {
 	struct service_process service;
+	uint64_t began;
+	unsigned nr;
 	int fd[60];
 
 	(void)state;
 	start_with_few(&service, 48);
 	for (int i = 0; i < 60; i++)
 		fd[i] = raw_dial();
+	began = test_now_ns();
+	while (!count_in_log(&service, "cannot accept"))
+		assert_true(test_now_ns() - began < PATIENCE_NS);
 	usleep(1000000);
-	assert_in_range(count_in_log(&service, "cannot accept"), 1, 4);
+	/* Twice a second it tries again. */
+	nr = count_in_log(&service, "cannot accept");
+	assert_in_range(nr, 1, 2 + (test_now_ns() - began) / (SOON_NS / 2));
 	for (int i = 0; i < 60; i++)
 		close(fd[i]);
-	assert_true(come_and_leave() < 2 * SOON_NS);
+	expect_served_soon();
 	service_stop(&service);
 }
 
@@ -418,7 +441,7 @@ static void the_stopped_are_not_dead(void **state)
 	assert_int_equal(kill(device, SIGSTOP), 0);
 	/* Others come and go meanwhile. */
 	for (int i = 0; i < 100; i++) {
-		assert_true(come_and_leave() < SOON_NS);
+		expect_served_soon();
 		usleep(10000);
 	}
 	assert_int_equal(service_count("members"), 2);
@@ -539,21 +562,22 @@ static void connections_that_come_and_go_leave_nothing(void **state)
 	/* A fifth where a sanitizer makes them slow. */
 	const uint64_t nr = given ? strtoull(given, NULL, 0) : MEMORY_TELLS ? 100000 : 20000;
 	struct service_process service;
-	json_int_t rss;
+	uint64_t rss, then;
 	unsigned files;
 
 	(void)state;
 	start(&service, 24, 4, "");
 	churn(nr / 10);
 	service_await_members(0);
-	rss = service_number("rss");
+	rss = process_memory(service.pid, "Rss");
 	files = service_files_at_rest(&service);
 	churn(nr - nr / 10);
 	service_await_members(0);
 	service_await_files(&service, files);
-	print_message("# %ju came and went; rss %jd KiB, then %jd KiB\n", (uintmax_t)nr,
-		      (intmax_t)(rss >> 10), (intmax_t)(service_number("rss") >> 10));
-	assert_true(!MEMORY_TELLS || service_number("rss") <= rss + 256 * 1024);
+	then = process_memory(service.pid, "Rss");
+	print_message("# %ju came and went; rss %ju KiB, then %ju KiB\n", (uintmax_t)nr,
+		      (uintmax_t)rss, (uintmax_t)then);
+	assert_true(!MEMORY_TELLS || then <= rss + 256);
 	service_stop(&service);
 }
 

@@ -15,6 +15,10 @@
 #include <getopt.h>
 #include <sys/mman.h>
 
+/* Nobody answers a client whose device process was killed, if the service that should say so was,
+ * too: it is to do something else then. For service_support.h. */
+#define PATIENCE_NS UINT64_C(5000000000)
+
 #include "account.h"
 #include "service_support.h"
 #include "tap.h"
