@@ -11,6 +11,7 @@
 #include "channel.h"
 #include "fail.h"
 #include "link.h"
+#include "member.h"
 #include "membership.h"
 #include "ring.h"
 
@@ -85,10 +86,15 @@ static int open_all(struct pinion_client *client, const struct wire *answer, con
 	return err;
 }
 
-static void let_go(struct pinion_client *client)
+/* @own: rather than a forked child's copy. */
+static void let_go(struct pinion_client *client, bool own)
 {
-	if (client->channel)
+	if (client->channel && own)
 		(void)pinion_channel_close(client->channel);
+	else if (client->channel)
+		channel_abandon(client->channel);
+	if (client->pool && own)
+		member_leave(client->pool);
 	if (client->pool)
 		(void)pinion_pool_detach(client->pool);
 	client->channel = NULL;
@@ -145,7 +151,7 @@ int pinion_client_open(const char *what, const struct pinion_client_config *conf
 	if (err) {
 		/* It may have let us in already. Whether the word arrives changes nothing for the
 		 * caller: the slot goes with this process at the latest. */
-		let_go(client);
+		let_go(client, true);
 		(void)link_say(&client->link, WIRE_BYE, 0);
 		discard(client);
 		return err;
@@ -157,17 +163,14 @@ int pinion_client_open(const char *what, const struct pinion_client_config *conf
 int pinion_client_close(struct pinion_client *client)
 {
 	KEEP_ERRNO;
+	const bool own = client->link.pid == getpid();
 	int err;
 
-	if (client->link.pid != getpid()) {
-		if (client->channel)
-			channel_abandon(client->channel);
-		client->channel = NULL;
-		let_go(client);
+	let_go(client, own);
+	if (!own) {
 		discard(client);
 		return 0;
 	}
-	let_go(client);
 	/* Nothing of the pool is mapped here any more. */
 	err = link_say(&client->link, WIRE_BYE, 0);
 	discard(client);

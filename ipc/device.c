@@ -14,6 +14,7 @@
 #include "domain.h"
 #include "fail.h"
 #include "link.h"
+#include "member.h"
 #include "membership.h"
 #include "ring.h"
 
@@ -125,6 +126,8 @@ static void let_go(struct pinion_device *device, bool own)
 			channel_abandon(guest->event.channel);
 		forget(device, guest);
 	}
+	if (device->pool && own)
+		member_leave(device->pool);
 	if (device->pool)
 		(void)pinion_pool_detach(device->pool);
 	device->pool = NULL;

@@ -113,11 +113,10 @@ static void close_unused(const struct pinion_pool *pool, const struct pinion_poo
 
 static int check_member(const struct pinion_pool *pool, uint32_t member)
 {
-	const struct control_member *members =
-		(const void *)((const char *)pool->control.addr + pool->layout.member);
+	struct control_member *members =
+		(void *)((char *)pool->control.addr + pool->layout.member);
 
-	if (member < pool->geometry.nr_members &&
-	    atomic_load_explicit(&members[member].state, memory_order_acquire) == MEMBER_LIVE)
+	if (member < pool->geometry.nr_members && member_join(&members[member]))
 		return 0;
 	return pinion_fail(-EINVAL, "member %u was not admitted to the pool", member);
 }

@@ -79,7 +79,7 @@ int pinion_pool_become(struct pinion_pool *pool, uint32_t member)
 		return pinion_fail(-EINVAL, "this process has not inherited the pool by fork(): "
 				   "it is member %u already", pool->member);
 	if (member >= pool->geometry.nr_members || member == pool->member ||
-	    atomic_load_explicit(&pool->members[member].state, memory_order_acquire) != MEMBER_LIVE)
+	    !member_join(&pool->members[member]))
 		return pinion_fail(-EINVAL, "member %u was not admitted to the pool", member);
 	pool->keeper = false;
 	pool->member = member;

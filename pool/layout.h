@@ -32,7 +32,11 @@
 #include <pinion/pool.h>
 
 #define CONTROL_MAGIC UINT64_C(0x6c6f6f706e6f6e69) /* "inonpool" in memory */
-#define CONTROL_VERSION 2
+#ifdef PINION_PLANTED_LAYOUT /* for tests/proc: a build that this one cannot share a pool with */
+#define CONTROL_VERSION 255
+#else
+#define CONTROL_VERSION 3
+#endif
 
 /*
  * A magazine's word: holder in the low 24 bits (as in an owner word), number of ids in the 16
@@ -134,13 +138,28 @@ struct control {
  * keeper did not know them; members read it at attach, and their quota when they refill.
  *
  *     FREE -> LIVE    admit
- *     LIVE -> DEAD    recover, first act
+ *     LIVE -> LEFT    the member itself, its last act: for a keeper that cannot hear its goodbye
+ *     LIVE, DEAD -> LEFT    an adopter, of who is gone and cannot be recovered yet
+ *     LIVE, LEFT -> DEAD    recover, first act
  *     DEAD -> FREE    release, last act: nothing names the slot any more
+ *
+ * To a build that does not know LEFT it is as good as dead, which is true.
  */
 enum member_state {
 	MEMBER_FREE = 0,
 	MEMBER_LIVE = 1,
 	MEMBER_DEAD = 2,
+	MEMBER_LEFT = 3,
+};
+
+/* A keeper may be killed before its answer is out: did the member ever get as far as to attach?
+ * By compare and swap from INVITED: to JOINED by the member; to TOO_LATE by an adopter that does
+ * not want to wait for what may never come. Such a number is not used again while its process
+ * lives. */
+enum member_joined {
+	MEMBER_INVITED = 0,
+	MEMBER_JOINED = 1,
+	MEMBER_TOO_LATE = 2,
 };
 
 struct control_member {
@@ -148,7 +167,8 @@ struct control_member {
 	_Atomic int32_t pid;
 	_Atomic uint64_t started; /* of that process, see proc_stat(5); tells a reused pid */
 	_Atomic uint64_t quota;   /* bytes it may have at once; 0: no limit */
-	uint64_t reserved;
+	_Atomic uint32_t joined;  /* enum member_joined */
+	uint32_t reserved;
 };
 
 /* Offsets that another process relies on. */

@@ -18,6 +18,7 @@ void member_set(struct pinion_pool *pool, uint32_t member, pid_t pid)
 	atomic_store_explicit(&slot->pid, (int32_t)pid, memory_order_relaxed);
 	atomic_store_explicit(&slot->started, process_started(pid), memory_order_relaxed);
 	atomic_store_explicit(&slot->quota, 0, memory_order_relaxed);
+	atomic_store_explicit(&slot->joined, MEMBER_INVITED, memory_order_relaxed);
 	/* It maps nothing yet, so nothing that is GONE. */
 	atomic_store_explicit(&pool->seen[member],
 			      atomic_load_explicit(&pool->epoch, memory_order_relaxed),
@@ -35,6 +36,36 @@ void member_note(struct pinion_pool *pool)
 		return;
 	atomic_store_explicit(&slot->started, process_started(getpid()), memory_order_relaxed);
 	atomic_store_explicit(&slot->pid, (int32_t)getpid(), memory_order_relaxed);
+}
+
+bool member_join(struct control_member *slot)
+{
+	uint32_t was = MEMBER_INVITED;
+
+	if (atomic_load_explicit(&slot->state, memory_order_acquire) != MEMBER_LIVE)
+		return false;
+	return atomic_compare_exchange_strong_explicit(&slot->joined, &was, MEMBER_JOINED,
+						       memory_order_release,
+						       memory_order_relaxed) ||
+	       was == MEMBER_JOINED;
+}
+
+bool member_joined(struct control_member *slot)
+{
+	uint32_t was = MEMBER_INVITED;
+
+	(void)atomic_compare_exchange_strong_explicit(&slot->joined, &was, MEMBER_TOO_LATE,
+						      memory_order_acquire, memory_order_acquire);
+	return was == MEMBER_JOINED;
+}
+
+void member_leave(struct pinion_pool *pool)
+{
+	uint32_t expected = MEMBER_LIVE;
+
+	(void)atomic_compare_exchange_strong_explicit(&pool->members[pool->member].state,
+						      &expected, MEMBER_LEFT,
+						      memory_order_release, memory_order_relaxed);
 }
 
 bool member_lives(const struct control_member *slot)

@@ -10,6 +10,15 @@ void member_set(struct pinion_pool *pool, uint32_t member, pid_t pid);
 /* Admitted before it was known which process it would be: this one. */
 void member_note(struct pinion_pool *pool);
 
+/* The process of the slot is in from now on; false: it was not admitted. */
+bool member_join(struct control_member *slot);
+
+/* Has its process joined, or had it? False: it did not, and will not any more. */
+bool member_joined(struct control_member *slot);
+
+/* This process is about to let go of the pool, and has nothing under way any more. */
+void member_leave(struct pinion_pool *pool);
+
 /* Does the process of the slot live, as far as it was written down? */
 bool member_lives(const struct control_member *slot);
 

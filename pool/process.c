@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
 
 /* What proc_stat(5) says of a process. */
 struct status {
@@ -55,4 +57,34 @@ bool process_lives(pid_t pid, uint64_t started)
 	if (!read_stat(pid, &now))
 		return !kill(pid, 0) || errno != ESRCH;
 	return !is_zombie(&now) && (!started || now.started == started);
+}
+
+bool process_user(pid_t pid, uid_t *uid)
+{
+	char path[32], line[128];
+	bool found = false;
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	/* Real, effective, ... */
+	while (!found && fgets(line, sizeof(line), file))
+		found = sscanf(line, "Uid: %*u %u", uid) == 1;
+	(void)fclose(file);
+	return found;
+}
+
+/* Opened before it is looked at: what lives then is what was opened. */
+int process_open(pid_t pid, uint64_t started)
+{
+	const int fd = pid > 0 ? pidfd_open(pid, 0) : -1;
+
+	if (fd < 0)
+		return pid > 0 ? -errno : -ESRCH;
+	if (process_lives(pid, started))
+		return fd;
+	(void)close(fd);
+	return -ESRCH;
 }

@@ -18,4 +18,10 @@ uint64_t process_started(pid_t pid);
  * living one is never taken for dead. A zombie is dead. */
 bool process_lives(pid_t pid, uint64_t started);
 
+/* For which user it acts, proc_pid_status(5); false: it is not there, or /proc does not tell. */
+bool process_user(pid_t pid, uid_t *uid);
+
+/* A pidfd of it; -ESRCH: it does not live. */
+int process_open(pid_t pid, uint64_t started);
+
 #endif

@@ -7,7 +7,8 @@
  * Runs COMMAND, keeps up to MAX descriptors that it sends (sd_notify(3): FDSTORE=1, FDNAME=,
  * FDSTOREREMOVE=1; beyond MAX they are dropped, and nobody is told, as systemd 252 does), and runs
  * it again with them (sd_listen_fds(3)), in the opposite order, whenever it dies of a signal.
- * SIGTERM is passed on, and then its end is ours. The real systemd is tried in tests/vm.
+ * SIGTERM is passed on, and then its end is ours; SIGHUP has it end in order, and run again, as
+ * `systemctl restart` does. The real systemd is tried in tests/vm.
  */
 
 #include <err.h>
@@ -164,6 +165,7 @@ static int open_signals(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
 	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
@@ -174,6 +176,7 @@ int main(int argc, char **argv)
 	const int notify = open_notify(path), signals = open_signals();
 	struct pollfd want[] = {{notify, POLLIN, 0}, {signals, POLLIN, 0}};
 	struct signalfd_siginfo info;
+	bool again = false;
 	pid_t child;
 	int status;
 
@@ -186,13 +189,16 @@ int main(int argc, char **argv)
 		(void)poll(want, 2, -1);
 		while (hear(notify))
 			;
-		while (read(signals, &info, sizeof(info)) == sizeof(info))
-			if (info.ssi_signo == SIGTERM)
+		while (read(signals, &info, sizeof(info)) == sizeof(info)) {
+			if (info.ssi_signo != SIGCHLD)
 				kill(child, SIGTERM);
+			again |= info.ssi_signo == SIGHUP;
+		}
 		if (waitpid(child, &status, WNOHANG) != child)
 			continue;
-		if (WIFEXITED(status))
+		if (WIFEXITED(status) && !again)
 			return WEXITSTATUS(status);
+		again = false;
 		/* What it said last lies in the socket. */
 		while (hear(notify))
 			;

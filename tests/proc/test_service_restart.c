@@ -4,25 +4,14 @@
  * named one, in pages of 2 MiB, where enough of them are free.
  */
 
-#include <sched.h>
-#include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/socket.h>
 
-#include <pinion/named.h>
-
-#include "service_support.h"
-
-#define HUGE_FREE "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
-#define HUGE_WANTED 8 /* pages: the pool's three, and some for whoever touches a hole */
-
-/* A hugetlbfs of this process's own mount namespace; "": none. */
-static char root[SUPPORT_PATH_LEN];
+#include "restart_support.h"
 
 /* In which pool a test is. */
 struct kind {
 	const char *rules;
-	const char *where; /* in that directory of root; NULL: in memory files */
+	const char *where; /* in that directory of named_root; NULL: in memory files */
 };
 
 static const struct kind common = {.rules = service_rules};
@@ -31,22 +20,9 @@ static const struct kind apart = {.rules = service_rules_apart};
 
 static void configure(struct service_process *service, const struct kind *kind)
 {
-	FILE *file;
-
 	service_configure(service, kind->rules);
-	if (!kind->where)
-		return;
-	if (!root[0]) {
-		support_dir_destroy(service->dir);
-		skip();
-	}
-	file = fopen(service->config, "w");
-	assert_non_null(file);
-	fprintf(file, "socket = \"%s\";\n"
-		"pools = ( { name = \"" SERVICE_POOL "\"; path = \"%s/%s\"; members = 24;\n"
-		"  caches = 48; segments = ( { size = \"4M\"; buffer = \"4K\"; } ); } );\n"
-		"rules = ( %s );\n", service->socket, root, kind->where, kind->rules);
-	assert_int_equal(fclose(file), 0);
+	if (kind->where)
+		named_configure(service, kind->where, kind->rules);
 }
 
 static void start(struct service_process *service, const struct kind *kind)
@@ -58,24 +34,9 @@ static void start(struct service_process *service, const struct kind *kind)
 /* What it leaves on hugetlbfs is gone as well. */
 static void stop(struct service_process *service, const struct kind *kind)
 {
-	char path[2 * SUPPORT_PATH_LEN];
-
 	service_stop(service);
-	if (!kind->where)
-		return;
-	(void)snprintf(path, sizeof(path), "%s/%s", root, kind->where);
-	assert_int_equal(pinion_pool_unlink(path), 0);
-}
-
-static int await(struct pinion_client *client, enum pinion_client_event_kind kind)
-{
-	struct pollfd want = {.fd = pinion_client_fd(client), .events = POLLIN};
-	struct pinion_client_event event = {0};
-
-	while (pinion_client_next(client, &event) == 0)
-		if (poll(&want, 1, 10000) != 1)
-			return 30;
-	return event.kind == kind ? 0 : 31;
+	if (kind->where)
+		named_unlink(kind->where);
 }
 
 /* Works, loses the service, works on, has it back, works on, and leaves in good order. */
@@ -90,11 +51,11 @@ static int live_through_a_restart(void *arg)
 	if (err)
 		return err;
 	(void)write(*(int *)arg, "x", 1);
-	err = await(client, PINION_CLIENT_SERVICE_LOST);
+	err = client_await_event(client, PINION_CLIENT_SERVICE_LOST);
 	if (!err)
 		err = bounce(client, cache, 50, 0);
 	if (!err)
-		err = await(client, PINION_CLIENT_SERVICE_BACK);
+		err = client_await_event(client, PINION_CLIENT_SERVICE_BACK);
 	if (!err)
 		err = bounce(client, cache, 50, 0);
 	if (!err && pinion_cache_close(cache))
@@ -131,9 +92,9 @@ static void members_stay_members_when_the_service_is_killed(void **state)
 
 static int hear_of_a_restart(struct pinion_client *client)
 {
-	const int err = await(client, PINION_CLIENT_SERVICE_LOST);
+	const int err = client_await_event(client, PINION_CLIENT_SERVICE_LOST);
 
-	return err ? err : await(client, PINION_CLIENT_SERVICE_BACK);
+	return err ? err : client_await_event(client, PINION_CLIENT_SERVICE_BACK);
 }
 
 /* A member that says when it has come so far, hears of a restart, and leaves. */
@@ -305,27 +266,6 @@ static void one_side_of_a_pool_dies_meanwhile(void **state)
 		service_await_pools(1);
 	}
 	stop(&service, *state);
-}
-
-/* What the service says from now on goes to a file, which is returned; *was is where it went. */
-static int log_begin(int *was)
-{
-	const int file = memfd_create("log", MFD_CLOEXEC);
-
-	*was = dup(STDERR_FILENO);
-	assert_true(file >= 0 && *was >= 0);
-	assert_int_equal(dup2(file, STDERR_FILENO), STDERR_FILENO);
-	return file;
-}
-
-static void log_end(int file, int was, char *text, size_t len)
-{
-	const ssize_t got = pread(file, text, len - 1, 0);
-
-	text[got > 0 ? got : 0] = '\0';
-	assert_int_equal(dup2(was, STDERR_FILENO), STDERR_FILENO);
-	assert_int_equal(close(was), 0);
-	assert_int_equal(close(file), 0);
 }
 
 /* A device process that its parent has not waited for yet is as dead as others: what it held comes
@@ -619,22 +559,6 @@ static void whom_the_store_has_no_room_for_is_not_let_in(void **state)
 	service_stop(&service);
 }
 
-/* A mount of our own, which goes with this process however it ends. */
-static void mount_root(void)
-{
-	char dir[SUPPORT_PATH_LEN];
-
-	if (support_read_long(HUGE_FREE) < HUGE_WANTED)
-		return;
-	support_dir_create(dir);
-	assert_int_equal(chmod(dir, 0755), 0);
-	if (!unshare(CLONE_NEWNS) && !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
-	    !mount("none", dir, "hugetlbfs", 0, "pagesize=2M,mode=0755"))
-		(void)strcpy(root, dir);
-	else
-		rmdir(dir);
-}
-
 #define kind_test(f, kind) \
 	{#f "_" #kind, f, pool_test_before, pool_test_after, (void *)(uintptr_t)&(kind)}
 #define kinds_test(f) kind_test(f, common), kind_test(f, named), kind_test(f, apart)
@@ -658,11 +582,8 @@ int main(void)
 	};
 	int failed;
 
-	mount_root();
+	named_mount();
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	if (root[0]) {
-		umount(root);
-		rmdir(root);
-	}
+	named_unmount();
 	return failed;
 }

@@ -172,10 +172,11 @@ static void drop_done(struct pool *pool)
 	}
 }
 
-static void leave(struct member *member)
+void burial_leave(struct member *member)
 {
 	ledger_member(member->pool->service->ledger, member)->left = 1;
 	member->state = GONE;
+	member->death = sd_event_source_disable_unref(member->death);
 }
 
 /* A branch whose pairing has settled; or which has none, for a service was killed before it was
@@ -195,8 +196,10 @@ static bool has_let_go(const struct member *member)
 /* One step of one member's burial; not 0: it must be tried again by itself, in so many us. */
 static uint64_t step(struct member *member)
 {
+	if (member->former && former_waits(member))
+		return RETRY_LATER_USEC;
 	if (has_let_go(member))
-		leave(member);
+		burial_leave(member);
 	if (member->state == QUIETING && quiet_now(member))
 		member->state = GONE;
 	if (member->state == QUIETING)
@@ -263,7 +266,7 @@ static void end(struct member *member, bool killed)
 {
 	member->killed = killed;
 	if (!killed)
-		leave(member);
+		burial_leave(member);
 	else
 		member->state = member->device ? QUIETING : GONE;
 	member->death = sd_event_source_disable_unref(member->death);

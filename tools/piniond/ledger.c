@@ -303,13 +303,29 @@ int ledger_add_member(struct ledger *ledger, const struct member *member)
 	return 0;
 }
 
+void ledger_add_former(struct ledger *ledger, const struct member *member, uint64_t started)
+{
+	struct ledger_member *entry = ledger_member(ledger, member);
+
+	fill(entry, member);
+	entry->record = (struct pinion_member_record){
+		.admitted = 1, .pid = member->pid, .started = started, .quota = member->quota};
+	entry->left = member->state == GONE && !member->killed;
+	atomic_store_explicit(&entry->role, LEDGER_FORMER, memory_order_release);
+}
+
+static bool has_stored_pidfd(const struct member *member, uint32_t role)
+{
+	return (role == LEDGER_CLIENT || role == LEDGER_DEVICE) && !member->branch;
+}
+
 void ledger_remove_member(struct ledger *ledger, const struct member *member)
 {
 	_Atomic uint32_t *role = &ledger_member(ledger, member)->role;
-	bool keeper = atomic_load_explicit(role, memory_order_relaxed) == LEDGER_KEEPER;
+	const uint32_t was = atomic_load_explicit(role, memory_order_relaxed);
 
 	atomic_store_explicit(role, LEDGER_FREE, memory_order_release);
-	if (!keeper && !member->branch)
+	if (has_stored_pidfd(member, was))
 		store_drop(ledger_pidfd_name(member->pool->index, member->number));
 }
 

@@ -46,6 +46,7 @@ enum ledger_role {
 	LEDGER_KEEPER = 1, /* this service, or one before it */
 	LEDGER_CLIENT = 2,
 	LEDGER_DEVICE = 3,
+	LEDGER_FORMER = 4, /* found in a pool that was adopted, see former.c */
 };
 
 struct ledger_member {
@@ -103,6 +104,8 @@ int ledger_add_keeper(struct ledger *ledger, const struct pool *pool);
 
 /* Members and pairings. -ENOSPC: ledger or store are full. */
 int ledger_add_member(struct ledger *ledger, const struct member *member);
+/* One that was there before this ledger. Its pidfd is not stored: who it is tells @started. */
+void ledger_add_former(struct ledger *ledger, const struct member *member, uint64_t started);
 void ledger_remove_member(struct ledger *ledger, const struct member *member);
 struct ledger_member *ledger_member(struct ledger *ledger, const struct member *member);
 int ledger_add_container(const struct member *member);

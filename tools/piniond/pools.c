@@ -102,10 +102,14 @@ static struct pinion_pool_config wish_of(const struct config_pool *config)
 static int make(const struct config_pool *config, struct pinion_pool **pool)
 {
 	const struct pinion_pool_config wish = wish_of(config);
+	struct pinion_adoption found;
 	int err = -ENOENT;
 
 	if (config->path)
-		err = pinion_pool_adopt(config->path, pool, NULL);
+		err = pinion_pool_adopt(config->path, pool, &found);
+	if (!err)
+		service_log(LOG_NOTICE, "pool %s: adopted: %u members live, %u are dead",
+			    config->name, found.living, found.dead);
 	return err == -ENOENT ? pinion_pool_create(&wish, pool) : err;
 }
 
@@ -129,7 +133,10 @@ static int add(struct service *service, const struct config_pool *config, bool o
 				   : strerror(-err));
 	}
 	pools_insert(pool);
-	return 0;
+	err = config->path ? former_take_in(pool) : 0;
+	if (err)
+		pools_end(pool);
+	return err;
 }
 
 int pools_add(struct service *service, const struct config_pool *config)

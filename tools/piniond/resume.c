@@ -4,13 +4,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <syslog.h>
 #include <unistd.h>
 
 #include <pinion/error.h>
 
 #include "ledger.h"
+#include "member.h"
 #include "process.h"
 #include "store.h"
 
@@ -134,13 +134,9 @@ static int find_pidfd(const struct ledger_member *entry, uint32_t index, uint32_
 {
 	int fd = store_take(ledger_pidfd_name(index, number), 0);
 
-	if (fd >= 0)
-		return fd;
-	fd = pidfd_open((pid_t)entry->pid, 0);
-	if (fd < 0 || lives(entry))
-		return fd;
-	(void)close(fd);
-	return -1;
+	if (fd < 0)
+		fd = process_open((pid_t)entry->pid, entry->record.started);
+	return fd < 0 ? -1 : fd;
 }
 
 static struct device *restore_device(const struct ledger_member *entry, uint32_t index,
@@ -181,7 +177,9 @@ static int restore_member(struct pool *pool, uint32_t number, const struct ledge
 	*member = (struct member){.pool = pool, .number = number, .pid = (pid_t)entry->pid,
 				  .uid = entry->uid, .gid = entry->gid, .pidfd = -1,
 				  .cookie = entry->cookie, .quota = entry->record.quota,
-				  .branch = entry->branch, .addresses = entry->addresses};
+				  .branch = entry->branch, .addresses = entry->addresses,
+				  .former = role == LEDGER_FORMER &&
+					    member_joined(&pool->pool->members[number])};
 	if (role == LEDGER_DEVICE) {
 		member->device = restore_device(entry, pool->index, number);
 		if (!member->device) {

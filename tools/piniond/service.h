@@ -18,6 +18,7 @@
  *     store.c      files that outlive this process ...
  *     ledger.c     ... and what they mean
  *     resume.c     everything taken up again from these two
+ *     former.c     who is in a pool that was adopted, of whom these two know nothing
  *     audit.c      pages that somebody punched out of a pool
  *     quiet.c      a dead device process's device: nothing is freed before it is quiet
  *     query.c      QUERY: what the command pinion(1) asks ...
@@ -41,6 +42,9 @@
  *     RECOVERED -> (freed)    every pairing of its is done: its number may be used again
  *
  * A pairing is done when each of its ends is gone or has SETTLED: drained, reclaimed, unmapped.
+ *
+ * A former member is LIVE until it closes what it has, for it cannot join again, and GONE until the
+ * last of the formers in its pool is: channels between them are known to nobody else.
  *
  * A client that may use a device but not the pool in which that is served gets a pool of its own
  * from a template, and the device process a second membership there, a branch of its first one: of
@@ -120,6 +124,7 @@ struct member {
 	bool addresses;         /* may see them */
 	struct peer *peer;      /* its connection; NULL: none at the moment, or a branch */
 	struct device *device;  /* NULL: a client */
+	bool former;            /* of a service before this one, which left no ledger */
 	bool branch;            /* a device process's, in a pool that is one client's */
 	struct member *home;    /* of a branch: that which it is one of, which is LIVE; or NULL */
 	LIST_ENTRY(member) of_home;
@@ -274,9 +279,17 @@ void tell_settled(struct pairing *pairing, enum side side);
 /* burial.c */
 /* No longer a member: @killed, or it said goodbye. pre: its connection was dropped. */
 void burial_begin(struct member *member, bool killed);
+/* LIVE -> GONE, in good order, and no more than that. */
+void burial_leave(struct member *member);
 /* Goes on with everything in @pool that is not yet buried, as far as it can be. The pool itself is
  * gone afterwards if it was one client's and nobody is left in it. */
 void burial_go_on(struct pool *pool);
+
+/* former.c */
+/* Who is in @pool, which was just adopted, and in the ledger, with nobody in it as yet. */
+int former_take_in(struct pool *pool);
+/* Must its burial wait? LIVE: has it said that it left? Then it is GONE. */
+bool former_waits(struct member *member);
 
 /* quiet.c */
 /* Is the device of this dead process quiet? Then its container is closed. */

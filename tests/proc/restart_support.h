@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef PINION_TESTS_RESTART_SUPPORT_H
+#define PINION_TESTS_RESTART_SUPPORT_H
+
+/*
+ * A service that goes and comes back.
+ *
+ *  - named_mount(), named_unmount(): a hugetlbfs for pools that outlive it, in pages of 2 MiB; none
+ *    where too few of them are free.
+ *  - named_configure(): such a pool; skips the test where there is no mount.
+ *  - named_inode(): which pool it is; named_unlink(): it is gone, with its pages.
+ *  - client_await_event(): what a client hears next.
+ *  - keep_some(), see_kept(): buffers that nobody else is to touch.
+ *  - reached_open(), reached_say(), reached_await(): how many processes have come so far.
+ *  - log_begin(), log_end(): what the service says meanwhile.
+ */
+
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+
+#include <pinion/named.h>
+
+#include "service_support.h"
+
+#define HUGE_FREE "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
+#define HUGE_WANTED 8 /* pages: the pool's three, and some for whoever touches a hole */
+
+/* In a mount namespace of this process's own, which goes with it however it ends; "": none. */
+static char named_root[SUPPORT_PATH_LEN];
+
+static inline void named_mount(void)
+{
+	char dir[SUPPORT_PATH_LEN];
+
+	if (support_read_long(HUGE_FREE) < HUGE_WANTED)
+		return;
+	support_dir_create(dir);
+	assert_int_equal(chmod(dir, 0755), 0);
+	if (!unshare(CLONE_NEWNS) && !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
+	    !mount("none", dir, "hugetlbfs", 0, "pagesize=2M,mode=0755"))
+		(void)strcpy(named_root, dir);
+	else
+		rmdir(dir);
+}
+
+static inline void named_unmount(void)
+{
+	if (!named_root[0])
+		return;
+	umount(named_root);
+	rmdir(named_root);
+}
+
+/* pre: it is configured, and with this from now on. @where: in that directory of named_root. */
+static inline void named_configure(struct service_process *service, const char *where,
+				   const char *rules)
+{
+	FILE *file;
+
+	if (!named_root[0]) {
+		support_dir_destroy(service->dir);
+		skip();
+	}
+	file = fopen(service->config, "w");
+	assert_non_null(file);
+	fprintf(file, "socket = \"%s\";\n"
+		"pools = ( { name = \"" SERVICE_POOL "\"; path = \"%s/%s\"; members = 24;\n"
+		"  caches = 48; segments = ( { size = \"4M\"; buffer = \"4K\"; } ); } );\n"
+		"rules = ( %s );\n", service->socket, named_root, where, rules);
+	assert_int_equal(fclose(file), 0);
+}
+
+static inline void named_unlink(const char *where)
+{
+	char path[2 * SUPPORT_PATH_LEN];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", named_root, where);
+	assert_int_equal(pinion_pool_unlink(path), 0);
+}
+
+/* Whose number it was: of a pool made anew it would be another. */
+static inline ino_t named_inode(const char *where)
+{
+	char path[2 * SUPPORT_PATH_LEN];
+	struct stat status;
+
+	(void)snprintf(path, sizeof(path), "%s/%s/control", named_root, where);
+	assert_int_equal(stat(path, &status), 0);
+	return status.st_ino;
+}
+
+/* 0: that is what it hears. */
+static inline int client_await_event(struct pinion_client *client,
+				     enum pinion_client_event_kind kind)
+{
+	struct pollfd want = {.fd = pinion_client_fd(client), .events = POLLIN};
+	struct pinion_client_event event = {0};
+
+	while (pinion_client_next(client, &event) == 0)
+		if (poll(&want, 1, 10000) != 1)
+			return 30;
+	return event.kind == kind ? 0 : 31;
+}
+
+#define KEPT 3u
+
+static inline int keep_some(struct pinion_client *client, struct pinion_cache *cache,
+			    struct pinion_buffer kept[KEPT])
+{
+	for (uint32_t i = 0; i < KEPT; i++) {
+		if (pinion_buffer_alloc(cache, &kept[i]))
+			return 22;
+		memset(pinion_buffer_addr(pinion_client_pool(client), kept[i]), 0x51 + (int)i,
+		       BUFFER);
+	}
+	return 0;
+}
+
+static inline int see_kept(struct pinion_client *client, const struct pinion_buffer kept[KEPT])
+{
+	for (uint32_t i = 0; i < KEPT; i++) {
+		const unsigned char *byte =
+			pinion_buffer_addr(pinion_client_pool(client), kept[i]);
+
+		for (size_t b = 0; b < BUFFER; b++)
+			if (byte[b] != 0x51 + i)
+				return 23;
+	}
+	return 0;
+}
+
+/* Of all processes of a test: how many have come so far. */
+static _Atomic int *reached;
+
+static inline void reached_open(void)
+{
+	reached = mmap(NULL, sizeof(*reached), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		       -1, 0);
+	assert_ptr_not_equal(reached, MAP_FAILED);
+}
+
+static inline void reached_say(void)
+{
+	atomic_fetch_add(reached, 1);
+}
+
+static inline void reached_await(int nr)
+{
+	const uint64_t until = test_now_ns() + UINT64_C(10000000000);
+
+	while (atomic_load(reached) < nr) {
+		assert_true(test_now_ns() < until);
+		usleep(1000);
+	}
+	atomic_store(reached, 0);
+}
+
+/* What the service says from now on goes to a file, which is returned; *was is where it went. */
+static inline int log_begin(int *was)
+{
+	const int file = memfd_create("log", MFD_CLOEXEC);
+
+	*was = dup(STDERR_FILENO);
+	assert_true(file >= 0 && *was >= 0);
+	assert_int_equal(dup2(file, STDERR_FILENO), STDERR_FILENO);
+	return file;
+}
+
+static inline void log_end(int file, int was, char *text, size_t len)
+{
+	const ssize_t got = pread(file, text, len - 1, 0);
+
+	text[got > 0 ? got : 0] = '\0';
+	assert_int_equal(dup2(was, STDERR_FILENO), STDERR_FILENO);
+	assert_int_equal(close(was), 0);
+	assert_int_equal(close(file), 0);
+}
+
+#endif

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * piniond killed and started again with nothing but its pool on hugetlbfs: no store gave anything
+ * back, so that no ledger knows who is in it. They go on, hear that they are not known, and open
+ * anew; what they held comes back.
+ */
+
+#include "restart_support.h"
+
+#define WHERE "pool"
+#define MEMBERS 24 /* of the pool, the service among them */
+
+static void start(struct service_process *service)
+{
+	service_configure(service, service_rules);
+	named_configure(service, WHERE, service_rules);
+	service_run(service);
+}
+
+static void stop(struct service_process *service)
+{
+	service_stop(service);
+	named_unlink(WHERE);
+}
+
+static void kill_service(struct service_process *service)
+{
+	assert_int_equal(process_end(service->pid, SIGKILL), 128 + SIGKILL);
+}
+
+static void await_free(void)
+{
+	const uint64_t until = test_now_ns() + UINT64_C(10000000000);
+
+	while (service_held()) {
+		if (test_now_ns() >= until) {
+			service_remark();
+			fail_msg("%s", "buffers stay");
+		}
+		usleep(1000);
+	}
+}
+
+/* A device process that opens anew when the service does not know it. */
+static int serve_on(void *name)
+{
+	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
+	const struct pinion_device_config config = {.pool = SERVICE_POOL};
+
+	for (;;) {
+		struct echo echo = {0};
+
+		if (pinion_device_open(name, &config, &echo.device)) {
+			usleep(1000);
+			continue;
+		}
+		if (pinion_cache_open(pinion_device_pool(echo.device), &any, &echo.cache) ||
+		    pinion_device_ready(echo.device))
+			return 2;
+		(void)echo_loop(&echo);
+		echo_close_caches(&echo);
+		(void)pinion_device_close(echo.device);
+	}
+}
+
+static pid_t device_start(void)
+{
+	static char name[] = SERVICE_DEVICE;
+	const pid_t pid = part_start(serve_on, name);
+
+	assert_int_equal(pinion_client_close(client_await()), 0);
+	return pid;
+}
+
+/* Until the device process has opened anew. */
+static int attach_again(struct pinion_client **client, struct pinion_cache **cache)
+{
+	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
+
+	for (int tries = 0; pinion_client_open(SERVICE_DEVICE, NULL, client); tries++) {
+		if (tries == 1000)
+			return 20;
+		usleep(10000);
+	}
+	return pinion_cache_open(pinion_client_pool(*client), &any, cache) ? 21 : 0;
+}
+
+/* As it was, and again when the service does not know it: keeps what it has, works while nobody
+ * serves, and its process lives on in its second membership. */
+static int live_on(void *arg)
+{
+	struct pinion_buffer kept[KEPT];
+	struct pinion_client *client;
+	struct pinion_cache *cache;
+	int err = become_nobody() ? 3 : attach_again(&client, &cache);
+
+	if (!err)
+		err = bounce(client, cache, 50, 0);
+	if (!err)
+		err = keep_some(client, cache, kept);
+	if (err)
+		return err;
+	(void)write(*(int *)arg, "x", 1);
+	err = client_await_event(client, PINION_CLIENT_SERVICE_LOST);
+	if (!err)
+		err = bounce(client, cache, 50, 0);
+	reached_say();
+	if (!err)
+		err = client_await_event(client, PINION_CLIENT_EXPELLED);
+	if (!err)
+		err = see_kept(client, kept);
+	if (err || pinion_cache_close(cache) || pinion_client_close(client))
+		return err ? err : 24;
+	err = attach_again(&client, &cache);
+	if (!err)
+		err = bounce(client, cache, 50, 0);
+	if (!err)
+		err = pinion_cache_close(cache);
+	reached_say();
+	for (;;)
+		pause();
+}
+
+/* How many more there can be. */
+static int fill(void *arg)
+{
+	struct pinion_client *client[MEMBERS];
+	int nr = 0;
+
+	while (nr < MEMBERS && !pinion_client_open("pool:" SERVICE_POOL, NULL, &client[nr]))
+		nr++;
+	for (int i = 0; i < nr; i++)
+		if (pinion_client_close(client[i]))
+			return 100;
+	(void)arg;
+	return nr;
+}
+
+#define VISITORS 3
+#define ROUNDS 4 /* of this release and the next in turn, and this one last */
+
+/* @binary: what is run next. */
+static void one_round(struct service_process *service, const char *binary)
+{
+	const ino_t inode = named_inode(WHERE);
+	pid_t visitor[VISITORS];
+
+	for (int i = 0; i < VISITORS; i++)
+		visitor[i] = run_until_said(live_on);
+	kill_service(service);
+	reached_await(VISITORS);
+	assert_int_equal(setenv("PINIOND", binary, 1), 0);
+	service_run(service);
+	reached_await(VISITORS);
+	assert_int_equal(named_inode(WHERE), inode);
+	/* They live, and the memberships that were not known are gone with what they held. */
+	service_await_members(1 + VISITORS);
+	await_free();
+	for (int i = 0; i < VISITORS; i++)
+		assert_int_equal(process_end(visitor[i], SIGKILL), 128 + SIGKILL);
+	service_await_members(1);
+}
+
+/* Whoever runs next, be it the next release: it adopts the pool. */
+static void members_go_on_and_open_anew_and_no_number_is_lost(void **state)
+{
+	const char *const binary[] = {getenv("PINIOND_NEXT"), getenv("PINIOND_FIRST")};
+	struct service_process service;
+	pid_t device;
+
+	(void)state;
+	start(&service);
+	device = device_start();
+	for (int i = 0; i < ROUNDS; i++)
+		one_round(&service, binary[i % 2]);
+	/* All but the service's and the device process's. */
+	assert_int_equal(member_end(part_start(fill, NULL)), MEMBERS - 2);
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	service_await_members(0);
+	assert_int_equal(service_held(), 0);
+	stop(&service);
+}
+
+/* Holds some, and never looks for news. */
+static int stay(void *arg)
+{
+	struct pinion_client *client;
+	struct pinion_cache *cache;
+	int err = become_nobody() ? 3 : attach_again(&client, &cache);
+
+	if (!err)
+		err = bounce(client, cache, 50, 9);
+	if (err)
+		return err;
+	(void)write(*(int *)arg, "x", 1);
+	for (;;)
+		pause();
+}
+
+/* What the dead sent may still be on its way to the living: until the last of them is gone. */
+static void what_the_unknown_held_comes_back_with_the_death_of_the_last(void **state)
+{
+	struct service_process service;
+	pid_t device, visitor[3];
+
+	(void)state;
+	start(&service);
+	device = device_start();
+	for (int i = 0; i < 3; i++)
+		visitor[i] = run_until_said(stay);
+	kill_service(&service);
+	assert_int_equal(process_end(visitor[0], SIGKILL), 128 + SIGKILL);
+	service_run(&service);
+	assert_int_equal(process_end(visitor[1], SIGKILL), 128 + SIGKILL);
+	usleep(200000);
+	assert_true(service_held() >= 27);
+	assert_int_equal(process_end(visitor[2], SIGKILL), 128 + SIGKILL);
+	await_free();
+	service_await_members(1);
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	service_await_members(0);
+	stop(&service);
+}
+
+/* Says goodbye to nobody; its process lives on. */
+static int leave_meanwhile(void *arg)
+{
+	struct pinion_buffer kept[KEPT];
+	struct pinion_client *client;
+	struct pinion_cache *cache;
+	int err = become_nobody() ? 3 : attach_again(&client, &cache);
+
+	if (!err)
+		err = keep_some(client, cache, kept);
+	if (err)
+		return err;
+	(void)write(*(int *)arg, "x", 1);
+	err = client_await_event(client, PINION_CLIENT_SERVICE_LOST);
+	if (err || pinion_cache_close(cache) || pinion_client_close(client))
+		return err ? err : 24;
+	reached_say();
+	for (;;)
+		pause();
+}
+
+static void who_left_while_nobody_listened_has_left(void **state)
+{
+	struct service_process service;
+	pid_t device, lazy, visitor;
+
+	(void)state;
+	start(&service);
+	device = device_start();
+	lazy = run_until_said(stay);
+	visitor = run_until_said(leave_meanwhile);
+	kill_service(&service);
+	reached_await(1);
+	service_run(&service);
+	assert_int_equal(process_end(lazy, SIGKILL), 128 + SIGKILL);
+	await_free();
+	service_await_members(1);
+	assert_int_equal(process_end(visitor, SIGKILL), 128 + SIGKILL);
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	service_await_members(0);
+	stop(&service);
+}
+
+#define KILLS 40
+
+static int come_and_go(void *arg)
+{
+	struct pinion_client *client;
+	struct pinion_cache *cache;
+
+	if (become_nobody())
+		return 1;
+	(void)write(*(int *)arg, "x", 1);
+	for (;;) {
+		if (attach_again(&client, &cache))
+			return 2;
+		(void)bounce(client, cache, 20, 1);
+		(void)pinion_cache_close(cache);
+		(void)pinion_client_close(client);
+	}
+}
+
+static void killed_at_any_moment_nothing_is_lost(void **state)
+{
+	struct service_process service;
+	uint64_t random = 20261129;
+	pid_t device, visitor[3];
+
+	(void)state;
+	start(&service);
+	device = device_start();
+	for (int i = 0; i < 3; i++)
+		visitor[i] = run_until_said(come_and_go);
+	for (int i = 0; i < KILLS; i++) {
+		usleep(test_below(&random, 20000));
+		kill_service(&service);
+		if (i % 4 == 0) {
+			assert_int_equal(process_end(visitor[i / 4 % 3], SIGKILL),
+					 128 + SIGKILL);
+			visitor[i / 4 % 3] = run_until_said(come_and_go);
+		}
+		service_run(&service);
+	}
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(process_end(visitor[i], SIGKILL), 128 + SIGKILL);
+	await_free();
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	/* The numbers, too, of those whose answer was lost with the service that sent it. */
+	service_await_members(0);
+	assert_int_equal(service_held(), 0);
+	assert_int_equal(member_end(part_start(fill, NULL)), MEMBERS - 1);
+	stop(&service);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		pool_test(members_go_on_and_open_anew_and_no_number_is_lost),
+		pool_test(what_the_unknown_held_comes_back_with_the_death_of_the_last),
+		pool_test(who_left_while_nobody_listened_has_left),
+		pool_test(killed_at_any_moment_nothing_is_lost),
+	};
+	int failed;
+
+	assert_int_equal(setenv("PINIOND_FIRST", getenv("PINIOND"), 1), 0);
+	reached_open();
+	named_mount();
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	named_unmount();
+	return failed;
+}
