@@ -20,7 +20,12 @@ struct peer_identity {
 /* False: it has ended, though it may be a zombie still. A stopped one is alive. */
 bool peer_is_alive(int pidfd);
 
-/* -ESRCH: it died already. */
+/*
+ * -ESRCH: it died already.
+ *
+ * Before Linux 6.5 that is not seen if another process of the same user has its pid by now: then it
+ * is that one, its pidfd included, if it also has the socket to speak on.
+ */
 int peer_identify(int socket, struct peer_identity *identity);
 
 /*
