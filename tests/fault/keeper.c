@@ -76,7 +76,7 @@ static void keep(const struct scene *scene)
 	}
 }
 
-/* Somebody listens there, within a second. */
+/* Somebody listens there, within some seconds. */
 static bool answers(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -84,7 +84,7 @@ static bool answers(const char *path)
 	bool there = false;
 
 	memcpy(address.sun_path, path, strlen(path));
-	for (int i = 0; !there && i < 1000; i++) {
+	for (int i = 0; !there && i < 10000; i++) {
 		int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
 		there = !connect(fd, (struct sockaddr *)&address, sizeof(address));
@@ -114,7 +114,8 @@ bool keeper_ask(const struct scene *scene, enum keeper_wish wish, struct pinion_
 	struct pinion_desc desc = {.buffer = *buffer, .len = 1, .tag = wish};
 
 	if (pinion_channel_send(channel, &desc, 1) != 1 ||
-	    pinion_channel_wait(channel, SECOND_NS) || pinion_channel_recv(channel, &desc, 1) != 1)
+	    pinion_channel_wait(channel, 10 * SECOND_NS) ||
+	    pinion_channel_recv(channel, &desc, 1) != 1)
 		return false;
 	*buffer = desc.buffer;
 	return desc.tag == KEEPER_DONE;

@@ -7,6 +7,7 @@
  * happens to the channel comes from another thread or process, at a time when the loop sleeps. So
  * nothing but the channel's descriptor can have told it.
  *
+ *  - guest_prepare(): before the loop sleeps. Nothing happens before it has said 0 for once.
  *  - guest_drain(): what a loop does when the descriptor is readable, or prepare() says 1.
  *  - talk_open(), talk_close(): a peer that sends TALK messages, one by one, and closes.
  *  - murder_open(), murder_close(): a session whose keeper is killed.
@@ -22,7 +23,7 @@
 #define TALK 200u
 #define PAUSE_US 500      /* between two messages: the loop sleeps again */
 #define PATIENCE_S 60     /* then it sleeps for ever */
-#define SENTENCE_US 50000 /* of the keeper */
+#define SENTENCE_US 50000 /* from then on to what wakes it first */
 
 struct guest {
 	struct pinion_channel *channel;
@@ -30,7 +31,25 @@ struct guest {
 	uint32_t next;              /* the tag that comes next */
 	uint32_t wakes;             /* how often the descriptor was readable */
 	int last;                   /* what receive said at last */
+	_Atomic bool sleeps;        /* from now on the descriptor tells */
 };
+
+static inline int guest_prepare(struct guest *guest)
+{
+	const int what = pinion_channel_prepare(guest->channel);
+
+	if (!what)
+		guest->sleeps = true;
+	return what;
+}
+
+/* Until the loop is about to sleep, and has probably come to it. alarm() ends what never does. */
+static inline void guest_await_sleep(const struct guest *guest)
+{
+	while (!guest->sleeps)
+		usleep(PAUSE_US);
+	usleep(SENTENCE_US);
+}
 
 static inline void guest_drain(struct guest *guest)
 {
@@ -61,6 +80,7 @@ static inline void *talk_speak(void *arg)
 	struct talk *talk = arg;
 	struct side *peer = &talk->pair.b;
 
+	guest_await_sleep(&talk->guest);
 	for (uint32_t i = 0; i < TALK; i++) {
 		const struct pinion_desc desc = desc_new(peer, 1, i);
 
@@ -108,7 +128,7 @@ static inline void *murder_commit(void *arg)
 {
 	const struct murder *murder = arg;
 
-	usleep(SENTENCE_US);
+	guest_await_sleep(&murder->guest);
 	kill(murder->keeper.pid, SIGKILL);
 	return NULL;
 }

@@ -20,7 +20,7 @@ static struct watched *watched_of(GSource *source)
 static gboolean prepare(GSource *source, gint *timeout)
 {
 	*timeout = -1;
-	return pinion_channel_prepare(watched_of(source)->guest->channel) != 0;
+	return guest_prepare(watched_of(source)->guest) != 0;
 }
 
 static gboolean check(GSource *source)

@@ -23,7 +23,7 @@ static void before_sleep(uv_prepare_t *handle)
 	struct watched *watched = handle->data;
 	int what;
 
-	while ((what = pinion_channel_prepare(watched->guest->channel)) == 1)
+	while ((what = guest_prepare(watched->guest)) == 1)
 		guest_drain(watched->guest);
 	if (what < 0) {
 		watched->guest->last = what;

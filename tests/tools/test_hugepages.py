@@ -1298,7 +1298,9 @@ class RealProcess(unittest.TestCase):
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     def test_descriptors_are_read_once_though_the_leader_has_ended(self) -> None:
-        self.assertLess(self.time_to_look("ends"), 3 * self.time_to_look("stays") + 0.05)
+        # A virtual processor is charged for what its host took, now and then: the least of three.
+        ends, stays = (min(self.time_to_look(leader) for _ in range(3)) for leader in ("ends", "stays"))
+        self.assertLess(ends, 3 * stays + 0.05)
 
 
 class RealKernel(unittest.TestCase):
