@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * Memory as C11 promises it, no stronger: what ring.pml, close.pml and broadcast.pml run on.
+ * Memory as C11 promises it, no stronger: what most of the models run on.
  *
  * Each location keeps every message ever stored in it, in order. Each thread has a view: by
  * location, the newest message that it must have seen. A load may return any message that is not
@@ -11,14 +11,16 @@
  *     store, release    the same, and the message carries the writer's whole view
  *     load, relaxed     some message, and the loader's view of this location moves to it
  *     load, acquire     the same, and what the message carries is joined to the loader's view
+ *     swap, cas         a load of the newest message and a store behind it, in one: the new message
+ *                       carries what the one before it carried, too (a release sequence)
  *
  * A plain location (a payload) may be read only by who has the newest message in its view: anything
  * else is a data race. What was only read has no message, so a ghost location stands for it: a
  * count in the reader's view, carried like any other (mark, knows).
  *
  * That is all of C11 that the library uses here, but for one rule: a store may go before newer
- * messages of other threads in a location's order. Here each location has one writer at a time, and
- * a store goes to the end. Loads are not performed after later stores (as in RC11);
+ * messages of other threads in a location's order. Here each location has one writer at a time, or
+ * what writes it is swap and cas, and a store goes to the end. Loads are not performed after later stores (as in RC11);
  * where that would do harm, it is a data race, and the ghosts see it.
  *
  * Before it includes this, a model defines LOCS, DEPTH (messages in a location, the first included)
@@ -27,7 +29,7 @@
 
 #define RELAXED 0
 #define ACQUIRE 1
-#define RELEASE 1
+#define RELEASE 2
 
 byte value[LOCS * DEPTH];          /* of each message */
 byte last[LOCS];                   /* the newest message */
@@ -40,6 +42,11 @@ hidden byte pick;
 #define MESSAGE(loc, t) ((loc) * DEPTH + (t))
 #define VIEW(me, loc) seen[(me) * LOCS + (loc)]
 #define CARRIED(loc, t, of) carried[MESSAGE(loc, t) * LOCS + (of)]
+#define BEFORE(loc, of) CARRIED(loc, last[loc] - 1, of)
+
+/* A poll that finds nothing changes nothing: a poller waits for the newest message to be what it is
+ * polling for. What its next load returns may be an older one all the same. */
+#define newest(loc) value[MESSAGE(loc, last[loc])]
 
 inline store(me, loc, what, order)
 {
@@ -66,6 +73,7 @@ inline load(me, loc, into, order)
 		:: pick < last[loc] -> pick++
 		:: break
 		od;
+		skip; /* a d_step cannot be jumped into */
 		d_step {
 			VIEW(me, loc) = pick;
 			into = value[MESSAGE(loc, pick)];
@@ -82,9 +90,46 @@ inline load(me, loc, into, order)
 	}
 }
 
-/* A poll that finds nothing changes nothing: a poller waits for the newest message to be what it is
- * polling for. What its next load returns may be an older one all the same. */
-#define newest(loc) value[MESSAGE(loc, last[loc])]
+/* @into := what was there, then @what, which may be made of @into, is stored. */
+inline swap(me, loc, into, what, order)
+{
+	d_step {
+		assert(last[loc] + 1 < DEPTH);
+		into = newest(loc);
+		last[loc]++;
+		VIEW(me, loc) = last[loc];
+		value[MESSAGE(loc, last[loc])] = what;
+		for (scan : 0 .. LOCS - 1) {
+			if
+			:: order != RELEASE -> CARRIED(loc, last[loc], scan) = 0
+			:: else -> CARRIED(loc, last[loc], scan) = VIEW(me, scan)
+			fi;
+			if
+			:: order == ACQUIRE && BEFORE(loc, scan) > VIEW(me, scan) ->
+				VIEW(me, scan) = BEFORE(loc, scan)
+			:: else
+			fi;
+			if
+			:: BEFORE(loc, scan) > CARRIED(loc, last[loc], scan) ->
+				CARRIED(loc, last[loc], scan) = BEFORE(loc, scan)
+			:: else
+			fi
+		}
+		printf("%d swaps: location %d is %d, := %d, order %d\n", me, loc, into,
+		       value[MESSAGE(loc, last[loc])], order)
+	}
+}
+
+/* @done := was it @from? Then it is @to. One that fails reads nothing that anybody goes by. */
+inline cas(me, loc, from, to, order, done)
+{
+	atomic {
+		if
+		:: newest(loc) == from -> swap(me, loc, pick, to, order); done = true
+		:: else -> done = false
+		fi
+	}
+}
 
 /* Plain locations. */
 #define race_free(me, loc) (VIEW(me, loc) == last[loc])
