@@ -9,21 +9,18 @@
  */
 
 #include "rings.h"
+#include "stage.h"
 #include "target.h"
 
-#define OURS 12u
-#define THEIRS 12u
 #define HONEST 4u
 
 static struct rings rings;
 
-/* Made once. */
+/* Made once: the channel beside it. */
 static struct {
-	struct side a, b;
-	struct side honest_a, honest_c;
-	struct pinion_buffer ours[OURS], theirs[THEIRS], honest[HONEST];
-	void *picture; /* of the control area */
-} stage;
+	struct side a, c;
+	struct pinion_buffer buffer[HONEST];
+} neighbour;
 
 /* Of one run: where a is, by our own count. */
 static struct {
@@ -34,57 +31,32 @@ static struct {
 	int waits;
 } model;
 
-static _Atomic uint64_t *words(void)
-{
-	return stage.b.pool->view.owner;
-}
-
-static uint64_t held(struct pinion_buffer buffer, const struct side *side)
-{
-	return pinion_owner_word(buffer, side->pool->view.self);
-}
-
-static void hold(struct pinion_pool *pool, struct pinion_buffer *buffer, uint32_t nr)
-{
-	struct pinion_cache *cache = cache_make(pool, BUFFER);
-
-	take(cache, buffer, nr);
-	assert_int_equal(pinion_cache_close(cache), 0);
-}
-
 static void open_honest(void)
 {
 	struct pair pair = {.a.pool = stage.a.pool, .b.pool = pool_join(stage.a.pool)};
 
 	pair_open_channels(&pair, SLOTS);
-	hold(pair.b.pool, stage.honest, HONEST);
-	stage.honest_a = pair.a;
-	stage.honest_c = pair.b;
+	hold(pair.b.pool, neighbour.buffer, HONEST);
+	neighbour.a = pair.a;
+	neighbour.c = pair.b;
 }
 
-static void open_stage(void)
+static void open_once(void)
 {
-	const struct pinion_hostmem *control;
-
-	stage.a.pool = pool_make(BUFFERS);
-	stage.b.pool = pool_join(stage.a.pool);
-	hold(stage.a.pool, stage.ours, OURS);
-	hold(stage.b.pool, stage.theirs, THEIRS);
+	stage_open();
 	open_honest();
-	control = &stage.b.pool->control;
-	stage.picture = malloc(control->len);
-	assert_non_null(stage.picture);
-	memcpy(stage.picture, control->addr, control->len);
+	stage_picture();
 }
 
 void target_open(void)
 {
 	if (!stage.picture)
-		open_stage();
-	memcpy(stage.b.pool->control.addr, stage.picture, stage.b.pool->control.len);
+		open_once();
+	stage_put_back();
 	/* The honest channel goes on where it was. */
 	for (uint32_t i = 0; i < HONEST; i++)
-		words()[pinion_buffer_id(stage.honest[i])] = held(stage.honest[i], &stage.honest_c);
+		words()[pinion_buffer_id(neighbour.buffer[i])] =
+			held(neighbour.buffer[i], &neighbour.c);
 	rings_wipe(&rings);
 	memset(&model, 0, sizeof(model));
 	assert_int_equal(pinion_channel_open(stage.a.pool, rings.fd_ab, rings.fd_ba,
@@ -97,36 +69,9 @@ void target_open(void)
 static bool is_honest(uint32_t id)
 {
 	for (uint32_t i = 0; i < HONEST; i++)
-		if (pinion_buffer_id(stage.honest[i]) == id)
+		if (pinion_buffer_id(neighbour.buffer[i]) == id)
 			return true;
 	return false;
-}
-
-/* A handle as it stands, or stale, or of the future, or of no buffer. */
-static struct pinion_buffer some_handle(struct script *script)
-{
-	static const uint32_t none[] = {BUFFERS, BUFFERS + 1, 1u << 20, PINION_ID_MAX};
-	const uint8_t which = script_byte(script), age = script_byte(script);
-	uint32_t id = which % BUFFERS;
-	struct pinion_buffer buffer;
-
-	if (which >= 248)
-		return pinion_buffer_make(none[which % 4], age);
-	buffer = pinion_owner_buffer(words()[id], id);
-	if (age >= 224)
-		buffer.bits += (uint64_t)(age - 240) << PINION_ID_BITS;
-	buffer.bits &= ~PINION_SLOT_HEAD_LAP;
-	return buffer;
-}
-
-static struct pinion_desc some_desc(struct script *script)
-{
-	static const uint32_t len[] = {0, 1, BUFFER, BUFFER, BUFFER + 1, 4096, PINION_DESC_LEN_MAX};
-	struct pinion_desc desc = {.buffer = some_handle(script)};
-
-	desc.len = len[script_below(script, 7)];
-	desc.tag = script_byte(script);
-	return desc;
 }
 
 static void scribble_word(struct script *script)
@@ -194,13 +139,6 @@ static void check_same(const struct before *before, const char *call)
 	for (uint32_t id = 0; id < BUFFERS; id++)
 		oracle(before->word[id] == words()[id], "%s: the word of %u is %#jx", call, id,
 		       (uintmax_t)words()[id]);
-}
-
-static bool good(const struct pinion_desc *desc, const uint64_t *word, const struct side *side)
-{
-	const uint32_t id = pinion_buffer_id(desc->buffer);
-
-	return id < BUFFERS && desc->len <= BUFFER && word[id] == held(desc->buffer, side);
 }
 
 /* What must be received; the words change in @before, as they must in memory. */
@@ -356,13 +294,13 @@ static void list_published(void)
 /* The neighbour: there and back. */
 static void use_honest(struct script *script)
 {
-	struct pinion_buffer *buffer = &stage.honest[script_below(script, HONEST)];
+	struct pinion_buffer *buffer = &neighbour.buffer[script_below(script, HONEST)];
 	struct pinion_desc desc = {*buffer, BUFFER, 1};
 
-	oracle(pinion_channel_send(stage.honest_c.channel, &desc, 1) == 1, "c cannot send");
-	oracle(pinion_channel_recv(stage.honest_a.channel, &desc, 1) == 1, "a cannot receive");
-	oracle(pinion_channel_send(stage.honest_a.channel, &desc, 1) == 1, "a cannot send");
-	oracle(pinion_channel_recv(stage.honest_c.channel, &desc, 1) == 1, "c cannot receive");
+	oracle(pinion_channel_send(neighbour.c.channel, &desc, 1) == 1, "c cannot send");
+	oracle(pinion_channel_recv(neighbour.a.channel, &desc, 1) == 1, "a cannot receive");
+	oracle(pinion_channel_send(neighbour.a.channel, &desc, 1) == 1, "a cannot send");
+	oracle(pinion_channel_recv(neighbour.c.channel, &desc, 1) == 1, "c cannot receive");
 	*buffer = desc.buffer;
 }
 

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A broadcast, of which the fuzzer writes one side. The first byte of a script says which:
+ *
+ *     a lends      to b, whose seat is the fuzzer's, and to c, which is honest: c gets all that was
+ *                  lent, in order, and what a collects has c returned
+ *     a borrows    from b, whose ring and seats are the fuzzer's: what a receives is what lies in
+ *                  the ring, and b's; and what the keeper finds lent are its handles
+ */
+
+#include <sys/mman.h>
+
+#include "broadcast.h"
+#include "rings.h"
+#include "stage.h"
+#include "target.h"
+
+#define LENT_MAX 64u
+
+struct chair {
+	int fd;
+	struct seat_shared *raw;
+};
+
+/* Made once. */
+static struct {
+	struct chair b, c;
+	struct seat_shared new_seat;
+	struct pinion_pool *c_pool;
+	/* b's ring, where a borrows: wiped for each run. */
+	int fd;
+	struct ring ring;
+} once;
+
+/* Of one run. */
+static struct {
+	bool lends;
+	struct pinion_broadcast *broadcast;
+	struct pinion_seat *seat; /* c's, or a's */
+	int fd;                   /* a's ring, where it lends */
+	uint32_t number;          /* b's */
+	struct pinion_buffer lent[LENT_MAX];
+	uint32_t nr_lent, collected; /* by a */
+	uint32_t received, returned; /* by who sits in the seat */
+	bool broken;
+	int waits;
+} run;
+
+static void open_chair(struct chair *chair)
+{
+	assert_int_equal(pinion_broadcast_create_seat(&chair->fd), 0);
+	assert_int_equal(broadcast_map_seat(chair->fd, &chair->raw), 0);
+	once.new_seat = *chair->raw;
+}
+
+static void open_once(void)
+{
+	struct pinion_broadcast *ignored;
+
+	stage_open();
+	once.c_pool = pool_join(stage.a.pool);
+	open_chair(&once.b);
+	open_chair(&once.c);
+	assert_int_equal(pinion_broadcast_create(SLOTS, &once.fd), 0);
+	assert_int_equal(broadcast_map_ring(once.fd, PROT_READ | PROT_WRITE, &once.ring), 0);
+	assert_int_equal(pinion_broadcast_open(stage.b.pool, once.fd, &ignored), 0);
+	assert_int_equal(pinion_broadcast_close(ignored), 0);
+	stage_picture();
+}
+
+static void join(struct pinion_pool *pool, int fd, const struct chair *chair, uint32_t producer)
+{
+	assert_int_equal(pinion_broadcast_join(pool, fd, chair->fd, producer, &run.seat), 0);
+}
+
+static void open_to_lend(void)
+{
+	uint32_t ignored;
+
+	assert_int_equal(pinion_broadcast_create(SLOTS, &run.fd), 0);
+	assert_int_equal(pinion_broadcast_open(stage.a.pool, run.fd, &run.broadcast), 0);
+	assert_int_equal(pinion_broadcast_admit(run.broadcast, once.b.fd, &run.number), 0);
+	assert_int_equal(pinion_broadcast_admit(run.broadcast, once.c.fd, &ignored), 0);
+	join(once.c_pool, run.fd, &once.c, pinion_pool_member(stage.a.pool));
+}
+
+static void open_to_borrow(void)
+{
+	memset(once.ring.shared->slot, 0, SLOTS * sizeof(struct pinion_slot));
+	once.b.raw->begin = 1;
+	join(stage.a.pool, once.fd, &once.b, pinion_pool_member(stage.b.pool));
+}
+
+/* Which side it is, the first step says. */
+void target_open(void)
+{
+	if (!stage.picture)
+		open_once();
+	stage_put_back();
+	*once.b.raw = once.new_seat;
+	*once.c.raw = once.new_seat;
+	memset(&run, 0, sizeof(run));
+}
+
+/* Any place of a seat. */
+static void lie_in_seat(struct script *script)
+{
+	struct seat_shared *seat = once.b.raw;
+
+	switch (script_below(script, 6)) {
+	case 0:
+		seat->returned = lie_value(script, seat->returned);
+		break;
+	case 1:
+		seat->closed = script_byte(script) < 64;
+		break;
+	case 2:
+		seat->begin = lie_value(script, seat->begin);
+		break;
+	case 3:
+		seat->ended = script_byte(script) % 4 ? 0 : (uint32_t)lie_value(script, 0);
+		break;
+	case 4:
+		seat->bell.state = (uint32_t)lie_value(script, seat->bell.state);
+		break;
+	default:
+		seat->bell.fenced = (uint32_t)lie_value(script, seat->bell.fenced);
+	}
+}
+
+/* --- a lends */
+
+static void lend(void)
+{
+	struct pinion_desc desc = {.len = 1, .tag = run.nr_lent};
+	int sent;
+
+	if (run.nr_lent == LENT_MAX)
+		return;
+	desc.buffer = stage.ours[run.nr_lent % SLOTS];
+	sent = pinion_broadcast_send(run.broadcast, &desc, 1);
+	oracle(sent == (run.nr_lent - run.collected == SLOTS ? -EAGAIN : 1), "send: %d", sent);
+	if (sent == 1)
+		run.lent[run.nr_lent++] = desc.buffer;
+}
+
+static void hear_honest(void)
+{
+	struct pinion_desc desc;
+	int got = pinion_broadcast_recv(run.seat, &desc, 1);
+
+	oracle(got == (run.received < run.nr_lent ? 1 : -EAGAIN), "c receives: %d", got);
+	if (got < 0)
+		return;
+	oracle(desc.tag == run.received && desc.buffer.bits == run.lent[run.received].bits,
+	       "c does not get what was lent");
+	run.received++;
+}
+
+static void return_honest(void)
+{
+	if (run.returned == run.received)
+		return;
+	oracle(!pinion_broadcast_return(run.seat, 1), "c cannot return");
+	run.returned++;
+}
+
+static void collect(struct script *script)
+{
+	struct pinion_buffer buffer[DESCS];
+	const uint32_t nr = 1 + script_below(script, DESCS);
+	int got = pinion_broadcast_collect(run.broadcast, buffer, nr);
+
+	oracle(got <= (int)nr && (got >= 0 || got == -EAGAIN), "collect of %u: %d", nr, got);
+	oracle(got || run.collected == run.nr_lent, "collect says that none is out");
+	for (int i = 0; i < got; i++)
+		oracle(buffer[i].bits == run.lent[run.collected++].bits,
+		       "collected another one than was lent");
+	oracle(run.collected <= run.returned, "collected what c reads");
+}
+
+static void ask_lag(void)
+{
+	int lag = pinion_broadcast_lag(run.broadcast, run.number);
+
+	oracle(lag == -EPIPE || lag == -EPROTO || (lag >= 0 && lag <= (int)SLOTS), "lag: %d", lag);
+}
+
+static void step_to_lend(struct script *script)
+{
+	switch (script_below(script, 8)) {
+	case 0:
+	case 1:
+	case 2:
+		lie_in_seat(script);
+		break;
+	case 3:
+		lend();
+		break;
+	case 4:
+		hear_honest();
+		break;
+	case 5:
+		return_honest();
+		break;
+	case 6:
+		collect(script);
+		break;
+	default:
+		ask_lag();
+	}
+}
+
+/* With b severed, all comes back that c returns. */
+static void close_lending(void)
+{
+	oracle(!pinion_broadcast_sever(run.broadcast, run.number), "b cannot be severed");
+	while (run.received < run.nr_lent)
+		hear_honest();
+	while (run.returned < run.received)
+		return_honest();
+	while (run.collected < run.nr_lent)
+		collect(&(struct script){0});
+	assert_int_equal(pinion_broadcast_leave(run.seat), 0);
+	assert_int_equal(pinion_broadcast_close(run.broadcast), 0);
+	close(run.fd);
+}
+
+/* --- a borrows */
+
+static void lie_in_ring(struct script *script)
+{
+	struct pinion_slot *slot = &once.ring.shared->slot[script_below(script, SLOTS)];
+
+	if (script_byte(script) & 1)
+		slot->head = lie_value(script, slot->head);
+	else
+		slot->body = lie_value(script, slot->body);
+}
+
+static void publish(struct script *script)
+{
+	const uint64_t at = run.received + script_below(script, SLOTS);
+	const struct pinion_desc desc = some_desc(script);
+
+	slot_put(once.ring.shared->slot, at, &desc);
+}
+
+static int expect(struct pinion_desc *desc, uint32_t nr)
+{
+	uint32_t there = 0, got = 0;
+	uint64_t word[BUFFERS];
+
+	if (run.broken)
+		return -EPROTO;
+	if (once.b.raw->ended > SEAT_ENDED)
+		return -EPIPE;
+	for (uint32_t id = 0; id < BUFFERS; id++)
+		word[id] = words()[id];
+	while (there < nr && slot_says(once.ring.shared->slot, run.received + there, &desc[there]))
+		there++;
+	if (!there)
+		return once.b.raw->ended ? -EPIPE : -EAGAIN;
+	while (got < there && good(&desc[got], word, &stage.b))
+		got++;
+	return got ? (int)got : -EPROTO;
+}
+
+static void borrow(struct script *script)
+{
+	const uint32_t nr = 1 + script_below(script, DESCS);
+	struct pinion_desc want[DESCS], *desc = descs_new(nr);
+	const int expected = expect(want, nr);
+	int got = pinion_broadcast_recv(run.seat, desc, nr);
+
+	oracle(got == expected, "recv of %u: %d, not %d", nr, got, expected);
+	for (int i = 0; i < got; i++)
+		oracle(same_desc(&desc[i], &want[i]), "recv: descriptor %d is not the slot's", i);
+	run.received += got > 0 ? (uint32_t)got : 0;
+	oracle(run.broken || got != -EPROTO || once.b.raw->closed, "a liar is not told");
+	run.broken |= got == -EPROTO;
+	free(desc);
+}
+
+static void give_back(struct script *script)
+{
+	const uint32_t nr = script_below(script, SLOTS + 2), held = run.received - run.returned;
+	const int expected = run.broken                       ? -EPROTO
+			     : nr > held                      ? -EINVAL
+			     : once.b.raw->ended > SEAT_ENDED ? -EPIPE
+							      : 0;
+	int err = pinion_broadcast_return(run.seat, nr);
+
+	oracle(err == expected, "return of %u: %d, not %d", nr, err, expected);
+	run.returned += err ? 0 : nr;
+	oracle(err || once.b.raw->returned == run.returned, "returned: another number");
+}
+
+static void wait_shortly(struct script *script)
+{
+	int err;
+
+	if (run.waits++ == WAITS)
+		return;
+	err = pinion_broadcast_wait(run.seat, script_byte(script));
+	oracle(err == 0 || err == -ETIMEDOUT || err == -EINTR, "wait: %d", err);
+}
+
+/* The keeper's look: heads of the ring, each once at most. */
+static void list_lent(void)
+{
+	struct pinion_buffer buffer[SLOTS];
+	int nr = pinion_broadcast_lent(once.fd, once.b.fd, buffer, SLOTS);
+
+	oracle(nr >= 0 && nr <= (int)SLOTS, "lent: %d", nr);
+	for (int i = 0; i < nr; i++) {
+		bool lies = false;
+
+		for (uint32_t k = 0; k < SLOTS; k++)
+			lies |= (once.ring.shared->slot[k].head << 1) == buffer[i].bits << 1;
+		oracle(lies && !(buffer[i].bits >> 63), "lent: a handle that lies nowhere");
+	}
+}
+
+static void step_to_borrow(struct script *script)
+{
+	switch (script_below(script, 8)) {
+	case 0:
+		lie_in_seat(script);
+		break;
+	case 1:
+		lie_in_ring(script);
+		break;
+	case 2:
+	case 3:
+		publish(script);
+		break;
+	case 4:
+		give_back(script);
+		break;
+	case 5:
+		wait_shortly(script);
+		break;
+	case 6:
+		list_lent();
+		break;
+	default:
+		borrow(script);
+	}
+}
+
+/* --- */
+
+void target_step(struct script *script)
+{
+	if (!run.seat) {
+		run.lends = script_byte(script) & 1;
+		if (run.lends)
+			open_to_lend();
+		else
+			open_to_borrow();
+		return;
+	}
+	if (run.lends)
+		step_to_lend(script);
+	else
+		step_to_borrow(script);
+}
+
+void target_close(void)
+{
+	if (!run.seat)
+		return;
+	if (run.lends)
+		close_lending();
+	else
+		assert_int_equal(pinion_broadcast_leave(run.seat), 0);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef PINION_TESTS_FUZZ_STAGE_H
+#define PINION_TESTS_FUZZ_STAGE_H
+
+/*
+ * Two members of a pool: a, which is under test, and b, which the fuzzer writes. The pool is made
+ * once; its control area is put back as it was before each run.
+ */
+
+#include "lie.h"
+
+#define OURS 12u
+#define THEIRS 12u
+
+static struct {
+	struct side a, b;
+	struct pinion_buffer ours[OURS], theirs[THEIRS];
+	void *picture; /* of the control area */
+} stage;
+
+static inline _Atomic uint64_t *words(void)
+{
+	return stage.b.pool->view.owner;
+}
+
+static inline uint64_t held(struct pinion_buffer buffer, const struct side *side)
+{
+	return pinion_owner_word(buffer, side->pool->view.self);
+}
+
+static inline void hold(struct pinion_pool *pool, struct pinion_buffer *buffer, uint32_t nr)
+{
+	struct pinion_cache *cache = cache_make(pool, BUFFER);
+
+	take(cache, buffer, nr);
+	assert_int_equal(pinion_cache_close(cache), 0);
+}
+
+static inline void stage_open(void)
+{
+	stage.a.pool = pool_make(BUFFERS);
+	stage.b.pool = pool_join(stage.a.pool);
+	hold(stage.a.pool, stage.ours, OURS);
+	hold(stage.b.pool, stage.theirs, THEIRS);
+}
+
+/* What was done since the stage was opened belongs to it. */
+static inline void stage_picture(void)
+{
+	const struct pinion_hostmem *control = &stage.b.pool->control;
+
+	stage.picture = malloc(control->len);
+	assert_non_null(stage.picture);
+	memcpy(stage.picture, control->addr, control->len);
+}
+
+static inline void stage_put_back(void)
+{
+	memcpy(stage.b.pool->control.addr, stage.picture, stage.b.pool->control.len);
+}
+
+/* A handle as it stands, or stale, or of the future, or of no buffer. */
+static inline struct pinion_buffer some_handle(struct script *script)
+{
+	static const uint32_t none[] = {BUFFERS, BUFFERS + 1, 1u << 20, PINION_ID_MAX};
+	const uint8_t which = script_byte(script), age = script_byte(script);
+	uint32_t id = which % BUFFERS;
+	struct pinion_buffer buffer;
+
+	if (which >= 248)
+		return pinion_buffer_make(none[which % 4], age);
+	buffer = pinion_owner_buffer(words()[id], id);
+	if (age >= 224)
+		buffer.bits += (uint64_t)(age - 240) << PINION_ID_BITS;
+	buffer.bits &= ~PINION_SLOT_HEAD_LAP;
+	return buffer;
+}
+
+static inline struct pinion_desc some_desc(struct script *script)
+{
+	static const uint32_t len[] = {0, 1, BUFFER, BUFFER, BUFFER + 1, 4096, PINION_DESC_LEN_MAX};
+	struct pinion_desc desc = {.buffer = some_handle(script)};
+
+	desc.len = len[script_below(script, 7)];
+	desc.tag = script_byte(script);
+	return desc;
+}
+
+/* May @side send that, by the words @word? */
+static inline bool good(const struct pinion_desc *desc, const uint64_t *word,
+			const struct side *side)
+{
+	const uint32_t id = pinion_buffer_id(desc->buffer);
+
+	return id < BUFFERS && desc->len <= BUFFER && word[id] == held(desc->buffer, side);
+}
+
+#endif
