@@ -37,8 +37,16 @@ static int read_page(int pagemap, const struct pinion_hostmem *memory, size_t pa
 
 	if (err != -EFAULT)
 		return err;
-	err = pinion_hostmem_populate(memory, off, memory->page_size);
-	return err ? err : pinion_hostmem_phys(pagemap, addr, memory->page_size, phys, 1);
+	/* Where nothing comes, nothing is. */
+	if (pinion_hostmem_populate(memory, off, memory->page_size))
+		return -EFAULT;
+	return pinion_hostmem_phys(pagemap, addr, memory->page_size, phys, 1);
+}
+
+static int unread(int err, uint32_t index)
+{
+	return pinion_fail(err, "segment %u: cannot read its physical addresses: %s", index,
+			   strerror(-err));
 }
 
 static int open_pagemap(int *pagemap)
@@ -104,9 +112,7 @@ int phys_read_pages(struct domain *domain, uint32_t index, int pagemap)
 		return 0;
 	}
 	free(page);
-	return err == -EPERM ? hidden() :
-	       pinion_fail(err, "segment %u: cannot read its physical addresses: %s", index,
-			   strerror(-err));
+	return err == -EPERM ? hidden() : unread(err, index);
 }
 
 static int locate(struct domain *domain, uint32_t index)
@@ -124,18 +130,26 @@ int pinion_domain_create_phys(struct pinion_pool *pool, struct pinion_domain **o
 	return err ? err : domain_start(domain, out);
 }
 
+/* Nothing is there, or not one whole page. Any other error says nothing of the page. */
+static bool is_nowhere(int err)
+{
+	return err == -EFAULT || err == -EINVAL;
+}
+
 static int audit_page(const struct domain *domain, int pagemap, struct pinion_domain_move *move)
 {
 	const struct pinion_hostmem *memory = &domain->pool->memory[move->segment];
 	int err = read_page(pagemap, memory, move->page, &move->is);
 
 	move->was = domain->segment[move->segment].page[move->page];
-	if (!err && move->is == move->was)
-		return 0;
 	if (err == -EPERM)
 		return hidden();
+	if (err && !is_nowhere(err))
+		return unread(err, move->segment);
 	if (err)
 		move->is = 0;
+	if (move->is == move->was)
+		return 0;
 	return pinion_fail(-ESTALE, "segment %u: page %ju was at physical address %#jx and is now "
 			   "at %#jx (0: nowhere): stop the device", move->segment,
 			   (uintmax_t)move->page, (uintmax_t)move->was, (uintmax_t)move->is);

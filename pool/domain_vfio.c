@@ -205,7 +205,8 @@ int pinion_domain_create_vfio(struct pinion_pool *pool, int container, struct pi
 
 /*
  * The kernel lists no mappings, but it refuses to map where one is: asked for one page at the
- * segment's address, it must say EEXIST. If it maps it, nothing was there, and nothing will be.
+ * segment's address, it must say EEXIST. If it maps it, nothing was there, and nothing will be; nor
+ * is anything where no address is one any more (EINVAL). Other errors do not tell.
  */
 static int probe(const struct domain *domain, uint32_t index)
 {
@@ -217,16 +218,21 @@ static int probe(const struct domain *domain, uint32_t index)
 		return 0;
 	if (!err)
 		(void)iommu_unmap(&domain->config, segment->iova, memory->page_size);
-	return -ESTALE;
+	return !err || err == -EINVAL ? -ESTALE : err;
 }
 
 int domain_audit_vfio(const struct domain *domain, uint32_t index, struct pinion_domain_move *move)
 {
 	const struct domain_segment *segment = &domain->segment[index];
-
 	/* Who attached has no container to ask. */
-	if (!domain->ops || !probe(domain, index))
+	int err = domain->ops ? probe(domain, index) : 0;
+
+	if (!err)
 		return 0;
+	if (err != -ESTALE)
+		return pinion_fail(err, "segment %u: cannot tell whether it is still mapped at "
+				   "IOVA %#jx: %s", index, (uintmax_t)segment->iova,
+				   strerror(-err));
 	move->segment = index;
 	move->page = 0;
 	move->was = segment->iova;

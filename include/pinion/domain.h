@@ -243,6 +243,7 @@ struct pinion_domain_move {
  *
  * -ESTALE  something moved; @move (if not NULL) and the sentence say what. Stop the device
  * -EPERM   physical: CAP_SYS_ADMIN is needed, but for a domain of pinion_device_domain_create()
+ * -EIO, -ENOMEM, ...  it could not be looked at, and nothing is known: ask again
  */
 int pinion_domain_audit(const struct pinion_domain *domain, struct pinion_domain_move *move);
 

@@ -24,6 +24,7 @@ const struct operation *const operation_tables[] = {
 	iommufd_operations,
 	hostmem_operations,
 	hostheap_operations,
+	iova_operations,
 	NULL,
 };
 

@@ -83,5 +83,6 @@ extern const struct operation vfio_dmabuf_operations[];
 extern const struct operation iommufd_operations[];
 extern const struct operation hostmem_operations[];
 extern const struct operation hostheap_operations[];
+extern const struct operation iova_operations[]; /* the library's, on this machine */
 
 #endif

@@ -81,12 +81,12 @@ struct operation {
 	bool mount; /* it mounts a hugetlbfs: CAP_SYS_ADMIN */
 	unsigned huge; /* free hugepages of 2 MiB that it takes */
 	bool phys;     /* it takes physical addresses: CAP_SYS_ADMIN */
+	const char *(*kept)(struct scene *scene); /* what a failed run() changed, or NULL */
 	/* Of a drop-in header: its errors have no sentence, and errno is its own. */
 	bool bare;
 	void *out;      /* where run() puts its results, kept by a failure; NULL: anywhere */
 	size_t out_len; /* bytes */
 	const int *may; /* errors beside the injected one, told in the header; 0 ends */
-	const char *(*kept)(struct scene *scene); /* what a failed run() changed, or NULL */
 	const char *mistake; /* planted.c: part of what is said of it; NULL: it makes none */
 };
 

@@ -98,6 +98,37 @@ static void adopt_undo(struct scene *scene)
 	left_behind(scene);
 }
 
+/* The same by a record: resume.h. Whoever has number 0 is dead, as everybody is who started at
+ * another time. */
+
+static struct pinion_pool_record record;
+static const struct pinion_member_record dead[2] = {{.admitted = 1, .pid = 1, .started = 1}};
+
+static void recorded(struct scene *scene)
+{
+	create_must(scene);
+	scene_must(!pinion_pool_record(scene->pool, &record), "a record");
+	scene_pool_close(scene);
+}
+
+static void resume_setup(struct scene *scene)
+{
+	scene_mount_open(scene);
+	recorded(scene);
+}
+
+static int resume(struct scene *scene)
+{
+	return pinion_pool_resume_named(scene->path, &record, dead, &scene->pool,
+					&scene->adoption);
+}
+
+static void resume_undo(struct scene *scene)
+{
+	remove_must(scene);
+	recorded(scene);
+}
+
 /* Adopted or not, it can be removed. */
 static void adopt_teardown(struct scene *scene)
 {
@@ -155,6 +186,8 @@ const struct operation named_operations[] = {
 	 .undo = remove_must, .teardown = scene_mount_close, .mount = true, .huge = 3},
 	{.name = "named pool adopt", .setup = adopt_setup, .run = adopt, .use = adopted_works,
 	 .undo = adopt_undo, .teardown = adopt_teardown, .mount = true, .huge = 3},
+	{.name = "named pool resume", .setup = resume_setup, .run = resume, .use = adopted_works,
+	 .undo = resume_undo, .teardown = adopt_teardown, .mount = true, .huge = 3},
 	{.name = "named pool unlink", .setup = unlink_setup, .run = unlink_pool, .use = is_gone,
 	 .undo = unlink_undo, .teardown = unlink_teardown, .final = true, .mount = true,
 	 .huge = 3},

@@ -73,18 +73,22 @@ static bool out_is_as_before(const struct operation *operation)
 	return true;
 }
 
-/* What the headers promise: a signal breaks nothing off, and a failed call changes nothing. */
-static void check_bare_failure(struct trial *trial, struct scene *scene)
+static void check_kept(struct trial *trial, struct scene *scene)
 {
 	const struct operation *operation = trial->operation;
 	const char *changed = operation->kept ? operation->kept(scene) : NULL;
 
-	if (trial->returned == -EINTR)
-		complain(trial, "a signal broke it off");
-	if (!out_is_as_before(operation))
-		complain(trial, "returned %d, and changed its results", trial->returned);
 	if (changed)
 		complain(trial, "returned %d, and changed %s", trial->returned, changed);
+}
+
+/* What the headers promise: a signal breaks nothing off, and a failed call changes nothing. */
+static void check_bare_failure(struct trial *trial)
+{
+	if (trial->returned == -EINTR)
+		complain(trial, "a signal broke it off");
+	if (!out_is_as_before(trial->operation))
+		complain(trial, "returned %d, and changed its results", trial->returned);
 }
 
 /* An errno as the library returns it, and a sentence that this call made. */
@@ -144,7 +148,9 @@ static void run(struct trial *trial, struct scene *scene)
 	if (trial->returned < 0)
 		check_failure(trial);
 	if (trial->returned < 0 && trial->operation->bare)
-		check_bare_failure(trial, scene);
+		check_bare_failure(trial);
+	if (trial->returned < 0)
+		check_kept(trial, scene);
 }
 
 static void use_and_undo(struct trial *trial, struct scene *scene)
