@@ -620,6 +620,75 @@ static void a_hundred_members_take_little_memory(void **state)
 	service_stop(&service);
 }
 
+/* Of one that is large for what the service may take: pages of 4 KiB count as its memory when it
+ * has them mapped, and all words are looked at when somebody dies. */
+#define LARGE_MIB 1024u
+#define NEEDED_KIB (3l * 1024 * LARGE_MIB)
+
+static long available_kib(void)
+{
+	FILE *file = fopen("/proc/meminfo", "re");
+	char line[128];
+	long kib = 0;
+
+	assert_non_null(file);
+	while (!kib && fgets(line, sizeof(line), file))
+		if (sscanf(line, "MemAvailable: %ld", &kib) != 1)
+			kib = 0;
+	fclose(file);
+	return kib;
+}
+
+static void configure_large(struct service_process *service)
+{
+	FILE *file;
+
+	service_configure_pool(service, 24, 4, "");
+	file = fopen(service->config, "w");
+	assert_non_null(file);
+	fprintf(file, "socket = \"%s\";\n"
+		"pools = ( { name = \"" SERVICE_POOL "\"; members = 24; caches = 64; segments = (\n"
+		"  { size = \"%uM\"; buffer = \"4K\"; page = \"4k\"; } ); } );\n"
+		"rules = ( " ANY_RULES " );\n", service->socket, LARGE_MIB);
+	assert_int_equal(fclose(file), 0);
+}
+
+/* Ten mebibytes and a thousandth of the pool, within two turns of what puts its pages back. */
+static void await_little(pid_t service)
+{
+	const uint64_t until = test_now_ns() + UINT64_C(10000000000), most = 11 * 1024;
+	uint64_t has;
+
+	while ((has = process_memory(service, "Rss")) > most) {
+		if (test_now_ns() >= until)
+			fail_msg("Rss %ju KiB", (uintmax_t)has);
+		usleep(10000);
+	}
+	print_message("# a pool of %u MiB: Rss %ju KiB\n", LARGE_MIB, (uintmax_t)has);
+}
+
+static void a_large_pool_takes_a_thousandth_more(void **state)
+{
+	struct service_process service;
+	pid_t device, client;
+
+	(void)state;
+	if (!MEMORY_TELLS || available_kib() < NEEDED_KIB)
+		skip();
+	configure_large(&service);
+	service_run(&service);
+	await_little(service.pid);
+	device = echo_start();
+	client = run_until_said(hold_and_wait);
+	assert_int_equal(process_end(client, SIGKILL), 128 + SIGKILL);
+	service_await_members(1);
+	assert_int_equal(service_held(), 0);
+	await_little(service.pid);
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	service_await_members(0);
+	service_stop(&service);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -636,6 +705,7 @@ int main(void)
 		pool_test(a_child_is_no_member_and_keeps_none_alive),
 		pool_test(connections_that_come_and_go_leave_nothing),
 		pool_test(a_hundred_members_take_little_memory),
+		pool_test(a_large_pool_takes_a_thousandth_more),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,6 +44,9 @@
  * A page that is being moved is in no table for a moment: one that is missing is looked at again
  * before it counts.
  *
+ * As base pages are not looked for in our table, they are taken out of it in each turn: what is
+ * the pools' does not count as the service's memory. (Hugepages do not anyhow.)
+ *
  * Work of a turn: one fstat(2) for each file, of which a pool has 65 at most, and a look at 2,048
  * pages (4 GiB in pages of 2 MiB), shared evenly by the pools: 0.2 us each, and 1 us when it is put
  * into our table first. More pages than that are gone through in turn. Nothing is waited for.
