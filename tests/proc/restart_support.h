@@ -7,7 +7,8 @@
  *
  *  - named_mount(), named_unmount(): a hugetlbfs for pools that outlive it, in pages of 2 MiB; none
  *    where too few of them are free.
- *  - named_configure(): such a pool; skips the test where there is no mount.
+ *  - named_where(with, f): with(f), a test, where there is such a mount; elsewhere it is skipped.
+ *  - named_configure(): such a pool.
  *  - named_inode(): which pool it is; named_unlink(): it is gone, with its pages.
  *  - client_await_event(): what a client hears next.
  *  - keep_some(), see_kept(): buffers that nobody else is to touch.
@@ -53,16 +54,16 @@ static inline void named_unmount(void)
 	rmdir(named_root);
 }
 
-/* pre: it is configured, and with this from now on. @where: in that directory of named_root. */
+#define named_where(with, f) \
+	support_where(named_root[0], "too few hugepages of 2 MiB are free", with, f)
+
+/* pre: there is a mount. The service is configured, and with this from now on. @where: in that
+ * directory of named_root. */
 static inline void named_configure(struct service_process *service, const char *where,
 				   const char *rules)
 {
 	FILE *file;
 
-	if (!named_root[0]) {
-		support_dir_destroy(service->dir);
-		skip();
-	}
 	file = fopen(service->config, "w");
 	assert_non_null(file);
 	fprintf(file, "socket = \"%s\";\n"
@@ -168,14 +169,21 @@ static inline int log_begin(int *was)
 	return file;
 }
 
-static inline void log_end(int file, int was, char *text, size_t len)
+/* Was that said? However much else was: who is slow to come is asked for often. */
+static inline bool log_end(int file, int was, const char *what)
 {
-	const ssize_t got = pread(file, text, len - 1, 0);
+	FILE *log = fdopen(file, "r");
+	char line[512];
+	bool said = false;
 
-	text[got > 0 ? got : 0] = '\0';
 	assert_int_equal(dup2(was, STDERR_FILENO), STDERR_FILENO);
 	assert_int_equal(close(was), 0);
-	assert_int_equal(close(file), 0);
+	assert_non_null(log);
+	rewind(log);
+	while (fgets(line, sizeof(line), log))
+		said |= strstr(line, what) != NULL;
+	assert_int_equal(fclose(log), 0);
+	return said;
 }
 
 #endif

@@ -316,20 +316,26 @@ static void killed_at_any_moment_nothing_is_lost(void **state)
 	stop(&service);
 }
 
-int main(void)
+static int run_all(void)
 {
 	const struct CMUnitTest tests[] = {
-		pool_test(members_go_on_and_open_anew_and_no_number_is_lost),
-		pool_test(what_the_unknown_held_comes_back_with_the_death_of_the_last),
-		pool_test(who_left_while_nobody_listened_has_left),
-		pool_test(killed_at_any_moment_nothing_is_lost),
+		named_where(pool_test, members_go_on_and_open_anew_and_no_number_is_lost),
+		named_where(pool_test, what_the_unknown_held_comes_back_with_the_death_of_the_last),
+		named_where(pool_test, who_left_while_nobody_listened_has_left),
+		named_where(pool_test, killed_at_any_moment_nothing_is_lost),
 	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void)
+{
 	int failed;
 
 	assert_int_equal(setenv("PINIOND_FIRST", getenv("PINIOND"), 1), 0);
 	reached_open();
 	named_mount();
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	failed = run_all();
 	named_unmount();
 	return failed;
 }

@@ -273,7 +273,6 @@ static void one_side_of_a_pool_dies_meanwhile(void **state)
 static void a_dead_device_process_counts_as_living_until_its_device_is_quiet(void **state)
 {
 	struct service_process service;
-	char text[4096];
 	siginfo_t ended;
 	pid_t device, keeper;
 	int file, was;
@@ -291,8 +290,7 @@ static void a_dead_device_process_counts_as_living_until_its_device_is_quiet(voi
 	service_await_members(0);
 	assert_int_equal(member_end(device), 128 + SIGKILL);
 	stop(&service, *state);
-	log_end(file, was, text, sizeof(text));
-	assert_non_null(strstr(text, "taken up again: 1 members live"));
+	assert_true(log_end(file, was, "taken up again: 1 members live"));
 }
 
 /* A service that is killed again and again, at any moment of its work. */
@@ -561,29 +559,37 @@ static void whom_the_store_has_no_room_for_is_not_let_in(void **state)
 
 #define kind_test(f, kind) \
 	{#f "_" #kind, f, pool_test_before, pool_test_after, (void *)(uintptr_t)&(kind)}
-#define kinds_test(f) kind_test(f, common), kind_test(f, named), kind_test(f, apart)
+#define in_named(f) kind_test(f, named)
+#define named_test(f) named_where(in_named, f)
+#define kinds_test(f) kind_test(f, common), named_test(f), kind_test(f, apart)
 
-int main(void)
+static int run_all(void)
 {
 	const struct CMUnitTest tests[] = {
 		kinds_test(members_stay_members_when_the_service_is_killed),
 		kinds_test(who_died_meanwhile_is_buried_by_the_next),
 		kinds_test(killed_at_any_moment_it_takes_everything_back),
 		kind_test(who_dies_afterwards_is_buried_and_its_number_used_again, common),
-		kind_test(who_dies_afterwards_is_buried_and_its_number_used_again, named),
+		named_test(who_dies_afterwards_is_buried_and_its_number_used_again),
 		kind_test(one_side_of_a_pool_dies_meanwhile, apart),
 		kind_test(a_dead_device_process_counts_as_living_until_its_device_is_quiet, common),
 		kind_test(a_full_pool_is_taken_up_again, common),
-		kind_test(a_full_pool_is_taken_up_again, named),
+		named_test(a_full_pool_is_taken_up_again),
 		kind_test(who_has_all_bytes_of_its_rule_gets_no_more, bounded),
 		pool_test(whom_the_store_has_no_room_for_is_not_let_in),
 		pool_test(a_ledger_of_another_release_does_not_stay_in_the_store),
 		pool_test(the_watchdog_is_fed_from_when_it_is_ready_and_not_before),
 	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void)
+{
 	int failed;
 
 	named_mount();
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	failed = run_all();
 	named_unmount();
 	return failed;
 }
