@@ -562,11 +562,12 @@ static uint8_t *unopened_ba(void *ignored)
 	return (uint8_t *)world.ba.shared;
 }
 
+#define RING_USED (sizeof(struct ring_shared) + SLOTS * sizeof(struct pinion_slot))
 #define RING_BYTES sizeof(world.was_ab)
 
 static void each_byte_of_the_ring_that_we_send_on_may_be_anything(void **state)
 {
-	const struct scribble scribble = {"sent on", RING_BYTES, begin_at_ab, outcome};
+	const struct scribble scribble = {"sent on", RING_USED, RING_BYTES, begin_at_ab, outcome};
 
 	(void)state;
 	scribble_everywhere(&scribble, NULL);
@@ -574,7 +575,8 @@ static void each_byte_of_the_ring_that_we_send_on_may_be_anything(void **state)
 
 static void each_byte_of_the_ring_that_we_receive_from_may_be_anything(void **state)
 {
-	const struct scribble scribble = {"received from", RING_BYTES, begin_at_ba, outcome};
+	const struct scribble scribble = {"received from", RING_USED, RING_BYTES, begin_at_ba,
+					  outcome};
 
 	(void)state;
 	scribble_everywhere(&scribble, NULL);
@@ -582,8 +584,10 @@ static void each_byte_of_the_ring_that_we_receive_from_may_be_anything(void **st
 
 static void each_byte_below_requests_may_be_anything(void **state)
 {
-	const struct scribble ab = {"asked on", RING_BYTES, ask_at_ab, outcome_of_asking};
-	const struct scribble ba = {"answered on", RING_BYTES, ask_at_ba, outcome_of_asking};
+	const struct scribble ab = {"asked on", RING_USED, RING_BYTES, ask_at_ab,
+				    outcome_of_asking};
+	const struct scribble ba = {"answered on", RING_USED, RING_BYTES, ask_at_ba,
+				    outcome_of_asking};
 
 	(void)state;
 	scribble_everywhere(&ab, NULL);
@@ -592,8 +596,10 @@ static void each_byte_below_requests_may_be_anything(void **state)
 
 static void each_byte_of_a_ring_may_be_anything_before_it_is_opened(void **state)
 {
-	const struct scribble ab = {"to send on", RING_BYTES, unopened_ab, outcome_of_opening};
-	const struct scribble ba = {"to receive from", RING_BYTES, unopened_ba, outcome_of_opening};
+	const struct scribble ab = {"to send on", RING_USED, RING_BYTES, unopened_ab,
+				    outcome_of_opening};
+	const struct scribble ba = {"to receive from", RING_USED, RING_BYTES, unopened_ba,
+				    outcome_of_opening};
 
 	(void)state;
 	scribble_everywhere(&ab, NULL);

@@ -16,6 +16,7 @@
 #define BUFFERS 64u
 #define SENT 3u /* of which each consumer has one back, and one in hand */
 #define ONES 2u /* received */
+#define RING_USED (sizeof(struct ring_shared) + SLOTS * sizeof(struct pinion_slot))
 #define RING_BYTES ((size_t)4096)
 
 struct guest {
@@ -213,7 +214,8 @@ static uint8_t *at_a_seat(void *ignored)
 
 static void each_byte_of_a_seat_may_be_anything_to_the_producer(void **state)
 {
-	const struct scribble scribble = {"seat", SEAT_LEN, at_a_seat, outcome_of_a_seat};
+	const struct scribble scribble = {"seat", sizeof(struct seat_shared), SEAT_LEN, at_a_seat,
+					  outcome_of_a_seat};
 
 	(void)state;
 	scribble_everywhere(&scribble, NULL);
@@ -313,8 +315,10 @@ static uint8_t *at_the_ring(void *ignored)
 
 static void each_byte_that_the_producer_writes_may_be_anything(void **state)
 {
-	const struct scribble ring = {"ring", RING_BYTES, at_the_ring, outcome_of_the_producer};
-	const struct scribble seat = {"seat", SEAT_LEN, at_a_seat, outcome_of_a_seat_ended};
+	const struct scribble ring = {"ring", RING_USED, RING_BYTES, at_the_ring,
+				      outcome_of_the_producer};
+	const struct scribble seat = {"seat", sizeof(struct seat_shared), SEAT_LEN, at_a_seat,
+				      outcome_of_a_seat_ended};
 
 	(void)state;
 	scribble_everywhere(&ring, NULL);
@@ -375,8 +379,10 @@ static uint8_t *unjoined_seat(void *ignored)
 
 static void each_byte_may_be_anything_to_one_who_joins(void **state)
 {
-	const struct scribble ring = {"ring", RING_BYTES, unjoined_ring, outcome_of_joining};
-	const struct scribble seat = {"seat", SEAT_LEN, unjoined_seat, outcome_of_joining};
+	const struct scribble ring = {"ring", RING_USED, RING_BYTES, unjoined_ring,
+				      outcome_of_joining};
+	const struct scribble seat = {"seat", sizeof(struct seat_shared), SEAT_LEN, unjoined_seat,
+				      outcome_of_joining};
 
 	(void)state;
 	scribble_everywhere(&ring, NULL);
@@ -428,8 +434,10 @@ static const char *outcome_of_burying(void *ignored)
 
 static void each_byte_may_be_anything_to_who_buries_the_producer(void **state)
 {
-	const struct scribble ring = {"ring", RING_BYTES, at_the_ring, outcome_of_burying};
-	const struct scribble seat = {"seat", SEAT_LEN, at_a_seat, outcome_of_burying};
+	const struct scribble ring = {"ring", RING_USED, RING_BYTES, at_the_ring,
+				      outcome_of_burying};
+	const struct scribble seat = {"seat", sizeof(struct seat_shared), SEAT_LEN, at_a_seat,
+				      outcome_of_burying};
 
 	(void)state;
 	scribble_everywhere(&ring, NULL);

@@ -195,9 +195,11 @@ static const char *outcome_of_waiting(void *ignored)
 
 static void each_byte_of_the_ready_set_may_be_anything(void **state)
 {
-	const struct scribble recv = {"ready set", READY_LEN, at_the_ready_set, outcome};
+	const struct scribble recv = {"ready set", sizeof(struct ready_shared), READY_LEN,
+				      at_the_ready_set, outcome};
 	const struct scribble wait = {"ready set, waiting", sizeof(struct ready_shared),
-				      at_the_ready_set, outcome_of_waiting};
+				      sizeof(struct ready_shared), at_the_ready_set,
+				      outcome_of_waiting};
 
 	(void)state;
 	scribble_everywhere(&recv, NULL);
@@ -234,9 +236,13 @@ static const char *outcome_of_a_ring(void *ignored)
 	return problem ? problem : hear_the_honest();
 }
 
+#define RING_USED (sizeof(struct ring_shared) + SLOTS * sizeof(struct pinion_slot))
+#define RING_BYTES ((size_t)4096)
+
 static void each_byte_of_the_ring_of_a_lane_may_be_anything(void **state)
 {
-	const struct scribble scribble = {"ring of a lane", 4096, at_a_ring, outcome_of_a_ring};
+	const struct scribble scribble = {"ring of a lane", RING_USED, RING_BYTES, at_a_ring,
+					  outcome_of_a_ring};
 
 	(void)state;
 	scribble_everywhere(&scribble, NULL);
