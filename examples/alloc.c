@@ -34,7 +34,8 @@ int main(int argc, char **argv)
 	must(pinion_cache_open(pool, &want, &cache));
 	must(pinion_buffer_alloc(cache, &buffer));
 	strcpy(pinion_buffer_addr(pool, buffer), "in a page of the pool");
-	printf("buffer %u: %s\n", pinion_buffer_id(buffer),
+	printf("buffer %u, generation %ju: %s\n", pinion_buffer_id(buffer),
+	       (uintmax_t)pinion_buffer_generation(buffer),
 	       (char *)pinion_buffer_addr(pool, buffer));
 	show(pool);
 

@@ -65,16 +65,20 @@ _Static_assert(sizeof(struct pinion_buffer) == 8, "a handle is one word of a rin
 
 #define PINION_GENERATION_MASK ((UINT64_C(1) << PINION_GENERATION_BITS) - 1)
 
+/* The number of a buffer, 0 to PINION_ID_MAX: the same in every process, whoever holds it. */
 static inline uint32_t pinion_buffer_id(struct pinion_buffer buffer)
 {
 	return (uint32_t)buffer.bits & PINION_ID_MAX;
 }
 
+/* The generation of the hold that a handle is good for: one more with each change of hands. */
 static inline uint64_t pinion_buffer_generation(struct pinion_buffer buffer)
 {
 	return (buffer.bits >> PINION_ID_BITS) & PINION_GENERATION_MASK;
 }
 
+/* The handle of these two; what of either does not fit is cut off. It gives no right to a buffer:
+ * whether it is a present one, the owner word says. */
 static inline struct pinion_buffer pinion_buffer_make(uint32_t id, uint64_t generation)
 {
 	struct pinion_buffer buffer = {
@@ -107,11 +111,13 @@ static inline uint32_t pinion_owner_held(uint32_t member)
 	return member + 1;
 }
 
+/* Magazines are numbered from 0; their kind tells them from members. */
 static inline uint32_t pinion_owner_magazine(uint32_t magazine)
 {
 	return PINION_HOLDER_MAGAZINE | magazine;
 }
 
+/* Who has the buffer whose owner word that is: one of the two above; 0: there is no such buffer. */
 static inline uint32_t pinion_owner_holder(uint64_t word)
 {
 	return (uint32_t)(word & PINION_HOLDER_MASK);

@@ -72,6 +72,7 @@ int pinion_channel_open(struct pinion_pool *pool, int tx, int rx, uint32_t peer,
  */
 int pinion_channel_close(struct pinion_channel *channel);
 
+/* The member at the other end, as it was opened. */
 uint32_t pinion_channel_peer(const struct pinion_channel *channel);
 
 /* PINION_RIGHT_SEND, PINION_RIGHT_RECV, or both. */

@@ -93,6 +93,8 @@ int pinion_client_open(const char *what, const struct pinion_client_config *conf
  * service. The client is gone whatever is returned. */
 int pinion_client_close(struct pinion_client *client);
 
+/* The pool, good until the client is closed, which detaches it; and the channel, good until then or
+ * until pinion_client_settle(), NULL where there is none. */
 struct pinion_pool *pinion_client_pool(const struct pinion_client *client);
 struct pinion_channel *pinion_client_channel(const struct pinion_client *client);
 

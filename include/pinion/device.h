@@ -95,6 +95,7 @@ int pinion_device_open(const char *name, const struct pinion_device_config *conf
  * quiet: what this process holds is freed at once. It is gone whatever is returned. */
 int pinion_device_close(struct pinion_device *device);
 
+/* The pool that this process joined: good until the device is closed. */
 struct pinion_pool *pinion_device_pool(const struct pinion_device *device);
 
 /*
@@ -145,6 +146,7 @@ int pinion_device_share(struct pinion_device *device, const struct pinion_domain
 /* From now on clients that ask for it are let in. */
 int pinion_device_ready(struct pinion_device *device);
 
+/* For poll or epoll: readable when pinion_device_next() has something to do. One fd for life. */
 int pinion_device_fd(const struct pinion_device *device);
 
 /*

@@ -108,6 +108,7 @@ struct pinion_domain_head {
 
 _Static_assert(sizeof(struct pinion_domain_head) == 4096, "the head is a page before bus[]");
 
+/* What else is said of a domain: the page before it. For the inline look-ups. */
 static inline const struct pinion_domain_head *
 pinion_domain_head(const struct pinion_domain *domain)
 {
@@ -204,6 +205,7 @@ int pinion_domain_fd(const struct pinion_domain *domain);
  * -EPROTO  not a table of this pool or this layout
  */
 int pinion_domain_attach(const struct pinion_pool *pool, int fd, struct pinion_domain **domain);
+/* Frees what attaching made; nothing is unmapped for the device. Does not fail. */
 int pinion_domain_detach(struct pinion_domain *domain);
 
 /* The generation of the table in use: 1, and one more with each update that changed anything. */
@@ -288,6 +290,7 @@ static inline pinion_iova pinion_buffer_iova(const struct pinion_domain *domain,
 	return iova;
 }
 
+/* The same of a physical domain. */
 static inline pinion_phys pinion_buffer_phys(const struct pinion_domain *domain,
 					     struct pinion_buffer buffer, uint32_t off)
 {

@@ -22,10 +22,10 @@
  *     pinion_pool_release()                   pinion_pool_detach()
  *     pinion_pool_destroy()
  *
- * Threads: create, attach, detach and destroy are for one thread; the rest of this header may be
- * called from any thread, except that admit, grow, retire, recover and release are for one thread
- * of one process, the keeper, at a time. Allocation goes through a cache (cache.h), one for each
- * thread.
+ * Threads: create, attach, become, detach and destroy are for one thread; the rest of this header
+ * may be called from any thread, except that admit, quota, grow, retire, recover and release are
+ * for one thread of one process, the keeper, at a time. Allocation goes through a cache (cache.h),
+ * one for each thread.
  *
  * Processes: a handle (buffer.h) means the same buffer in all of them; addresses differ. The
  * child of a fork() is another process, and no member: its parent's caches refuse to work in it
@@ -122,7 +122,8 @@ struct pinion_pool_config {
  */
 int pinion_pool_create(const struct pinion_pool_config *config, struct pinion_pool **pool);
 
-/* Unmaps and closes. The memory itself lives until the last process that has it lets go. */
+/* Unmaps and closes. The memory itself lives until the last process that has it lets go. Does not
+ * fail. */
 int pinion_pool_destroy(struct pinion_pool *pool);
 
 /* The files of a pool, for SCM_RIGHTS or fork. They belong to the pool: pass, do not close. */
@@ -132,6 +133,7 @@ struct pinion_pool_fds {
 	int segment[PINION_SEGMENT_MAX]; /* by slot; -1: no segment there */
 };
 
+/* Does not fail. A segment that comes later is not among them: see pinion_pool_grow(). */
 void pinion_pool_export(const struct pinion_pool *pool, struct pinion_pool_fds *fds);
 
 /*
@@ -147,6 +149,9 @@ void pinion_pool_export(const struct pinion_pool *pool, struct pinion_pool_fds *
  */
 int pinion_pool_attach(const struct pinion_pool_fds *fds, uint32_t member,
 		       struct pinion_pool **pool);
+
+/* Unmaps and closes. The member keeps its number, and what it holds, until the keeper calls
+ * pinion_pool_release(). Does not fail. */
 int pinion_pool_detach(struct pinion_pool *pool);
 
 /* This process's member number. */
@@ -309,6 +314,7 @@ static inline const struct pinion_view *pinion_pool_view(const struct pinion_poo
 	return (const struct pinion_view *)(const void *)pool;
 }
 
+/* What is said of the segment that @id would be in. pre: @id < view->nr_ids. */
 static inline const struct pinion_view_segment *
 pinion_view_segment_of(const struct pinion_view *view, uint32_t id)
 {

@@ -33,6 +33,7 @@ struct pinion_prp {
 	uint64_t end;                /* where the last entry's bytes ended; a page's end at first */
 };
 
+/* Starts over @nr pieces. page_shift is CC.MPS + 12. Errors are told by pinion_prp_next(). */
 static inline void pinion_prp_begin(struct pinion_prp *prp, const struct pinion_domain *domain,
 				    const struct pinion_piece *piece, uint32_t nr,
 				    uint8_t page_shift)

@@ -60,6 +60,7 @@ struct pinion_requester;
 /* In the tag of an answer, beside the request's. */
 #define PINION_TAG_ANSWER (UINT32_C(1) << 31)
 
+/* Is it an answer, and no request of the peer's? */
 static inline bool pinion_desc_is_answer(const struct pinion_desc *desc)
 {
 	return desc->tag & PINION_TAG_ANSWER;

@@ -88,6 +88,7 @@ int pinion_ring_open(int fd, enum pinion_ring_end end, struct pinion_ring **ring
  * only has the ring; see channel.h for buffers. */
 int pinion_ring_close(struct pinion_ring *ring);
 
+/* How many descriptors it holds when it is full. */
 uint32_t pinion_ring_slots(const struct pinion_ring *ring);
 
 /*

@@ -60,6 +60,7 @@ int pinion_session_open_with(const char *path, const struct pinion_session_confi
  */
 int pinion_session_close(struct pinion_session *session);
 
+/* Pool and channel, good until the session is closed, which lets go of them as well. */
 struct pinion_pool *pinion_session_pool(const struct pinion_session *session);
 struct pinion_channel *pinion_session_channel(const struct pinion_session *session);
 

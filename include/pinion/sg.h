@@ -46,6 +46,8 @@ struct pinion_sg {
 	struct pinion_piece rest;         /* of the one begun */
 };
 
+/* Starts over @nr pieces, which may be 0. Nothing is looked up yet: errors are told by
+ * pinion_sg_next(). */
 static inline void pinion_sg_begin(struct pinion_sg *sg, const struct pinion_domain *domain,
 				   const struct pinion_piece *piece, uint32_t nr)
 {
