@@ -18,6 +18,10 @@
  * send into a ring that is closed already: that, too, comes back. Here it always does what comes
  * before the end of a channel: it waits for consumer_closed and reclaims.
  *
+ * Either may be killed at any step, which is as good as that it closed: the kernel says so, and the
+ * other has seen what the dead had. What the dead held, and the rest of a dead sender's, is left to
+ * recovery (handoff.pml).
+ *
  * A slot is one location, since ring.pml has the halves. memory.pml has the memory. Ghost: who
  * really holds a buffer. A word is HELD(sender) 0, HELD(receiver) 1, HELD(sender) again 2.
  *
@@ -30,6 +34,9 @@
  *     -DWITHOUT_A4_OF_THE_PRODUCER    none_is_held_twice
  *     -DCLOSED_BEFORE_THE_LAST_TAKE   none_is_held_twice
  *     -DRECLAIM_WITHOUT_CLOSED        none_is_held_twice
+ *     -DTHE_DEAD_ARE_WAITED_FOR       nobody_waits_for_ever
+ *     -DTHE_DEAD_ARE_NOT_HEEDED       none_is_held_twice
+ *     -DTHE_DEAD_ARE_NOT_HEEDED       epipe_only_when_all_was_seen
  */
 
 #define N 2
@@ -74,8 +81,21 @@
 #define WITH_RECEIVER 2
 
 byte holder[N];     /* ghost */
-byte before_close;  /* ghost: published before producer_closed */
-bit sender_closed;  /* ghost */
+bool killed[THREADS];
+
+#ifdef THE_DEAD_ARE_WAITED_FOR
+#define DEAD(who) false
+#else
+#define DEAD(who) killed[who]
+#endif
+
+inline hear_of_death(me, who)
+{
+#ifndef THE_DEAD_ARE_NOT_HEEDED
+	heed(me, who);
+#endif
+	closed = 1
+}
 
 /* When both have ended: processes end in the order opposite to that of their making. */
 active proctype audit()
@@ -84,21 +104,30 @@ active proctype audit()
 
 	(_nr_pr == 1);
 	do
-	:: b < N -> claim(none_is_lost, holder[b] != IN_TRANSIT); b++
+	:: b < N -> claim(none_is_lost, killed[SENDER] || holder[b] != IN_TRANSIT); b++
 	:: else -> break
 	od
+}
+
+active proctype killer()
+{
+	if
+	:: killed[SENDER] = true
+	:: skip
+	fi;
+	if
+	:: killed[RECEIVER] = true
+	:: skip
+	fi
 }
 
 inline reclaim()
 {
 #ifndef RECLAIM_WITHOUT_CLOSED
 	do
-	:: newest(CONSUMER_CLOSED);
-		load(SENDER, CONSUMER_CLOSED, closed, A4_PRODUCER);
-		if
-		:: closed -> break
-		:: else
-		fi
+	:: closed -> break
+	:: !closed && newest(CONSUMER_CLOSED) -> load(SENDER, CONSUMER_CLOSED, closed, A4_PRODUCER)
+	:: !closed && DEAD(RECEIVER) -> hear_of_death(SENDER, RECEIVER)
 	od;
 #endif
 	do
@@ -106,11 +135,11 @@ inline reclaim()
 		load(SENDER, WORD(slot), word, RELAXED);
 		if
 		:: word == 0 ->
-			d_step {
+			atomic {
 				claim(none_is_held_twice, holder[slot] == IN_TRANSIT);
-				holder[slot] = WITH_SENDER
+				holder[slot] = WITH_SENDER;
+				store(SENDER, WORD(slot), 2, RELAXED)
 			}
-			store(SENDER, WORD(slot), 2, RELAXED)
 		:: else -> word = 0
 		fi;
 		slot++
@@ -118,11 +147,8 @@ inline reclaim()
 	od
 }
 
-active proctype sender()
+inline send_and_close()
 {
-	byte at, slot, word;
-	bit closed;
-
 	do
 	:: at < N ->
 		load(SENDER, CONSUMER_CLOSED, closed, A4_PRODUCER); /* send() gives -EPIPE */
@@ -138,11 +164,18 @@ active proctype sender()
 	:: break
 	od;
 	if
-	:: d_step { before_close = at; sender_closed = 1 }
-		store(SENDER, PRODUCER_CLOSED, 1, R4_PRODUCER)
+	:: store(SENDER, PRODUCER_CLOSED, 1, R4_PRODUCER)
 	:: skip
 	fi;
 	reclaim()
+}
+
+active proctype sender()
+{
+	byte at, slot, word;
+	bit closed;
+
+	{ send_and_close() } unless { killed[SENDER] }
 }
 
 /* pre: slot at is published, and was loaded. */
@@ -156,13 +189,13 @@ inline take()
 	:: skip
 	fi;
 #endif
-	d_step {
+	atomic {
 		claim(none_is_held_twice, holder[at] == IN_TRANSIT);
-		holder[at] = WITH_RECEIVER
+		holder[at] = WITH_RECEIVER;
+		store(RECEIVER, WORD(at), 1, RELAXED);
+		at++;
+		there = 0
 	}
-	store(RECEIVER, WORD(at), 1, RELAXED);
-	at++;
-	there = 0
 }
 
 inline look()
@@ -181,7 +214,10 @@ inline receive()
 		if
 		:: there -> take()
 		:: else ->
-			load(RECEIVER, PRODUCER_CLOSED, closed, A4_CONSUMER);
+			if
+			:: load(RECEIVER, PRODUCER_CLOSED, closed, A4_CONSUMER)
+			:: DEAD(SENDER) -> hear_of_death(RECEIVER, SENDER)
+			fi;
 			if
 			:: closed ->
 #ifndef WITHOUT_THE_LAST_LOOK
@@ -190,12 +226,14 @@ inline receive()
 				if
 				:: there -> take()
 				:: else ->
-					claim(epipe_only_when_all_was_seen, at == before_close);
+					claim(epipe_only_when_all_was_seen,
+					      at == N || !newest(SLOT(at)));
 					break
 				fi
 			:: else ->
 				if
-				:: (at < N && newest(SLOT(at))) || newest(PRODUCER_CLOSED)
+				:: (at < N && newest(SLOT(at))) || newest(PRODUCER_CLOSED) ||
+					DEAD(SENDER)
 				:: break
 				fi
 			fi
@@ -209,6 +247,5 @@ active proctype receiver()
 	byte at, word;
 	bit there, closed;
 
-	receive();
-	store(RECEIVER, CONSUMER_CLOSED, 1, R4_CONSUMER)
+	{ receive(); store(RECEIVER, CONSUMER_CLOSED, 1, R4_CONSUMER) } unless { killed[RECEIVER] }
 }

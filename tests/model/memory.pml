@@ -13,6 +13,8 @@
  *     load, acquire     the same, and what the message carries is joined to the loader's view
  *     swap, cas         a load of the newest message and a store behind it, in one: the new message
  *                       carries what the one before it carried, too (a release sequence)
+ *     fence, release    what is stored after it carries at least the writer's view of now (FENCES)
+ *     fence, acquire    what was carried by all that was loaded before it is joined to the view
  *
  * A plain location (a payload) may be read only by who has the newest message in its view: anything
  * else is a data race. What was only read has no message, so a ghost location stands for it: a
@@ -24,7 +26,7 @@
  * where that would do harm, it is a data race, and the ghosts see it.
  *
  * Before it includes this, a model defines LOCS, DEPTH (messages in a location, the first included)
- * and THREADS.
+ * and THREADS; FENCES, if it has any.
  */
 
 #define RELAXED 0
@@ -35,6 +37,14 @@ byte value[LOCS * DEPTH];          /* of each message */
 byte last[LOCS];                   /* the newest message */
 byte seen[THREADS * LOCS];         /* views */
 byte carried[LOCS * DEPTH * LOCS]; /* views in messages */
+#ifdef FENCES
+byte sealed[THREADS * LOCS];       /* views at the last release fence */
+byte met[THREADS * LOCS];          /* what an acquire fence would join */
+#define SEALED(me, loc) sealed[(me) * LOCS + (loc)]
+#define MET(me, loc) met[(me) * LOCS + (loc)]
+#else
+#define SEALED(me, loc) 0
+#endif
 
 hidden byte scan; /* within one step only */
 hidden byte pick;
@@ -58,7 +68,7 @@ inline store(me, loc, what, order)
 		for (scan : 0 .. LOCS - 1) {
 			if
 			:: order == RELEASE -> CARRIED(loc, last[loc], scan) = VIEW(me, scan)
-			:: else
+			:: else -> CARRIED(loc, last[loc], scan) = SEALED(me, scan)
 			fi
 		}
 		printf("%d stores: location %d := %d, order %d\n", me, loc, what, order)
@@ -82,7 +92,14 @@ inline load(me, loc, into, order)
 				:: order == ACQUIRE && CARRIED(loc, pick, scan) > VIEW(me, scan) ->
 					VIEW(me, scan) = CARRIED(loc, pick, scan)
 				:: else
+				fi;
+#ifdef FENCES
+				if
+				:: CARRIED(loc, pick, scan) > MET(me, scan) ->
+					MET(me, scan) = CARRIED(loc, pick, scan)
+				:: else
 				fi
+#endif
 			}
 			printf("%d loads: location %d is %d (newest %d), order %d\n", me, loc, into,
 			       value[MESSAGE(loc, last[loc])], order)
@@ -101,7 +118,7 @@ inline swap(me, loc, into, what, order)
 		value[MESSAGE(loc, last[loc])] = what;
 		for (scan : 0 .. LOCS - 1) {
 			if
-			:: order != RELEASE -> CARRIED(loc, last[loc], scan) = 0
+			:: order != RELEASE -> CARRIED(loc, last[loc], scan) = SEALED(me, scan)
 			:: else -> CARRIED(loc, last[loc], scan) = VIEW(me, scan)
 			fi;
 			if
@@ -128,6 +145,37 @@ inline cas(me, loc, from, to, order, done)
 		:: newest(loc) == from -> swap(me, loc, pick, to, order); done = true
 		:: else -> done = false
 		fi
+	}
+}
+
+#ifdef FENCES
+inline fence(me, order)
+{
+	d_step {
+		for (scan : 0 .. LOCS - 1) {
+			if
+			:: order == RELEASE -> SEALED(me, scan) = VIEW(me, scan)
+			:: order == ACQUIRE && MET(me, scan) > VIEW(me, scan) ->
+				VIEW(me, scan) = MET(me, scan)
+			:: else
+			fi
+		}
+		printf("%d fences: order %d\n", me, order)
+	}
+}
+#endif
+
+/* The kernel says that @who is dead: all that it saw is seen. */
+inline heed(me, who)
+{
+	d_step {
+		for (scan : 0 .. LOCS - 1) {
+			if
+			:: VIEW(who, scan) > VIEW(me, scan) -> VIEW(me, scan) = VIEW(who, scan)
+			:: else
+			fi
+		}
+		printf("%d hears that %d is dead\n", me, who)
 	}
 }
 
