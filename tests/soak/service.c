@@ -7,7 +7,13 @@
  *  - no member and no channel is left, nothing is held, all is free
  *  - the store has the files that it had at first
  *
- *     kill_service --kills 1000 --seconds 30      the defaults; whichever is reached first
+ *     kill_service --kills 1000 --seconds 100     the defaults; fewer in that time are a failure
+ *     kill_service --pace 10                      pauses ten times as long, where processors are
+ *                                                 emulated and nobody would get to work else
+ *
+ * Kills of who does nothing prove nothing: it fails, too, unless for every hundred kills ten
+ * clients attached, and one of each was seen: all that was sent is back, rejoined, settled, an
+ * order done.
  *
  * PINION_SEED repeats who is killed in which order, not the moments.
  */
@@ -37,7 +43,13 @@ struct count {
 
 static struct count *count;
 
+/* All pauses are so many times as long: of those who kill, and of those who die. */
+static uint32_t pace = 1;
+
 /* Clients. */
+
+/* The service is away, as the client of this process sees it. */
+static bool away;
 
 static void listen_to(struct pinion_client *client, struct pinion_cache *cache)
 {
@@ -48,8 +60,12 @@ static void listen_to(struct pinion_client *client, struct pinion_cache *cache)
 	while (pinion_client_next(client, &event) == 1) {
 		count->returned += event.kind == PINION_CLIENT_SERVICE_BACK;
 		count->expelled += event.kind == PINION_CLIENT_EXPELLED;
-		if (event.kind == PINION_CLIENT_EXPELLED)
+		away = event.kind == PINION_CLIENT_SERVICE_LOST ||
+		       (away && event.kind != PINION_CLIENT_SERVICE_BACK);
+		if (event.kind == PINION_CLIENT_EXPELLED) {
+			away = false;
 			return;
+		}
 		if (event.kind != PINION_CLIENT_DEVICE_LEFT)
 			continue;
 		while (pinion_channel_recv(channel, &desc, 1) > 0)
@@ -70,9 +86,12 @@ static void work(struct pinion_client *client, uint64_t *random)
 		if (pinion_client_channel(client))
 			count->bounced += !bounce(client, cache, 1 + test_below(random, 20), 0);
 		(void)pinion_buffer_alloc(cache, &held);
-		usleep(test_below(random, 2000));
+		usleep(pace * test_below(random, 2000));
 		listen_to(client, cache);
 	}
+	/* Half of them end without it. */
+	for (bool waits = test_below(random, 2); waits && away; listen_to(client, cache))
+		usleep(1000);
 	(void)pinion_cache_close(cache);
 }
 
@@ -89,6 +108,7 @@ static int live(void *seed)
 			continue;
 		}
 		count->attached++;
+		away = false;
 		work(client, &random);
 		/* One in four ends here. What it forgot then is the service's to find. */
 		if (!test_below(&random, 4))
@@ -130,7 +150,7 @@ static int administer(void *seed)
 						: service_ask("pool-retire", text, &err);
 		count->ordered += answer != NULL;
 		json_decref(answer);
-		usleep(test_below(&random, 5000));
+		usleep(pace * test_below(&random, 5000));
 	}
 	return 0;
 }
@@ -251,6 +271,22 @@ static uint64_t killed(void)
 	return scene.killed[0] + scene.killed[1] + scene.killed[2];
 }
 
+static void pause_a_while(void)
+{
+	const uint32_t most = test_below(&scene.random, 8) ? PAUSE_US : PAUSE_LONG_US;
+
+	usleep(pace * test_below(&scene.random, most));
+}
+
+static bool was_under_load(void)
+{
+	const uint64_t want = killed() / 100;
+
+	return count->attached >= 10 * want && count->bounced >= want && count->returned >= want &&
+	       count->settled >= want && count->ordered >= want;
+}
+
+/* True: all of them, in time, under load, and nothing was lost. */
 static bool kill_many(uint64_t kills, uint64_t seconds)
 {
 	const uint64_t until = test_now_ns() + seconds * 1000000000;
@@ -261,15 +297,18 @@ static bool kill_many(uint64_t kills, uint64_t seconds)
 
 		put_all();
 		while (killed() < next && killed() < kills && test_now_ns() < until) {
-			usleep(test_below(&scene.random, test_below(&scene.random, 8)
-								 ? PAUSE_US
-								 : PAUSE_LONG_US));
+			pause_a_while();
 			renew_parts();
 			kill_one();
 		}
 		good = rest();
 	}
-	return good;
+	if (good && killed() < kills)
+		tap_remark("not done: %ju kills of %ju in %ju s", (uintmax_t)killed(),
+			   (uintmax_t)kills, (uintmax_t)seconds);
+	if (good && !was_under_load())
+		tap_remark("too few were at work when they were killed");
+	return good && killed() >= kills && was_under_load();
 }
 
 static void open_service(void)
@@ -290,15 +329,18 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"kills", required_argument, NULL, 'k'},
+		{"pace", required_argument, NULL, 'p'},
 		{"seconds", required_argument, NULL, 's'},
 		{NULL, 0, NULL, 0},
 	};
-	uint64_t kills = 1000, seconds = 30;
+	uint64_t kills = 1000, seconds = 100;
 	bool good;
 
 	for (int option; (option = getopt_long(argc, argv, "", options, NULL)) >= 0;)
 		if (option == 'k')
 			kills = strtoull(optarg, NULL, 0);
+		else if (option == 'p')
+			pace = (uint32_t)strtoul(optarg, NULL, 0);
 		else if (option == 's')
 			seconds = strtoull(optarg, NULL, 0);
 		else
