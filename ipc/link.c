@@ -124,7 +124,13 @@ static int greet(struct link *link)
 
 	if (!err && answer.kind != WIRE_COOKIE)
 		err = pinion_fail(-EPROTO, "the service's answer makes no sense");
-	return err ? err : confirm(link, answer.cookie);
+	if (err)
+		return err;
+	err = confirm(link, answer.cookie);
+	/* It has hung up: the question that follows is told so, and why. */
+	if (!err || err == -EPIPE || err == -ECONNRESET)
+		return 0;
+	return pinion_fail(err, "cannot talk to the service: %s", strerror(-err));
 }
 
 static int choose_path(struct link *link, const char *path)
