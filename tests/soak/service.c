@@ -11,9 +11,10 @@
  *     kill_service --pace 10                      pauses ten times as long, where processors are
  *                                                 emulated and nobody would get to work else
  *
- * Kills of who does nothing prove nothing: it fails, too, unless for every hundred kills ten
- * clients attached, and one of each was seen: all that was sent is back, rejoined, settled, an
- * order done.
+ * Kills of who does nothing prove nothing. So each tenth waits until somebody is at work, and then
+ * for what it does to those who live, on a slow machine too; and it fails unless for every hundred
+ * kills one of each was seen: attached, all that was sent is back, rejoined, settled, an order
+ * done.
  *
  * PINION_SEED repeats who is killed in which order, not the moments.
  */
@@ -31,6 +32,8 @@
 
 #define CLIENTS 5
 #define REST 100 /* kills between two rests */
+#define AT_WORK 10 /* of so many kills one is of who is seen at work */
+#define WORK_NS UINT64_C(3000000000) /* for work that is waited for */
 
 /* Between two kills; one in eight times the second, so that all can come back. */
 #define PAUSE_US 12000
@@ -206,19 +209,53 @@ static pid_t find_service(void)
 	return pid;
 }
 
+static void kill_service(void)
+{
+	pid_t service = find_service();
+
+	scene.killed[0] += service && !kill(service, SIGKILL);
+}
+
+/* The first is the device process. */
+static void kill_part(uint32_t i)
+{
+	stop_part(&scene.part[i]);
+	put_part(&scene.part[i]);
+	scene.killed[i ? 2 : 1]++;
+}
+
 static void kill_one(void)
 {
-	uint32_t who = test_below(&scene.random, 10);
-	pid_t service = who < 4 ? find_service() : 0;
-	struct part *part = &scene.part[who == 4 ? 0 : 1 + test_below(&scene.random, CLIENTS + 1)];
+	const uint32_t who = test_below(&scene.random, 10);
 
-	if (who < 4) {
-		scene.killed[0] += service && !kill(service, SIGKILL);
-		return;
+	if (who < 4)
+		kill_service();
+	else
+		kill_part(who == 4 ? 0 : 1 + test_below(&scene.random, CLIENTS + 1));
+}
+
+/* Until there is more of it. That it does not come is no mistake: who was to do it may have ended
+ * at that moment. That it never comes is one, see was_under_load(). */
+static void await_more(const _Atomic uint64_t *what)
+{
+	const uint64_t before = *what, until = test_now_ns() + WORK_NS;
+
+	while (*what == before && test_now_ns() < until) {
+		renew_parts();
+		usleep(1000);
 	}
-	stop_part(part);
-	put_part(part);
-	scene.killed[who == 4 ? 1 : 2]++;
+}
+
+static void kill_at_work(void)
+{
+	await_more(&count->bounced);
+	if (test_below(&scene.random, 2)) {
+		kill_service();
+		await_more(&count->returned);
+	} else {
+		kill_part(0);
+		await_more(&count->settled);
+	}
 }
 
 static void retire_all(void)
@@ -282,7 +319,7 @@ static bool was_under_load(void)
 {
 	const uint64_t want = killed() / 100;
 
-	return count->attached >= 10 * want && count->bounced >= want && count->returned >= want &&
+	return count->attached >= want && count->bounced >= want && count->returned >= want &&
 	       count->settled >= want && count->ordered >= want;
 }
 
@@ -296,10 +333,15 @@ static bool kill_many(uint64_t kills, uint64_t seconds)
 		uint64_t next = killed() + REST;
 
 		put_all();
+		/* Later the pool may be as large as it can be, and no segment idle. */
+		await_more(&count->ordered);
 		while (killed() < next && killed() < kills && test_now_ns() < until) {
 			pause_a_while();
 			renew_parts();
-			kill_one();
+			if (killed() % AT_WORK)
+				kill_one();
+			else
+				kill_at_work();
 		}
 		good = rest();
 	}
