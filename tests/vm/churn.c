@@ -4,11 +4,12 @@
  * its part of the drive, the NUMBER-th, then reads all of it, then writes and reads at random,
  * always the same bytes to the same place, and compares all that it reads. When the device process
  * leaves, it settles, attaches again as soon as there is another, and begins with reading it all.
+ * The service may come and go, but it must know this client when it is back.
  * `written`: an earlier one of the same NUMBER has written it all.
  *
  * Lines on standard output: "attached", "written", and "verified" whenever everything was read.
- * Ends with SIGTERM: exit status 0. 1: the drive holds something else, or refused; 3: it could not
- * go on.
+ * Ends with SIGTERM: exit status 0. 1: the drive holds something else, or refused, or the service
+ * lost this client; 3: it could not go on.
  */
 #include <err.h>
 #include <errno.h>
@@ -44,7 +45,7 @@ static struct op {
 } op[DEPTH];
 static uint32_t number, nr_busy, next_chunk;
 static enum phase phase;
-static bool written;
+static bool written, left; /* left: the device process, as the service says */
 static volatile sig_atomic_t stopped;
 
 static void on_term(int signal)
@@ -186,6 +187,17 @@ static void change_phase(void)
 	}
 }
 
+static void hear(void)
+{
+	struct pinion_client_event event;
+
+	while (pinion_client_next(client, &event) == 1) {
+		if (event.kind == PINION_CLIENT_EXPELLED)
+			errx(1, "the service does not know this client any more");
+		left |= event.kind == PINION_CLIENT_DEVICE_LEFT;
+	}
+}
+
 /* 0, or -EPIPE. */
 static int step(void)
 {
@@ -196,6 +208,7 @@ static int step(void)
 	if (err && err != -EAGAIN)
 		return err;
 	(void)pinion_channel_wait(channel, UINT64_C(20000000));
+	hear();
 	got = pinion_channel_recv(channel, desc, DEPTH);
 	for (int i = 0; i < got; ++i) {
 		finish_op(&desc[i]);
@@ -205,12 +218,20 @@ static int step(void)
 	return got < 0 && got != -EAGAIN ? got : 0;
 }
 
+/* No device process; or no service: one that was killed before it answered, one that has just bound
+ * its socket, and is about to open it to all. */
+static bool passes(int err)
+{
+	return err == -ENOENT || err == -ECONNREFUSED || err == -EPROTO || err == -ETIMEDOUT ||
+	       err == -EACCES;
+}
+
 static void attach(const char *device)
 {
 	const struct pinion_cache_config config = {.buffer_size = 4096, .node = PINION_NODE_ANY};
 	int err = -ENOENT;
 
-	for (int ms = 0; err == -ENOENT && ms < PATIENCE_MS && !stopped; ms += RETRY_MS) {
+	for (int ms = 0; passes(err) && ms < PATIENCE_MS && !stopped; ms += RETRY_MS) {
 		err = pinion_client_open(device, NULL, &client);
 		if (err)
 			usleep(RETRY_MS * 1000);
@@ -226,10 +247,9 @@ static void attach(const char *device)
 static void await_news(void)
 {
 	struct pollfd news = {.fd = pinion_client_fd(client), .events = POLLIN};
-	struct pinion_client_event event = {0};
 
-	while (event.kind != PINION_CLIENT_DEVICE_LEFT)
-		if (pinion_client_next(client, &event) != 1 && poll(&news, 1, PATIENCE_MS) < 1)
+	for (hear(); !left; hear())
+		if (poll(&news, 1, PATIENCE_MS) < 1)
 			errx(CANNOT, "the channel is closed, and nobody says why");
 }
 
@@ -244,6 +264,7 @@ static void settle(void)
 		errx(CANNOT, "%s", pinion_error_text());
 	memset(op, 0, sizeof(op));
 	nr_busy = 0;
+	left = false;
 }
 
 static void leave(void)
