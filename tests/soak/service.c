@@ -33,7 +33,7 @@
 #define CLIENTS 5
 #define REST 100 /* kills between two rests */
 #define AT_WORK 10 /* of so many kills one is of who is seen at work */
-#define WORK_NS UINT64_C(3000000000) /* for work that is waited for */
+#define WORK_NS UINT64_C(60000000000) /* for work that is waited for */
 
 /* Between two kills; one in eight times the second, so that all can come back. */
 #define PAUSE_US 12000
@@ -234,13 +234,14 @@ static void kill_one(void)
 		kill_part(who == 4 ? 0 : 1 + test_below(&scene.random, CLIENTS + 1));
 }
 
-/* Until there is more of it. That it does not come is no mistake: who was to do it may have ended
- * at that moment. That it never comes is one, see was_under_load(). */
-static void await_more(const _Atomic uint64_t *what)
+/* Until there is more of it, or so many have attached meanwhile that nobody is left to do it. That
+ * it does not come is no mistake; that it never comes is one, see was_under_load(). */
+static void await_more(const _Atomic uint64_t *what, uint64_t attached)
 {
 	const uint64_t before = *what, until = test_now_ns() + WORK_NS;
+	const uint64_t others = count->attached;
 
-	while (*what == before && test_now_ns() < until) {
+	while (*what == before && count->attached - others < attached && test_now_ns() < until) {
 		renew_parts();
 		usleep(1000);
 	}
@@ -248,13 +249,13 @@ static void await_more(const _Atomic uint64_t *what)
 
 static void kill_at_work(void)
 {
-	await_more(&count->bounced);
+	await_more(&count->bounced, UINT64_MAX);
 	if (test_below(&scene.random, 2)) {
 		kill_service();
-		await_more(&count->returned);
+		await_more(&count->returned, 2 * CLIENTS);
 	} else {
 		kill_part(0);
-		await_more(&count->settled);
+		await_more(&count->settled, 2 * CLIENTS);
 	}
 }
 
@@ -334,7 +335,7 @@ static bool kill_many(uint64_t kills, uint64_t seconds)
 
 		put_all();
 		/* Later the pool may be as large as it can be, and no segment idle. */
-		await_more(&count->ordered);
+		await_more(&count->ordered, UINT64_MAX);
 		while (killed() < next && killed() < kills && test_now_ns() < until) {
 			pause_a_while();
 			renew_parts();
