@@ -19,6 +19,8 @@
  * that p was done with (reserve, put, commit; peek, release). The payload stands for the owner word
  * as the sender left it, too: both are written before R2 and read after A2.
  *
+ * Either may be killed at any step; the other goes on to where nothing comes any more.
+ *
  * The 16-byte load of desc16_load() is two 8-byte loads in either order, which is all that is
  * promised of it. memory.pml has the memory.
  *
@@ -34,6 +36,7 @@
  *     -DWITHOUT_A3                 no_slot_is_written_before_it_was_copied
  *     -DCREDIT_BEFORE_THE_WORDS    credit_says_that_the_word_has_changed
  *     -DHELD_BACK_FOR_EVER         nobody_waits_for_ever
+ *     -DTHE_DEAD_ARE_WAITED_FOR    nobody_waits_for_ever
  */
 
 #define N 5
@@ -84,6 +87,24 @@
 #define A3 ACQUIRE
 #endif
 
+bool killed[THREADS];
+
+#ifdef THE_DEAD_ARE_WAITED_FOR
+#define DEAD(who) false
+#else
+#define DEAD(who) killed[who]
+#endif
+
+/* One of them, or none. */
+active proctype killer()
+{
+	if
+	:: killed[SENDER] = true
+	:: killed[RECEIVER] = true
+	:: skip
+	fi
+}
+
 bit inside[N + 1]; /* ghost: this position is in a batch, and not its first */
 
 /* The first slot of a batch: its head alone is released, and carries all that was written before. */
@@ -105,10 +126,11 @@ inline reserve()
 {
 	do
 	:: S - (at - credit) >= nr -> break
+	:: DEAD(RECEIVER) -> goto over
 	:: else ->
 		load(SENDER, CREDIT, credit, A3);
 		if
-		:: at - credit == S -> newest(CREDIT) > credit
+		:: at - credit == S -> newest(CREDIT) > credit || DEAD(RECEIVER)
 		:: at - credit < S && S - (at - credit) < nr -> nr = S - (at - credit)
 		:: else
 		fi
@@ -129,10 +151,8 @@ inline fill(p)
 	store(SENDER, PAYLOAD(p), p + 1, RELAXED)
 }
 
-active proctype sender()
+inline send_all()
 {
-	byte at, credit, nr, word;
-
 	do
 	:: at < N ->
 		if
@@ -156,7 +176,16 @@ active proctype sender()
 		fi;
 		at = at + nr
 	:: else -> break
-	od
+	od;
+over:
+	skip
+}
+
+active proctype sender()
+{
+	byte at, credit, nr, word;
+
+	{ send_all() } unless { killed[SENDER] }
 }
 
 inline load_slot(p)
@@ -206,13 +235,14 @@ inline idle()
 	:: else
 	fi;
 #endif
-	PUBLISHED(newest(HEAD(at)), at) && PUBLISHED(newest(BODY(at)), at)
+	if
+	:: PUBLISHED(newest(HEAD(at)), at) && PUBLISHED(newest(BODY(at)), at)
+	:: DEAD(SENDER) -> goto over
+	fi
 }
 
-active proctype receiver()
+inline receive_all()
 {
-	byte at, given, got, most, head, body;
-
 	do
 	:: at < N ->
 		if
@@ -256,5 +286,14 @@ active proctype receiver()
 		:: else -> break
 		od
 	:: else -> break
-	od
+	od;
+over:
+	skip
+}
+
+active proctype receiver()
+{
+	byte at, given, got, most, head, body;
+
+	{ receive_all() } unless { killed[RECEIVER] }
 }
