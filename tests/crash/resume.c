@@ -110,8 +110,10 @@ static int begin_and_die(const struct task *task)
 
 	before.fds = pool_files(keeper);
 	before.records = task->records;
-	if (!err && !setjmp(before.killed))
-		return task->begun(keeper) || -EPROTO;
+	if (!err && !setjmp(before.killed)) {
+		(void)task->begun(keeper); /* does not come back */
+		return -EPROTO;
+	}
 	scene.ledger.page->member[1].started++;
 	scene.ledger.page->member[0].started += task->all_dead;
 	return err;
