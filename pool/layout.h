@@ -142,8 +142,6 @@ struct control {
  *     LIVE, DEAD -> LEFT    an adopter, of who is gone and cannot be recovered yet
  *     LIVE, LEFT -> DEAD    recover, first act
  *     DEAD -> FREE    release, last act: nothing names the slot any more
- *
- * To a build that does not know LEFT it is as good as dead, which is true.
  */
 enum member_state {
 	MEMBER_FREE = 0,

@@ -76,13 +76,20 @@ bool process_user(pid_t pid, uid_t *uid)
 	return found;
 }
 
+/* No process has that number: besides ESRCH, kernels say EINVAL or ENOENT of one that has ended and
+ * whose group lives on, and of a thread's number. */
+static bool is_nobody(int error)
+{
+	return error == ESRCH || error == EINVAL || error == ENOENT;
+}
+
 /* Opened before it is looked at: what lives then is what was opened. */
 int process_open(pid_t pid, uint64_t started)
 {
 	const int fd = pid > 0 ? pidfd_open(pid, 0) : -1;
 
 	if (fd < 0)
-		return pid > 0 ? -errno : -ESRCH;
+		return pid <= 0 || is_nobody(errno) ? -ESRCH : -errno;
 	if (process_lives(pid, started))
 		return fd;
 	(void)close(fd);

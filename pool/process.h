@@ -21,7 +21,7 @@ bool process_lives(pid_t pid, uint64_t started);
 /* For which user it acts, proc_pid_status(5); false: it is not there, or /proc does not tell. */
 bool process_user(pid_t pid, uid_t *uid);
 
-/* A pidfd of it; -ESRCH: it does not live. */
+/* A pidfd of it; -ESRCH: it does not live, or is no process. */
 int process_open(pid_t pid, uint64_t started);
 
 #endif

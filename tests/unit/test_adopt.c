@@ -414,6 +414,25 @@ static char state_of(pid_t pid)
 	return state;
 }
 
+/* Another than its first: the number of no process. */
+static pid_t thread_of(pid_t pid)
+{
+	char name[64];
+	const struct dirent *entry;
+	pid_t thread = 0;
+	DIR *dir;
+
+	(void)snprintf(name, sizeof(name), "/proc/%d/task", (int)pid);
+	dir = opendir(name);
+	assert_non_null(dir);
+	while ((entry = readdir(dir)))
+		if (atoi(entry->d_name) && atoi(entry->d_name) != pid)
+			thread = atoi(entry->d_name);
+	closedir(dir);
+	assert_true(thread > 0);
+	return thread;
+}
+
 static void a_process_without_its_first_thread_lives(void **state)
 {
 	int way[2], status = -1;
@@ -427,6 +446,7 @@ static void a_process_without_its_first_thread_lives(void **state)
 	while (state_of(pid) != 'Z')
 		usleep(1000);
 	assert_true(process_lives(pid, started));
+	assert_int_equal(process_open(thread_of(pid), 0), -ESRCH);
 	assert_int_equal(write(way[1], "", 1), 1);
 	/* Dead, but not yet waited for. */
 	assert_int_equal(waitid(P_PID, (id_t)pid, &(siginfo_t){0}, WEXITED | WNOWAIT), 0);

@@ -81,6 +81,7 @@ static int take_in(struct pool *pool, uint32_t number)
 
 	if (!member)
 		return pinion_fail(-ENOMEM, "no memory for a member");
+	/* No uid: what the slot says is hearsay, see order.c. */
 	*member = (struct member){.pool = pool, .number = number, .uid = (uid_t)-1,
 				  .gid = (gid_t)-1, .pidfd = -1, .former = true};
 	if (getrandom(&member->cookie, sizeof(member->cookie), 0) != sizeof(member->cookie)) {

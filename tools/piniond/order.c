@@ -69,6 +69,12 @@ static json_t *failed(struct peer *peer, int err)
 	return NULL;
 }
 
+/* Who it is, its slot alone has told, where all members can write: it may be anybody. */
+static bool is_hearsay(const struct member *member)
+{
+	return member->uid == (uid_t)-1;
+}
+
 /* The service may not kill. Who gives the order gets the pidfd, and can if its own rights allow it:
  * that pidfd can be nobody else's. */
 static json_t *kick(struct peer *peer, const struct words *words, int *file)
@@ -82,6 +88,13 @@ static json_t *kick(struct peer *peer, const struct words *words, int *file)
 	LIST_FOREACH(member, &pool->members, of_pool) {
 		if (member->state != LIVE || member->number != (uint32_t)wanted)
 			continue;
+		if (is_hearsay(member)) {
+			peers_refuse(peer, -EPERM, "pool %s had member %s before this service, "
+				     "which does not know for sure that it is process %d: look at "
+				     "that, and end it yourself", pool->name, words->word[1],
+				     (int)member->pid);
+			return NULL;
+		}
 		*file = speaker_of(member)->pidfd;
 		return json_pack("{si}", "pid", (int)member->pid);
 	}
