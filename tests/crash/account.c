@@ -27,7 +27,7 @@ static json_t *ask_and_part(void)
 
 static json_t *ask(void)
 {
-	const uint64_t until = test_now_ns() + UINT64_C(10000000000);
+	const uint64_t until = test_now_ns() + UINT64_C(30000000000);
 	json_t *stat;
 
 	while (!(stat = ask_and_part()) && test_now_ns() < until)

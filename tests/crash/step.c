@@ -224,7 +224,7 @@ enum step tracee_reach(struct tracee *tracee, const struct store *store)
 
 enum step tracee_finish(struct tracee *tracee)
 {
-	const time_t until = time(NULL) + 5;
+	const time_t until = time(NULL) + 60;
 	int status = 0;
 
 	let_go(tracee, PTRACE_CONT);

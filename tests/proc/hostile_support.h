@@ -8,7 +8,7 @@
  *  - raw_in(state): a connection as far as that, of this very process.
  *  - raw_say(), raw_hear(): a message; whoever does not answer in twenty seconds never will.
  *  - raw_leave(): out again in good order, on a connection that works or on a new one.
- *  - process_files(), service_files_at_rest(), process_rss(): what the service holds.
+ *  - process_files(), service_files_at_rest(), process_memory(): what the service holds.
  *
  * Each test that must find the service as it was asks service_holds() before and after.
  */

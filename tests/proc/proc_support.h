@@ -86,6 +86,7 @@ static inline pid_t member_start(const struct keeper *keeper, member_main f, voi
 		/* A test that fails must leave nobody behind who waits. */
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		close_range(3, ~0u, 0);
+		support_child_asserts();
 		_exit(f(keeper->path, arg));
 	}
 	return pid;

@@ -100,7 +100,7 @@ static inline int client_await_event(struct pinion_client *client,
 	struct pinion_client_event event = {0};
 
 	while (pinion_client_next(client, &event) == 0)
-		if (poll(&want, 1, 10000) != 1)
+		if (poll(&want, 1, PATIENCE_NS / 1000000) != 1)
 			return 30;
 	return event.kind == kind ? 0 : 31;
 }
@@ -149,7 +149,7 @@ static inline void reached_say(void)
 
 static inline void reached_await(int nr)
 {
-	const uint64_t until = test_now_ns() + UINT64_C(10000000000);
+	const uint64_t until = test_now_ns() + PATIENCE_NS;
 
 	while (atomic_load(reached) < nr) {
 		assert_true(test_now_ns() < until);

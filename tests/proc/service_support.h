@@ -306,6 +306,7 @@ static inline pid_t part_start(int (*f)(void *arg), void *arg)
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		close_range(3, ~0u, 0);
+		support_child_asserts();
 		_exit(f(arg));
 	}
 	return pid;
@@ -510,6 +511,7 @@ static inline pid_t run_with_pipe(int (*f)(void *), int *out)
 	pid = fork();
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		support_child_asserts();
 		_exit(f(&ends[1]));
 	}
 	close(ends[1]);

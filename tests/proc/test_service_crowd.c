@@ -12,12 +12,10 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
-/* A sanitizer keeps memory of its own, and what was freed for a while: nothing can be said then. */
-#ifdef __SANITIZE_ADDRESS__
-#define MEMORY_TELLS false
-#else
-#define MEMORY_TELLS true
-#endif
+/* A sanitizer keeps memory of its own, and what was freed for a while: nothing can be said then.
+ * And a service that it slows down has little left for others. */
+#define MEMORY_TELLS !SUPPORT_SANITIZED
+#define TIMES_AS_LONG (SUPPORT_SANITIZED ? 10 : 2)
 
 /* Of a service that has nothing to do; it serves somebody new in less. */
 #define SOON_NS UINT64_C(1000000000)
@@ -181,7 +179,8 @@ static void ask_without_end(void)
 
 #define DEAF 8
 
-/* Asks on some connections as often as there is room, and reads nothing. */
+/* Asks on some connections as often as there is room, and reads nothing. Where there is none it
+ * leaves its processor to others: it is the service that is attacked. */
 static void read_nothing(void)
 {
 	struct raw raw[DEAF];
@@ -190,12 +189,21 @@ static void read_nothing(void)
 	(void)strcpy(question.name, "stat");
 	for (int i = 0; i < DEAF; i++)
 		raw[i] = raw_in(RAW_KNOWN);
-	for (;; ++*blows)
-		for (int i = 0; i < DEAF; i++)
-			if (wire_send(raw[i].fd, &question, NULL, 0) == -EPIPE) {
+	for (;; ++*blows) {
+		bool asked = false;
+
+		for (int i = 0; i < DEAF; i++) {
+			const int err = wire_send(raw[i].fd, &question, NULL, 0);
+
+			asked |= !err;
+			if (err == -EPIPE) {
 				raw_end(&raw[i]);
 				raw[i] = raw_in(RAW_KNOWN);
 			}
+		}
+		if (!asked)
+			usleep(100);
+	}
 }
 
 #define HALF_OPEN 48
@@ -308,8 +316,8 @@ static bool is_held_up(const struct attack *attack)
 	print_message("# attach: p50 %ju us, p99 %ju us; meanwhile %ju us, %ju us\n",
 		      (uintmax_t)(quiet.typical / 1000), (uintmax_t)(quiet.p99 / 1000),
 		      (uintmax_t)(attacked.typical / 1000), (uintmax_t)(attacked.p99 / 1000));
-	return !was_there || attacked.p99 > 2 * quiet.p99 ||
-	       attacked.typical > 2 * quiet.typical;
+	return !was_there || attacked.p99 > TIMES_AS_LONG * quiet.p99 ||
+	       attacked.typical > TIMES_AS_LONG * quiet.typical;
 }
 
 static void others_take_at_most_twice_as_long(void **state)
@@ -654,6 +662,20 @@ static void churn(uint64_t nr)
 	}
 }
 
+/* The least of more than two turns of what takes pools' pages out of its table. */
+static uint64_t rss_at_rest(pid_t service)
+{
+	uint64_t least = process_memory(service, "Rss");
+
+	for (int i = 0; i < 12; i++) {
+		const uint64_t now = process_memory(service, "Rss");
+
+		least = now < least ? now : least;
+		usleep(100000);
+	}
+	return least;
+}
+
 static void connections_that_come_and_go_leave_nothing(void **state)
 {
 	const char *given = getenv("PINION_CONNECTIONS");
@@ -667,12 +689,12 @@ static void connections_that_come_and_go_leave_nothing(void **state)
 	start(&service, 24, 4, "");
 	churn(nr / 10);
 	service_await_members(0);
-	rss = process_memory(service.pid, "Rss");
+	rss = rss_at_rest(service.pid);
 	files = service_files_at_rest(&service);
 	churn(nr - nr / 10);
 	service_await_members(0);
 	service_await_files(&service, files);
-	then = process_memory(service.pid, "Rss");
+	then = rss_at_rest(service.pid);
 	print_message("# %ju came and went; rss %ju KiB, then %ju KiB\n", (uintmax_t)nr,
 		      (uintmax_t)rss, (uintmax_t)then);
 	assert_true(!MEMORY_TELLS || then <= rss + 256);
@@ -754,7 +776,7 @@ static void configure_large(struct service_process *service)
 /* Ten mebibytes and a thousandth of the pool, within two turns of what puts its pages back. */
 static void await_little(pid_t service)
 {
-	const uint64_t until = test_now_ns() + UINT64_C(10000000000), most = 11 * 1024;
+	const uint64_t until = test_now_ns() + PATIENCE_NS, most = 11 * 1024;
 	uint64_t has;
 
 	while ((has = process_memory(service, "Rss")) > most) {
@@ -771,8 +793,6 @@ static void a_large_pool_takes_a_thousandth_more(void **state)
 	pid_t device, client;
 
 	(void)state;
-	if (!MEMORY_TELLS || available_kib() < NEEDED_KIB)
-		skip();
 	configure_large(&service);
 	service_run(&service);
 	await_little(service.pid);
@@ -811,7 +831,9 @@ int main(void)
 		pool_test(a_child_is_no_member_and_keeps_none_alive),
 		pool_test(connections_that_come_and_go_leave_nothing),
 		pool_test(a_hundred_members_take_little_memory),
-		pool_test(a_large_pool_takes_a_thousandth_more),
+		support_where(MEMORY_TELLS && available_kib() >= NEEDED_KIB,
+			      "too little memory, or a sanitizer has some", pool_test,
+			      a_large_pool_takes_a_thousandth_more),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

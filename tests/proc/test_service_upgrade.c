@@ -67,7 +67,7 @@ static void stop(struct service_process *service, const char *where)
 /* Until another process serves than @old. */
 static void await_other(json_int_t old)
 {
-	const uint64_t until = test_now_ns() + UINT64_C(10000000000);
+	const uint64_t until = test_now_ns() + PATIENCE_NS;
 	json_int_t now = old;
 	json_t *stat;
 	int err;

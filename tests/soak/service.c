@@ -273,7 +273,7 @@ static void retire_all(void)
 /* True: everything is where it was at first. */
 static bool rest(void)
 {
-	const uint64_t until = test_now_ns() + UINT64_C(10000000000);
+	const uint64_t until = test_now_ns() + WORK_NS;
 	struct account account;
 	int stored;
 

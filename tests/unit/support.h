@@ -14,6 +14,7 @@
  *    where it does not, "ok # SKIP why", which is counted as skipped.
  *  - support_dir_*: a directory of its own for a test, with a fake sysfs tree to put in it.
  *  - support_child(f, arg): run f in a child; its return value is the child's exit status.
+ *  - support_child_asserts(): for a child that is forked elsewhere.
  *  - test_now_ns(): a clock that nobody sets.
  *
  * The build defines _GNU_SOURCE for every file.
@@ -189,6 +190,21 @@ static inline void support_link(const char *dir, const char *name, const char *t
 	assert_int_equal(symlink(target, path), 0);
 }
 
+/* Does a sanitizer of addresses slow this down, and keep memory of its own? */
+#if defined(__SANITIZE_ADDRESS__)
+#define SUPPORT_SANITIZED true
+#elif defined(__has_feature)
+#define SUPPORT_SANITIZED __has_feature(address_sanitizer)
+#else
+#define SUPPORT_SANITIZED false
+#endif
+
+/* In a child: an assertion that fails ends it, rather than that it goes on with the next test. */
+static inline void support_child_asserts(void)
+{
+	setenv("CMOCKA_TEST_ABORT", "1", 1);
+}
+
 /* Run f(arg) in a child. Its exit status, or 128 + the signal that killed it. */
 static inline int support_child(int (*f)(void *), void *arg)
 {
@@ -198,8 +214,10 @@ static inline int support_child(int (*f)(void *), void *arg)
 	fflush(NULL);
 	pid = fork();
 	assert_true(pid >= 0);
-	if (pid == 0)
+	if (pid == 0) {
+		support_child_asserts();
 		_exit(f(arg));
+	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
