@@ -280,6 +280,7 @@ static void a_dead_device_process_counts_as_living_until_its_device_is_quiet(voi
 	file = log_begin(&was);
 	start(&service, *state);
 	device = echo_start();
+	service_await_members(1); /* who asked for it has left */
 	keeper = (pid_t)service_number("pid");
 	assert_int_equal(kill(keeper, SIGSTOP), 0);
 	assert_int_equal(kill(device, SIGKILL), 0);
