@@ -7,11 +7,13 @@
  *
  *  - named_mount(), named_unmount(): a hugetlbfs for pools that outlive it, in pages of 2 MiB; none
  *    where too few of them are free.
+ *  - named_run(tests): between these two.
  *  - named_where(with, f): with(f), a test, where there is such a mount; elsewhere it is skipped.
  *  - named_configure(): such a pool.
  *  - named_inode(): which pool it is; named_unlink(): it is gone, with its pages.
  *  - client_await_event(): what a client hears next.
  *  - keep_some(), see_kept(): buffers that nobody else is to touch.
+ *  - keep_and_say(), say_and_stay(): for run_until_said().
  *  - reached_open(), reached_say(), reached_await(): how many processes have come so far.
  *  - log_begin(), log_end(): what the service says meanwhile.
  */
@@ -52,6 +54,16 @@ static inline void named_unmount(void)
 		return;
 	umount(named_root);
 	rmdir(named_root);
+}
+
+static inline int named_run(int (*tests)(void))
+{
+	int failed;
+
+	named_mount();
+	failed = tests();
+	named_unmount();
+	return failed;
 }
 
 #define named_where(with, f) \
@@ -117,6 +129,25 @@ static inline int keep_some(struct pinion_client *client, struct pinion_cache *c
 		       BUFFER);
 	}
 	return 0;
+}
+
+/* @said: where to say that they are there. */
+static inline int keep_and_say(struct pinion_client *client, struct pinion_cache *cache,
+			       struct pinion_buffer kept[KEPT], const void *said)
+{
+	const int err = keep_some(client, cache, kept);
+
+	if (!err)
+		(void)write(*(const int *)said, "x", 1);
+	return err;
+}
+
+/* Until it is killed. */
+__attribute__((noreturn)) static inline void say_and_stay(const void *said)
+{
+	(void)write(*(const int *)said, "x", 1);
+	for (;;)
+		pause();
 }
 
 static inline int see_kept(struct pinion_client *client, const struct pinion_buffer kept[KEPT])

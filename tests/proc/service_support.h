@@ -107,7 +107,8 @@ static inline void service_start_managed(struct service_process *service)
 	service_run_managed(service, "2048");
 }
 
-static inline void service_run(struct service_process *service)
+/* @prepare: what its process does first; NULL: nothing. */
+static inline void service_run_prepared(struct service_process *service, void (*prepare)(void))
 {
 	fflush(NULL);
 	service->pid = fork();
@@ -115,10 +116,17 @@ static inline void service_run(struct service_process *service)
 	if (service->pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		close_range(3, ~0u, 0);
+		if (prepare)
+			prepare();
 		execl(getenv("PINIOND"), "piniond", "--config", service->config, NULL);
 		_exit(127);
 	}
 	service_await(service);
+}
+
+static inline void service_run(struct service_process *service)
+{
+	service_run_prepared(service, NULL);
 }
 
 static inline void service_start(struct service_process *service)

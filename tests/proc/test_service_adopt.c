@@ -97,10 +97,9 @@ static int live_on(void *arg)
 	if (!err)
 		err = bounce(client, cache, 50, 0);
 	if (!err)
-		err = keep_some(client, cache, kept);
+		err = keep_and_say(client, cache, kept, arg);
 	if (err)
 		return err;
-	(void)write(*(int *)arg, "x", 1);
 	err = client_await_event(client, PINION_CLIENT_SERVICE_LOST);
 	if (!err)
 		err = bounce(client, cache, 50, 0);
@@ -195,9 +194,7 @@ static int stay(void *arg)
 		err = bounce(client, cache, 50, 9);
 	if (err)
 		return err;
-	(void)write(*(int *)arg, "x", 1);
-	for (;;)
-		pause();
+	say_and_stay(arg);
 }
 
 /* Its slot could name anybody, and nothing else says who it is. */
@@ -255,10 +252,9 @@ static int leave_meanwhile(void *arg)
 	int err = become_nobody() ? 3 : attach_again(&client, &cache);
 
 	if (!err)
-		err = keep_some(client, cache, kept);
+		err = keep_and_say(client, cache, kept, arg);
 	if (err)
 		return err;
-	(void)write(*(int *)arg, "x", 1);
 	err = client_await_event(client, PINION_CLIENT_SERVICE_LOST);
 	if (err || pinion_cache_close(cache) || pinion_client_close(client))
 		return err ? err : 24;
@@ -354,12 +350,7 @@ static int run_all(void)
 
 int main(void)
 {
-	int failed;
-
 	assert_int_equal(setenv("PINIOND_FIRST", getenv("PINIOND"), 1), 0);
 	reached_open();
-	named_mount();
-	failed = run_all();
-	named_unmount();
-	return failed;
+	return named_run(run_all);
 }

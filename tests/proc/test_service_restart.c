@@ -167,9 +167,7 @@ static int stay(void *arg)
 		err = bounce(client, cache, 50, 9);
 	if (err)
 		return err;
-	(void)write(*(int *)arg, "x", 1);
-	for (;;)
-		pause();
+	say_and_stay(arg);
 }
 
 static void who_died_meanwhile_is_buried_by_the_next(void **state)
@@ -587,10 +585,5 @@ static int run_all(void)
 
 int main(void)
 {
-	int failed;
-
-	named_mount();
-	failed = run_all();
-	named_unmount();
-	return failed;
+	return named_run(run_all);
 }

@@ -55,18 +55,7 @@ static void lose_peer_pidfd(void)
 static void start(struct service_process *service, bool old)
 {
 	service_configure(service, rules);
-	fflush(NULL);
-	service->pid = fork();
-	assert_true(service->pid >= 0);
-	if (service->pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		close_range(3, ~0u, 0);
-		if (old)
-			lose_peer_pidfd();
-		execl(getenv("PINIOND"), "piniond", "--config", service->config, NULL);
-		_exit(127);
-	}
-	service_await(service);
+	service_run_prepared(service, old ? lose_peer_pidfd : NULL);
 }
 
 /* A conversation, step by step: 0, or what came instead. */

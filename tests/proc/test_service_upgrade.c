@@ -91,14 +91,24 @@ static void await_next(struct service_process *service, const char *which, bool 
 	await_other(pid);
 }
 
-static void assert_version(const char *want)
+static char *version_now(void)
 {
 	int err;
 	json_t *stat = service_ask("stat", "", &err);
+	char *version;
 
 	assert_non_null(stat);
-	assert_string_equal(json_string_value(json_object_get(stat, "version")), want);
+	version = strdup(json_string_value(json_object_get(stat, "version")));
 	json_decref(stat);
+	return version;
+}
+
+static void assert_version(const char *want)
+{
+	char *version = version_now();
+
+	assert_string_equal(version, want);
+	free(version);
 }
 
 /* What one member sees of it. */
@@ -128,10 +138,9 @@ static int live_through_upgrades(void *arg)
 	int err = become_nobody() ? 3 : attach(&client, &cache);
 
 	if (!err)
-		err = keep_some(client, cache, kept);
+		err = keep_and_say(client, cache, kept, arg);
 	if (err)
 		return err;
-	(void)write(*(int *)arg, "x", 1);
 	for (int i = 0; !err && i <= UPGRADES; i++)
 		err = see_one(client, cache, kept);
 	for (uint32_t i = 0; !err && i < KEPT; i++)
@@ -139,16 +148,6 @@ static int live_through_upgrades(void *arg)
 	if (err || pinion_cache_close(cache))
 		return err ? err : 4;
 	return pinion_client_close(client);
-}
-
-static char *first_version(void)
-{
-	int err;
-	json_t *stat = service_ask("stat", "", &err);
-	char *version = strdup(json_string_value(json_object_get(stat, "version")));
-
-	json_decref(stat);
-	return version;
 }
 
 /* There and back, killed; there and back, in order; once more, and the visitor leaves. */
@@ -159,7 +158,7 @@ static void the_next_release_takes_everything_up(void **state)
 	pid_t device, visitor;
 
 	start(&service, *state);
-	first = first_version();
+	first = version_now();
 	device = echo_start();
 	visitor = run_until_said(live_through_upgrades);
 	for (int i = 0; i < UPGRADES; i++) {
@@ -193,10 +192,9 @@ static int be_expelled(void *arg)
 	int err = become_nobody() ? 3 : attach(&client, &cache);
 
 	if (!err)
-		err = keep_some(client, cache, kept);
+		err = keep_and_say(client, cache, kept, arg);
 	if (err)
 		return err;
-	(void)write(*(int *)arg, "x", 1);
 	err = client_await_event(client, PINION_CLIENT_SERVICE_LOST);
 	if (!err)
 		err = client_await_event(client, PINION_CLIENT_EXPELLED);
@@ -291,12 +289,7 @@ static int run_all(void)
 
 int main(void)
 {
-	int failed;
-
 	assert_int_equal(setenv("PINIOND_FIRST", getenv("PINIOND"), 1), 0);
 	reached_open();
-	named_mount();
-	failed = run_all();
-	named_unmount();
-	return failed;
+	return named_run(run_all);
 }

@@ -265,11 +265,12 @@ static void tell_others(struct member *member)
 static void end(struct member *member, bool killed)
 {
 	member->killed = killed;
-	if (!killed)
+	if (!killed) {
 		burial_leave(member);
-	else
+	} else {
 		member->state = member->device ? QUIETING : GONE;
-	member->death = sd_event_source_disable_unref(member->death);
+		member->death = sd_event_source_disable_unref(member->death);
+	}
 	if (member->device)
 		member->device->dead_ns = service_now_ns();
 	service_log(LOG_INFO, "pool %s, member %u (pid %d): %s", member->pool->name, member->number,
