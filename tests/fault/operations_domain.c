@@ -160,15 +160,6 @@ static void update_setup(struct scene *scene)
 	update_undo(scene);
 }
 
-/* Whatever keeps it from looking, it is not the table that it finds wrong: that is told of a moved
- * page alone, and has an operator stop the device. */
-static int audit(struct scene *scene)
-{
-	int err = pinion_domain_audit(scene->domain, NULL);
-
-	return err == -ESTALE ? 1 : err; /* 1 is nothing that a call may return */
-}
-
 const struct operation domain_operations[] = {
 	{.name = "domain create_phys", .setup = scene_huge_pool_open,
 	 .run = create_phys, .use = created_works, .undo = destroy_must,
@@ -179,7 +170,7 @@ const struct operation domain_operations[] = {
 	 .undo = attach_undo, .teardown = attach_teardown, .huge = 3, .phys = true},
 	{.name = "domain update", .setup = update_setup, .run = update, .use = created_works,
 	 .undo = update_undo, .teardown = domain_teardown, .huge = 5, .phys = true},
-	{.name = "domain audit", .setup = domain_setup, .run = audit, .use = created_works,
-	 .teardown = domain_teardown, .huge = 3, .phys = true},
+	{.name = "domain audit", .setup = domain_setup, .run = scene_domain_audit,
+	 .use = created_works, .teardown = domain_teardown, .huge = 3, .phys = true},
 	{0},
 };

@@ -171,14 +171,6 @@ static void update_setup(struct scene *scene)
 	update_undo(scene);
 }
 
-/* As in operations_domain.c. */
-static int audit(struct scene *scene)
-{
-	int err = pinion_domain_audit(scene->domain, NULL);
-
-	return err == -ESTALE ? 1 : err; /* 1 is nothing that a call may return */
-}
-
 const struct operation iova_operations[] = {
 	{.name = "domain create_iova, VFIO", .setup = setup, .run = create, .use = is_mapped,
 	 .undo = destroy_must, .teardown = teardown, .kept = is_unmapped},
@@ -190,7 +182,7 @@ const struct operation iova_operations[] = {
 	 .use = is_destroyed, .undo = create_must, .teardown = teardown, .final = true},
 	{.name = "domain update, VFIO", .setup = update_setup, .run = update, .use = is_mapped,
 	 .undo = update_undo, .teardown = teardown, .kept = is_as_before},
-	{.name = "domain audit, iommufd", .setup = space_domain_setup, .run = audit,
+	{.name = "domain audit, iommufd", .setup = space_domain_setup, .run = scene_domain_audit,
 	 .use = is_mapped, .teardown = teardown},
 	{0},
 };

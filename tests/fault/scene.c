@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "scene.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <sched.h>
@@ -14,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <pinion/domain.h>
 #include <pinion/error.h>
 
 void scene_must(bool good, const char *what)
@@ -68,6 +70,13 @@ void scene_pool_close(struct scene *scene)
 	if (scene->pool)
 		scene_must(!pinion_pool_destroy(scene->pool), "no pool");
 	scene->pool = NULL;
+}
+
+int scene_domain_audit(struct scene *scene)
+{
+	int err = pinion_domain_audit(scene->domain, NULL);
+
+	return err == -ESTALE ? 1 : err;
 }
 
 /* As many buffers as any zone of these pools has. */

@@ -22,6 +22,10 @@ void scene_pool_open(struct scene *scene);
 void scene_huge_pool_open(struct scene *scene);
 void scene_pool_close(struct scene *scene);
 
+/* Whatever keeps it from looking, it is not the table that it finds wrong: that is told of a moved
+ * page alone, and has an operator stop the device. Here that is 1, which no call may return. */
+int scene_domain_audit(struct scene *scene);
+
 /* Every buffer can be taken, written and given back, in each zone; or what is wrong. */
 const char *scene_pool_works(struct pinion_pool *pool);
 

@@ -37,20 +37,16 @@ struct raw {
 static inline void service_configure_pool(struct service_process *service, unsigned members,
 					  unsigned segments, const char *more)
 {
-	FILE *file;
-
 	support_dir_create(service->dir);
 	assert_int_equal(chmod(service->dir, 0777), 0);
 	(void)snprintf(service->socket, sizeof(service->socket), "%s/socket", service->dir);
 	(void)snprintf(service->config, sizeof(service->config), "%s/conf", service->dir);
-	file = fopen(service->config, "w");
-	assert_non_null(file);
-	fprintf(file, "socket = \"%s\";\n%s\n"
-		"pools = ( { name = \"" SERVICE_POOL "\"; members = %u; caches = 64;"
-		" max_segments = %u;"
-		" segments = ( { size = \"1M\"; buffer = \"4K\"; page = \"4k\"; } ); } );\n"
-		"rules = ( " ANY_RULES " );\n", service->socket, more, members, segments);
-	assert_int_equal(fclose(file), 0);
+	service_write(service,
+		      "%s\n"
+		      "pools = ( { name = \"" SERVICE_POOL "\"; members = %u; caches = 64;"
+		      " max_segments = %u;"
+		      " segments = ( { size = \"1M\"; buffer = \"4K\"; page = \"4k\"; } ); } );\n"
+		      "rules = ( " ANY_RULES " );\n", more, members, segments);
 	assert_int_equal(setenv("PINION_SOCKET", service->socket, 1), 0);
 }
 

@@ -74,15 +74,10 @@ static inline int named_run(int (*tests)(void))
 static inline void named_configure(struct service_process *service, const char *where,
 				   const char *rules)
 {
-	FILE *file;
-
-	file = fopen(service->config, "w");
-	assert_non_null(file);
-	fprintf(file, "socket = \"%s\";\n"
-		"pools = ( { name = \"" SERVICE_POOL "\"; path = \"%s/%s\"; members = 24;\n"
-		"  caches = 48; segments = ( { size = \"4M\"; buffer = \"4K\"; } ); } );\n"
-		"rules = ( %s );\n", service->socket, named_root, where, rules);
-	assert_int_equal(fclose(file), 0);
+	service_write(service,
+		      "pools = ( { name = \"" SERVICE_POOL "\"; path = \"%s/%s\"; members = 24;\n"
+		      "  caches = 48; segments = ( { size = \"4M\"; buffer = \"4K\"; } ); } );\n"
+		      "rules = ( %s );\n", named_root, where, rules);
 }
 
 static inline void named_unlink(const char *where)

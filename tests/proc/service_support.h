@@ -43,26 +43,36 @@ static const char service_rules[] =
 	"{ user = \"*\"; pools = [ \"buffers\", \"guest\" ];"
 	" devices = [ \"echo:*\" ]; memberships = 8; }";
 
+/* What its configuration says behind the place where it listens. */
+__attribute__((format(printf, 2, 3))) static inline void
+service_write(const struct service_process *service, const char *format, ...)
+{
+	FILE *file = fopen(service->config, "w");
+	va_list arguments;
+
+	assert_non_null(file);
+	fprintf(file, "socket = \"%s\";\n", service->socket);
+	va_start(arguments, format);
+	vfprintf(file, format, arguments);
+	va_end(arguments);
+	assert_int_equal(fclose(file), 0);
+}
+
 /* @guest: how large the pool of a client is that has one of its own. */
 static inline void service_configure_pages(struct service_process *service, const char *rules,
 					   const char *page, const char *guest)
 {
-	FILE *file;
-
 	support_dir_create(service->dir);
 	assert_int_equal(chmod(service->dir, 0755), 0);
 	(void)snprintf(service->socket, sizeof(service->socket), "%s/socket", service->dir);
 	(void)snprintf(service->config, sizeof(service->config), "%s/conf", service->dir);
-	file = fopen(service->config, "w");
-	assert_non_null(file);
-	fprintf(file, "socket = \"%s\";\n"
-		"pools = ( { name = \"" SERVICE_POOL "\"; members = 24; caches = 48;\n"
-		"  max_segments = 4;\n"
-		"  segments = ( { size = \"4M\"; buffer = \"4K\"; page = \"%s\"; } ); },\n"
-		"  { name = \"guest\"; template = true; members = 3;\n"
-		"  segments = ( { size = \"%s\"; buffer = \"4K\"; page = \"%s\"; } ); } );\n"
-		"rules = ( %s );\n", service->socket, page, guest, page, rules);
-	assert_int_equal(fclose(file), 0);
+	service_write(service,
+		      "pools = ( { name = \"" SERVICE_POOL "\"; members = 24; caches = 48;\n"
+		      "  max_segments = 4;\n"
+		      "  segments = ( { size = \"4M\"; buffer = \"4K\"; page = \"%s\"; } ); },\n"
+		      "  { name = \"guest\"; template = true; members = 3;\n"
+		      "  segments = ( { size = \"%s\"; buffer = \"4K\"; page = \"%s\"; } ); } );\n"
+		      "rules = ( %s );\n", page, guest, page, rules);
 	assert_int_equal(setenv("PINION_SOCKET", service->socket, 1), 0);
 }
 

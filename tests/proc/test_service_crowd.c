@@ -761,16 +761,11 @@ static long available_kib(void)
 
 static void configure_large(struct service_process *service)
 {
-	FILE *file;
-
 	service_configure_pool(service, 24, 4, "");
-	file = fopen(service->config, "w");
-	assert_non_null(file);
-	fprintf(file, "socket = \"%s\";\n"
-		"pools = ( { name = \"" SERVICE_POOL "\"; members = 24; caches = 64; segments = (\n"
-		"  { size = \"%uM\"; buffer = \"4K\"; page = \"4k\"; } ); } );\n"
-		"rules = ( " ANY_RULES " );\n", service->socket, LARGE_MIB);
-	assert_int_equal(fclose(file), 0);
+	service_write(service,
+		      "pools = ( { name = \"" SERVICE_POOL "\"; members = 24; caches = 64;\n"
+		      "  segments = ( { size = \"%uM\"; buffer = \"4K\"; page = \"4k\"; } ); } );\n"
+		      "rules = ( " ANY_RULES " );\n", LARGE_MIB);
 }
 
 /* Ten mebibytes and a thousandth of the pool, within two turns of what puts its pages back. */

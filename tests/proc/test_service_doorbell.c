@@ -248,17 +248,12 @@ static void a_flooded_and_saturated_doorbell_holds_no_device_process_up(void **s
 
 static void configure_large(struct service_process *service)
 {
-	FILE *file;
-
 	service_configure(service, service_rules);
-	file = fopen(service->config, "w");
-	assert_non_null(file);
-	fprintf(file, "socket = \"%s\";\n"
-		"pools = ( { name = \"" SERVICE_POOL "\"; members = %d;\n"
-		"  segments = ( { size = \"1M\"; buffer = \"4K\"; page = \"4k\"; } ); } );\n"
-		"rules = ( { user = \"*\"; pools = [ \"*\" ]; devices = [ \"*\" ];"
-		" serve = true; } );\n", service->socket, VISITS + 8);
-	assert_int_equal(fclose(file), 0);
+	service_write(service,
+		      "pools = ( { name = \"" SERVICE_POOL "\"; members = %d;\n"
+		      "  segments = ( { size = \"1M\"; buffer = \"4K\"; page = \"4k\"; } ); } );\n"
+		      "rules = ( { user = \"*\"; pools = [ \"*\" ]; devices = [ \"*\" ];"
+		      " serve = true; } );\n", VISITS + 8);
 }
 
 /* A device process that says it has settled channels that it never had, for ever, and hears

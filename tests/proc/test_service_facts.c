@@ -26,18 +26,13 @@ static const char rules[] =
 /* The pool that it is about, in pages of that size; and another, which must go on. */
 static void configure(struct service_process *service, const char *page)
 {
-	FILE *file;
-
 	service_configure(service, rules);
-	file = fopen(service->config, "w");
-	assert_non_null(file);
-	fprintf(file, "socket = \"%s\";\n"
-		"pools = ( { name = \"others\"; members = 4;\n"
-		"  segments = ( { size = \"1M\"; buffer = \"4K\"; page = \"4k\"; } ); },\n"
-		"  { name = \"" SERVICE_POOL "\"; members = 8; max_segments = 4;\n"
-		"  segments = ( { size = \"16M\"; buffer = \"4K\"; page = \"%s\"; } ); } );\n"
-		"rules = ( %s );\n", service->socket, page, rules);
-	assert_int_equal(fclose(file), 0);
+	service_write(service,
+		      "pools = ( { name = \"others\"; members = 4;\n"
+		      "  segments = ( { size = \"1M\"; buffer = \"4K\"; page = \"4k\"; } ); },\n"
+		      "  { name = \"" SERVICE_POOL "\"; members = 8; max_segments = 4;\n"
+		      "  segments = ( { size = \"16M\"; buffer = \"4K\"; page = \"%s\"; } ); } );\n"
+		      "rules = ( %s );\n", page, rules);
 }
 
 /* What it logs goes to a file beside its configuration. */

@@ -33,16 +33,11 @@ static int64_t median(int64_t *ns, size_t nr)
 
 static void start(struct service_process *service)
 {
-	FILE *file;
-
 	service_configure(service, service_rules);
-	file = fopen(service->config, "w");
-	assert_non_null(file);
-	fprintf(file, "socket = \"%s\";\n"
-		"pools = ( { name = \"" SERVICE_POOL "\"; members = 24; segments = (\n"
-		"  { size = \"32M\"; buffer = \"256\"; page = \"4k\"; } ); } );\n"
-		"rules = ( " ANY_RULES " );\n", service->socket);
-	assert_int_equal(fclose(file), 0);
+	service_write(service,
+		      "pools = ( { name = \"" SERVICE_POOL "\"; members = 24; segments = (\n"
+		      "  { size = \"32M\"; buffer = \"256\"; page = \"4k\"; } ); } );\n"
+		      "rules = ( " ANY_RULES " );\n");
 	service_run(service);
 }
 
