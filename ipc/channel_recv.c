@@ -78,6 +78,7 @@ int pinion_channel_recv(struct pinion_channel *channel, struct pinion_desc *desc
 	got = ring_copy(&channel->rx, channel->rx.at, desc, nr);
 	if (!got)
 		return why_empty(channel);
+	ring_write_back(&channel->rx, channel->rx.at, desc, got);
 	fetch_words(channel, desc, got);
 #ifdef PINION_PLANTED_CREDIT
 	/* The wrong order, for tests/crash alone, which shows that it would notice. */

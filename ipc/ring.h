@@ -10,7 +10,7 @@
  *     line 2   consumer_closed                      consumer
  *     line 3   producer_closed                      producer
  *     line 4   bell                                 both, see bell.h
- *     line 8.. slots of 16 bytes, four to a line    producer
+ *     line 8.. slots of 16 bytes, four to a line    producer; the consumer writes back what it read
  *
  * There is no tail. Each slot tells by its lap whether it was published: 1 in the first round, 0
  * in the second, ... So a message costs the transfer of one line.
@@ -256,6 +256,29 @@ static inline uint32_t ring_copy(const struct ring *ring, uint64_t at, struct pi
 				return got;
 	}
 	return got;
+}
+
+/*
+ * Of each line that was copied to its end one word is written back as it was, before the credit
+ * (R3): the producer's next store to a line that we wrote is faster than to one that we only read.
+ * Measured, not explained: a bare stream of lines took 1.5 ns a line instead of 7.5 between cores
+ * 110 ns apart, ring_32 7.5 ns instead of 10.6 at 480 ns.
+ *
+ * The body, since the head is what R2 releases. From the private copy: what the producer may have
+ * stored since is not ours to look at. Not for less than a line at once: who answers a single
+ * message would have the answer wait behind this store.
+ */
+static inline void ring_write_back(const struct ring *ring, uint64_t at,
+				   const struct pinion_desc *desc, uint32_t nr)
+{
+	if (nr < 4)
+		return;
+	for (uint32_t i = 3 - (uint32_t)(at & 3); i < nr; i += 4) {
+		uint64_t body = (uint64_t)desc[i].tag << 32 | desc[i].len;
+
+		atomic_store_explicit(&ring_slot(ring, at + i)->body,
+				      body ^ ring_lap(ring, at + i).body, memory_order_relaxed);
+	}
 }
 
 /* Is anything there? */

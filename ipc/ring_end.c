@@ -171,6 +171,7 @@ int pinion_ring_recv(struct pinion_ring *ring, struct pinion_desc *desc, uint32_
 	if (!got)
 		return why_empty(end, end->ring.at);
 	end->seen -= end->seen < got ? end->seen : got;
+	ring_write_back(&end->ring, end->ring.at, desc, got);
 	ring_take(&end->ring, got);
 	return (int)got;
 }
@@ -198,6 +199,7 @@ int pinion_ring_peek(struct pinion_ring *ring, uint32_t skip, struct pinion_desc
 	}
 	if (!got)
 		return why_empty(end, end->ring.at + end->seen);
+	ring_write_back(&end->ring, end->ring.at + skip, desc, got);
 	if (end->seen < skip + got)
 		end->seen = skip + got;
 	/* The end of what is published was met: the sender may wait for what we hold back. */

@@ -10,8 +10,8 @@
  *     check   was the slot's last buffer        take    read the payload; word := taken
  *             taken? word, relaxed              give    credit (R3), now or later, at the latest
  *     publish all but the first of a batch,             when the ring is found empty
- *             relaxed, then body and head
- *             (R2) of the first
+ *             relaxed, then body and head       before the credit: of what was copied at once, a
+ *             (R2) of the first                 body is written back as it was
  *
  * Five descriptors go through two slots, so that a slot has the laps 1, 0 and 1 again. A head or
  * body is {lap, position + 1}: the position is what handle, length and tag stand for. Buffer and
@@ -35,6 +35,7 @@
  *     -DWITHOUT_A3                 credit_says_that_the_word_has_changed
  *     -DWITHOUT_A3                 no_slot_is_written_before_it_was_copied
  *     -DCREDIT_BEFORE_THE_WORDS    credit_says_that_the_word_has_changed
+ *     -DWRITE_BACK_AFTER_CREDIT    nobody_waits_for_ever
  *     -DHELD_BACK_FOR_EVER         nobody_waits_for_ever
  *     -DTHE_DEAD_ARE_WAITED_FOR    nobody_waits_for_ever
  */
@@ -208,6 +209,12 @@ inline give()
 	given = at
 }
 
+/* The last of the line that was copied at once: here a line is two slots. */
+inline write_back(p)
+{
+	store(RECEIVER, BODY(p), SLOT_VALUE(p), RELAXED)
+}
+
 /* The payload is read before the slot is given back, as a receiver does that peeks. */
 inline take()
 {
@@ -281,10 +288,24 @@ inline receive_all()
 			-> store(RECEIVER, CREDIT, at + got, R3)
 #endif
 		fi;
+		whole = got == 2;
+#ifndef WRITE_BACK_AFTER_CREDIT
+		if
+		:: whole -> write_back(at + 1)
+		:: else
+		fi;
+#endif
 		do
 		:: got > 0 -> take(); got--
 		:: else -> break
-		od
+		od;
+#ifdef WRITE_BACK_AFTER_CREDIT
+		if
+		:: whole -> write_back(at - 1)
+		:: else
+		fi;
+#endif
+		whole = false
 	:: else -> break
 	od;
 over:
@@ -294,6 +315,7 @@ over:
 active proctype receiver()
 {
 	byte at, given, got, most, head, body;
+	bool whole;
 
 	{ receive_all() } unless { killed[RECEIVER] }
 }

@@ -97,6 +97,48 @@ static void what_is_published_comes_back_in_order_over_many_laps(void **state)
 	ring_unmap(&tx);
 }
 
+static uint64_t body_at(const struct ring *ring, uint64_t at)
+{
+	return atomic_load_explicit(&ring_slot(ring, at)->body, memory_order_relaxed);
+}
+
+/* The slots that ring_write_back() stored to, as bits, when @nr were copied from position @at of a
+ * ring of 8. */
+static unsigned written_back(struct ring *ring, uint64_t at, uint32_t nr)
+{
+	struct pinion_desc desc[8];
+	uint64_t was[8];
+	unsigned slots = 0;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		desc[i] = desc_of((uint32_t)at + i);
+		pinion_slot_store(ring_slot(ring, at + i), &desc[i], ring_lap(ring, at + i));
+	}
+	for (uint32_t i = 0; i < 8; i++) {
+		was[i] = body_at(ring, i);
+		atomic_store_explicit(&ring_slot(ring, i)->body, ~was[i], memory_order_relaxed);
+	}
+	ring_write_back(ring, at, desc, nr);
+	for (uint32_t i = 0; i < 8; i++) {
+		slots |= (unsigned)(body_at(ring, i) == was[i]) << i;
+		assert_true(body_at(ring, i) == was[i] || body_at(ring, i) == ~was[i]);
+	}
+	return slots;
+}
+
+static void of_each_line_copied_to_its_end_one_word_is_written_back(void **state)
+{
+	struct ring ring = ring_open(8);
+
+	(void)state;
+	assert_int_equal(written_back(&ring, 0, 8), 1 << 3 | 1 << 7);
+	assert_int_equal(written_back(&ring, 8, 7), 1 << 3); /* the other lap; a line unfinished */
+	assert_int_equal(written_back(&ring, 2, 4), 1 << 3); /* begun before, finished now */
+	assert_int_equal(written_back(&ring, 6, 6), 1 << 7 | 1 << 3); /* over the wrap */
+	assert_int_equal(written_back(&ring, 1, 3), 0);		      /* no line at once */
+	ring_unmap(&ring);
+}
+
 /* Positions far out: laps are a matter of one bit of the position, not of its size. */
 static void laps_hold_when_positions_are_large(void **state)
 {
@@ -409,6 +451,7 @@ int main(void)
 		pool_test(a_new_ring_has_nothing_published),
 		pool_test(what_is_published_comes_back_in_order_over_many_laps),
 		pool_test(laps_hold_when_positions_are_large),
+		pool_test(of_each_line_copied_to_its_end_one_word_is_written_back),
 		pool_test(a_ring_may_begin_anywhere),
 		pool_test(a_reserved_bit_is_not_valid),
 		pool_test(half_a_slot_is_not_published),
