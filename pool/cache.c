@@ -2,6 +2,7 @@
 #include "cache.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #include "debug.h"
@@ -123,27 +124,52 @@ static bool has_stock(const struct cache *cache)
 	return cache->active && cache->active->loaded->nr;
 }
 
-/* Some rack with a buffer in loaded becomes the active one. -ESTALE at once; else what counts is
- * whether the member may have more, or there is none: a segment that goes between our look and here
- * has none, whatever the error is then. */
-static int refill(struct cache *cache)
+/* This one's rack becomes the active one, if it has a buffer. */
+static int refill_from(struct cache *cache, const struct rank_choice *choice)
 {
-	uint32_t nr = cache->order.nr, begin = 0;
+	struct rack *rack;
+	int err = rack_of(cache, choice->slot, &rack);
+
+	if (!err)
+		err = rack_refill(cache->pool, rack);
+	if (err)
+		return err;
+	cache->active = rack;
+	cache->turn = choice->node;
+	return 0;
+}
+
+/* -ESTALE at once; else what counts is whether the member may have more, or there is none: a
+ * segment that goes between our look and here has none, whatever the error is then. */
+static int refill_of_class(struct cache *cache, uint32_t begin)
+{
+	const uint32_t nr = rank_class_end(&cache->order, begin) - begin;
+	uint32_t first = 0;
 	int worst = -ENOMEM;
 
-	if (cache->wish.flags & PINION_CACHE_INTERLEAVE && nr)
-		begin = cache->turn++ % nr;
+	if (cache->wish.flags & PINION_CACHE_INTERLEAVE)
+		first = rank_next_node(&cache->order, begin, cache->turn) - begin;
 	for (uint32_t i = 0; i < nr; i++) {
-		struct rack *rack;
-		int err = rack_of(cache, cache->order.slot[(begin + i) % nr], &rack);
+		int err = refill_from(cache, &cache->order.choice[begin + (first + i) % nr]);
 
-		if (!err)
-			err = rack_refill(cache->pool, rack);
-		if (!err) {
-			cache->active = rack;
-			return 0;
-		}
-		if (err == -ESTALE)
+		if (!err || err == -ESTALE)
+			return err;
+		if (err == -EDQUOT)
+			worst = err;
+	}
+	return worst;
+}
+
+/* Some rack with a buffer in loaded becomes the active one; errors as above. */
+static int refill(struct cache *cache)
+{
+	const struct rank_order *order = &cache->order;
+	int worst = -ENOMEM;
+
+	for (uint32_t at = 0; at < order->nr; at = rank_class_end(order, at)) {
+		int err = refill_of_class(cache, at);
+
+		if (!err || err == -ESTALE)
 			return err;
 		if (err == -EDQUOT)
 			worst = err;
@@ -188,7 +214,7 @@ int pinion_cache_alloc(struct pinion_cache *pub, struct pinion_buffer *buffer)
 static bool is_served_by(const struct cache *cache, uint32_t slot)
 {
 	for (uint32_t i = 0; i < cache->order.nr; i++)
-		if (cache->order.slot[i] == slot)
+		if (cache->order.choice[i].slot == slot)
 			return true;
 	return false;
 }
@@ -298,6 +324,7 @@ static struct cache *new_cache(struct pinion_pool *pool, const struct rank_wish 
 		return NULL;
 	cache->pool = pool;
 	cache->wish = *wish;
+	cache->turn = INT_MAX; /* the first node's turn comes next */
 	cache->pub = (struct pinion_cache){.owner = pool->view.owner, .self = pool->view.self};
 	return cache;
 }
@@ -305,7 +332,7 @@ static struct cache *new_cache(struct pinion_pool *pool, const struct rank_wish 
 /* Where the first buffer would come from. */
 static void foretell(struct cache *cache)
 {
-	const struct control_segment *segment = &cache->pool->segment[cache->order.slot[0]];
+	const struct control_segment *segment = &cache->pool->segment[cache->order.choice[0].slot];
 
 	cache->pub.node = segment->node;
 	cache->pub.buffer_size = (size_t)1 << segment->buffer_shift;

@@ -22,7 +22,7 @@ struct cache {
 	bool orphan;            /* in a child that inherited it: nothing works */
 	struct rank_wish wish;
 	struct rank_order order;
-	uint32_t turn; /* interleaved: where in the order to begin */
+	int turn; /* the node that the last magazine was of: interleaved, the next is another's */
 	struct rack *rack[PINION_SEGMENT_MAX]; /* by slot; NULL: none */
 	struct rack *active;                   /* pub.loaded is its; NULL: none */
 };

@@ -58,34 +58,32 @@ static int rank(const struct control_segment *segment, const struct rank_wish *w
 	return far | segment->buffer_shift << 8; /* a distance is at most 255 */
 }
 
-struct candidate {
-	int rank;
-	uint8_t slot;
-};
-
-/* Equal ones by slot: two looks at the same pool give the same order. */
+/* No two are equal: two looks at the same pool give the same order. */
 static int compare(const void *a, const void *b)
 {
-	const struct candidate *x = a, *y = b;
+	const struct rank_choice *x = a, *y = b;
 
-	return x->rank != y->rank ? x->rank - y->rank : x->slot - y->slot;
+	if (x->rank != y->rank)
+		return x->rank - y->rank;
+	return x->node != y->node ? x->node - y->node : x->slot - y->slot;
 }
 
 void rank_segments(const struct pinion_pool *pool, const struct rank_wish *wish,
 		   struct rank_order *order)
 {
-	struct candidate candidate[PINION_SEGMENT_MAX];
+	struct rank_choice *choice = order->choice;
 	uint32_t nr = 0;
 
 	for (uint32_t s = 0; s < pool->geometry.nr_segments; s++) {
+		const struct control_segment *segment = &pool->segment[s];
+
 		if (slot_state_of(pool->state[s]) != SLOT_LIVE || !pool->memory[s].addr)
 			continue;
-		candidate[nr] = (struct candidate){rank(&pool->segment[s], wish), (uint8_t)s};
-		nr += candidate[nr].rank >= 0;
+		choice[nr] = (struct rank_choice){rank(segment, wish), segment->node, (uint8_t)s};
+		nr += choice[nr].rank >= 0;
 	}
-	qsort(candidate, nr, sizeof(*candidate), compare);
-	order->nr = 0;
-	for (uint32_t i = 0; i < nr; i++)
-		if (wish->flags & PINION_CACHE_PREFERRED || candidate[i].rank == candidate[0].rank)
-			order->slot[order->nr++] = candidate[i].slot;
+	qsort(choice, nr, sizeof(*choice), compare);
+	order->nr = nr;
+	if (!(wish->flags & PINION_CACHE_PREFERRED))
+		order->nr = rank_class_end(order, 0);
 }

@@ -19,15 +19,17 @@
  * and one plain store of the owner word.
  *
  * Where buffers come from. All have the smallest size of the pool's that is not below buffer_size
- * (with a node given: of that node's).
+ * (of that node's, where a node is given without PREFERRED).
  *
  *     node N                        from that NUMA node
  *     device "0000:41:00.0"         from the node nearest to the PCI device that has such buffers:
  *                                   the device's own, if it has
  *     neither                       from the one nearest to the CPU that opens the cache
- *     PINION_CACHE_INTERLEAVE       from all nodes in turn, a magazine at a time
- *     PINION_CACHE_PREFERRED        as above as long as there are any; then from the next nearest
- *                                   node, and then larger ones
+ *     PINION_CACHE_INTERLEAVE       from all nodes in turn, a magazine at a time, however many
+ *                                   segments each has; one that has no more is passed over
+ *     PINION_CACHE_PREFERRED        what is above says where first, and rules nothing out: then
+ *                                   from the next nearest node, and then larger ones. A size that
+ *                                   fits counts before the distance
  *
  * What was got is told: cache->node and cache->buffer_size are those of the last buffer allocated,
  * pinion_buffer_node() and pinion_buffer_size() those of any.
@@ -53,7 +55,7 @@
 #define PINION_CACHE_INTERLEAVE 2u
 
 struct pinion_cache_config {
-	size_t buffer_size; /* bytes */
+	size_t buffer_size; /* bytes, at least; 0: the smallest there are */
 	int node;           /* NUMA node, or PINION_NODE_ANY */
 	const char *device; /* PCI address as sysfs writes it, or NULL; node is PINION_NODE_ANY
 	                     * then. One that the kernel knows no node of counts as not given */

@@ -32,10 +32,11 @@ static struct pinion_cache *open_as(struct pinion_pool *pool,
 }
 
 /* 64 of 256 bytes twice, 16 of 1024, 8 of 4096; all on node 0. */
-static struct pinion_pool *pool_of_sizes(void)
+static struct pinion_pool *pool_of_sizes_in_magazines_of(uint32_t magazine_size)
 {
 	struct pinion_pool_config config = pool_config(64, BUFFER);
 
+	config.magazine_size = magazine_size;
 	config.nr_segments = 4;
 	config.segment[1] = config.segment[0];
 	config.segment[2] = segment_of(16, 1024);
@@ -43,6 +44,11 @@ static struct pinion_pool *pool_of_sizes(void)
 	for (int i = 0; i < 4; i++)
 		config.segment[i].node = 0;
 	return pool_make_from(&config);
+}
+
+static struct pinion_pool *pool_of_sizes(void)
+{
+	return pool_of_sizes_in_magazines_of(64);
 }
 
 static void strict_takes_of_one_kind_alone(void **state)
@@ -140,6 +146,82 @@ static void interleave_takes_turns(void **state)
 		assert_int_equal(slot_of(pool, all[i]),
 				 (slot_of(pool, all[0]) + (uint32_t)i / 16) % 2);
 	give(cache, all, 128);
+	finish(pool, cache);
+}
+
+/* Two segments on node 0, one on node 1, each of 64 buffers in 4 magazines: this process believes
+ * so. */
+static struct pinion_pool *pool_of_uneven_nodes(void)
+{
+	struct pinion_pool_config config = pool_config(64, BUFFER);
+	struct pinion_pool *pool;
+
+	config.magazine_size = 16;
+	config.nr_segments = 3;
+	config.segment[1] = config.segment[2] = config.segment[0];
+	for (int i = 0; i < 3; i++)
+		config.segment[i].node = 0;
+	pool = pool_make_from(&config);
+	pool->segment[2].node = 1;
+	return pool;
+}
+
+/* It is nodes that take turns, however many segments each has; what one lacks the others give. */
+static void interleave_counts_nodes_and_not_segments(void **state)
+{
+	struct pinion_pool *pool = pool_of_uneven_nodes();
+	struct pinion_cache *cache = open_as(
+		pool, &(struct pinion_cache_config){.buffer_size = BUFFER, .node = PINION_NODE_ANY,
+						    .flags = PINION_CACHE_INTERLEAVE});
+	struct pinion_buffer all[193];
+
+	(void)state;
+	assert_int_equal(take_all(cache, all, 193), 192);
+	for (int i = 0; i < 192; i++)
+		assert_int_equal(slot_of(pool, all[i]) == 2, i < 128 && i / 16 % 2 == 1);
+	give(cache, all, 192);
+	finish(pool, cache);
+}
+
+/* 64 of 256 bytes on each node; then 16 of 1024, and 8 of 4096. */
+static void interleave_and_preferred_go_on_to_larger_ones_last(void **state)
+{
+	struct pinion_pool *pool = pool_of_sizes_in_magazines_of(16);
+	const struct pinion_cache_config wish = {
+		.buffer_size = BUFFER, .node = PINION_NODE_ANY,
+		.flags = PINION_CACHE_INTERLEAVE | PINION_CACHE_PREFERRED};
+	struct pinion_cache *cache;
+	struct pinion_buffer all[153];
+
+	(void)state;
+	pool->segment[1].node = 1;
+	cache = open_as(pool, &wish);
+	assert_int_equal(take_all(cache, all, 153), 152);
+	for (int i = 0; i < 152; i++)
+		assert_int_equal(pinion_buffer_size(pool, all[i]),
+				 i < 128 ? BUFFER : i < 144 ? 1024 : 4096);
+	for (int i = 0; i < 128; i++)
+		assert_int_equal(slot_of(pool, all[i]), i / 16 % 2);
+	give(cache, all, 152);
+	finish(pool, cache);
+}
+
+/* A node that is named is all there is: the smallest that serves there, although another node has
+ * smaller ones. */
+static void strict_on_a_node_takes_the_smallest_size_of_that_node(void **state)
+{
+	struct pinion_pool *pool = pool_of_sizes();
+	struct pinion_cache *cache;
+	struct pinion_buffer all[17];
+
+	(void)state;
+	pool->segment[2].node = pool->segment[3].node = 1; /* the large ones */
+	cache = open_as(pool, &(struct pinion_cache_config){.buffer_size = BUFFER, .node = 1});
+	assert_int_equal(cache->buffer_size, 1024);
+	assert_int_equal(take_all(cache, all, 17), 16);
+	for (int i = 0; i < 16; i++)
+		assert_int_equal(slot_of(pool, all[i]), 2);
+	give(cache, all, 16);
 	finish(pool, cache);
 }
 
@@ -473,6 +555,9 @@ int main(void)
 		pool_test(preferred_goes_on_with_larger_ones_and_tells),
 		pool_test(preferred_of_a_node_that_has_none_takes_from_others),
 		pool_test(interleave_takes_turns),
+		pool_test(interleave_counts_nodes_and_not_segments),
+		pool_test(interleave_and_preferred_go_on_to_larger_ones_last),
+		pool_test(strict_on_a_node_takes_the_smallest_size_of_that_node),
 		pool_test(without_a_wish_the_nearest_node_alone_serves),
 		pool_test(a_node_asked_for_serves_alone_or_first),
 		pool_test(the_size_counts_before_the_distance),
