@@ -136,6 +136,58 @@ static long needed(const struct segment_order *order, uint32_t nr,
 	return (long)pages;
 }
 
+/* KiB that base pages can have there, on all nodes when @node is negative; -1: not known. A node's
+ * own file has no MemAvailable: what is free, and what the page cache gives up. */
+static long available(int node)
+{
+	char path[64] = "/proc/meminfo", line[128], name[32];
+	long sum = -1, kib;
+	FILE *file;
+
+	if (node >= 0)
+		(void)snprintf(path, sizeof(path), "/sys/devices/system/node/node%d/meminfo", node);
+	file = fopen(path, "re");
+	if (!file)
+		return -1;
+	while (fgets(line, sizeof(line), file)) {
+		/* "MemAvailable:  23352 kB", or the same behind "Node 0". */
+		if (sscanf(line, node < 0 ? "%31s %ld" : "Node %*d %31s %ld", name, &kib) != 2)
+			continue;
+		if (!strcmp(name, "MemAvailable:") ||
+		    (node >= 0 && (!strcmp(name, "MemFree:") || !strcmp(name, "Active(file):") ||
+				   !strcmp(name, "Inactive(file):"))))
+			sum = (sum < 0 ? 0 : sum) + kib;
+	}
+	(void)fclose(file);
+	return sum;
+}
+
+static int check_fit(const struct segment_order *order, uint32_t nr, uint32_t at)
+{
+	const struct pinion_segment_config *config = order[at].config;
+	const long kib = needed(order, nr, config) * (long)(config->page_size / 1024);
+	const long have = available(config->node);
+	char where[32] = "the machine has";
+
+	if (have < 0 || kib <= have)
+		return 0;
+	if (config->node >= 0)
+		(void)snprintf(where, sizeof(where), "node %d has", config->node);
+	return pinion_fail(-ENOMEM, "segment %u: %ld MiB in pages of %zu KiB are needed, %s %ld "
+			   "MiB available", order[at].index, kib >> 10, config->page_size / 1024,
+			   where, have >> 10);
+}
+
+int place_fits(const struct segment_order *order, uint32_t nr)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; !err && i < nr; i++)
+		if (order[i].config->page_size == pinion_hostmem_base_page())
+			err = check_fit(order, nr, i);
+	return err;
+}
+
 /* Mapping fails where the machine's pages end, though another segment's node may be what is
  * short: that one is named. */
 static uint32_t find_short(const struct segment_order *order, uint32_t nr, uint32_t failed)

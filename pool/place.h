@@ -11,6 +11,15 @@
 
 #include "segment.h"
 
+/*
+ * Base pages, which nobody reserves: is there memory for those that the orders ask for? Where there
+ * is not, populating would not fail, but call the kernel's OOM killer, which ends some process.
+ * (A limit of the cgroup, memory.max, is not looked at.)
+ *
+ * -ENOMEM  there is not; the sentence says of what, and where
+ */
+int place_fits(const struct segment_order *order, uint32_t nr);
+
 /* Pages of @memory come from the node of the configuration, from nowhere else. 0 or -errno. */
 int place_bind(const struct segment_order *order);
 

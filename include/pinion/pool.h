@@ -114,7 +114,9 @@ struct pinion_pool_config {
  *
  * Errors, each with a sentence in pinion_error_text():
  * -EINVAL  a size, node or count of @config; the sentence says which
- * -ENOMEM  not enough free hugepages (system-wide or on that node): reserve them
+ * -ENOMEM  not enough free hugepages (system-wide or on that node): reserve them. Of 4 KiB pages,
+ *          more than there is memory (a cgroup's memory.max is not looked at, and its OOM killer
+ *          not averted); or none for the library's own part
  * -ENODEV  no such NUMA node
  * -EXDEV   a page landed on another node, or has another size: nothing is kept
  * -EAGAIN  no thread can be started to populate with

@@ -361,6 +361,50 @@ static void pages_that_are_free_but_not_given_point_at_limits(void **state)
 	assert_sentence("does not give them");
 }
 
+static long kib_available(void)
+{
+	FILE *file = fopen("/proc/meminfo", "re");
+	char line[128];
+	long kib = -1;
+
+	assert_non_null(file);
+	while (kib < 0 && fgets(line, sizeof(line), file) != NULL)
+		if (sscanf(line, "MemAvailable: %ld", &kib) != 1)
+			kib = -1;
+	fclose(file);
+	return kib;
+}
+
+/* Nobody reserves those of 4 KiB: populating more than there is calls the OOM killer. Known before
+ * the first one is touched, for the segments together, of the machine and of a node. */
+static void more_small_pages_than_there_is_memory_is_enomem_before_one_is_touched(void **state)
+{
+	const size_t half = ((size_t)kib_available() / 2 / 2048 + 128) * HUGE;
+	const int fds = support_fd_count(), maps = pool_maps();
+	struct batch batch = {0};
+
+	(void)state;
+	batch_add(&batch, sizes((size_t)1 << 45, GIB, 4096));
+	batch_add(&batch, sizes(HUGE, 65536, HUGE));
+	for (int node = PINION_NODE_ANY; node <= 0; node++) {
+		batch.config[0].node = node;
+		populate_fails_at = 1;
+		assert_int_equal(batch_make(&batch), -ENOMEM);
+		assert_int_equal(populate_fails_at, 1);
+		assert_sentence("segment 0: 33554432 MiB in pages of 4 KiB are needed");
+		assert_sentence(node < 0 ? "the machine has" : "node 0 has");
+	}
+	/* Each for itself would do. */
+	batch.config[0] = batch.config[1] = sizes(half, 4096, 4096);
+	batch.config[0].node = batch.config[1].node = PINION_NODE_ANY;
+	assert_int_equal(batch_make(&batch), -ENOMEM);
+	assert_int_equal(populate_fails_at, 1);
+	assert_sentence("MiB available");
+	populate_fails_at = 0;
+	assert_int_equal(support_fd_count(), fds);
+	assert_int_equal(pool_maps(), maps);
+}
+
 static void tell(void *context, uint64_t done, uint64_t total)
 {
 	uint64_t *told = context;
@@ -411,6 +455,7 @@ int main(void)
 		huge_test(pages_of_another_size_are_exdev_and_leave_nothing),
 		huge_test(too_few_pages_counts_all_segments),
 		huge_test(pages_that_are_free_but_not_given_point_at_limits),
+		huge_test(more_small_pages_than_there_is_memory_is_enomem_before_one_is_touched),
 		huge_test(a_pool_tells_of_its_progress_and_has_large_buffers),
 	};
 
