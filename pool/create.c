@@ -15,6 +15,8 @@
  * Making a pool. Nothing is shared until all of it stands: the maker alone sees the files.
  */
 
+#define NAME_MAX_LEN 249 /* memfd_create(2) */
+
 static int check(const struct pinion_pool_config *config)
 {
 	if (!config->nr_segments || config->nr_segments > PINION_SEGMENT_MAX)
@@ -35,7 +37,10 @@ static int check(const struct pinion_pool_config *config)
 	if (config->flags & ~PINION_POOL_FLAGS)
 		return pinion_fail(-EINVAL, "unknown flags of a pool: %#x",
 				   config->flags & ~PINION_POOL_FLAGS);
-	return make_check(config->segment, config->nr_segments, config->flags);
+	if (config->name && strlen(config->name) > NAME_MAX_LEN)
+		return pinion_fail(-EINVAL, "a name has at most %d characters, not %zu",
+				   NAME_MAX_LEN, strlen(config->name));
+	return make_check(config->segment, 0, config->nr_segments, config->flags);
 }
 
 static size_t buffers_of(const struct pinion_pool_config *config, uint32_t segment)

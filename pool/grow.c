@@ -71,9 +71,10 @@ static int not_the_keeper(void)
 			   "segments");
 }
 
-static int check(const struct pinion_pool *pool, const struct pinion_segment_config *config)
+static int check(const struct pinion_pool *pool, const struct pinion_segment_config *config,
+		 uint32_t slot)
 {
-	int err = make_check(config, 1, pool->geometry.flags);
+	int err = make_check(config, slot, 1, pool->geometry.flags);
 	size_t nr;
 
 	if (err)
@@ -138,10 +139,10 @@ int pinion_pool_grow(struct pinion_pool *pool, const struct pinion_segment_confi
 		.mode = pool->mode,
 	};
 	struct made made;
-	int err = pool->keeper ? check(pool, config) : not_the_keeper();
+	int err = pool->keeper ? find_slot(pool, &order.first) : not_the_keeper();
 
 	if (!err)
-		err = find_slot(pool, &order.first);
+		err = check(pool, config, order.first);
 	if (!err)
 		err = make_segments(pool->geometry.flags, &order, &made);
 	if (err)

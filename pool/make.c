@@ -21,17 +21,19 @@ size_t make_stride(const struct pinion_segment_config *config, uint32_t flags)
 	return flags & PINION_POOL_DEBUG ? 2 * config->buffer_size : config->buffer_size;
 }
 
-int make_check(const struct pinion_segment_config *config, uint32_t nr, uint32_t flags)
+int make_check(const struct pinion_segment_config *config, uint32_t first, uint32_t nr,
+	       uint32_t flags)
 {
 	for (uint32_t i = 0; i < nr; i++) {
-		int err = segment_config_check(&config[i], i);
+		int err = segment_config_check(&config[i], first + i);
 
 		if (err)
 			return err;
 		if (config[i].len % make_stride(&config[i], flags))
 			return pinion_fail(-EINVAL, "segment %u: with red zones each buffer takes "
-					   "%zu bytes, of which %zu bytes are no multiple", i,
-					   make_stride(&config[i], flags), config[i].len);
+					   "%zu bytes, of which %zu bytes are no multiple",
+					   first + i, make_stride(&config[i], flags),
+					   config[i].len);
 	}
 	return 0;
 }

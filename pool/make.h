@@ -23,8 +23,10 @@ struct make_order {
 	void *progress_context;
 };
 
-/* The shapes alone: -EINVAL or -ENODEV with a sentence. @flags: of the pool. */
-int make_check(const struct pinion_segment_config *config, uint32_t nr, uint32_t flags);
+/* The shapes alone: -EINVAL or -ENODEV with a sentence, in which they are segments @first and on.
+ * @flags: of the pool. */
+int make_check(const struct pinion_segment_config *config, uint32_t first, uint32_t nr,
+	       uint32_t flags);
 
 /* Distance of two buffers of that segment, in bytes. */
 size_t make_stride(const struct pinion_segment_config *config, uint32_t flags);

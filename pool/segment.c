@@ -63,7 +63,9 @@ int segment_config_check(const struct pinion_segment_config *config, uint32_t in
 	if (numa_available() < 0 || config->node < 0 || config->node > numa_max_node() ||
 	    !numa_bitmask_isbitset(numa_all_nodes_ptr, (unsigned)config->node))
 		return pinion_fail(-ENODEV, "segment %u: this machine has no NUMA node %d with "
-				   "memory (see: numactl --hardware)", index, config->node);
+				   "memory, or this process may not use it (see: numactl "
+				   "--hardware, and Mems_allowed_list in /proc/self/status)", index,
+				   config->node);
 	return 0;
 }
 
@@ -142,6 +144,10 @@ static int make_memfd(const struct segment_order *order, const char *name, int *
 	}
 	if (got >= 0)
 		(void)close(got);
+	if (err == -ENODEV)
+		return pinion_fail(err, "segment %u: this kernel has no hugepages of %zu KiB (see: "
+				   "ls /sys/kernel/mm/hugepages)", order->index,
+				   config->page_size / 1024);
 	return pinion_fail(err, "segment %u: cannot make a file of %zu bytes in pages of %zu: %s",
 			   order->index, config->len, config->page_size, strerror(-err));
 }

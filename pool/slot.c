@@ -284,8 +284,8 @@ int pinion_pool_extend(struct pinion_pool *pool, uint32_t slot, int fd)
 	int err;
 
 	if (slot >= pool->geometry.nr_segments)
-		return pinion_fail(-EINVAL, "the pool has %u segment slots, not %u",
-				   pool->geometry.nr_segments, slot + 1);
+		return pinion_fail(-EINVAL, "the pool has segment slots 0 to %u, and no %u",
+				   pool->geometry.nr_segments - 1, slot);
 	(void)slot_sync(pool);
 	pool_lock(pool);
 	if (!pool_has_segment(pool, slot))

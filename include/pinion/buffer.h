@@ -5,11 +5,11 @@
 /*
  * A buffer, and the one word that says whose it is.
  *
- * A buffer is a piece of a pool's hugepages, a power of two long, that never straddles a page.
- * Processes name it by a handle, struct pinion_buffer: the buffer's id (the same number in
- * every process, whatever the addresses) and the generation of the present hold on it. A handle
- * kept after the buffer was given away is recognised as stale, because each change of hands
- * raises the generation.
+ * A buffer is a piece of a pool's hugepages, a power of two long and aligned to that: part of one
+ * page, or a run of whole pages. Processes name it by a handle, struct pinion_buffer: the buffer's
+ * id (the same number in every process, whatever the addresses) and the generation of the present
+ * hold on it. A handle kept after the buffer was given away is recognised as stale, because each
+ * change of hands raises the generation.
  *
  * Each buffer has one 64-bit owner word in the pool's control area, and that word is the truth:
  *

@@ -42,6 +42,11 @@
  * punch holes into it (madvise(2), MADV_REMOVE). The seal against that, F_SEAL_FUTURE_WRITE, would
  * shut out whoever joins later. Those that do not trust each other so far, get a pool each.
  *
+ * Errors: 0, or -errno with a sentence in pinion_error_text(); a call that fails changes nothing,
+ * where nothing else is said. Listed are those that say something of the call. Any that makes,
+ * opens or maps something can also meet a limit of the process: -ENOMEM (private memory, address
+ * space), -EMFILE and -ENFILE (descriptors).
+ *
  * Order of the end: caches, channels, domains and rendezvous of a pool before the pool.
  */
 
@@ -61,9 +66,11 @@ struct pinion_pool;
 
 /* One segment as asked for. All sizes in bytes. */
 struct pinion_segment_config {
-	size_t len;         /* a multiple of page_size and of buffer_size */
-	size_t buffer_size; /* a power of two, 64 to 2^30: up to a page none straddles one; above,
-	                     * a run of whole pages */
+	size_t len;         /* a multiple of page_size and of buffer_size, of two of these with
+	                     * PINION_POOL_DEBUG */
+	size_t buffer_size; /* a power of two, 64 to 2^30, to which each is aligned: up to a page
+	                     * none straddles one; above, a run of whole pages, which follow each
+	                     * other for an IOMMU, but not in physical memory */
 	size_t page_size;   /* 2 MiB, 1 GiB, ... as the kernel has; 4096 only when really meant */
 	int node;           /* NUMA node, or PINION_NODE_ANY: wherever the kernel puts it */
 };
@@ -81,7 +88,8 @@ struct pinion_segment_config {
 #define PINION_MAGAZINE_MAX 512
 
 struct pinion_pool_config {
-	const char *name;       /* seen in /proc/PID/maps as memfd:NAME; NULL: "pinion" */
+	const char *name;       /* seen in /proc/PID/maps as memfd:NAME, at most 249 characters;
+	                         * NULL: "pinion" */
 	const char *path;       /* a new directory on a hugetlbfs mount: a pool that outlives its
 	                         * processes, see named.h; NULL: sealed memfds */
 	mode_t mode;            /* of files there: 0 or 0600 for the user alone, 0660 for its
@@ -112,15 +120,19 @@ struct pinion_pool_config {
  * Binds each segment to its node, populates it, and verifies node and size of every page before
  * anything is shared.
  *
- * Errors, each with a sentence in pinion_error_text():
  * -EINVAL  a size, node or count of @config; the sentence says which
  * -ENOMEM  not enough free hugepages (system-wide or on that node): reserve them. Of 4 KiB pages,
  *          more than there is memory (a cgroup's memory.max is not looked at, and its OOM killer
  *          not averted); or none for the library's own part
- * -ENODEV  no such NUMA node
+ * -ENODEV  no such NUMA node, or not for this process (cpuset); or the kernel has no pages of that
+ *          size: /sys/kernel/mm/hugepages has those that it knows
  * -EXDEV   a page landed on another node, or has another size: nothing is kept
  * -EAGAIN  no thread can be started to populate with
- * of a named pool also -EEXIST (adopt or unlink what is there), -EBUSY (somebody was faster)
+ * Of a named pool also what mkdir(2) says of its path, and
+ * -EINVAL  the path is not on a hugetlbfs mount, or on one of other pages
+ * -EPERM   others may write to that directory, or it is another user's
+ * -EEXIST  adopt or unlink what is there
+ * -EBUSY   somebody was faster
  */
 int pinion_pool_create(const struct pinion_pool_config *config, struct pinion_pool **pool);
 
@@ -147,7 +159,9 @@ void pinion_pool_export(const struct pinion_pool *pool, struct pinion_pool_fds *
  *
  * -EPROTO  not a pool, or one of another layout (its stamp differs): use the same release
  * -EINVAL  @member is not an admitted slot, or the files do not fit the geometry in the control
- *          area
+ *          area, or are not sealed: pass them as exported, in that order
+ * -EBADF   one of @fds is no descriptor
+ * -EACCES  one of @fds is open for reading alone
  */
 int pinion_pool_attach(const struct pinion_pool_fds *fds, uint32_t member,
 		       struct pinion_pool **pool);
@@ -182,9 +196,10 @@ int pinion_pool_become(struct pinion_pool *pool, uint32_t member);
  *
  * Errors as of pinion_pool_create(), and
  * -EPERM   this process neither made nor adopted the pool
- * -EINVAL  it has more buffers than the pool has ids for in a segment (max_segments)
+ * -EINVAL  it has more buffers than the pool has ids for in a segment (max_segments): add several
  * -ENOSPC  no slot is free: all are in use, or some member has not yet noticed that a segment
  *          went (it does at its next look into the depot)
+ * and of a keeper that records (resume.h) what its store said.
  */
 int pinion_pool_grow(struct pinion_pool *pool, const struct pinion_segment_config *config,
 		     uint32_t *slot);
@@ -192,7 +207,9 @@ int pinion_pool_grow(struct pinion_pool *pool, const struct pinion_segment_confi
 /* Gives this process the file of a segment that was added. On success the pool owns @fd.
  * -EINVAL  no segment in that slot, another file than the one the keeper made, or not sealed
  * -EBADF   @fd is no descriptor
- * -EEXIST  this process has it already */
+ * -EACCES  @fd is open for reading alone
+ * -EEXIST  this process has it already
+ * After an error @fd is the caller's. */
 int pinion_pool_extend(struct pinion_pool *pool, uint32_t slot, int fd);
 
 /*
@@ -207,6 +224,7 @@ int pinion_pool_extend(struct pinion_pool *pool, uint32_t slot, int fd);
  *          pinion_cache_flush().
  * -EPERM   this process neither made nor adopted the pool
  * -EINVAL  no segment in that slot
+ * -ENOMEM, or of a keeper that records (resume.h) what its store said: ask again
  */
 int pinion_pool_retire(struct pinion_pool *pool, uint32_t slot);
 
@@ -284,7 +302,7 @@ struct pinion_zone_stat {
 /* One more than the highest number of a zone. A number whose segments all went has a total of 0,
  * and may be another zone's later. */
 uint32_t pinion_pool_zones(const struct pinion_pool *pool);
-/* -EINVAL  no such zone */
+/* -EINVAL  no such zone. Leaves no sentence */
 int pinion_pool_stat(const struct pinion_pool *pool, uint32_t zone, struct pinion_zone_stat *stat);
 /* Buffers held by one member, over all zones. */
 uint32_t pinion_pool_held(const struct pinion_pool *pool, uint32_t member);

@@ -242,8 +242,8 @@ static void what_cannot_be_added_is_refused_and_changes_nothing(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		refused(scene.pool, &bad[i], -EINVAL, "segment");
-	refused(scene.pool, &nowhere, -ENODEV, "no NUMA node 63");
+		refused(scene.pool, &bad[i], -EINVAL, "segment 1: a "); /* not 0, which is there */
+	refused(scene.pool, &nowhere, -ENODEV, "segment 1: this machine has no NUMA node 63");
 	refused(scene.pool, &more, -EINVAL, "at most 128 buffers, not 144");
 	refused(scene.pool, &vast, -ENOMEM, "hugepages reserve");
 	refused(scene.peer, &most, -EPERM, "made or adopted");
@@ -299,6 +299,8 @@ static void only_the_keepers_own_file_extends(void **state)
 	struct scene scene = scene_make(64);
 	struct pinion_pool_fds fds;
 	const int open = memfd_create("unsealed", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	char path[64];
+	int to_read;
 
 	(void)state;
 	assert_int_equal(ftruncate(open, 64 * BUFFER), 0);
@@ -311,10 +313,15 @@ static void only_the_keepers_own_file_extends(void **state)
 	assert_int_equal(pinion_pool_extend(scene.peer, 1, fds.control), -EINVAL);
 	assert_int_equal(pinion_pool_extend(scene.peer, 1, open), -EINVAL);
 	assert_int_equal(pinion_pool_extend(scene.peer, 1, -1), -EBADF);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fds.segment[1]);
+	to_read = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(pinion_pool_extend(scene.peer, 1, to_read), -EACCES);
+	assert_int_equal(close(to_read), 0);
 	assert_int_equal(pinion_pool_extend(scene.peer, 3, fds.segment[1]), -EINVAL);
 	assert_sentence("no segment 3");
 	assert_int_equal(pinion_pool_extend(scene.peer, 64, fds.segment[1]), -EINVAL);
 	assert_int_equal(pinion_pool_extend(scene.peer, UINT32_MAX, fds.segment[1]), -EINVAL);
+	assert_sentence("and no 4294967295");
 	assert_int_equal(pass(scene.pool, scene.peer, 1), 0);
 	assert_int_equal(pass(scene.pool, scene.peer, 1), -EEXIST);
 	assert_int_equal(pass(scene.pool, scene.pool, 1), -EEXIST);

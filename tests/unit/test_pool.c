@@ -110,17 +110,37 @@ static void more_buffers_than_ids_is_einval(void **state)
 	refused(&config, -EINVAL, "2^28");
 }
 
-/* The kernel's own word for a page size that it lacks; nothing falls back to a smaller one. */
-static void a_page_size_that_this_kernel_lacks_is_an_error(void **state)
+/* Nothing falls back to a smaller one. */
+static void a_page_size_that_this_kernel_lacks_is_enodev_and_named(void **state)
 {
+	const size_t bad[] = {8192, (size_t)16 << 30};
 	struct pinion_pool_config config = pool_config(64, BUFFER);
-	struct pinion_pool *pool = NULL;
 
 	(void)state;
-	config.segment[0].page_size = config.segment[0].len = 8192;
-	assert_true(pinion_pool_create(&config, &pool) < 0);
-	assert_sentence("segment 0");
-	assert_null(pool);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		char part[128];
+
+		config.segment[0].page_size = config.segment[0].len = bad[i];
+		snprintf(part, sizeof(part), "segment 0: this kernel has no hugepages of %zu KiB",
+			 bad[i] / 1024);
+		refused(&config, -ENODEV, part);
+		assert_sentence("/sys/kernel/mm/hugepages");
+	}
+}
+
+/* The kernel takes 249 characters, and would say no more than "Invalid argument". */
+static void a_name_that_is_too_long_is_einval_and_said(void **state)
+{
+	struct pinion_pool_config config = pool_config(64, BUFFER);
+	char name[251];
+
+	(void)state;
+	memset(name, 'n', sizeof(name));
+	name[250] = '\0';
+	config.name = name;
+	refused(&config, -EINVAL, "a name has at most 249 characters, not 250");
+	name[249] = '\0';
+	assert_int_equal(pinion_pool_destroy(pool_make_from(&config)), 0);
 }
 
 static void a_node_that_is_not_there_is_enodev(void **state)
@@ -285,6 +305,39 @@ static void attach_refused(const struct pinion_pool_fds *fds, uint32_t member, i
 	assert_sentence(part);
 	assert_int_equal(support_fd_count(), open);
 	assert_int_equal(pool_maps(), maps);
+}
+
+/* The same file once more, for reading alone. */
+static int reopen_to_read(int fd)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static void files_that_are_open_for_reading_alone_are_eacces(void **state)
+{
+	struct pinion_pool *pool = pool_make(64);
+	const struct pinion_pool_fds good = pool_files(pool);
+	struct pinion_pool_fds fds = good;
+	uint32_t member = 0;
+
+	(void)state;
+	assert_int_equal(pinion_pool_admit(pool, 0, &member), 0);
+	fds.control = reopen_to_read(good.control);
+	attach_refused(&fds, member, -EACCES, "control area: Permission denied");
+	close(fds.control);
+	fds.control = good.control;
+	fds.segment[0] = reopen_to_read(good.segment[0]);
+	attach_refused(&fds, member, -EACCES, "segment 0: cannot map");
+	close(fds.segment[0]);
+	fds.segment[0] = 1023;
+	attach_refused(&fds, member, -EBADF, "segment 0: cannot tell what its file is");
+	pool_files_close(&good);
+	assert_int_equal(pinion_pool_destroy(pool), 0);
 }
 
 static void a_member_that_was_not_admitted_cannot_attach(void **state)
@@ -561,7 +614,8 @@ int main(void)
 		pool_test(a_page_size_that_cannot_be_is_einval),
 		pool_test(a_length_that_is_no_multiple_of_a_page_is_einval),
 		pool_test(more_buffers_than_ids_is_einval),
-		pool_test(a_page_size_that_this_kernel_lacks_is_an_error),
+		pool_test(a_page_size_that_this_kernel_lacks_is_enodev_and_named),
+		pool_test(a_name_that_is_too_long_is_einval_and_said),
 		pool_test(a_node_that_is_not_there_is_enodev),
 		pool_test(too_few_hugepages_is_enomem_and_says_how_many),
 		pool_test(all_buffers_of_a_new_pool_are_free_and_sound),
@@ -569,6 +623,7 @@ int main(void)
 		pool_test(addresses_lie_in_their_segment_and_do_not_overlap),
 		pool_test(a_second_member_sees_the_same_bytes_at_other_addresses),
 		pool_test(members_get_the_lowest_free_slot_until_none_is_left),
+		pool_test(files_that_are_open_for_reading_alone_are_eacces),
 		pool_test(a_member_that_was_not_admitted_cannot_attach),
 		pool_test(another_layout_is_eproto),
 		pool_test(a_file_that_is_no_control_area_is_refused),
