@@ -193,6 +193,8 @@ int table_attach(const struct pinion_pool *pool, int fd, struct pinion_hostmem *
 	struct pinion_hostmem file = {.fd = -1};
 	int err = map_table(fd, &file);
 
+	if (err == -EPROTO)
+		return pinion_fail(err, "this file is not an address table, or not sealed");
 	if (err)
 		return pinion_fail(err, "cannot map an address table: %s", strerror(-err));
 	err = check_header(pool, &file);

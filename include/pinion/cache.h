@@ -86,7 +86,7 @@ struct pinion_cache {
  * -ENOENT  no segment with buffers that large, or none on that node
  * -EAGAIN  nr_caches caches are open already: make the pool with more, or close some
  * -EINVAL  node and device are both given, device is no PCI address, or a flag is unknown
- * -ENODEV  no such device
+ * -ENODEV  no such device: lspci -D has those that there are
  * -ENOMEM  no memory for the cache's private part
  * -ECHILD  this process inherited the pool by fork(): see pinion_pool_become()
  */
@@ -133,11 +133,14 @@ static inline int pinion_buffer_alloc(struct pinion_cache *cache, struct pinion_
  * that a free in between is not noticed here; the receiver finds a buffer that its sender does not
  * hold, and ends the channel.
  *
+ * After an error nothing is changed: what was held is still held.
+ *
  * -EINVAL  this member does not hold it under that handle: freed already, sent and taken, never
- *          its own. Nothing is changed.
- * -ENOMEM  the first free into a segment needs some private memory, and there was none: the buffer
- *          is still held
- * -ECHILD  this process inherited the cache by fork(): nothing is changed
+ *          its own
+ * -ENOMEM  the first free into a segment needs some private memory, and there was none
+ * -EAGAIN  no room was met. There always is some, unless members broke the protocol; but each
+ *          magazine is tried once, and others may take each just before: try again
+ * -ECHILD  this process inherited the cache by fork()
  */
 static inline int pinion_buffer_free(struct pinion_cache *cache, struct pinion_buffer buffer)
 {

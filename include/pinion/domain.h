@@ -42,6 +42,9 @@
  * find and the iterators of sg.h and prp.h are for all, and go on while another thread updates:
  * addresses of segments that stay do not change.
  *
+ * Errors: as in pool.h. Listed are those that say something of the call, beside the limits of the
+ * process (-ENOMEM, -EMFILE, -ENFILE).
+ *
  * Death: a VFIO mapping lives as long as the container fd is open anywhere; pins of a physical
  * domain die with the process that made it. An attached table says nothing of either: whoever
  * uses it must know that its maker lives, or holds the container.
@@ -146,7 +149,8 @@ struct pinion_domain_config {
  * segment takes one of a container's map entries (65,535 by default). All segments are mapped or
  * none.
  *
- * -EINVAL  a policy that is none
+ * -EINVAL  a policy that is none; or a container without a group, or without its IOMMU type
+ * -EBADF, -ENOTTY  it is no container, or, with ioas, no iommufd
  * -ENOENT  the iommufd has no such address space
  * -ENOMEM  RLIMIT_MEMLOCK is too small for the pool (ulimit -l)
  * -ENOSPC  LINEAR: the IOMMU's ranges have no room for a segment. Or the container has fewer map
@@ -202,7 +206,9 @@ int pinion_domain_fd(const struct pinion_domain *domain);
  * same. Where pool and table have different files for a segment, one of them is older, and the
  * domain does not know that segment.
  *
- * -EPROTO  not a table of this pool or this layout
+ * -EPROTO  not a table of this pool or this layout, or not sealed: pass on what
+ *          pinion_domain_fd() gives
+ * -EBADF   @fd is no descriptor
  */
 int pinion_domain_attach(const struct pinion_pool *pool, int fd, struct pinion_domain **domain);
 /* Frees what attaching made; nothing is unmapped for the device. Does not fail. */

@@ -49,8 +49,9 @@ static inline void pinion_prp_begin(struct pinion_prp *prp, const struct pinion_
  * pinion_prp_next() - the next entry: 1, or 0 at the end.
  *
  * -EINVAL  a gap: this entry does not start a page, or the one before did not reach the end of its
- *          own; or the first byte is not at a multiple of 4
+ *          own; or the first byte is not at a multiple of 4: copy, or use SGLs
  * -ENXIO   the domain does not know the buffer's segment: see pinion_domain_update()
+ * Begin anew after an error.
  */
 static inline int pinion_prp_next(struct pinion_prp *prp, uint64_t *entry)
 {

@@ -87,7 +87,7 @@ static inline uint32_t pinion_sg_linear(const struct pinion_sg *sg)
 /*
  * pinion_sg_next() - the next extent: 1, or 0 at the end.
  *
- * -ENXIO  the domain does not know the buffer's segment: see pinion_domain_update()
+ * -ENXIO  the domain does not know the buffer's segment: see pinion_domain_update(), and begin anew
  */
 static inline int pinion_sg_next(struct pinion_sg *sg, struct pinion_extent *extent)
 {

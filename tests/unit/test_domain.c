@@ -223,6 +223,47 @@ static void the_table_cannot_be_changed_by_anyone(void **state)
 }
 
 /* Refused, and the file still the caller's. */
+/* Neither a container nor an iommufd, and no descriptor at all. */
+static void what_is_no_container_is_said_and_nothing_mapped(void **state)
+{
+	const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	const struct {
+		struct pinion_domain_config config;
+		int err;
+		const char *part;
+	} bad[] = {
+		{{.container = -1}, -EBADF, "the container does not tell"},
+		{{.container = null}, -ENOTTY, "the container does not tell"},
+		{{.container = null, .ioas = 5}, -ENOTTY, "the iommufd does not tell"},
+		{{.container = null, .policy = 2}, -EINVAL, "policy 2"},
+	};
+	struct pinion_pool *pool = pool_make(64);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct pinion_domain *domain = NULL;
+
+		assert_int_equal(pinion_domain_create_iova(pool, &bad[i].config, &domain),
+				 bad[i].err);
+		assert_null(domain);
+		assert_sentence(bad[i].part);
+	}
+	assert_int_equal(close(null), 0);
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
+static void no_descriptor_is_no_table(void **state)
+{
+	struct pinion_pool *pool = pool_make(64);
+	struct pinion_domain *domain = NULL;
+
+	(void)state;
+	assert_int_equal(pinion_domain_attach(pool, -1, &domain), -EBADF);
+	assert_null(domain);
+	assert_sentence("address table");
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
 static void table_refused(const struct pinion_pool *pool, int fd)
 {
 	struct pinion_domain *domain = NULL;
@@ -402,6 +443,8 @@ int main(void)
 		pool_test(addresses_are_those_of_the_page_table),
 		pool_test(all_pages_and_pins_come_back),
 		pool_test(pages_of_4_kib_are_enotsup),
+		pool_test(what_is_no_container_is_said_and_nothing_mapped),
+		pool_test(no_descriptor_is_no_table),
 		pool_test(without_privilege_it_is_eperm_and_never_an_address_of_0),
 		pool_test(too_little_memlock_is_enomem_and_names_the_limit),
 		pool_test(an_attached_table_gives_the_same_addresses),
