@@ -8,6 +8,8 @@
 #include "probe.h"
 #include "quota.h"
 
+#define RACK_LOOKS 16
+
 static size_t magazine_len(const struct pinion_pool *pool)
 {
 	return sizeof(struct pinion_magazine) +
@@ -52,13 +54,19 @@ static void deposit(struct pinion_pool *pool, const struct rack *rack,
 	depot_deposit(pool, magazine, pool->view.self);
 }
 
-/* Into unused: a magazine with room. None empty: then some are partly filled, by the count of
- * magazines (layout_magazines()). */
+/*
+ * Into unused: a magazine with room. None empty: then some are partly filled, by the count of
+ * magazines (layout_magazines()). Neither was met: others took, filled or emptied each before we
+ * came to it, which happens to who is held up; they got on, so that nobody waits for anybody. So
+ * often in a row means that members broke the protocol.
+ */
 static int claim_room(struct pinion_pool *pool, struct rack *rack)
 {
-	if (!depot_claim_empty(pool, &rack->range, pool->view.self, rack->unused))
-		return 0;
-	return claim_full(pool, rack, pool->geometry.magazine_size - 1) ? -EAGAIN : 0;
+	for (int i = 0; i < RACK_LOOKS; i++)
+		if (!depot_claim_empty(pool, &rack->range, pool->view.self, rack->unused) ||
+		    !claim_full(pool, rack, pool->geometry.magazine_size - 1))
+			return 0;
+	return -EAGAIN;
 }
 
 static void take_unused(struct rack *rack, struct pinion_magazine **place)

@@ -38,7 +38,7 @@
  * member that holds them, wherever they lie.
  *
  * Progress: no call waits for another process or thread of another process. An exchange with the
- * depot tries each magazine of a segment at most once.
+ * depot looks at the magazines of a segment once; for room to free into, 16 times at most.
  *
  * Death: the stacks are copies. Words of buffers inside name their magazine, and the magazine's
  * word names the member: recovery rebuilds both from those.
@@ -138,8 +138,8 @@ static inline int pinion_buffer_alloc(struct pinion_cache *cache, struct pinion_
  * -EINVAL  this member does not hold it under that handle: freed already, sent and taken, never
  *          its own
  * -ENOMEM  the first free into a segment needs some private memory, and there was none
- * -EAGAIN  no room was met. There always is some, unless members broke the protocol; but each
- *          magazine is tried once, and others may take each just before: try again
+ * -EAGAIN  no room was met, though there always is some: members broke the protocol, or others
+ *          were faster many times over; try again
  * -ECHILD  this process inherited the cache by fork()
  */
 static inline int pinion_buffer_free(struct pinion_cache *cache, struct pinion_buffer buffer)

@@ -352,6 +352,107 @@ static void free_never_lacks_a_place(void **state)
 }
 
 /* Calls of the fast path leave the sentence and errno alone. */
+/*
+ * Magazines that were seen with room are another's by the time they are tried. The thread that
+ * looks is held up at its first look at a magazine's word, by a fault; meanwhile another member
+ * takes all the buffers that there are, and each magazine that had some is empty, which then are
+ * the only ones with room.
+ */
+static struct {
+	struct pinion_pool *pool;
+	struct pinion_cache *theirs;
+	struct pinion_buffer all[64];
+	uint32_t nr;
+	_Atomic int faults, let_go;
+} held_up;
+
+static void guard_words(struct pinion_pool *pool, int prot)
+{
+	char *words = (char *)pool->control.addr + pool->layout.magazine;
+
+	if (mprotect(words, pool->layout.depot - pool->layout.magazine, prot))
+		_exit(1);
+}
+
+static void hold_up(int signal)
+{
+	(void)signal;
+	if (held_up.faults++)
+		_exit(1);
+	while (!held_up.let_go)
+		sched_yield();
+}
+
+static void *take_all_meanwhile(void *arg)
+{
+	while (!held_up.faults && !held_up.let_go)
+		sched_yield();
+	held_up.nr = take_all(held_up.theirs, held_up.all, 64);
+	guard_words(held_up.pool, PROT_READ | PROT_WRITE);
+	held_up.let_go = 1;
+	return arg;
+}
+
+/* As pinion_buffer_free(). */
+static int free_while_all_is_taken(struct pinion_cache *cache, struct pinion_buffer buffer)
+{
+	const struct sigaction hold = {.sa_handler = hold_up};
+	struct sigaction before;
+	pthread_t other;
+	int err;
+
+	held_up.nr = 0;
+	held_up.faults = held_up.let_go = 0;
+	assert_int_equal(sigaction(SIGSEGV, &hold, &before), 0);
+	assert_int_equal(pthread_create(&other, NULL, take_all_meanwhile, NULL), 0);
+	guard_words(held_up.pool, PROT_NONE);
+	err = pinion_buffer_free(cache, buffer);
+	held_up.let_go = 1; /* if it was not held up at all */
+	assert_int_equal(pthread_join(other, NULL), 0);
+	assert_int_equal(sigaction(SIGSEGV, &before, NULL), 0);
+	assert_int_equal(held_up.faults, 1);
+	return err;
+}
+
+/* Each magazine of the depot has some of what @cache has taken, and none is empty or full. */
+static void scatter(struct pinion_cache *cache, const struct pinion_buffer *all, uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr; i++) {
+		give(cache, &all[i], 1);
+		assert_int_equal(pinion_cache_flush(cache), 0);
+	}
+}
+
+static void a_free_finds_room_though_all_is_taken_while_it_looks(void **state)
+{
+	struct pinion_pool_config config = pool_config(64, BUFFER);
+	struct pinion_pool *pool, *peer;
+	struct pinion_cache *ours, *theirs;
+	struct pinion_buffer mine[17], rest[47];
+
+	(void)state;
+	config.nr_caches = 2;
+	config.magazine_size = 8;
+	pool = pool_make_from(&config);
+	peer = pool_join(pool);
+	ours = cache_make(pool, BUFFER);
+	take(ours, mine, 17);
+	assert_int_equal(pinion_cache_close(ours), 0);
+	ours = cache_make(pool, BUFFER);
+	give(ours, mine, 16); /* both its magazines are full */
+	theirs = cache_make(peer, BUFFER);
+	take(theirs, rest, 47);
+	scatter(theirs, rest, 47);
+	held_up.pool = pool;
+	held_up.theirs = theirs;
+	assert_int_equal(free_while_all_is_taken(ours, mine[16]), 0);
+	assert_int_equal(held_up.nr, 47);
+	give(theirs, held_up.all, 47);
+	assert_int_equal(pinion_cache_close(theirs), 0);
+	assert_int_equal(pinion_pool_detach(peer), 0);
+	finish(pool, ours);
+}
+
 static void alloc_and_free_leave_errno_alone(void **state)
 {
 	struct pinion_pool *pool = pool_make(16);
@@ -753,6 +854,7 @@ int main(void)
 		pool_test(a_buffer_can_be_freed_elsewhere_when_all_caches_are_open),
 		pool_test(a_cache_opens_however_the_free_buffers_are_scattered),
 		pool_test(free_never_lacks_a_place),
+		pool_test(a_free_finds_room_though_all_is_taken_while_it_looks),
 		pool_test(alloc_and_free_leave_errno_alone),
 		pool_test(any_sequence_agrees_with_the_model),
 		pool_test(no_buffer_is_held_twice_by_threads),
