@@ -78,6 +78,8 @@ int pinion_pool_admit(struct pinion_pool *pool, pid_t pid, uint32_t *member)
 {
 	KEEP_ERRNO;
 
+	if (pid < 0)
+		return pinion_fail(-EINVAL, "%d is no process", (int)pid);
 	for (uint32_t i = 0; i < pool->geometry.nr_members; i++) {
 		if (atomic_load_explicit(&pool->members[i].state, memory_order_relaxed) !=
 		    MEMBER_FREE)

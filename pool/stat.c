@@ -75,6 +75,8 @@ uint32_t pinion_pool_held(const struct pinion_pool *pool, uint32_t member)
 {
 	uint32_t held = 0;
 
+	if (member >= pool->geometry.nr_members)
+		return 0; /* beyond, a holder is a magazine */
 	look(pool);
 	for (uint32_t s = 0; s < pool->geometry.nr_segments; s++)
 		for (uint32_t i = 0; i < pool->segment[s].nr; i++)

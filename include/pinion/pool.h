@@ -245,7 +245,8 @@ int pinion_pool_segment(struct pinion_pool *pool, uint32_t slot, struct pinion_s
 /*
  * Members. The keeper admits a process before it passes the files to it. @pid 0: not known as yet
  * (before a fork, say); the process that attaches or becomes that member writes down its own.
- * -EAGAIN  all nr_members slots are taken, or not yet released
+ * -EAGAIN  all nr_members slots are taken, or not yet released: release those of who ended
+ * -EINVAL  @pid is negative
  */
 int pinion_pool_admit(struct pinion_pool *pool, pid_t pid, uint32_t *member);
 
@@ -304,7 +305,7 @@ struct pinion_zone_stat {
 uint32_t pinion_pool_zones(const struct pinion_pool *pool);
 /* -EINVAL  no such zone. Leaves no sentence */
 int pinion_pool_stat(const struct pinion_pool *pool, uint32_t zone, struct pinion_zone_stat *stat);
-/* Buffers held by one member, over all zones. */
+/* Buffers held by one member, over all zones; 0 for a number that no member can have. */
 uint32_t pinion_pool_held(const struct pinion_pool *pool, uint32_t member);
 
 /*

@@ -246,6 +246,32 @@ static void addresses_lie_in_their_segment_and_do_not_overlap(void **state)
 	assert_int_equal(pinion_pool_destroy(pool), 0);
 }
 
+/* Nor what in an owner word would be a magazine, or no holder. */
+static void who_can_be_no_member_holds_nothing(void **state)
+{
+	const uint32_t none[] = {8, PINION_MEMBER_MAX, (1u << 23) - 1, 1u << 23, UINT32_MAX};
+	struct pinion_pool *pool = pool_make(64);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+		assert_int_equal(pinion_pool_held(pool, none[i]), 0);
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
+static void a_pid_that_nobody_has_is_not_admitted(void **state)
+{
+	struct pinion_pool *pool = pool_make(64);
+	uint32_t member = 4711;
+
+	(void)state;
+	assert_int_equal(pinion_pool_admit(pool, -1, &member), -EINVAL);
+	assert_sentence("-1 is no process");
+	assert_int_equal(member, 4711);
+	assert_int_equal(pinion_pool_admit(pool, 0, &member), 0);
+	assert_int_equal(member, 1);
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
 static void a_second_member_sees_the_same_bytes_at_other_addresses(void **state)
 {
 	struct pinion_pool *pool = pool_make(64), *peer = pool_join(pool);
@@ -621,6 +647,8 @@ int main(void)
 		pool_test(all_buffers_of_a_new_pool_are_free_and_sound),
 		pool_test(segments_of_one_size_on_one_node_are_one_zone),
 		pool_test(addresses_lie_in_their_segment_and_do_not_overlap),
+		pool_test(who_can_be_no_member_holds_nothing),
+		pool_test(a_pid_that_nobody_has_is_not_admitted),
 		pool_test(a_second_member_sees_the_same_bytes_at_other_addresses),
 		pool_test(members_get_the_lowest_free_slot_until_none_is_left),
 		pool_test(files_that_are_open_for_reading_alone_are_eacces),
