@@ -65,8 +65,11 @@ static int find_slot(const struct pinion_pool *pool, uint32_t *slot)
 			   pool->geometry.nr_segments);
 }
 
-static int not_the_keeper(void)
+/* The child of a keeper's fork has but a copy of what the keeper knows of the slots. */
+static int check_keeper(const struct pinion_pool *pool)
 {
+	if (pool->keeper && !atomic_load_explicit(&pool->forked, memory_order_relaxed))
+		return 0;
 	return pinion_fail(-EPERM, "only the process that made or adopted the pool adds and takes "
 			   "segments");
 }
@@ -139,8 +142,10 @@ int pinion_pool_grow(struct pinion_pool *pool, const struct pinion_segment_confi
 		.mode = pool->mode,
 	};
 	struct made made;
-	int err = pool->keeper ? find_slot(pool, &order.first) : not_the_keeper();
+	int err = check_keeper(pool);
 
+	if (!err)
+		err = find_slot(pool, &order.first);
 	if (!err)
 		err = check(pool, config, order.first);
 	if (!err)
@@ -263,10 +268,10 @@ static int retire(struct pinion_pool *pool, uint32_t slot)
 int pinion_pool_retire(struct pinion_pool *pool, uint32_t slot)
 {
 	KEEP_ERRNO;
-	int err;
+	int err = check_keeper(pool);
 
-	if (!pool->keeper)
-		return not_the_keeper();
+	if (err)
+		return err;
 	pool_lock(pool);
 	if (slot < pool->geometry.nr_segments && pool_has_segment(pool, slot))
 		err = retire(pool, slot);

@@ -168,15 +168,18 @@ static void a_grandchild_is_no_member_either(void **state)
 	scene_end(&scene);
 }
 
+/* Neither as a member of its own nor before: its picture of the slots is a copy of the parent's. */
 static int keep_slots(void *arg)
 {
 	const struct pinion_segment_config one = segment_of(64, BUFFER);
 	struct scene *scene = arg;
 	uint32_t slot;
 
-	STEP(1, pinion_pool_become(scene->pool, scene->child) == 0);
-	STEP(2, pinion_pool_grow(scene->pool, &one, &slot) == -EPERM);
-	STEP(3, pinion_pool_retire(scene->pool, 0) == -EPERM);
+	STEP(1, pinion_pool_grow(scene->pool, &one, &slot) == -EPERM);
+	STEP(2, pinion_pool_retire(scene->pool, 0) == -EPERM);
+	STEP(3, pinion_pool_become(scene->pool, scene->child) == 0);
+	STEP(4, pinion_pool_grow(scene->pool, &one, &slot) == -EPERM);
+	STEP(5, pinion_pool_retire(scene->pool, 0) == -EPERM);
 	return 0;
 }
 
