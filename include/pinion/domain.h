@@ -226,7 +226,7 @@ static inline uint64_t pinion_domain_generation(const struct pinion_domain *doma
  *
  * A binary search in a private index, of the segments for an IOVA, of the runs of adjacent pages
  * for a physical address. @id is a buffer's id without a generation: who holds it, the owner word
- * says.
+ * says. An @off beyond the buffer's size is in its red zone (PINION_POOL_DEBUG).
  *
  * -ENOENT  no segment of this domain has that address. Leaves no sentence
  */

@@ -60,6 +60,8 @@ int pinion_pool_adopt(const char *path, struct pinion_pool **pool,
  * pinion_pool_unlink() - remove a named pool: its pages are free once nobody has it mapped.
  *
  * -ENOENT  there is no such pool
+ * -EINVAL  PATH is not a directory on a hugetlbfs mount
+ * -EPERM   it is another user's, or others may write to it
  * -EBUSY   its keeper lives: end that, or have it call pinion_pool_destroy() first
  * -ENOTEMPTY  something that is not of the pool lies in the directory, and was left there
  */

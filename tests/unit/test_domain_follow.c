@@ -354,6 +354,33 @@ static void every_address_leads_back_to_its_buffer(void **state)
 	}
 }
 
+/* A device that wrote past an end did so to the buffer before. */
+static void a_red_zone_leads_to_the_buffer_before_it(void **state)
+{
+	struct pinion_pool_config config = {.nr_segments = 1, .flags = PINION_POOL_DEBUG};
+	struct pinion_domain *domain;
+	struct pinion_pool *pool;
+	uint32_t id = 0, off = 0;
+
+	(void)state;
+	config.segment[0] =
+		(struct pinion_segment_config){2 * HUGE_PAGE, 65536, HUGE_PAGE, PINION_NODE_ANY};
+	pool = pool_make_from(&config);
+	domain = domain_make(pool);
+	for (uint32_t i = 0; i < pool->segment[0].nr; i++) {
+		const struct pinion_buffer buffer = buffer_of(pool, 0, i);
+
+		finds_itself(pool, domain, buffer, 65535);
+		assert_int_equal(pinion_domain_find(domain, pinion_buffer_bus(domain, buffer, 0) +
+						    65536 + i, &id, &off), 0);
+		assert_int_equal(id, pinion_buffer_id(buffer));
+		assert_int_equal(off, 65536 + i);
+	}
+	assert_int_equal(pool->segment[0].nr, HUGE_PAGE / 65536);
+	assert_int_equal(pinion_domain_destroy(domain), 0);
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
 /* Is it a page of this pool? */
 static bool has_page(const struct pinion_pool *pool, uint64_t phys)
 {
@@ -540,6 +567,7 @@ int main(void)
 		pool_test(an_update_that_fails_adds_nothing),
 		pool_test(what_is_gone_stays_gone_when_an_update_fails),
 		pool_test(every_address_leads_back_to_its_buffer),
+		pool_test(a_red_zone_leads_to_the_buffer_before_it),
 		pool_test(an_address_outside_is_enoent),
 		pool_test(a_segment_that_is_gone_is_not_found),
 		pool_test(look_ups_go_on_while_segments_come_and_go),
