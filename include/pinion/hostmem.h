@@ -389,7 +389,9 @@ static inline int pinion_hostmem_bind(const struct pinion_hostmem *mem, int node
  *
  * -EINVAL      off or len is no multiple of the page size, or past the end; or Linux before 5.14
  * -ENOMEM      out of pages (of that node, of the system, of the cgroup): reserve more, or less
- *              elsewhere. The kernel says EFAULT for it; touching the page would be SIGBUS
+ *              elsewhere. The kernel says EFAULT for it; touching the page would be SIGBUS. Of
+ *              base pages, which nobody reserves, ask for no more than MemAvailable of
+ *              /proc/meminfo: the OOM killer comes, and nothing is said
  * -EHWPOISON   a page is broken: destroy, and create anew
  */
 static inline int pinion_hostmem_populate(const struct pinion_hostmem *mem, size_t off, size_t len)

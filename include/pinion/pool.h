@@ -195,7 +195,7 @@ int pinion_pool_become(struct pinion_pool *pool, uint32_t member);
  * on with what it has.
  *
  * Errors as of pinion_pool_create(), and
- * -EPERM   this process neither made nor adopted the pool
+ * -EPERM   this process neither made nor adopted the pool, or is the child of one that did
  * -EINVAL  it has more buffers than the pool has ids for in a segment (max_segments): add several
  * -ENOSPC  no slot is free: all are in use, or some member has not yet noticed that a segment
  *          went (it does at its next look into the depot)
@@ -222,7 +222,7 @@ int pinion_pool_extend(struct pinion_pool *pool, uint32_t slot, int fd);
  * -EBUSY   buffers of it are still held, or lie in caches; the sentence says how many. Ask again
  *          later: caches give them up at their next exchange with the depot, or by
  *          pinion_cache_flush().
- * -EPERM   this process neither made nor adopted the pool
+ * -EPERM   this process neither made nor adopted the pool, or is the child of one that did
  * -EINVAL  no segment in that slot
  * -ENOMEM, or of a keeper that records (resume.h) what its store said: ask again
  */
