@@ -5,6 +5,7 @@
  * anew; what they held comes back.
  */
 
+#include "midway.h"
 #include "restart_support.h"
 
 #define WHERE "pool"
@@ -336,6 +337,76 @@ static void killed_at_any_moment_nothing_is_lost(void **state)
 	stop(&service);
 }
 
+#define HELD 9u
+
+/* In the pool alone; holds some, and never looks for news. */
+static int hold(void *arg)
+{
+	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
+	struct pinion_buffer buffer;
+	struct pinion_client *client;
+	struct pinion_cache *cache;
+
+	if (become_nobody() || pinion_client_open("pool:" SERVICE_POOL, NULL, &client) ||
+	    pinion_cache_open(pinion_client_pool(client), &any, &cache))
+		return 3;
+	for (uint32_t i = 0; i < HELD; i++)
+		if (pinion_buffer_alloc(cache, &buffer))
+			return 4;
+	say_and_stay(arg);
+}
+
+/* Of those in the pool, who live there since before. */
+static uint32_t count_formers(void)
+{
+	json_t *pool = service_pool(), *member;
+	uint32_t nr = 0;
+	size_t i;
+
+	json_array_foreach(json_object_get(pool, "members"), i, member)
+		nr += !strcmp(json_string_value(json_object_get(member, "role")), "former");
+	json_decref(pool);
+	return nr;
+}
+
+static void expect_all_are_known(int nth)
+{
+	const uint32_t formers = count_formers();
+	const json_int_t held = service_held();
+
+	if (formers == VISITORS && held >= VISITORS * HELD)
+		return;
+	fail_msg("killed at call %d: %u of them are known, %ju buffers held", nth, formers,
+		 (uintmax_t)held);
+}
+
+/* In the ledger that the store keeps are all of them, or the pool is not there either. */
+static void killed_while_it_adopts_with_a_store_it_knows_all_afterwards(void **state)
+{
+	struct service_process service;
+	pid_t visitor[VISITORS];
+	bool killed = true;
+	int nth;
+
+	(void)state;
+	start(&service);
+	for (int i = 0; i < VISITORS; i++)
+		visitor[i] = run_until_said(hold);
+	kill_service(&service);
+	for (nth = 0; killed; nth++) {
+		killed = midway_run(&service, nth);
+		expect_all_are_known(nth);
+		assert_int_equal(process_end(service.pid, SIGTERM), 0);
+	}
+	assert_true(nth > VISITORS);
+	service_run(&service);
+	for (int i = 0; i < VISITORS; i++)
+		assert_int_equal(process_end(visitor[i], SIGKILL), 128 + SIGKILL);
+	await_free();
+	assert_int_equal(member_end(part_start(fill, NULL)), MEMBERS - 1);
+	stop(&service);
+}
+
 static int run_all(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -343,13 +414,17 @@ static int run_all(void)
 		named_where(pool_test, what_the_unknown_held_comes_back_with_the_death_of_the_last),
 		named_where(pool_test, who_left_while_nobody_listened_has_left),
 		named_where(pool_test, killed_at_any_moment_nothing_is_lost),
+		named_where(pool_test,
+			    killed_while_it_adopts_with_a_store_it_knows_all_afterwards),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	(void)argc;
+	midway_main(argv);
 	assert_int_equal(setenv("PINIOND_FIRST", getenv("PINIOND"), 1), 0);
 	reached_open();
 	return named_run(run_all);

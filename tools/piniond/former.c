@@ -124,8 +124,6 @@ int former_take_in(struct pool *pool)
 			err = take_in(pool, i);
 	if (err)
 		drop_all(pool);
-	else
-		burial_go_on(pool);
 	return err;
 }
 

@@ -178,12 +178,13 @@ static void forget_members(struct ledger *ledger, uint32_t index)
 			memset(&ledger->member[index][i], 0, sizeof(ledger->member[index][i]));
 }
 
-int ledger_add_pool(struct ledger *ledger, struct pool *pool)
+int ledger_enter_pool(struct ledger *ledger, struct pool *pool)
 {
 	struct ledger_pool *entry;
 	int err = find_free(ledger, &pool->index);
 
-	/* Whoever forgot the pool that was there may have been killed over it. */
+	/* Whoever forgot the pool that was there, or did not get to publish it, may have been
+	 * killed over it. */
 	if (!err)
 		forget_members(ledger, pool->index);
 	if (!err)
@@ -194,9 +195,13 @@ int ledger_add_pool(struct ledger *ledger, struct pool *pool)
 	(void)strcpy(entry->name, pool->name);
 	(void)snprintf(entry->path, sizeof(entry->path), "%s", pool->path ? pool->path : "");
 	entry->own = pool->own;
-	atomic_store_explicit(&entry->used, pool->path ? LEDGER_NAMED : LEDGER_IN_FILES,
-			      memory_order_release);
 	return 0;
+}
+
+void ledger_publish_pool(struct ledger *ledger, const struct pool *pool)
+{
+	atomic_store_explicit(&ledger->pool[pool->index].used,
+			      pool->path ? LEDGER_NAMED : LEDGER_IN_FILES, memory_order_release);
 }
 
 void ledger_forget_pool(struct ledger *ledger, uint32_t index)

@@ -89,8 +89,10 @@ struct store_name ledger_pidfd_name(uint32_t pool, uint32_t member);
 struct store_name ledger_container_name(uint32_t pool, uint32_t member);
 struct store_name ledger_ring_name(uint32_t pairing, enum side side);
 
-/* Pools. */
-int ledger_add_pool(struct ledger *ledger, struct pool *pool);
+/* Pools. Entered, one is as good as not there; who is in it already is entered before it is
+ * published, or the next service would give their numbers away. */
+int ledger_enter_pool(struct ledger *ledger, struct pool *pool);
+void ledger_publish_pool(struct ledger *ledger, const struct pool *pool);
 void ledger_remove_pool(struct ledger *ledger, struct pool *pool);
 /* One that is not there any more, with its members; its files go with the rest of the store. */
 void ledger_forget_pool(struct ledger *ledger, uint32_t index);

@@ -113,6 +113,21 @@ static int make(const struct config_pool *config, struct pinion_pool **pool)
 	return err == -ENOENT ? pinion_pool_create(&wish, pool) : err;
 }
 
+/* With all who are in it. */
+static int enter(struct service *service, struct pool *pool)
+{
+	int err = ledger_enter_pool(service->ledger, pool);
+
+	if (err)
+		return pinion_fail(err, "pool %s: %s", pool->name, err == -ENOSPC
+				   ? "as many pools, or files in the store, as there may be"
+				   : strerror(-err));
+	err = pool->path ? former_take_in(pool) : 0;
+	if (!err)
+		ledger_publish_pool(service->ledger, pool);
+	return err;
+}
+
 static int add(struct service *service, const struct config_pool *config, bool own)
 {
 	struct pool *pool = pools_new(service, config->name);
@@ -124,19 +139,16 @@ static int add(struct service *service, const struct config_pool *config, bool o
 	}
 	pool->path = config->path;
 	pool->own = own;
-	err = ledger_add_pool(service->ledger, pool);
+	err = enter(service, pool);
 	if (err) {
 		(void)pinion_pool_destroy(pool->pool);
 		free(pool);
-		return pinion_fail(err, "pool %s: %s", config->name, err == -ENOSPC
-				   ? "as many pools, or files in the store, as there may be"
-				   : strerror(-err));
+		return err;
 	}
 	pools_insert(pool);
-	err = config->path ? former_take_in(pool) : 0;
-	if (err)
-		pools_end(pool);
-	return err;
+	if (pool->path)
+		burial_go_on(pool);
+	return 0;
 }
 
 int pools_add(struct service *service, const struct config_pool *config)

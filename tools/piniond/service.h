@@ -286,7 +286,8 @@ void burial_leave(struct member *member);
 void burial_go_on(struct pool *pool);
 
 /* former.c */
-/* Who is in @pool, which was just adopted, and in the ledger, with nobody in it as yet. */
+/* Who is in @pool, which was just adopted, with nobody in it as yet. pre: the ledger has it
+ * entered, and not published. */
 int former_take_in(struct pool *pool);
 /* Must its burial wait? LIVE: has it said that it left? Then it is GONE. */
 bool former_waits(struct member *member);
