@@ -68,6 +68,11 @@ void member_leave(struct pinion_pool *pool)
 						      memory_order_release, memory_order_relaxed);
 }
 
+bool member_left(const struct control_member *slot)
+{
+	return atomic_load_explicit(&slot->state, memory_order_acquire) == MEMBER_LEFT;
+}
+
 bool member_lives(const struct control_member *slot)
 {
 	return process_lives(atomic_load_explicit(&slot->pid, memory_order_relaxed),

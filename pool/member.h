@@ -19,6 +19,9 @@ bool member_joined(struct control_member *slot);
 /* This process is about to let go of the pool, and has nothing under way any more. */
 void member_leave(struct pinion_pool *pool);
 
+/* Did its process do that? */
+bool member_left(const struct control_member *slot);
+
 /* Does the process of the slot live, as far as it was written down? */
 bool member_lives(const struct control_member *slot);
 

@@ -196,6 +196,60 @@ static void who_died_meanwhile_is_buried_by_the_next(void **state)
 	stop(&service, *state);
 }
 
+/* Keeps some, and leaves; before and after it stands still. */
+static int leave_and_live_on(void *arg)
+{
+	struct pinion_buffer kept[KEPT];
+	struct pinion_client *client;
+	struct pinion_cache *cache;
+	int err = become_nobody() ? 3 : attach(&client, &cache);
+
+	if (!err)
+		err = keep_and_say(client, cache, kept, arg);
+	if (err)
+		return err;
+	(void)raise(SIGSTOP);
+	if (pinion_cache_close(cache) || pinion_client_close(client))
+		return 4;
+	(void)raise(SIGSTOP);
+	for (;;)
+		pause();
+}
+
+static void await_stopped(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+	assert_true(WIFSTOPPED(status));
+}
+
+/* Its goodbye was sent to one that never read it. */
+static void who_left_and_was_not_heard_has_left(void **state)
+{
+	struct service_process service;
+	pid_t device, keeper, visitor;
+
+	start(&service, *state);
+	device = echo_start();
+	visitor = run_until_said(leave_and_live_on);
+	await_stopped(visitor);
+	keeper = (pid_t)service_number("pid");
+	assert_int_equal(kill(keeper, SIGSTOP), 0);
+	assert_int_equal(kill(visitor, SIGCONT), 0);
+	await_stopped(visitor);
+	assert_int_equal(kill(keeper, SIGKILL), 0);
+	usleep(1000);
+	service_await(&service);
+	service_await_members(1);
+	service_await_pools(1);
+	assert_int_equal(service_held(), 0);
+	assert_int_equal(process_end(visitor, SIGKILL), 128 + SIGKILL);
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	service_await_members(0);
+	stop(&service, *state);
+}
+
 static json_int_t number_of(pid_t pid)
 {
 	json_t *pool = service_pool(), *member;
@@ -567,6 +621,7 @@ static int run_all(void)
 	const struct CMUnitTest tests[] = {
 		kinds_test(members_stay_members_when_the_service_is_killed),
 		kinds_test(who_died_meanwhile_is_buried_by_the_next),
+		kinds_test(who_left_and_was_not_heard_has_left),
 		kinds_test(killed_at_any_moment_it_takes_everything_back),
 		kind_test(who_dies_afterwards_is_buried_and_its_number_used_again, common),
 		named_test(who_dies_afterwards_is_buried_and_its_number_used_again),

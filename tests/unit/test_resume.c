@@ -10,6 +10,7 @@
 #include "pool_support.h"
 
 #include "ledger_support.h"
+#include "member.h"
 #include "process.h"
 #include "record.h"
 
@@ -329,6 +330,14 @@ static void a_member_works_on_through_the_deaths_of_its_keepers(void **state)
 	end(&task, pool, NULL);
 }
 
+/* Anything but a goodbye, which stays. */
+static uint32_t some_state(uint64_t *random)
+{
+	const uint32_t state = (uint32_t)test_below(random, 5);
+
+	return state == MEMBER_LEFT ? UINT32_MAX : state;
+}
+
 static void scribble(struct pinion_pool *pool, uint64_t *random)
 {
 	unsigned char *byte = (void *)pool->shared;
@@ -336,7 +345,7 @@ static void scribble(struct pinion_pool *pool, uint64_t *random)
 	for (size_t i = 0; i < sizeof(struct control); i++)
 		byte[i] = (unsigned char)test_random(random);
 	for (uint32_t i = 0; i < pool->geometry.nr_members; i++) {
-		pool->members[i].state = test_below(random, 5);
+		pool->members[i].state = some_state(random);
 		pool->members[i].pid = (int32_t)test_below(random, 1000);
 		pool->members[i].started = test_random(random);
 		pool->members[i].quota = 1;
@@ -597,6 +606,23 @@ static void a_number_that_was_not_stored_is_free(void **state)
 	end(&task, pool, ours);
 }
 
+/* Not even where its process lives on: the caller sees it there, and buries it. */
+static void a_goodbye_that_no_keeper_heard_is_not_lost(void **state)
+{
+	struct task task = {.act = hold_some};
+	struct pinion_pool *pool, *ours;
+
+	(void)state;
+	keeper_dies(&task);
+	ours = join(&task);
+	member_leave(ours);
+	pool = resume(&task, 1, 1);
+	assert_int_equal(pool->members[OURS].state, MEMBER_LEFT);
+	assert_int_equal(pinion_pool_recover(pool, OURS, NULL, 0, NULL), 0);
+	assert_int_equal(pinion_pool_release(pool, OURS, NULL), 0);
+	end(&task, pool, ours);
+}
+
 static void a_pid_that_is_used_again_is_another_process(void **state)
 {
 	struct task task = {.act = hold_some};
@@ -817,6 +843,7 @@ int main(void)
 		pool_test(the_watch_is_told_before_anybody_sees),
 		pool_test(what_cannot_be_stored_is_not_done),
 		pool_test(a_number_that_was_not_stored_is_free),
+		pool_test(a_goodbye_that_no_keeper_heard_is_not_lost),
 		pool_test(a_pid_that_is_used_again_is_another_process),
 		pool_test(a_member_that_wrote_down_itself_who_it_is_counts),
 		pool_test(a_keeper_killed_as_soon_as_it_was_back_is_followed_by_another),

@@ -12,6 +12,7 @@
 
 #include "channel.h"
 #include "ledger.h"
+#include "member.h"
 #include "probe.h"
 
 /* For another try, when something was short, or a device is not quiet yet; and when it has been so
@@ -172,7 +173,8 @@ static void drop_done(struct pool *pool)
 	}
 }
 
-void burial_leave(struct member *member)
+/* LIVE -> GONE, in good order, and no more than that. */
+static void leave(struct member *member)
 {
 	ledger_member(member->pool->service->ledger, member)->left = 1;
 	member->state = GONE;
@@ -193,13 +195,19 @@ static bool has_let_go(const struct member *member)
 	return true;
 }
 
+/* Its goodbye, if it says one, comes to nobody, and only its slot tells of it. */
+static bool is_unheard(const struct member *member)
+{
+	return member->state == LIVE && !member->branch && !member->peer;
+}
+
 /* One step of one member's burial; not 0: it must be tried again by itself, in so many us. */
 static uint64_t step(struct member *member)
 {
-	if (member->former && former_waits(member))
+	if (is_unheard(member) || (member->former && former_waits(member->pool)))
 		return RETRY_LATER_USEC;
 	if (has_let_go(member))
-		burial_leave(member);
+		leave(member);
 	if (member->state == QUIETING && quiet_now(member))
 		member->state = GONE;
 	if (member->state == QUIETING)
@@ -223,7 +231,7 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *context)
 
 	(void)source, (void)usec;
 	pool->retry = sd_event_source_disable_unref(pool->retry);
-	burial_go_on(pool);
+	burial_look(pool);
 	return 0;
 }
 
@@ -262,11 +270,12 @@ static void tell_others(struct member *member)
 				tell(pairing->end[other_side(side)]);
 }
 
-static void end(struct member *member, bool killed)
+/* Of a device process's device a slot is no witness. */
+static void end(struct member *member, bool killed, bool heard)
 {
 	member->killed = killed;
-	if (!killed) {
-		burial_leave(member);
+	if (!killed && (heard || !member->device)) {
+		leave(member);
 	} else {
 		member->state = member->device ? QUIETING : GONE;
 		member->death = sd_event_source_disable_unref(member->death);
@@ -281,7 +290,7 @@ static void end(struct member *member, bool killed)
 
 /* They go first: to a service that is killed in between, and started again, a branch without its
  * home looks as if the process had died. */
-static void end_branches(struct member *member, bool killed)
+static void end_branches(struct member *member, bool killed, bool heard)
 {
 	struct member *branch;
 
@@ -289,16 +298,42 @@ static void end_branches(struct member *member, bool killed)
 		LIST_REMOVE(branch, of_home);
 		branch->home = NULL;
 		if (branch->state == LIVE)
-			end(branch, killed);
+			end(branch, killed, heard);
 	}
 }
 
-void burial_begin(struct member *member, bool killed)
+static void begin(struct member *member, bool killed, bool heard)
 {
 	struct counters *counters = &member->pool->service->counters;
 
 	*(killed ? &counters->deaths : &counters->left) += 1;
 	PINION_PROBE4(death, member->pool->name, member->number, member->pid, killed);
-	end_branches(member, killed);
-	end(member, killed);
+	end_branches(member, killed, heard);
+	end(member, killed, heard);
+}
+
+void burial_begin(struct member *member, bool killed)
+{
+	begin(member, killed, true);
+}
+
+static struct member *find_left(const struct pool *pool)
+{
+	struct member *member;
+
+	LIST_FOREACH(member, &pool->members, of_pool)
+		if (is_unheard(member) && member_left(&pool->pool->members[member->number]))
+			return member;
+	return NULL;
+}
+
+void burial_look(struct pool *pool)
+{
+	const bool own = pool->own; /* then it may go with the first */
+	struct member *member = find_left(pool);
+
+	if (!member)
+		burial_go_on(pool);
+	for (; member; member = own ? NULL : find_left(pool))
+		begin(member, false, false);
 }

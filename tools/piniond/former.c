@@ -127,23 +127,12 @@ int former_take_in(struct pool *pool)
 	return err;
 }
 
-static bool is_last(const struct pool *pool)
+bool former_waits(const struct pool *pool)
 {
 	const struct member *member;
 
 	LIST_FOREACH(member, &pool->members, of_pool)
 		if (member->former && member->state == LIVE)
-			return false;
-	return true;
-}
-
-bool former_waits(struct member *member)
-{
-	if (member->state == LIVE && state_of(member) == MEMBER_LEFT) {
-		service_log(LOG_INFO, "pool %s, member %u (pid %d): left", member->pool->name,
-			    member->number, (int)member->pid);
-		member->pool->service->counters.left++;
-		burial_leave(member);
-	}
-	return !is_last(member->pool);
+			return true;
+	return false;
 }

@@ -147,7 +147,7 @@ static int add(struct service *service, const struct config_pool *config, bool o
 	}
 	pools_insert(pool);
 	if (pool->path)
-		burial_go_on(pool);
+		burial_look(pool);
 	return 0;
 }
 

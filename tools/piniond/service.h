@@ -279,18 +279,19 @@ void tell_settled(struct pairing *pairing, enum side side);
 /* burial.c */
 /* No longer a member: @killed, or it said goodbye. pre: its connection was dropped. */
 void burial_begin(struct member *member, bool killed);
-/* LIVE -> GONE, in good order, and no more than that. */
-void burial_leave(struct member *member);
 /* Goes on with everything in @pool that is not yet buried, as far as it can be. The pool itself is
  * gone afterwards if it was one client's and nobody is left in it. */
 void burial_go_on(struct pool *pool);
+/* The same; and who has left without being heard? Asked again for as long as there is a member
+ * without a connection. */
+void burial_look(struct pool *pool);
 
 /* former.c */
 /* Who is in @pool, which was just adopted, with nobody in it as yet. pre: the ledger has it
  * entered, and not published. */
 int former_take_in(struct pool *pool);
-/* Must its burial wait? LIVE: has it said that it left? Then it is GONE. */
-bool former_waits(struct member *member);
+/* Must the burial of those in @pool who were there before wait? */
+bool former_waits(const struct pool *pool);
 
 /* quiet.c */
 /* Is the device of this dead process quiet? Then its container is closed. */
