@@ -91,15 +91,15 @@ static int map_segment(struct pinion_pool *pool, uint32_t slot, int fd)
 	return slot_map(pool, slot, fd);
 }
 
-static int map_segments(struct pinion_pool *pool, const struct pinion_pool_fds *fds)
+/* *epoch: which is acknowledged then. */
+static int map_segments(struct pinion_pool *pool, const struct pinion_pool_fds *fds,
+			uint64_t *epoch)
 {
-	uint64_t epoch = atomic_load_explicit(&pool->shared->epoch, memory_order_acquire); /* A5 */
 	int err = 0;
 
+	*epoch = atomic_load_explicit(&pool->shared->epoch, memory_order_acquire); /* A5 */
 	for (uint32_t i = 0; !err && i < pool->geometry.nr_segments; i++)
 		err = map_segment(pool, i, i < fds->nr_segments ? fds->segment[i] : -1);
-	if (!err)
-		slot_acknowledge(pool, epoch);
 	return err;
 }
 
@@ -111,16 +111,6 @@ static void close_unused(const struct pinion_pool *pool, const struct pinion_poo
 			(void)close(fds->segment[i]);
 }
 
-static int check_member(const struct pinion_pool *pool, uint32_t member)
-{
-	struct control_member *members =
-		(void *)((char *)pool->control.addr + pool->layout.member);
-
-	if (member < pool->geometry.nr_members && member_join(&members[member]))
-		return 0;
-	return pinion_fail(-EINVAL, "member %u was not admitted to the pool", member);
-}
-
 void attach_discard(struct pinion_pool *pool)
 {
 	pool->control.fd = -1;
@@ -129,19 +119,23 @@ void attach_discard(struct pinion_pool *pool)
 	pool_discard(pool);
 }
 
+/* Nothing is written to what is shared before all has gone well. */
 static int attach(struct pinion_pool *pool, const struct pinion_pool_fds *fds, uint32_t member)
 {
+	uint64_t epoch;
 	int err = map_control(pool, fds->control);
 
-	if (!err)
-		err = check_member(pool, member);
 	if (err)
 		return err;
 	pool_open_view(pool, member);
-	err = map_segments(pool, fds);
+	err = map_segments(pool, fds, &epoch);
 	if (!err)
-		member_note(pool);
-	return err;
+		err = member_join(pool, member);
+	if (err)
+		return err;
+	slot_acknowledge(pool, epoch);
+	member_note(pool);
+	return 0;
 }
 
 int pinion_pool_attach(const struct pinion_pool_fds *fds, uint32_t member,

@@ -74,13 +74,16 @@ void fork_unwatch(struct pinion_pool *pool)
 int pinion_pool_become(struct pinion_pool *pool, uint32_t member)
 {
 	KEEP_ERRNO;
+	int err;
 
 	if (!atomic_load_explicit(&pool->forked, memory_order_relaxed))
 		return pinion_fail(-EINVAL, "this process has not inherited the pool by fork(): "
 				   "it is member %u already", pool->member);
-	if (member >= pool->geometry.nr_members || member == pool->member ||
-	    !member_join(&pool->members[member]))
-		return pinion_fail(-EINVAL, "member %u was not admitted to the pool", member);
+	if (member == pool->member)
+		return pinion_fail(-EINVAL, "member %u is the process that forked", member);
+	err = member_join(pool, member);
+	if (err)
+		return err;
 	pool->keeper = false;
 	pool->member = member;
 	pool->view.self = pinion_owner_held(member);

@@ -38,19 +38,33 @@ void member_note(struct pinion_pool *pool)
 	atomic_store_explicit(&slot->pid, (int32_t)getpid(), memory_order_relaxed);
 }
 
-bool member_join(struct control_member *slot)
+static int refuse(uint32_t member)
 {
-	uint32_t was = MEMBER_INVITED;
-
-	if (atomic_load_explicit(&slot->state, memory_order_acquire) != MEMBER_LIVE)
-		return false;
-	return atomic_compare_exchange_strong_explicit(&slot->joined, &was, MEMBER_JOINED,
-						       memory_order_release,
-						       memory_order_relaxed) ||
-	       was == MEMBER_JOINED;
+	return pinion_fail(-EINVAL, "member %u was not admitted to the pool", member);
 }
 
-bool member_joined(struct control_member *slot)
+int member_join(struct pinion_pool *pool, uint32_t member)
+{
+	uint32_t was = MEMBER_INVITED;
+	struct control_member *slot;
+
+	if (member >= pool->geometry.nr_members)
+		return refuse(member);
+	slot = &pool->members[member];
+	if (atomic_load_explicit(&slot->state, memory_order_acquire) != MEMBER_LIVE)
+		return refuse(member);
+	if (atomic_compare_exchange_strong_explicit(&slot->joined, &was, MEMBER_JOINED,
+						    memory_order_release, memory_order_relaxed) ||
+	    was == MEMBER_JOINED)
+		return 0;
+	if (was != MEMBER_TOO_LATE)
+		return refuse(member);
+	return pinion_fail(-ESTALE, "the keeper that admitted member %u was killed meanwhile, and "
+			   "the next one did not wait for it: try again, and be admitted anew",
+			   member);
+}
+
+bool member_uninvite(struct control_member *slot)
 {
 	uint32_t was = MEMBER_INVITED;
 

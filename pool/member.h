@@ -10,11 +10,12 @@ void member_set(struct pinion_pool *pool, uint32_t member, pid_t pid);
 /* Admitted before it was known which process it would be: this one. */
 void member_note(struct pinion_pool *pool);
 
-/* The process of the slot is in from now on; false: it was not admitted. */
-bool member_join(struct control_member *slot);
+/* The process of slot @member is in from now on: last of all that can fail. -EINVAL: it was not
+ * admitted; -ESTALE: it was, and came too late. Leaves a sentence. */
+int member_join(struct pinion_pool *pool, uint32_t member);
 
-/* Has its process joined, or had it? False: it did not, and will not any more. */
-bool member_joined(struct control_member *slot);
+/* Who has not joined by now does not any more. True: its process had. */
+bool member_uninvite(struct control_member *slot);
 
 /* This process is about to let go of the pool, and has nothing under way any more. */
 void member_leave(struct pinion_pool *pool);

@@ -84,6 +84,7 @@ struct pinion_client_event {
  * -EPROTO     the service is of another release
  * -ETIMEDOUT  it did not answer within two seconds: one that systemd starts for this connection
  *             makes its pools first; try again
+ * -ESTALE     it was killed as it answered, and the next one adopted the pool: try again
  * -ENAMETOOLONG, -EINVAL  @what, or slots, cannot be
  */
 int pinion_client_open(const char *what, const struct pinion_client_config *config,

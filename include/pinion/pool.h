@@ -162,6 +162,8 @@ void pinion_pool_export(const struct pinion_pool *pool, struct pinion_pool_fds *
  *          area, or are not sealed: pass them as exported, in that order
  * -EBADF   one of @fds is no descriptor
  * -EACCES  one of @fds is open for reading alone
+ * -ESTALE  @member was admitted by a keeper that was killed, and the next one did not wait for it:
+ *          try again, and be admitted anew
  */
 int pinion_pool_attach(const struct pinion_pool_fds *fds, uint32_t member,
 		       struct pinion_pool **pool);
@@ -180,6 +182,7 @@ uint32_t pinion_pool_member(const struct pinion_pool *pool);
  * ones. Channels of the parent must not be touched.
  *
  * -EINVAL  @member was not admitted, or this is not the child of a process that had the pool
+ * -ESTALE  as of pinion_pool_attach()
  */
 int pinion_pool_become(struct pinion_pool *pool, uint32_t member);
 

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include "pool_support.h"
+#include "member.h"
 
 #define HUGE_PAGE ((size_t)2 << 20)
 #define HUGE_FREE "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
@@ -425,6 +426,40 @@ static void a_file_that_is_no_control_area_is_refused(void **state)
 	assert_int_equal(pinion_pool_destroy(pool), 0);
 }
 
+/* An adopter would wait for it. */
+static void who_failed_to_attach_has_not_joined(void **state)
+{
+	const struct pinion_pool_config config = mixed_config();
+	struct pinion_pool *pool = pool_make_from(&config), *peer = NULL;
+	const struct pinion_pool_fds good = pool_files(pool);
+	struct pinion_pool_fds fds = good;
+	uint32_t member;
+
+	(void)state;
+	assert_int_equal(pinion_pool_admit(pool, getpid(), &member), 0);
+	fds.segment[4] = good.control;
+	attach_refused(&fds, member, -EINVAL, "segment 4");
+	assert_int_equal(pool->members[member].joined, MEMBER_INVITED);
+	assert_int_equal(pinion_pool_attach(&good, member, &peer), 0);
+	assert_int_equal(pool->members[member].joined, MEMBER_JOINED);
+	assert_int_equal(pinion_pool_detach(peer), 0);
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
+static void who_comes_too_late_is_told_to_try_again(void **state)
+{
+	struct pinion_pool *pool = pool_make(64);
+	const struct pinion_pool_fds fds = pool_files(pool);
+	uint32_t member;
+
+	(void)state;
+	assert_int_equal(pinion_pool_admit(pool, getpid(), &member), 0);
+	assert_false(member_uninvite(&pool->members[member]));
+	attach_refused(&fds, member, -ESTALE, "try again");
+	pool_files_close(&fds);
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
 /* A file that its sender can shorten would be a SIGBUS whenever it likes. */
 static void a_file_that_can_still_be_shortened_is_refused(void **state)
 {
@@ -655,6 +690,8 @@ int main(void)
 		pool_test(a_member_that_was_not_admitted_cannot_attach),
 		pool_test(another_layout_is_eproto),
 		pool_test(a_file_that_is_no_control_area_is_refused),
+		pool_test(who_failed_to_attach_has_not_joined),
+		pool_test(who_comes_too_late_is_told_to_try_again),
 		pool_test(a_file_that_can_still_be_shortened_is_refused),
 		pool_test(segments_that_do_not_fit_the_control_area_are_refused),
 		pool_test(a_segment_that_is_not_passed_is_left_out),

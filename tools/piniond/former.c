@@ -50,7 +50,7 @@ static int look(struct member *member, uint64_t started)
 		return pinion_fail(member->pidfd, "pool %s: no pidfd of process %d",
 				   member->pool->name, (int)member->pid);
 	member->state = LIVE;
-	member->former = member_joined(slot_of(member));
+	member->former = member_uninvite(slot_of(member));
 	return admit_watch(member);
 }
 

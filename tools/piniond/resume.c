@@ -179,7 +179,7 @@ static int restore_member(struct pool *pool, uint32_t number, const struct ledge
 				  .cookie = entry->cookie, .quota = entry->record.quota,
 				  .branch = entry->branch, .addresses = entry->addresses,
 				  .former = role == LEDGER_FORMER &&
-					    member_joined(&pool->pool->members[number])};
+					    member_uninvite(&pool->pool->members[number])};
 	if (role == LEDGER_DEVICE) {
 		member->device = restore_device(entry, pool->index, number);
 		if (!member->device) {
