@@ -380,6 +380,27 @@ static void expect_all_are_known(int nth)
 		 (uintmax_t)held);
 }
 
+/* Who are known to nobody any more. */
+static void leave_alone(struct service_process *service, pid_t visitor[VISITORS])
+{
+	start(service);
+	for (int i = 0; i < VISITORS; i++)
+		visitor[i] = run_until_said(hold);
+	kill_service(service);
+}
+
+/* By a service without a store, and nothing of theirs is lost. */
+static void end_all(struct service_process *service, const pid_t visitor[VISITORS])
+{
+	service_run(service);
+	expect_all_are_known(-1);
+	for (int i = 0; i < VISITORS; i++)
+		assert_int_equal(process_end(visitor[i], SIGKILL), 128 + SIGKILL);
+	await_free();
+	assert_int_equal(member_end(part_start(fill, NULL)), MEMBERS - 1);
+	stop(service);
+}
+
 /* In the ledger that the store keeps are all of them, or the pool is not there either. */
 static void killed_while_it_adopts_with_a_store_it_knows_all_afterwards(void **state)
 {
@@ -389,22 +410,41 @@ static void killed_while_it_adopts_with_a_store_it_knows_all_afterwards(void **s
 	int nth;
 
 	(void)state;
-	start(&service);
-	for (int i = 0; i < VISITORS; i++)
-		visitor[i] = run_until_said(hold);
-	kill_service(&service);
+	leave_alone(&service, visitor);
 	for (nth = 0; killed; nth++) {
 		killed = midway_run(&service, nth);
 		expect_all_are_known(nth);
 		assert_int_equal(process_end(service.pid, SIGTERM), 0);
 	}
 	assert_true(nth > VISITORS);
-	service_run(&service);
-	for (int i = 0; i < VISITORS; i++)
-		assert_int_equal(process_end(visitor[i], SIGKILL), 128 + SIGKILL);
-	await_free();
-	assert_int_equal(member_end(part_start(fill, NULL)), MEMBERS - 1);
-	stop(&service);
+	end_all(&service, visitor);
+}
+
+static void await_failure(pid_t pid)
+{
+	const uint64_t until = test_now_ns() + PATIENCE_NS;
+	int status;
+
+	while (waitpid(pid, &status, WNOHANG) != pid) {
+		assert_true(test_now_ns() < until);
+		usleep(1000);
+	}
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+}
+
+/* It ends, and takes nobody's number: there may be room for a pidfd next time. */
+static void who_cannot_be_looked_at_is_not_taken_for_dead(void **state)
+{
+	struct service_process service;
+	pid_t visitor[VISITORS];
+
+	(void)state;
+	leave_alone(&service, visitor);
+	midway_run_blind(&service);
+	expect_all_are_known(0);
+	assert_int_equal(kill((pid_t)service_number("pid"), SIGKILL), 0);
+	await_failure(service.pid);
+	end_all(&service, visitor);
 }
 
 static int run_all(void)
@@ -416,6 +456,7 @@ static int run_all(void)
 		named_where(pool_test, killed_at_any_moment_nothing_is_lost),
 		named_where(pool_test,
 			    killed_while_it_adopts_with_a_store_it_knows_all_afterwards),
+		named_where(pool_test, who_cannot_be_looked_at_is_not_taken_for_dead),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

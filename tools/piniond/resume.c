@@ -9,6 +9,7 @@
 
 #include <pinion/error.h>
 
+#include "fail.h"
 #include "ledger.h"
 #include "member.h"
 #include "process.h"
@@ -129,14 +130,20 @@ static void forget_members(struct ledger *ledger, const struct pool *pool)
 					      memory_order_release);
 }
 
-/* The one in the store; or, if the store was full, by pid and the moment when that began. */
-static int find_pidfd(const struct ledger_member *entry, uint32_t index, uint32_t number)
+/* The one in the store; or, if the store was full, by pid and the moment when that began. -1: it is
+ * dead. That nothing could be opened is no death: an error. */
+static int find_pidfd(struct member *member)
 {
-	int fd = store_take(ledger_pidfd_name(index, number), 0);
+	const struct ledger_member *entry = ledger_member(member->pool->service->ledger, member);
+	int fd = store_take(ledger_pidfd_name(member->pool->index, member->number), 0);
 
 	if (fd < 0)
 		fd = process_open((pid_t)entry->pid, entry->record.started);
-	return fd < 0 ? -1 : fd;
+	if (fd < 0 && fd != -ESRCH)
+		return pinion_fail(fd, "no pidfd of process %d: %s", (int)member->pid,
+				   strerror(-fd));
+	member->pidfd = fd < 0 ? -1 : fd;
+	return 0;
 }
 
 static struct device *restore_device(const struct ledger_member *entry, uint32_t index,
@@ -157,12 +164,13 @@ static struct device *restore_device(const struct ledger_member *entry, uint32_t
 	return device;
 }
 
-static void watch(struct member *member)
+static int watch(struct member *member)
 {
-	if (member->pidfd >= 0 && !admit_watch(member))
-		return;
+	if (member->pidfd >= 0)
+		return admit_watch(member);
 	member->state = member->device ? QUIETING : GONE;
 	member->killed = true;
+	return 0;
 }
 
 /* Former keepers and those who said goodbye are buried; who died meanwhile is found dead by the
@@ -171,6 +179,7 @@ static int restore_member(struct pool *pool, uint32_t number, const struct ledge
 {
 	uint32_t role = atomic_load_explicit(&entry->role, memory_order_relaxed);
 	struct member *member = calloc(1, sizeof(*member));
+	int err = 0;
 
 	if (!member)
 		return -ENOMEM;
@@ -187,14 +196,14 @@ static int restore_member(struct pool *pool, uint32_t number, const struct ledge
 			return -ENOMEM;
 		}
 	}
-	if (role != LEDGER_KEEPER && !member->branch)
-		member->pidfd = find_pidfd(entry, pool->index, number);
 	LIST_INSERT_HEAD(&pool->members, member, of_pool);
+	if (role != LEDGER_KEEPER && !member->branch)
+		err = find_pidfd(member);
 	if (role == LEDGER_KEEPER || entry->left)
 		member->state = GONE;
-	else if (!member->branch)
-		watch(member);
-	return 0;
+	else if (!err && !member->branch)
+		err = watch(member);
+	return err;
 }
 
 static int restore_members(struct pool *pool)
@@ -236,8 +245,12 @@ static int restore_pool(struct service *service, uint32_t index)
 		forget_members(ledger, pool);
 	if (!err)
 		err = restore_members(pool);
-	service_log(LOG_NOTICE, "pool %s: taken up again: %u members live, %u are dead",
-		    pool->name, report.living, report.dead);
+	if (err)
+		service_log(LOG_ERR, "pool %s: its members are not taken up again: %s",
+			    pool->name, strerror(-err));
+	else
+		service_log(LOG_NOTICE, "pool %s: taken up again: %u members live, %u are dead",
+			    pool->name, report.living, report.dead);
 	return err;
 }
 
@@ -246,35 +259,37 @@ static int restore_pool(struct service *service, uint32_t index)
 /* A home that died counts as living until the loop has looked at it, and a branch of a living home
  * that has no pairing has let go: so the dead one's must wait for the device by themselves. Without
  * a home, such as one in a pool that was given up, it lives as long as its process. */
-static void restore_branch(struct member *member)
+static int restore_branch(struct member *member)
 {
 	const struct pool *pool = member->pool;
+	int err;
 
 	if (!lives(ledger_member(pool->service->ledger, member))) {
 		member->state = QUIETING;
 		member->killed = true;
 		member->device->dead_ns = service_now_ns();
-		return;
+		return 0;
 	}
 	member->home = admit_find_cookie(pool->service, member->cookie);
 	if (member->home) {
 		LIST_INSERT_HEAD(&member->home->branches, member, of_home);
-		return;
+		return 0;
 	}
-	member->pidfd = find_pidfd(ledger_member(pool->service->ledger, member), pool->index,
-				   member->number);
-	watch(member);
+	err = find_pidfd(member);
+	return err ? err : watch(member);
 }
 
-static void restore_branches(struct service *service)
+static int restore_branches(struct service *service)
 {
 	struct member *member;
 	struct pool *pool;
+	int err = 0;
 
 	LIST_FOREACH(pool, &service->pools, link)
 		LIST_FOREACH(member, &pool->members, of_pool)
-			if (member->branch && member->state == LIVE)
-				restore_branch(member);
+			if (!err && member->branch && member->state == LIVE)
+				err = restore_branch(member);
+	return err;
 }
 
 /* Pairings. */
@@ -341,12 +356,15 @@ int resume_all(struct service *service)
 	}
 	if (err)
 		return err;
-	restore_branches(service);
+	err = restore_branches(service);
 	for (uint32_t i = 0; !err && i < LEDGER_PAIRINGS_MAX; i++)
 		if (atomic_load_explicit(&ledger->pairing[i].number, memory_order_acquire))
 			err = restore_pairing(service, i);
+	/* The next may have more luck, with all that the store has. */
+	if (err)
+		return err;
 	store_drop_rest();
 	LIST_FOREACH_SAFE(pool, &service->pools, link, next)
 		burial_go_on(pool);
-	return err;
+	return 0;
 }
