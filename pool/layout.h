@@ -137,11 +137,17 @@ struct control {
  * A member's slot. Written by the keeper, and pid and started by the member itself where the
  * keeper did not know them; members read it at attach, and their quota when they refill.
  *
- *     FREE -> LIVE    admit
- *     LIVE -> LEFT    the member itself, its last act: for a keeper that cannot hear its goodbye
+ *     FREE -> LIVE          admit
+ *     LIVE -> LEFT          the member, last act: for a keeper that cannot hear its goodbye
  *     LIVE, DEAD -> LEFT    an adopter, of who is gone and cannot be recovered yet
  *     LIVE, LEFT -> DEAD    recover, first act
- *     DEAD -> FREE    release, last act: nothing names the slot any more
+ *     DEAD -> FREE          release, last act: nothing names the slot any more
+ *     LIVE -> FREE          dismiss: nobody was told of it
+ *     FREE -> DEAD          the keeper, of one it has not released: somebody wrote over it
+ *     all -> LIVE, FREE     resume, as its record says; but LEFT stays where that has a member
+ *
+ *     R8  state = LEFT, CAS-release    carries "I have nothing under way any more"
+ *     A8  state, load-acquire          by a keeper that looks for who left
  */
 enum member_state {
 	MEMBER_FREE = 0,
@@ -153,7 +159,11 @@ enum member_state {
 /* A keeper may be killed before its answer is out: did the member ever get as far as to attach?
  * By compare and swap from INVITED: to JOINED by the member; to TOO_LATE by an adopter that does
  * not want to wait for what may never come. Such a number is not used again while its process
- * lives. */
+ * lives.
+ *
+ *     R9  joined = JOINED, CAS-release    carries "I have mapped all that I was sent"
+ *     A9  joined, CAS-acquire             by an adopter, which waits for such a member
+ */
 enum member_joined {
 	MEMBER_INVITED = 0,
 	MEMBER_JOINED = 1,

@@ -8,7 +8,8 @@
 #include "process.h"
 
 /*
- * Member slots: life and the keeper's side of them. recovery.c moves LIVE to DEAD to FREE.
+ * Member slots: life and the keeper's side of them. recovery.c moves LIVE and LEFT to DEAD to FREE;
+ * resume.c sets right what somebody wrote over them.
  */
 
 void member_set(struct pinion_pool *pool, uint32_t member, pid_t pid)
@@ -53,7 +54,7 @@ int member_join(struct pinion_pool *pool, uint32_t member)
 	slot = &pool->members[member];
 	if (atomic_load_explicit(&slot->state, memory_order_acquire) != MEMBER_LIVE)
 		return refuse(member);
-	if (atomic_compare_exchange_strong_explicit(&slot->joined, &was, MEMBER_JOINED,
+	if (atomic_compare_exchange_strong_explicit(&slot->joined, &was, MEMBER_JOINED, /* R9 */
 						    memory_order_release, memory_order_relaxed) ||
 	    was == MEMBER_JOINED)
 		return 0;
@@ -69,7 +70,8 @@ bool member_uninvite(struct control_member *slot)
 	uint32_t was = MEMBER_INVITED;
 
 	(void)atomic_compare_exchange_strong_explicit(&slot->joined, &was, MEMBER_TOO_LATE,
-						      memory_order_acquire, memory_order_acquire);
+						      memory_order_acquire, /* A9 */
+						      memory_order_acquire);
 	return was == MEMBER_JOINED;
 }
 
@@ -79,12 +81,13 @@ void member_leave(struct pinion_pool *pool)
 
 	(void)atomic_compare_exchange_strong_explicit(&pool->members[pool->member].state,
 						      &expected, MEMBER_LEFT,
-						      memory_order_release, memory_order_relaxed);
+						      memory_order_release, /* R8 */
+						      memory_order_relaxed);
 }
 
 bool member_left(const struct control_member *slot)
 {
-	return atomic_load_explicit(&slot->state, memory_order_acquire) == MEMBER_LEFT;
+	return atomic_load_explicit(&slot->state, memory_order_acquire) == MEMBER_LEFT; /* A8 */
 }
 
 bool member_lives(const struct control_member *slot)

@@ -30,8 +30,8 @@
 
 /* What a process that takes a pool over finds. */
 struct pinion_adoption {
-	uint32_t dead;   /* members whose process is gone */
-	uint32_t living; /* members whose process is not */
+	uint32_t dead;   /* members whose process is gone; to pinion_pool_adopt(), or that left */
+	uint32_t living; /* the other members */
 	struct pinion_recovery recovery;
 };
 

@@ -30,7 +30,7 @@ static struct control_member *slot_of(const struct member *member)
 
 static uint32_t state_of(const struct member *member)
 {
-	return atomic_load_explicit(&slot_of(member)->state, memory_order_acquire);
+	return atomic_load_explicit(&slot_of(member)->state, memory_order_acquire); /* A8 */
 }
 
 /* Does it live? Then from now on its death is noticed. It does not if its burial had begun,
