@@ -201,10 +201,11 @@ static bool is_unheard(const struct member *member)
 	return member->state == LIVE && !member->branch && !member->peer;
 }
 
-/* One step of one member's burial; not 0: it must be tried again by itself, in so many us. */
-static uint64_t step(struct member *member)
+/* One step of one member's burial; not 0: it must be tried again by itself, in so many us. @waits:
+ * former_waits(). */
+static uint64_t step(struct member *member, bool waits)
 {
-	if (is_unheard(member) || (member->former && former_waits(member->pool)))
+	if (is_unheard(member) || (member->former && waits))
 		return RETRY_LATER_USEC;
 	if (has_let_go(member))
 		leave(member);
@@ -243,12 +244,13 @@ static bool is_over(const struct pool *pool)
 
 void burial_go_on(struct pool *pool)
 {
+	const bool waits = former_waits(pool);
 	struct member *member, *next;
 	uint64_t again = 0;
 
 	drop_done(pool);
 	LIST_FOREACH_SAFE(member, &pool->members, of_pool, next)
-		again = sooner(again, step(member));
+		again = sooner(again, step(member, waits));
 	if (is_over(pool)) {
 		pools_end(pool);
 		return;
