@@ -265,6 +265,7 @@ static void check_before(const char *body, uint32_t attached)
 	assert_true(value_of(body, "pinion_pool_bytes{pool=\"buffers\"}") == 4 << 20);
 	assert_true(value_of(body, "pinion_members{pool=\"buffers\",role=\"device\"}") == 1);
 	assert_true(value_of(body, "pinion_members{pool=\"buffers\",role=\"client\"}") == 1);
+	assert_true(value_of(body, "pinion_members{pool=\"buffers\",role=\"former\"}") == 0);
 	assert_true(value_of(body, "pinion_channels{pool=\"buffers\"}") == 1);
 	assert_true(value_of(body, "pinion_attached_total") == attached);
 	assert_true(value_of(body, "pinion_deaths_total") == 0);

@@ -4,6 +4,7 @@
 #include "metrics.h"
 
 #include <inttypes.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -76,13 +77,15 @@ static void print_buffers(const struct service *service, FILE *to)
 
 /* Members. */
 
-static uint32_t count(const struct pool *pool, bool live, bool device)
+static const char *const roles[] = {"client", "device", "former"};
+
+static uint32_t count(const struct pool *pool, bool live, const char *role)
 {
 	const struct member *member;
 	uint32_t nr = 0;
 
 	LIST_FOREACH(member, &pool->members, of_pool)
-		nr += (member->state == LIVE) == live && (member->device != NULL) == device;
+		nr += (member->state == LIVE) == live && !strcmp(report_role(member), role);
 	return nr;
 }
 
@@ -91,9 +94,9 @@ static void print_roles(const struct service *service, FILE *to, const char *nam
 	const struct pool *pool;
 
 	LIST_FOREACH(pool, &service->pools, link)
-		for (int device = 0; device <= 1; device++)
+		for (size_t i = 0; i < sizeof(roles) / sizeof(*roles); i++)
 			fprintf(to, "%s{pool=\"%s\",role=\"%s\"} %" PRIu32 "\n", name, pool->name,
-				device ? "device" : "client", count(pool, live, device));
+				roles[i], count(pool, live, roles[i]));
 }
 
 static void print_members(const struct service *service, FILE *to)

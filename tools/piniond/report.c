@@ -83,7 +83,7 @@ static const char *const state_names[] = {
 	[LIVE] = "live", [QUIETING] = "waiting_for_quiet", [GONE] = "dead",
 	[RECOVERED] = "recovered"};
 
-static const char *role_of(const struct member *member)
+const char *report_role(const struct member *member)
 {
 	if (member->former)
 		return "former";
@@ -101,7 +101,7 @@ static json_t *members(const struct pool *pool)
 			"{si si sI sI ss ss ss sb sI sI}", "number", (int)member->number, "pid",
 			(int)member->pid, "uid", (json_int_t)member->uid, "gid",
 			(json_int_t)member->gid, "command", command_of(member->pid, command),
-			"role", role_of(member), "state", state_names[member->state], "connected",
+			"role", report_role(member), "state", state_names[member->state], "connected",
 			speaker_of(member)->peer != NULL, "held",
 			(json_int_t)pinion_pool_held(pool->pool, member->number), "quota",
 			(json_int_t)member->quota));

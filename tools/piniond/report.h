@@ -14,6 +14,9 @@
 /* NULL: no memory. */
 json_t *report_service(const struct service *service);
 
+/* "client", "device", or "former": of whom nothing else is known. */
+const char *report_role(const struct member *member);
+
 /* Resident memory of this process, and the memory of a pool, in bytes. */
 uint64_t report_resident(void);
 uint64_t report_bytes(const struct pool *pool);
