@@ -6,7 +6,7 @@
  * A service that goes and comes back.
  *
  *  - named_mount(), named_unmount(): a hugetlbfs for pools that outlive it, in pages of 2 MiB; none
- *    where too few of them are free.
+ *    where too few of them are free, or who runs this may not mount.
  *  - named_run(tests): between these two.
  *  - named_where(with, f): with(f), a test, where there is such a mount; elsewhere it is skipped.
  *  - named_configure(): such a pool.
@@ -16,6 +16,7 @@
  *  - keep_and_say(), say_and_stay(): for run_until_said().
  *  - reached_open(), reached_say(), reached_await(): how many processes have come so far.
  *  - log_begin(), log_end(): what the service says meanwhile.
+ *  - restart_before(), restart_after(): around each test that has one of the last two.
  */
 
 #include <sched.h>
@@ -27,22 +28,18 @@
 
 #include "service_support.h"
 
-#define HUGE_FREE "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
-#define HUGE_WANTED 8 /* pages: the pool's three, and some for whoever touches a hole */
-
 /* In a mount namespace of this process's own, which goes with it however it ends; "": none. */
 static char named_root[SUPPORT_PATH_LEN];
 
+/* Eight pages are its own from the start: the pool's three, and some for whoever touches a hole. */
 static inline void named_mount(void)
 {
 	char dir[SUPPORT_PATH_LEN];
 
-	if (support_read_long(HUGE_FREE) < HUGE_WANTED)
-		return;
 	support_dir_create(dir);
 	assert_int_equal(chmod(dir, 0755), 0);
 	if (!unshare(CLONE_NEWNS) && !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
-	    !mount("none", dir, "hugetlbfs", 0, "pagesize=2M,mode=0755"))
+	    !mount("none", dir, "hugetlbfs", 0, "pagesize=2M,mode=0755,min_size=16M"))
 		(void)strcpy(named_root, dir);
 	else
 		rmdir(dir);
@@ -67,7 +64,7 @@ static inline int named_run(int (*tests)(void))
 }
 
 #define named_where(with, f) \
-	support_where(named_root[0], "too few hugepages of 2 MiB are free", with, f)
+	support_where(named_root[0], "not root, or too few hugepages of 2 MiB are free", with, f)
 
 /* pre: there is a mount. The service is configured, and with this from now on. @where: in that
  * directory of named_root. */
@@ -184,32 +181,70 @@ static inline void reached_await(int nr)
 	atomic_store(reached, 0);
 }
 
-/* What the service says from now on goes to a file, which is returned; *was is where it went. */
-static inline int log_begin(int *was)
-{
-	const int file = memfd_create("log", MFD_CLOEXEC);
+/* Where what the service says goes meanwhile, and where it went before; NULL: it goes there. */
+static struct {
+	FILE *file;
+	int was;
+} log_now;
 
-	*was = dup(STDERR_FILENO);
-	assert_true(file >= 0 && *was >= 0);
-	assert_int_equal(dup2(file, STDERR_FILENO), STDERR_FILENO);
-	return file;
+static inline void log_begin(void)
+{
+	log_now.file = fdopen(memfd_create("log", MFD_CLOEXEC), "r");
+	log_now.was = dup(STDERR_FILENO);
+	assert_true(log_now.file && log_now.was >= 0);
+	assert_int_equal(dup2(fileno(log_now.file), STDERR_FILENO), STDERR_FILENO);
+}
+
+/* Back to where it went, and to the first line of what was said. */
+static inline FILE *log_back(void)
+{
+	FILE *log = log_now.file;
+
+	log_now.file = NULL;
+	assert_int_equal(dup2(log_now.was, STDERR_FILENO), STDERR_FILENO);
+	assert_int_equal(close(log_now.was), 0);
+	rewind(log);
+	return log;
 }
 
 /* Was that said? However much else was: who is slow to come is asked for often. */
-static inline bool log_end(int file, int was, const char *what)
+static inline bool log_end(const char *what)
 {
-	FILE *log = fdopen(file, "r");
+	FILE *log = log_back();
 	char line[512];
 	bool said = false;
 
-	assert_int_equal(dup2(was, STDERR_FILENO), STDERR_FILENO);
-	assert_int_equal(close(was), 0);
-	assert_non_null(log);
-	rewind(log);
 	while (fgets(line, sizeof(line), log))
 		said |= strstr(line, what) != NULL;
 	assert_int_equal(fclose(log), 0);
 	return said;
 }
+
+/* A test that failed in between: what was said may tell why. */
+static inline void log_give_up(void)
+{
+	FILE *log = log_back();
+	char line[512];
+
+	while (fgets(line, sizeof(line), log))
+		print_message("# %s", line);
+	assert_int_equal(fclose(log), 0);
+}
+
+static inline int restart_before(void **state)
+{
+	if (reached)
+		atomic_store(reached, 0); /* by a test that failed before it was awaited */
+	return pool_test_before(state);
+}
+
+static inline int restart_after(void **state)
+{
+	if (log_now.file)
+		log_give_up();
+	return pool_test_after(state);
+}
+
+#define restart_test(f) cmocka_unit_test_setup_teardown(f, restart_before, restart_after)
 
 #endif

@@ -447,16 +447,17 @@ static void who_cannot_be_looked_at_is_not_taken_for_dead(void **state)
 	end_all(&service, visitor);
 }
 
+#define named_test(f) named_where(restart_test, f)
+
 static int run_all(void)
 {
 	const struct CMUnitTest tests[] = {
-		named_where(pool_test, members_go_on_and_open_anew_and_no_number_is_lost),
-		named_where(pool_test, what_the_unknown_held_comes_back_with_the_death_of_the_last),
-		named_where(pool_test, who_left_while_nobody_listened_has_left),
-		named_where(pool_test, killed_at_any_moment_nothing_is_lost),
-		named_where(pool_test,
-			    killed_while_it_adopts_with_a_store_it_knows_all_afterwards),
-		named_where(pool_test, who_cannot_be_looked_at_is_not_taken_for_dead),
+		named_test(members_go_on_and_open_anew_and_no_number_is_lost),
+		named_test(what_the_unknown_held_comes_back_with_the_death_of_the_last),
+		named_test(who_left_while_nobody_listened_has_left),
+		named_test(killed_at_any_moment_nothing_is_lost),
+		named_test(killed_while_it_adopts_with_a_store_it_knows_all_afterwards),
+		named_test(who_cannot_be_looked_at_is_not_taken_for_dead),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -327,9 +327,8 @@ static void a_dead_device_process_counts_as_living_until_its_device_is_quiet(voi
 	struct service_process service;
 	siginfo_t ended;
 	pid_t device, keeper;
-	int file, was;
 
-	file = log_begin(&was);
+	log_begin();
 	start(&service, *state);
 	device = echo_start();
 	service_await_members(1); /* who asked for it has left */
@@ -343,7 +342,7 @@ static void a_dead_device_process_counts_as_living_until_its_device_is_quiet(voi
 	service_await_members(0);
 	assert_int_equal(member_end(device), 128 + SIGKILL);
 	stop(&service, *state);
-	assert_true(log_end(file, was, "taken up again: 1 members live"));
+	assert_true(log_end("taken up again: 1 members live"));
 }
 
 /* A service that is killed again and again, at any moment of its work. */
@@ -611,7 +610,7 @@ static void whom_the_store_has_no_room_for_is_not_let_in(void **state)
 }
 
 #define kind_test(f, kind) \
-	{#f "_" #kind, f, pool_test_before, pool_test_after, (void *)(uintptr_t)&(kind)}
+	{#f "_" #kind, f, restart_before, restart_after, (void *)(uintptr_t)&(kind)}
 #define in_named(f) kind_test(f, named)
 #define named_test(f) named_where(in_named, f)
 #define kinds_test(f) kind_test(f, common), named_test(f), kind_test(f, apart)
