@@ -9,6 +9,7 @@
  *  - raw_say(), raw_hear(): a message; whoever does not answer in twenty seconds never will.
  *  - raw_leave(): out again in good order, on a connection that works or on a new one.
  *  - process_files(), service_files_at_rest(), process_memory(): what the service holds.
+ *  - sort_ns(): how long each took, the quickest first.
  *
  * Each test that must find the service as it was asks service_holds() before and after.
  */
@@ -48,6 +49,18 @@ static inline void service_configure_pool(struct service_process *service, unsig
 		      " segments = ( { size = \"1M\"; buffer = \"4K\"; page = \"4k\"; } ); } );\n"
 		      "rules = ( " ANY_RULES " );\n", more, members, segments);
 	assert_int_equal(setenv("PINION_SOCKET", service->socket, 1), 0);
+}
+
+static inline int later_ns(const void *a, const void *b)
+{
+	const int64_t one = *(const int64_t *)a, two = *(const int64_t *)b;
+
+	return one < two ? -1 : one > two;
+}
+
+static inline void sort_ns(int64_t *ns, size_t nr)
+{
+	qsort(ns, nr, sizeof(*ns), later_ns);
 }
 
 static inline int raw_dial(void)

@@ -15,16 +15,9 @@
 /* Built with a sanitizer it is slower, and how much is nobody's claim. */
 #define PATIENCE (SUPPORT_SANITIZED ? 10 : 1)
 
-static int compare(const void *a, const void *b)
-{
-	const int64_t one = *(const int64_t *)a, two = *(const int64_t *)b;
-
-	return one < two ? -1 : one > two;
-}
-
 static int64_t median(int64_t *ns, size_t nr)
 {
-	qsort(ns, nr, sizeof(*ns), compare);
+	sort_ns(ns, nr);
 	return ns[nr / 2];
 }
 
@@ -295,7 +288,7 @@ static bool comes_back_soon(struct pinion_pool *pool)
 
 	for (int i = 0; i < BURIALS; i++)
 		took[i] = time_handback(pool);
-	qsort(took, BURIALS, sizeof(took[0]), compare);
+	sort_ns(took, BURIALS);
 	print_message("# %u buffers came back in %jd us, at times in %jd us\n", HELD,
 		      (intmax_t)took[0] / 1000, (intmax_t)took[BURIALS - 1] / 1000);
 	return took[0] <= 5000000 * PATIENCE;
