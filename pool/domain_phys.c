@@ -37,9 +37,10 @@ static int read_page(int pagemap, const struct pinion_hostmem *memory, size_t pa
 
 	if (err != -EFAULT)
 		return err;
-	/* Where nothing comes, nothing is. */
-	if (pinion_hostmem_populate(memory, off, memory->page_size))
-		return -EFAULT;
+	err = pinion_hostmem_populate(memory, off, memory->page_size);
+	/* Where nothing comes, nothing is. Of a page that is broken, say, that is not true. */
+	if (err)
+		return err == -ENOMEM ? -EFAULT : err;
 	return pinion_hostmem_phys(pagemap, addr, memory->page_size, phys, 1);
 }
 
