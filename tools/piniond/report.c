@@ -101,8 +101,8 @@ static json_t *members(const struct pool *pool)
 			"{si si sI sI ss ss ss sb sI sI}", "number", (int)member->number, "pid",
 			(int)member->pid, "uid", (json_int_t)member->uid, "gid",
 			(json_int_t)member->gid, "command", command_of(member->pid, command),
-			"role", report_role(member), "state", state_names[member->state], "connected",
-			speaker_of(member)->peer != NULL, "held",
+			"role", report_role(member), "state", state_names[member->state],
+			"connected", speaker_of(member)->peer != NULL, "held",
 			(json_int_t)pinion_pool_held(pool->pool, member->number), "quota",
 			(json_int_t)member->quota));
 	return list;
