@@ -168,10 +168,10 @@ static int add_set(struct domain *domain, uint64_t set)
 static void commit(struct domain *domain, uint64_t set, uint64_t generation,
 		   const struct pinion_hostmem *table)
 {
+	index_publish(domain); /* first: see is_known() in domain_find.c */
 	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
 		if (set & bit(i))
 			view_add(domain, i);
-	index_publish(domain);
 	atomic_store_explicit(&domain->head->generation, generation, memory_order_relaxed);
 	table_discard(&domain->table);
 	domain->table = *table;
@@ -304,10 +304,10 @@ static int open_table(struct domain *domain)
 		err = index_prepare(domain);
 	if (err)
 		return err;
+	index_publish(domain);
 	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
 		if (domain_has(domain, i))
 			view_add(domain, i);
-	index_publish(domain);
 	atomic_store_explicit(&domain->head->generation, table_generation(&domain->table),
 			      memory_order_relaxed);
 	view_lock(domain);

@@ -205,6 +205,15 @@ static bool look(const struct domain *domain, const struct bus_index *index, uin
 	return true;
 }
 
+/* A segment may be gone before the index of what is left is there: its entries are UNKNOWN then.
+ * What comes in its place has entries only behind its index: who sees one sees another number, too.
+ * Its page[] is not asked, which may be another's. Of an index that changed @id may be any. */
+static bool is_known(const struct domain *domain, uint32_t id)
+{
+	return id >> domain->head->segment_shift < PINION_SEGMENT_MAX && id <= PINION_ID_MAX &&
+	       get(&domain_pub(domain)->bus[id]) != PINION_BUS_UNKNOWN;
+}
+
 int pinion_domain_find(const struct pinion_domain *pub, uint64_t bus, uint32_t *id, uint32_t *off)
 {
 	const struct domain *domain = domain_of(pub);
@@ -217,11 +226,10 @@ int pinion_domain_find(const struct pinion_domain *pub, uint64_t bus, uint32_t *
 		number = atomic_load_explicit(&domain->index_number, memory_order_acquire); /* A6 */
 		index = atomic_load_explicit(&domain->index[number & 1],
 					     memory_order_acquire); /* A6 */
-		has = look(domain, index, bus, &found, &at);
+		has = look(domain, index, bus, &found, &at) && is_known(domain, found);
 		atomic_thread_fence(memory_order_acquire); /* A6 */
 	} while (get(&domain->index_number) != number);
-	/* A segment may be gone before the index of what is left is there: the table decides. */
-	if (!has || pinion_buffer_bus(pub, pinion_buffer_make(found, 0), at) != bus)
+	if (!has)
 		return -ENOENT;
 	*id = found;
 	*off = at;

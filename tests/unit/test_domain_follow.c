@@ -488,6 +488,60 @@ static void look_ups_go_on_while_segments_come_and_go(void **state)
 	assert_int_equal(pinion_pool_destroy(pool), 0);
 }
 
+/* One slot, whose four pages are two buffers and one by turns; an address in the last of them. */
+struct finder {
+	const struct pinion_domain *domain;
+	uint64_t bus;
+	atomic_bool stop;
+	uint64_t wrong, turns;
+};
+
+static void *find_on(void *arg)
+{
+	struct finder *finder = arg;
+
+	while (!atomic_load_explicit(&finder->stop, memory_order_relaxed)) {
+		uint32_t id = 0, off = 0;
+		const int err = pinion_domain_find(finder->domain, finder->bus, &id, &off);
+		const bool of_two = id == 1 && off == HUGE_PAGE + 5;
+		const bool of_one = id == 0 && off == 3 * HUGE_PAGE + 5;
+
+		finder->wrong += err ? err != -ENOENT : !of_two && !of_one;
+		finder->turns++;
+	}
+	return NULL;
+}
+
+/* Whose page[] is shorter than what the one before would ask it for: this is for sanitizers. */
+static void find_goes_on_while_a_slot_gets_another_segment(void **state)
+{
+	struct pinion_pool_config config = pool_config(64, BUFFER);
+	struct finder finder = {.domain = NULL};
+	struct pinion_domain *domain;
+	struct pinion_pool *pool;
+	pthread_t thread;
+
+	(void)state;
+	config.segment[0] = (struct pinion_segment_config){4 * HUGE_PAGE, 2 * HUGE_PAGE, HUGE_PAGE,
+							   0};
+	pool = pool_make_from(&config);
+	finder.domain = domain = domain_make(pool);
+	finder.bus = pinion_buffer_bus(domain, pinion_buffer_make(1, 1), HUGE_PAGE + 5);
+	assert_int_equal(pthread_create(&thread, NULL, find_on, &finder), 0);
+	for (uint32_t i = 1; i <= 600; i++) {
+		pool->segment[0].inode++;
+		pool->segment[0].nr = 2 - i % 2;
+		pool->segment[0].buffer_shift = pool->segment[0].stride_shift = 22 + i % 2;
+		assert_int_equal(pinion_domain_update(domain), 1);
+	}
+	atomic_store_explicit(&finder.stop, true, memory_order_relaxed);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(finder.wrong, 0);
+	assert_true(finder.turns > 0);
+	assert_int_equal(pinion_domain_destroy(domain), 0);
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
 /* audit. */
 
 static void a_punched_page_is_estale_and_named(void **state)
@@ -571,6 +625,7 @@ int main(void)
 		pool_test(an_address_outside_is_enoent),
 		pool_test(a_segment_that_is_gone_is_not_found),
 		pool_test(look_ups_go_on_while_segments_come_and_go),
+		pool_test(find_goes_on_while_a_slot_gets_another_segment),
 		pool_test(a_punched_page_is_estale_and_named),
 		pool_test(who_attached_can_audit_too),
 	};
