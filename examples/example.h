@@ -27,11 +27,13 @@ static inline size_t page_size(int argc, char **argv)
 	errx(2, "usage: %s [--page-size 4k|2m]", argv[0]);
 }
 
-/* Calls that set up leave a sentence; those of the data path a number alone. */
+/* Calls that set up leave a sentence; those of the data path, and of the drop-in headers, a number
+ * alone. */
 static inline void must(int err)
 {
 	if (err < 0)
-		errx(1, "%s: %s", strerror(-err), pinion_error_text());
+		errx(1, "%s%s%s", strerror(-err), *pinion_error_text() ? ": " : "",
+		     pinion_error_text());
 }
 
 /* What the program is about to show does not hold. */
