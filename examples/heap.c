@@ -93,8 +93,10 @@ int main(int argc, char **argv)
 		err(1, "socketpair");
 	/* Before there is a heap: nothing of it is inherited. */
 	pid = fork();
-	if (!pid)
+	if (!pid) {
+		close(end[0]); /* or it would not see our end, should we fail */
 		return be_peer(end[1]);
+	}
 	close(end[1]);
 	heap = make(size);
 	find_pages(heap);

@@ -70,13 +70,15 @@ static int write_something(int socket)
 	return 0;
 }
 
-static pid_t start(const char *program, int socket)
+/* With one end of the socket; with both, it would not see our end, should we fail. */
+static pid_t start(const char *program, int socket, int ours)
 {
 	pid_t pid = fork();
 	char number[16];
 
 	if (pid)
 		return pid;
+	close(ours);
 	snprintf(number, sizeof(number), "%d", socket);
 	execl("/proc/self/exe", program, "--join", number, (char *)NULL);
 	err(1, "execl");
@@ -116,7 +118,7 @@ int main(int argc, char **argv)
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, end))
 		err(1, "socketpair");
-	pid = start(argv[0], end[1]);
+	pid = start(argv[0], end[1], end[0]);
 	close(end[1]);
 	must(pinion_pool_create(&config, &pool));
 	invite(pool, pid, end[0]);
