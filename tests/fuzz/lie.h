@@ -11,7 +11,7 @@
 #include "script.h"
 
 #define SLOTS 4u
-#define BUFFERS 64u
+#define BUFFERS 48u /* and words up to 64, of ids that name none */
 
 /* As new: nothing published, no credit, nobody closed. */
 static inline void ring_wipe(struct ring_shared *shared)

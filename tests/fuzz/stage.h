@@ -7,6 +7,7 @@
  * once; its control area is put back as it was before each run.
  */
 
+#include "held_support.h"
 #include "lie.h"
 
 #define OURS 12u
@@ -21,19 +22,6 @@ static struct {
 static inline _Atomic uint64_t *words(void)
 {
 	return stage.b.pool->view.owner;
-}
-
-static inline uint64_t held(struct pinion_buffer buffer, const struct side *side)
-{
-	return pinion_owner_word(buffer, side->pool->view.self);
-}
-
-static inline void hold(struct pinion_pool *pool, struct pinion_buffer *buffer, uint32_t nr)
-{
-	struct pinion_cache *cache = cache_make(pool, BUFFER);
-
-	take(cache, buffer, nr);
-	assert_int_equal(pinion_cache_close(cache), 0);
 }
 
 static inline void stage_open(void)

@@ -49,6 +49,12 @@ static int recv_all(struct scene *scene)
 	return pinion_channel_recv(scene->a.channel, scene->desc, SLOTS);
 }
 
+/* Was the slot looked at after the flag? */
+static bool looked_again(const struct scene *scene)
+{
+	return seen_slot(scene, 0) > scene_load(scene, PLACE_PRODUCER_CLOSED, 0, 0);
+}
+
 /* -EAGAIN and -EPIPE: by the flag as it was fetched. Between the two looks at the slot the peer may
  * have published. */
 static const char *judge_empty(const struct scene *scene, int result)
@@ -57,7 +63,9 @@ static const char *judge_empty(const struct scene *scene, int result)
 
 	if (!seen(scene, PLACE_PRODUCER_CLOSED) || fetched(scene, 0, &ignored))
 		return result == -EAGAIN ? NULL : "an empty ring is not -EAGAIN";
-	return result == -EPIPE ? NULL : "an empty ring whose sender closed is not -EPIPE";
+	if (result != -EPIPE)
+		return "an empty ring whose sender closed is not -EPIPE";
+	return looked_again(scene) ? NULL : "it ends, and what came before may lie there";
 }
 
 static uint32_t earlier(const struct pinion_desc *desc, uint32_t i)
@@ -291,6 +299,33 @@ static const char *judge_ring_send(struct scene *scene, int result)
 	return NULL;
 }
 
+/* Two, where there is room for one by the last that was heard of the credit. */
+static void send_five_and_take(struct scene *scene)
+{
+	send_all_before(scene);
+	scene_take(scene, 2);
+	assert_int_equal(pinion_ring_send(scene->send, scene->desc, 1), 1);
+}
+
+static int ring_send_two(struct scene *scene)
+{
+	scene->desc[1] = scene->desc[0];
+	return pinion_ring_send(scene->send, scene->desc, 2);
+}
+
+/* Credit neither goes back nor beyond what was sent. */
+static const char *judge_credit_again(struct scene *scene, int result)
+{
+	const uint64_t given = seen(scene, PLACE_CREDIT) - scene->start;
+	int want = given > 2 ? 2 : 1;
+
+	if (seen(scene, PLACE_CONSUMER_CLOSED))
+		want = -EPIPE;
+	else if (given < 2 || given > SLOTS + 1)
+		want = -EPROTO;
+	return result == want ? NULL : "not what follows from flag and credit";
+}
+
 static int ring_send_in_place(struct scene *scene)
 {
 	int nr = pinion_ring_reserve(scene->send, 3);
@@ -467,6 +502,14 @@ const struct call calls[] = {
 	 .prepare = send_all_and_take,
 	 .act = ring_send_it,
 	 .judge = judge_ring_send,
+	 LOADS_OF_SEND,
+	 .loads[PLACE_CREDIT] = 1,
+	 .most = 1},
+	{.name = "ring_send_two",
+	 .kind = KIND_RAW,
+	 .prepare = send_five_and_take,
+	 .act = ring_send_two,
+	 .judge = judge_credit_again,
 	 LOADS_OF_SEND,
 	 .loads[PLACE_CREDIT] = 1,
 	 .most = 1},

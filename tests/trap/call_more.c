@@ -272,25 +272,35 @@ static int collect(struct scene *scene)
 	return pinion_broadcast_collect(scene->broadcast, scene->buffer, SLOTS);
 }
 
-/* How many of the two the seat leaves with the consumer: by what was fetched. -EPIPE: it left;
- * -EPROTO: it lied. */
-static int lag_of(const struct scene *scene)
+/* How many of the two the seat leaves with the consumer, which said before that it returned
+ * @before: by what was fetched. -EPIPE: it left; -EPROTO: it lied. */
+static int lag_after(const struct scene *scene, uint64_t before)
 {
+	const uint64_t returned = seen(scene, PLACE_RETURNED);
+
 	if (seen(scene, PLACE_CLOSED))
 		return -EPIPE;
-	return seen(scene, PLACE_RETURNED) > 2 ? -EPROTO : 2 - (int)seen(scene, PLACE_RETURNED);
+	return returned > 2 || returned < before ? -EPROTO : 2 - (int)returned;
+}
+
+/* Of a liar, and of nobody else, nothing is kept: it is told so. */
+static const char *judge_severed(const struct scene *scene, int lag)
+{
+	return (scene->chair->ended > SEAT_ENDED) == (lag == -EPROTO)
+		       ? NULL
+		       : "the liar is not severed, or an honest one is";
 }
 
 static const char *judge_collect(struct scene *scene, int result)
 {
-	const int lag = lag_of(scene), want = lag < 0 ? 2 : lag == 2 ? -EAGAIN : 2 - lag;
+	const int lag = lag_after(scene, 0), want = lag < 0 ? 2 : lag == 2 ? -EAGAIN : 2 - lag;
 
 	if (result != want)
 		return "not what follows from the seat";
 	for (int i = 0; i < result; i++)
 		if (scene->buffer[i].bits != scene->ours[i].bits)
 			return "a buffer comes back that was not lent";
-	return NULL;
+	return judge_severed(scene, lag);
 }
 
 static int ask_lag(struct scene *scene)
@@ -298,9 +308,28 @@ static int ask_lag(struct scene *scene)
 	return pinion_broadcast_lag(scene->broadcast, 0);
 }
 
+static const char *judge_lag_after(const struct scene *scene, int result, uint64_t before)
+{
+	const int lag = lag_after(scene, before);
+
+	return result == lag ? judge_severed(scene, lag) : "not what follows from the seat";
+}
+
 static const char *judge_lag(struct scene *scene, int result)
 {
-	return result == lag_of(scene) ? NULL : "not what follows from the seat";
+	return judge_lag_after(scene, result, 0);
+}
+
+/* The one that came back cannot be lent again. */
+static void lend_two_and_look(struct scene *scene)
+{
+	lend_two(scene);
+	assert_int_equal(ask_lag(scene), 1);
+}
+
+static const char *judge_lag_again(struct scene *scene, int result)
+{
+	return judge_lag_after(scene, result, 1);
 }
 
 /* --- a broadcast: a consumer */
@@ -318,6 +347,17 @@ static uint64_t ended(const struct scene *scene, uint32_t nth)
 	return fetch ? fetch->value[0] : 0;
 }
 
+/* A broken seat stays so, whatever lies there by now, and its producer is told. */
+static const char *judge_broken(struct scene *scene)
+{
+	const struct pinion_desc none = {0};
+
+	if (!scene->chair->closed)
+		return "the liar is not told";
+	scene->ba.shared->slot[scene_index(scene, 0)] = slot_of_desc(&none, !scene_odd(scene, 0));
+	return borrow(scene) == -EPROTO ? NULL : "a broken seat goes on";
+}
+
 /* A lie that is told by one who severed us meanwhile is none. */
 static const char *judge_borrow(struct scene *scene, int result)
 {
@@ -331,11 +371,24 @@ static const char *judge_borrow(struct scene *scene, int result)
 		return ended(scene, 0) ? NULL : "it ends, and nobody said so";
 	if (!fetched(scene, 0, &desc))
 		return "something comes of an empty ring";
+	if (is_lie(scene) && ended(scene, 1) > SEAT_ENDED)
+		return result == -EPIPE ? NULL : "who severs us is taken for a liar";
 	if (is_lie(scene))
-		return result == (ended(scene, 1) > SEAT_ENDED ? -EPIPE : -EPROTO)
-			       ? NULL
-			       : "a lie is not told by its flag";
+		return result == -EPROTO ? judge_broken(scene) : "a lie is not -EPROTO";
 	return result == 1 && same(&desc, &scene->desc[0]) ? NULL : "what came was not fetched";
+}
+
+/* What b may not lend: it is a's. */
+static void publish_a_lie(struct scene *scene)
+{
+	const struct pinion_desc desc = desc_for(scene->ours[0], 0);
+
+	scene_publish(scene, 0, &desc);
+}
+
+static void end_it(struct scene *scene)
+{
+	scene->chair->ended = SEAT_ENDED;
 }
 
 static void borrow_before(struct scene *scene)
@@ -475,6 +528,14 @@ const struct call more_calls[] = {
 	 .loads[PLACE_CLOSED] = 1,
 	 .loads[PLACE_RETURNED] = 1,
 	 .most = 1},
+	{.name = "broadcast_lag_again",
+	 .kind = KIND_PRODUCER,
+	 .prepare = lend_two_and_look,
+	 .act = ask_lag,
+	 .judge = judge_lag_again,
+	 .loads[PLACE_CLOSED] = 1,
+	 .loads[PLACE_RETURNED] = 1,
+	 .most = 1},
 	{.name = "broadcast_recv",
 	 .kind = KIND_CONSUMER,
 	 .prepare = publish_one,
@@ -493,6 +554,25 @@ const struct call more_calls[] = {
 	 .loads[PLACE_SLOT] = 1,
 	 .loads[PLACE_ENDED] = 1,
 	 .most = 1,
+	 .whole = true},
+	{.name = "broadcast_recv_ended",
+	 .kind = KIND_CONSUMER,
+	 .prepare = end_it,
+	 .act = borrow,
+	 .judge = judge_borrow,
+	 .loads[PLACE_SLOT] = 2,
+	 .loads[PLACE_ENDED] = 1,
+	 .most = 2,
+	 .whole = true},
+	{.name = "broadcast_recv_lie",
+	 .kind = KIND_CONSUMER,
+	 .prepare = publish_a_lie,
+	 .act = borrow,
+	 .judge = judge_borrow,
+	 .loads[PLACE_SLOT] = 1,
+	 .loads[PLACE_ENDED] = 2,
+	 .loads[PLACE_WORD] = 1,
+	 .most = 2,
 	 .whole = true},
 	{.name = "broadcast_return",
 	 .kind = KIND_CONSUMER,

@@ -137,22 +137,15 @@ static struct stage {
 	void *picture;
 } stage;
 
-static void hold(struct pinion_pool *pool, struct pinion_buffer *buffer)
-{
-	struct pinion_cache *cache = cache_make(pool, BUFFER);
-
-	take(cache, buffer, HELD);
-	assert_int_equal(pinion_cache_close(cache), 0);
-}
-
 static void stage_open(void)
 {
 	const struct pinion_hostmem *control;
 
 	stage.a = pool_make(BUFFERS);
 	stage.b = pool_join(stage.a);
-	hold(stage.a, stage.ours);
-	hold(stage.b, stage.theirs);
+	hold(stage.a, stage.ours, HELD);
+	hold(stage.b, stage.theirs, HELD);
+	pool_lay_bait(stage.b);
 	control = &stage.b->control;
 	stage.picture = malloc(control->len);
 	assert_non_null(stage.picture);

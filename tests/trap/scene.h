@@ -20,7 +20,7 @@
 #include <pinion/request.h>
 
 #include "broadcast.h"
-#include "channel_support.h"
+#include "held_support.h"
 #include "ready.h"
 #include "watch.h"
 
@@ -53,7 +53,7 @@ struct fetch {
 };
 
 #define SLOTS 4u
-#define BUFFERS 64u
+#define BUFFERS 48u /* and ids up to 64, which name none */
 #define HELD 8u /* buffers that a and b each hold at the start */
 #define FETCHES_MAX 64u
 

@@ -30,6 +30,10 @@ static uint32_t fill_values(const struct scene *scene, uint64_t *value)
 	value[nr++] = UINT64_MAX;
 	value[nr++] = UINT32_MAX;
 	value[nr++] = PINION_SLOT_BODY_LAP | (BUFFER + 1);
+	/* Bodies: of the answer to what a asked, of one to what it asks next, of a question. */
+	for (uint32_t age = 0; age < 2; age++)
+		value[nr++] = (uint64_t)(PINION_TAG_ANSWER | age) << 32 | PINION_SLOT_BODY_LAP | 1;
+	value[nr++] = UINT64_C(1) << 32 | PINION_SLOT_BODY_LAP | 1;
 	for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++) {
 		value[nr++] = handles[i].bits | PINION_SLOT_HEAD_LAP;
 		value[nr++] = handles[i].bits;
