@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 
 #include "broadcast.h"
-#include "pool_support.h"
+#include "held_support.h"
 #include "scribble.h"
 
 #define SLOTS 4u
@@ -38,14 +38,6 @@ static struct world {
 	int fd;
 	struct guest liar, honest;
 } world;
-
-static void hold(void)
-{
-	struct pinion_cache *cache = cache_make(world.pool, BUFFER);
-
-	take(cache, world.sent, SENT);
-	assert_int_equal(pinion_cache_close(cache), 0);
-}
 
 static void admit(struct guest *guest)
 {
@@ -81,7 +73,7 @@ static int open_world(void **state)
 {
 	(void)state;
 	world.pool = pool_make(BUFFERS);
-	hold();
+	hold(world.pool, world.sent, SENT);
 	assert_int_equal(pinion_broadcast_create(SLOTS, &world.fd), 0);
 	assert_int_equal(broadcast_map_ring(world.fd, PROT_READ | PROT_WRITE, &world.ring), 0);
 	assert_int_equal(pinion_broadcast_open(world.pool, world.fd, &world.broadcast), 0);
@@ -150,6 +142,8 @@ static void begin_joined(void)
 	assert_int_equal(join(&world.honest), 0);
 	receive_and_return(&world.liar);
 	receive_and_return(&world.honest);
+	/* The producer has heard of it: it cannot be less any more. */
+	assert_int_equal(pinion_broadcast_lag(world.broadcast, world.liar.number), SENT - 1);
 }
 
 /* --- a consumer lies */
@@ -179,7 +173,7 @@ static int must_lag(void)
 {
 	if (world.liar.raw->closed)
 		return -EPIPE;
-	if (world.liar.raw->returned > SENT)
+	if (world.liar.raw->returned < 1 || world.liar.raw->returned > SENT)
 		return -EPROTO;
 	return (int)(SENT - world.liar.raw->returned);
 }
@@ -196,6 +190,8 @@ static const char *outcome_of_a_seat(void *ignored)
 		return problem;
 	if (pinion_broadcast_lag(world.broadcast, world.liar.number) != lag)
 		return "lag is not what follows from the bytes";
+	if (lag == -EPROTO && world.liar.raw->ended <= SEAT_ENDED)
+		return "a liar is not severed";
 	got = pinion_broadcast_collect(world.broadcast, buffer, SLOTS);
 	if (got != (back ? back : -EAGAIN) || !are_sent(buffer, got))
 		return "what is collected does not follow from the bytes";
@@ -289,8 +285,6 @@ static const char *outcome_of_the_producer_at(uint64_t at, uint32_t loans)
 	return last != -EPROTO || world.liar.raw->closed ? NULL : "the liar is not told";
 }
 
-/* The second consumer has a seat of its own, and the bytes of the ring are the same to both: of the
- * seat's bytes it must not notice any. */
 static const char *outcome_of_the_producer(void *ignored)
 {
 	const char *problem = outcome_of_the_producer_at(world.broadcast->ring.at - SENT + ONES, 1);
@@ -299,6 +293,8 @@ static const char *outcome_of_the_producer(void *ignored)
 	return problem;
 }
 
+/* The bytes of the ring are the same to both consumers; of the liar's seat the second must not
+ * notice any. */
 static const char *outcome_of_a_seat_ended(void *ignored)
 {
 	const char *problem = outcome_of_the_producer(ignored);
@@ -415,11 +411,15 @@ static const char *outcome_of_burying(void *ignored)
 	const bool good = must_join() != -EPROTO, seat = world.liar.raw->magic == SEAT_MAGIC &&
 							 world.liar.raw->version == SEAT_VERSION;
 	struct pinion_buffer want[SLOTS], buffer[128];
+	uint32_t ended;
 	int must, nr;
 
 	(void)ignored;
+	ended = world.liar.raw->ended;
 	if (pinion_broadcast_orphan(world.liar.fd) != (seat ? 0 : -EPROTO))
 		return "orphan gives not what follows from the bytes";
+	if (world.liar.raw->ended != (seat && ended == SEAT_OPEN ? SEAT_ENDED : ended))
+		return "who was severed is let in again, or nobody is told of the end";
 	nr = pinion_broadcast_lent(world.fd, world.liar.fd, buffer, 128);
 	if (good && world.ring.shared->slots != SLOTS)
 		return nr >= 0 && nr <= (int)world.ring.shared->slots ? NULL : "more than slots";
@@ -447,10 +447,10 @@ static void each_byte_may_be_anything_to_who_buries_the_producer(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(each_byte_of_a_seat_may_be_anything_to_the_producer),
-		cmocka_unit_test(each_byte_that_the_producer_writes_may_be_anything),
-		cmocka_unit_test(each_byte_may_be_anything_to_one_who_joins),
-		cmocka_unit_test(each_byte_may_be_anything_to_who_buries_the_producer),
+		support_test(each_byte_of_a_seat_may_be_anything_to_the_producer),
+		support_test(each_byte_that_the_producer_writes_may_be_anything),
+		support_test(each_byte_may_be_anything_to_one_who_joins),
+		support_test(each_byte_may_be_anything_to_who_buries_the_producer),
 	};
 
 	return cmocka_run_group_tests(tests, open_world, close_world);

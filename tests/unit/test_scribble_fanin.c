@@ -31,6 +31,7 @@ static struct world {
 	uint8_t was[READY_LEN];      /* one of the ready set, at rest */
 	struct pinion_buffer buffer; /* what is sent: b's in between */
 	uint64_t lies;
+	bool ended; /* the liar's lane, which is told once */
 } world;
 
 static void open_pair(uint32_t i)
@@ -140,6 +141,9 @@ static const char *hear_the_honest(void)
 		if (channel != world.pair[HONEST].rx) {
 			if (got != 1 && got != -EPIPE && got != -EPROTO)
 				return "the liar's lane gives another error";
+			if (world.ended)
+				return "a lane that ended goes on";
+			world.ended = got != 1;
 		} else {
 			return got == 1 ? send_back(desc) : "the honest channel ends";
 		}
@@ -216,6 +220,7 @@ static uint8_t *at_a_ring(void *ignored)
 	(void)ignored;
 	close_pair(1 - HONEST);
 	open_pair(1 - HONEST);
+	world.ended = false;
 	world.lies = pinion_channel_lies();
 	assert_int_equal(ring_publish(&world.liar, &none, 1), 1);
 	speak(world.pair[HONEST].tx);
@@ -251,8 +256,8 @@ static void each_byte_of_the_ring_of_a_lane_may_be_anything(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(each_byte_of_the_ready_set_may_be_anything),
-		cmocka_unit_test(each_byte_of_the_ring_of_a_lane_may_be_anything),
+		support_test(each_byte_of_the_ready_set_may_be_anything),
+		support_test(each_byte_of_the_ring_of_a_lane_may_be_anything),
 	};
 
 	return cmocka_run_group_tests(tests, open_world, close_world);
