@@ -4,6 +4,7 @@
 
 #include "fail.h"
 #include "slot.h"
+#include "stat.h"
 
 /*
  * What a pool holds, counted from the owner words: no counter exists that could be wrong.
@@ -83,6 +84,26 @@ uint32_t pinion_pool_held(const struct pinion_pool *pool, uint32_t member)
 			held += holder_of(pool, s, i) == pinion_owner_held(member);
 	pool_unlock(pool);
 	return held;
+}
+
+static void count_each(const struct pinion_pool *pool, uint32_t slot, uint32_t *held)
+{
+	for (uint32_t i = 0; i < pool->segment[slot].nr; i++) {
+		/* Of a magazine, and of no holder at all, it is beyond the members. */
+		uint32_t member = holder_of(pool, slot, i) - pinion_owner_held(0);
+
+		if (member < pool->geometry.nr_members)
+			held[member]++;
+	}
+}
+
+void stat_held_by_each(const struct pinion_pool *pool, uint32_t *held)
+{
+	memset(held, 0, pool->geometry.nr_members * sizeof(*held));
+	look(pool);
+	for (uint32_t s = 0; s < pool->geometry.nr_segments; s++)
+		count_each(pool, s, held);
+	pool_unlock(pool);
 }
 
 uint32_t pinion_pool_slots(const struct pinion_pool *pool)

@@ -737,6 +737,7 @@ static void a_hundred_members_take_little_memory(void **state)
  * has them mapped, and all words are looked at when somebody dies. */
 #define LARGE_MIB 1024u
 #define NEEDED_KIB (3l * 1024 * LARGE_MIB)
+#define WORDS_KIB (LARGE_MIB * 1024 / 4 * 8 / 1024) /* 8 bytes for each 4 KiB */
 
 static long available_kib(void)
 {
@@ -795,6 +796,26 @@ static void a_large_pool_takes_a_thousandth_more(void **state)
 	service_stop(&service);
 }
 
+/* Whoever asks has all words counted. */
+static void a_look_at_a_large_pool_leaves_nothing_in_the_services_memory(void **state)
+{
+	struct service_process service;
+	uint64_t rest, has;
+
+	(void)state;
+	configure_large(&service);
+	service_run(&service);
+	await_little(service.pid);
+	rest = rss_at_rest(service.pid);
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(service_held(), 0);
+		has = process_memory(service.pid, "Rss");
+		if (has > rest + WORDS_KIB / 2)
+			fail_msg("Rss %ju KiB, at rest %ju KiB", (uintmax_t)has, (uintmax_t)rest);
+	}
+	service_stop(&service);
+}
+
 #define root_test(with, f) \
 	support_where(!geteuid(), "only root becomes others, and looks into the service", with, f)
 #define attack_by(attack)                                                                         \
@@ -825,6 +846,9 @@ int main(void)
 		support_where(!geteuid() && MEMORY_TELLS && available_kib() >= NEEDED_KIB,
 			      "not root, too little memory, or a sanitizer has some", pool_test,
 			      a_large_pool_takes_a_thousandth_more),
+		support_where(!geteuid() && MEMORY_TELLS && available_kib() >= NEEDED_KIB,
+			      "not root, too little memory, or a sanitizer has some", pool_test,
+			      a_look_at_a_large_pool_leaves_nothing_in_the_services_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 
 #include "pool_support.h"
 #include "member.h"
+#include "stat.h"
 
 #define HUGE_PAGE ((size_t)2 << 20)
 #define HUGE_FREE "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
@@ -665,6 +666,31 @@ static void a_pool_of_hugepages_takes_them_and_gives_them_back(void **state)
 	assert_int_equal(support_read_long(HUGE_FREE), before);
 }
 
+/* Members that hold some, none, or are not there. Free buffers count for none. */
+static void one_look_counts_what_each_member_holds(void **state)
+{
+	const struct pinion_pool_config config = pool_config(200, 4096);
+	struct pinion_pool *pool = pool_make_from(&config), *peer = pool_join(pool);
+	struct pinion_cache *ours = cache_make(pool, 4096), *theirs = cache_make(peer, 4096);
+	struct pinion_buffer buffer;
+	uint32_t held[PINION_MEMBER_MAX], nr = 0;
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(pinion_buffer_alloc(ours, &buffer), 0);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(pinion_buffer_alloc(theirs, &buffer), 0);
+	memset(held, 0xff, sizeof(held));
+	stat_held_by_each(pool, held);
+	for (uint32_t i = 0; i < pool->geometry.nr_members; i++) {
+		assert_int_equal(held[i], pinion_pool_held(pool, i));
+		nr += held[i];
+	}
+	assert_int_equal(nr, 8);
+	assert_int_equal(pinion_pool_detach(peer), 0);
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -702,6 +728,7 @@ int main(void)
 		support_where(support_read_long(HUGE_FREE) >= 2,
 			      "fewer than 2 hugepages of 2 MiB are free", pool_test,
 			      a_pool_of_hugepages_takes_them_and_gives_them_back),
+		pool_test(one_look_counts_what_each_member_holds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

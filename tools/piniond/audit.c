@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <syslog.h>
 
+#include "footprint.h"
 #include "service.h"
 
 #ifndef MADV_POPULATE_READ
@@ -182,20 +183,6 @@ static void look_at_pages(struct pool *pool, size_t share)
 	}
 }
 
-/* What lies in base pages counts as this process's memory for as long as it is in its table: a pool
- * that it filled, owner words that a recovery looked at. They are the files', and stay there. */
-static void let_go_of_base_pages(const struct pool *pool)
-{
-	for (uint32_t i = 0; i < pinion_pool_slots(pool->pool); i++) {
-		const struct pinion_hostmem *memory = &pool->pool->memory[i];
-
-		if (memory->addr && memory->page_size == pinion_hostmem_base_page())
-			(void)madvise(memory->addr, memory->len, MADV_DONTNEED);
-	}
-	if (!pool->path)
-		(void)madvise(pool->pool->control.addr, pool->pool->control.len, MADV_DONTNEED);
-}
-
 /* Both. */
 
 static size_t share_of_each(const struct service *service)
@@ -219,7 +206,7 @@ static int on_turn(sd_event_source *source, uint64_t usec, void *context)
 	LIST_FOREACH(pool, &service->pools, link) {
 		look_at_files(pool);
 		look_at_pages(pool, share);
-		let_go_of_base_pages(pool);
+		footprint_let_go(pool);
 		suspect |= pool->audit.suspect;
 	}
 	(void)sd_event_source_set_time_relative(source, suspect ? AGAIN_USEC : PERIOD_USEC);

@@ -11,6 +11,7 @@
 #include <pinion/error.h>
 
 #include "channel.h"
+#include "footprint.h"
 #include "ledger.h"
 #include "member.h"
 #include "probe.h"
@@ -147,6 +148,7 @@ static int release(struct member *member)
 	if (err)
 		return err;
 	service->counters.returned += report.returned;
+	footprint_let_go(member->pool);
 	LIST_REMOVE(member, of_pool);
 	if (member->home)
 		LIST_REMOVE(member, of_home);

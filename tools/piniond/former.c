@@ -11,6 +11,7 @@
 #include "ledger.h"
 #include "member.h"
 #include "process.h"
+#include "stat.h"
 
 /*
  * A pool on hugetlbfs outlives a service that had no store. Who is in it, its slots alone tell:
@@ -57,12 +58,12 @@ static int look(struct member *member, uint64_t started)
 /* Not DEAD, or the burial of another would go on with this one; nor LIVE, or the next service might
  * take its number for one that somebody has. Who holds nothing, such as the service of before, has
  * nothing on its way. */
-static void lay_out(struct member *member)
+static void lay_out(struct member *member, bool holds)
 {
 	if (member->state != GONE)
 		return;
 	atomic_store_explicit(&slot_of(member)->state, MEMBER_LEFT, memory_order_relaxed);
-	member->former = pinion_pool_held(member->pool->pool, member->number) > 0;
+	member->former = holds;
 }
 
 static void drop(struct member *member)
@@ -73,7 +74,7 @@ static void drop(struct member *member)
 	free(member);
 }
 
-static int take_in(struct pool *pool, uint32_t number)
+static int take_in(struct pool *pool, uint32_t number, bool holds)
 {
 	struct member *member = calloc(1, sizeof(*member));
 	uint64_t started;
@@ -96,7 +97,7 @@ static int take_in(struct pool *pool, uint32_t number)
 		drop(member);
 		return err;
 	}
-	lay_out(member);
+	lay_out(member, holds);
 	ledger_add_former(pool->service->ledger, member, started);
 	LIST_INSERT_HEAD(&pool->members, member, of_pool);
 	return 0;
@@ -114,14 +115,17 @@ static void drop_all(struct pool *pool)
 
 int former_take_in(struct pool *pool)
 {
+	static uint32_t held[PINION_MEMBER_MAX];
 	const struct pinion_pool *inside = pool->pool;
 	int err = 0;
 
+	/* What the dead hold becomes less while the living receive it, and never more. */
+	stat_held_by_each(inside, held);
 	for (uint32_t i = 0; !err && i < inside->geometry.nr_members; i++)
 		if (i != inside->member &&
 		    atomic_load_explicit(&inside->members[i].state, memory_order_relaxed) !=
 			    MEMBER_FREE)
-			err = take_in(pool, i);
+			err = take_in(pool, i, held[i] > 0);
 	if (err)
 		drop_all(pool);
 	return err;

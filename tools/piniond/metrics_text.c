@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "footprint.h"
 #include "ledger.h"
 #include "report.h"
 
@@ -72,6 +73,7 @@ static void print_buffers(const struct service *service, FILE *to)
 			if (!pinion_pool_stat(pool->pool, i, &zone) && zone.total)
 				print_zone(to, name, pool, &zone);
 		}
+		footprint_let_go(pool);
 	}
 }
 

@@ -6,8 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "footprint.h"
 #include "ledger.h"
 #include "ring.h"
+#include "stat.h"
 
 /* The second number of /proc/self/statm, proc(5). */
 uint64_t report_resident(void)
@@ -92,10 +94,12 @@ const char *report_role(const struct member *member)
 
 static json_t *members(const struct pool *pool)
 {
+	static uint32_t held[PINION_MEMBER_MAX];
 	json_t *list = json_array();
 	struct member *member;
 	char command[32];
 
+	stat_held_by_each(pool->pool, held);
 	LIST_FOREACH(member, &pool->members, of_pool)
 		(void)json_array_append_new(list, json_pack(
 			"{si si sI sI ss ss ss sb sI sI}", "number", (int)member->number, "pid",
@@ -103,8 +107,7 @@ static json_t *members(const struct pool *pool)
 			(json_int_t)member->gid, "command", command_of(member->pid, command),
 			"role", report_role(member), "state", state_names[member->state],
 			"connected", speaker_of(member)->peer != NULL, "held",
-			(json_int_t)pinion_pool_held(pool->pool, member->number), "quota",
-			(json_int_t)member->quota));
+			(json_int_t)held[member->number], "quota", (json_int_t)member->quota));
 	return list;
 }
 
@@ -151,13 +154,15 @@ static json_t *pools(const struct service *service)
 	json_t *list = json_array();
 	const struct pool *pool;
 
-	LIST_FOREACH(pool, &service->pools, link)
+	LIST_FOREACH(pool, &service->pools, link) {
 		(void)json_array_append_new(list, json_pack(
 			"{ss sb sb sI so so so so}", "name", pool->name, "template", pool->own,
 			"damaged", audit_is_damaged(pool), "bytes",
 			(json_int_t)report_bytes(pool), "segments",
 			segments(pool), "zones", zones(pool), "members", members(pool), "channels",
 			channels(pool)));
+		footprint_let_go(pool);
+	}
 	return list;
 }
 
