@@ -177,9 +177,8 @@ int pinion_client_close(struct pinion_client *client)
 	/* One that is gone itself need not be told: it learns from the pidfd when this ends. */
 	if (!err || err == -EPIPE || err == -ECONNRESET)
 		return 0;
-	return pinion_fail(err, "cannot tell the service that this process leaves: %s (it keeps "
-			   "the slot, and what this process held, until the process ends)",
-			   strerror(-err));
+	return pinion_fail(err, "cannot tell the service that this process leaves: %s (it finds "
+			   "out by itself, a moment later)", strerror(-err));
 }
 
 struct pinion_pool *pinion_client_pool(const struct pinion_client *client)

@@ -21,7 +21,7 @@
 /*
  * Taking a pool over from a keeper that was killed. First all that can fail, on private
  * copies of record and ledger and on the files; then the control area is written, and what is in it
- * was not looked at. Only owner words and magazines count as they are: recovery.c.
+ * was not looked at. Only owner words and magazines count as they are, recovery.c, and a LEFT.
  */
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)

@@ -216,6 +216,54 @@ static int leave_and_live_on(void *arg)
 		pause();
 }
 
+static void cut_connections(void)
+{
+	for (int fd = 3; fd < 256; fd++) {
+		int type = 0;
+		socklen_t len = sizeof(type);
+
+		if (!getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) && type == SOCK_SEQPACKET)
+			(void)shutdown(fd, SHUT_RDWR);
+	}
+}
+
+/* Has nobody to say goodbye to, and lives on. */
+static int leave_without_a_connection(void *arg)
+{
+	struct pinion_buffer kept[KEPT];
+	struct pinion_client *client;
+	struct pinion_cache *cache;
+	int err = become_nobody() ? 3 : attach(&client, &cache);
+
+	if (!err)
+		err = keep_and_say(client, cache, kept, arg);
+	if (err)
+		return err;
+	cut_connections();
+	if (pinion_cache_close(cache) || pinion_client_close(client))
+		return 4;
+	for (;;)
+		pause();
+}
+
+/* By a service that was there all the time. */
+static void who_left_without_a_connection_has_left(void **state)
+{
+	struct service_process service;
+	pid_t device, visitor;
+
+	start(&service, *state);
+	device = echo_start();
+	visitor = run_until_said(leave_without_a_connection);
+	service_await_members(1);
+	service_await_pools(1);
+	assert_int_equal(service_held(), 0);
+	assert_int_equal(process_end(visitor, SIGKILL), 128 + SIGKILL);
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	service_await_members(0);
+	stop(&service, *state);
+}
+
 static void await_stopped(pid_t pid)
 {
 	int status;
@@ -613,7 +661,13 @@ static void whom_the_store_has_no_room_for_is_not_let_in(void **state)
 	{#f "_" #kind, f, restart_before, restart_after, (void *)(uintptr_t)&(kind)}
 #define in_named(f) kind_test(f, named)
 #define named_test(f) named_where(in_named, f)
-#define kinds_test(f) kind_test(f, common), named_test(f), kind_test(f, apart)
+#define in_common(f) kind_test(f, common)
+#define in_apart(f) kind_test(f, apart)
+#define in_bounded(f) kind_test(f, bounded)
+#define root_test(in, f) support_where(!geteuid(), "only root may serve, and be nobody", in, f)
+#define common_test(f) root_test(in_common, f)
+#define apart_test(f) root_test(in_apart, f)
+#define kinds_test(f) common_test(f), named_test(f), apart_test(f)
 
 static int run_all(void)
 {
@@ -621,14 +675,15 @@ static int run_all(void)
 		kinds_test(members_stay_members_when_the_service_is_killed),
 		kinds_test(who_died_meanwhile_is_buried_by_the_next),
 		kinds_test(who_left_and_was_not_heard_has_left),
+		kinds_test(who_left_without_a_connection_has_left),
 		kinds_test(killed_at_any_moment_it_takes_everything_back),
-		kind_test(who_dies_afterwards_is_buried_and_its_number_used_again, common),
+		common_test(who_dies_afterwards_is_buried_and_its_number_used_again),
 		named_test(who_dies_afterwards_is_buried_and_its_number_used_again),
-		kind_test(one_side_of_a_pool_dies_meanwhile, apart),
-		kind_test(a_dead_device_process_counts_as_living_until_its_device_is_quiet, common),
-		kind_test(a_full_pool_is_taken_up_again, common),
+		apart_test(one_side_of_a_pool_dies_meanwhile),
+		common_test(a_dead_device_process_counts_as_living_until_its_device_is_quiet),
+		common_test(a_full_pool_is_taken_up_again),
 		named_test(a_full_pool_is_taken_up_again),
-		kind_test(who_has_all_bytes_of_its_rule_gets_no_more, bounded),
+		root_test(in_bounded, who_has_all_bytes_of_its_rule_gets_no_more),
 		pool_test(whom_the_store_has_no_room_for_is_not_let_in),
 		pool_test(a_ledger_of_another_release_does_not_stay_in_the_store),
 		pool_test(the_watchdog_is_fed_from_when_it_is_ready_and_not_before),

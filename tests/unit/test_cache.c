@@ -351,7 +351,6 @@ static void free_never_lacks_a_place(void **state)
 	finish(pool, NULL);
 }
 
-/* Calls of the fast path leave the sentence and errno alone. */
 /*
  * Magazines that were seen with room are another's by the time they are tried. The thread that
  * looks is held up at its first look at a magazine's word, by a fault; meanwhile another member
@@ -453,6 +452,7 @@ static void a_free_finds_room_though_all_is_taken_while_it_looks(void **state)
 	finish(pool, ours);
 }
 
+/* Calls of the fast path leave the sentence and errno alone. */
 static void alloc_and_free_leave_errno_alone(void **state)
 {
 	struct pinion_pool *pool = pool_make(16);

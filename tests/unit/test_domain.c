@@ -222,7 +222,6 @@ static void the_table_cannot_be_changed_by_anyone(void **state)
 	assert_int_equal(pinion_pool_destroy(pool), 0);
 }
 
-/* Refused, and the file still the caller's. */
 /* Neither a container nor an iommufd, and no descriptor at all. */
 static void what_is_no_container_is_said_and_nothing_mapped(void **state)
 {
@@ -264,6 +263,7 @@ static void no_descriptor_is_no_table(void **state)
 	assert_int_equal(pinion_pool_destroy(pool), 0);
 }
 
+/* Refused, and the file still the caller's. */
 static void table_refused(const struct pinion_pool *pool, int fd)
 {
 	struct pinion_domain *domain = NULL;

@@ -198,21 +198,30 @@ static bool has_let_go(const struct member *member)
 }
 
 /* Its goodbye, if it says one, comes to nobody, and only its slot tells of it. */
-static bool is_unheard(const struct member *member)
+static bool is_silent(const struct member *member)
 {
 	return member->state == LIVE && !member->branch && !member->peer;
+}
+
+/* QUIETING -> GONE. Of who lives on the ledger has to know: its slot does not say LEFT for long. */
+static void be_gone(struct member *member)
+{
+	if (member->killed)
+		member->state = GONE;
+	else
+		leave(member);
 }
 
 /* One step of one member's burial; not 0: it must be tried again by itself, in so many us. @waits:
  * former_waits(). */
 static uint64_t step(struct member *member, bool waits)
 {
-	if (is_unheard(member) || (member->former && waits))
+	if (is_silent(member) || (member->former && waits))
 		return RETRY_LATER_USEC;
 	if (has_let_go(member))
 		leave(member);
 	if (member->state == QUIETING && quiet_now(member))
-		member->state = GONE;
+		be_gone(member);
 	if (member->state == QUIETING)
 		return member->device->complained ? RETRY_LATER_USEC : RETRY_USEC;
 	pool_insist_dead(member->pool->pool, member->number);
@@ -244,6 +253,21 @@ static bool is_over(const struct pool *pool)
 	return pool->own && LIST_EMPTY(&pool->members);
 }
 
+/* Or sooner, if it was to be. */
+static int retry_in(struct pool *pool, uint64_t usec)
+{
+	sd_event *event = pool->service->event;
+	uint64_t now, due;
+
+	if (!pool->retry)
+		return sd_event_add_time_relative(event, &pool->retry, CLOCK_MONOTONIC, usec, 100,
+						  on_retry, pool);
+	if (sd_event_now(event, CLOCK_MONOTONIC, &now) >= 0 &&
+	    sd_event_source_get_time(pool->retry, &due) >= 0 && due > now + usec)
+		return sd_event_source_set_time(pool->retry, now + usec);
+	return 0;
+}
+
 void burial_go_on(struct pool *pool)
 {
 	const bool waits = former_waits(pool);
@@ -257,9 +281,7 @@ void burial_go_on(struct pool *pool)
 		pools_end(pool);
 		return;
 	}
-	if (again && !pool->retry &&
-	    sd_event_add_time_relative(pool->service->event, &pool->retry, CLOCK_MONOTONIC,
-				       again, 100, on_retry, pool) < 0)
+	if (again && retry_in(pool, again) < 0)
 		service_log(LOG_ERR, "pool %s: no timer for another try", pool->name);
 }
 
@@ -326,7 +348,7 @@ static struct member *find_left(const struct pool *pool)
 	struct member *member;
 
 	LIST_FOREACH(member, &pool->members, of_pool)
-		if (is_unheard(member) && member_left(&pool->pool->members[member->number]))
+		if (is_silent(member) && member_left(&pool->pool->members[member->number]))
 			return member;
 	return NULL;
 }

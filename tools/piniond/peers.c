@@ -398,21 +398,30 @@ static int messages_per_turn(const struct peer *peer)
 	return peer->state == MEMBER ? MESSAGES_PER_TURN : 1;
 }
 
+/* Of a member that said nothing its slot may tell that it left, now or later. */
+static void hang_up(struct peer *peer)
+{
+	struct member *member = peer->member;
+	const bool left = peer->said_goodbye;
+
+	peers_drop(peer);
+	if (member && left)
+		burial_begin(member, false);
+	else if (member)
+		burial_look(member->pool);
+}
+
 static int on_io(sd_event_source *source, int fd, uint32_t events, void *context)
 {
 	struct peer *peer = context;
-	struct member *member;
 	int err = 0;
 
 	(void)source, (void)fd;
 	for (int i = 0; !err && events & (EPOLLIN | EPOLLHUP) && i < messages_per_turn(peer); i++)
 		err = hear(peer);
 	if (err && err != -EAGAIN) {
-		member = peer->said_goodbye ? peer->member : NULL;
 		peer->service->counters.protocol_errors += err == -EPROTO;
-		peers_drop(peer);
-		if (member)
-			burial_begin(member, false);
+		hang_up(peer);
 		return 0;
 	}
 	if (peer->member && events & EPOLLOUT)

@@ -197,7 +197,7 @@ static int restore_member(struct pool *pool, uint32_t number, const struct ledge
 		}
 	}
 	LIST_INSERT_HEAD(&pool->members, member, of_pool);
-	if (role != LEDGER_KEEPER && !member->branch)
+	if (role != LEDGER_KEEPER && !member->branch && !entry->left)
 		err = find_pidfd(member);
 	if (role == LEDGER_KEEPER || entry->left)
 		member->state = GONE;

@@ -35,8 +35,10 @@
  *
  * A member's life:
  *
- *     LIVE      -> QUIETING   a device process died: its device may still write
- *     LIVE      -> GONE       it said goodbye, or its pidfd tells of its death
+ *     LIVE      -> QUIETING   a device process died, or left and was not heard: its device may
+ *                             still write
+ *     LIVE      -> GONE       it said goodbye, or its pidfd tells of its death; or its slot says
+ *                             LEFT, while it has no connection
  *     QUIETING  -> GONE       bus mastering is off, the container closed
  *     GONE      -> RECOVERED  what it held is free again, but for what is in transit
  *     RECOVERED -> (freed)    every pairing of its is done: its number may be used again
