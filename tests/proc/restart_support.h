@@ -13,7 +13,7 @@
  *  - named_inode(): which pool it is; named_unlink(): it is gone, with its pages.
  *  - client_await_event(): what a client hears next.
  *  - keep_some(), see_kept(): buffers that nobody else is to touch.
- *  - keep_and_say(), say_and_stay(): for run_until_said().
+ *  - keep_and_say(), come_and_say(), say_and_stay(): for run_until_said().
  *  - reached_open(), reached_say(), reached_await(): how many processes have come so far.
  *  - log_begin(), log_end(): what the service says meanwhile.
  *  - restart_before(), restart_after(): around each test that has one of the last two.
@@ -132,6 +132,15 @@ static inline int keep_and_say(struct pinion_client *client, struct pinion_cache
 	if (!err)
 		(void)write(*(const int *)said, "x", 1);
 	return err;
+}
+
+/* The same of somebody who comes as nobody in particular. */
+static inline int come_and_say(struct pinion_client **client, struct pinion_cache **cache,
+			       struct pinion_buffer kept[KEPT], const void *said)
+{
+	const int err = become_nobody() ? 3 : attach(client, cache);
+
+	return err ? err : keep_and_say(*client, *cache, kept, said);
 }
 
 /* Until it is killed. */

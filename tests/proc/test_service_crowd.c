@@ -739,20 +739,6 @@ static void a_hundred_members_take_little_memory(void **state)
 #define NEEDED_KIB (3l * 1024 * LARGE_MIB)
 #define WORDS_KIB (LARGE_MIB * 1024 / 4 * 8 / 1024) /* 8 bytes for each 4 KiB */
 
-static long available_kib(void)
-{
-	FILE *file = fopen("/proc/meminfo", "re");
-	char line[128];
-	long kib = 0;
-
-	assert_non_null(file);
-	while (!kib && fgets(line, sizeof(line), file))
-		if (sscanf(line, "MemAvailable: %ld", &kib) != 1)
-			kib = 0;
-	fclose(file);
-	return kib;
-}
-
 static void configure_large(struct service_process *service)
 {
 	service_configure_pool(service, 24, 4, "");
@@ -818,6 +804,9 @@ static void a_look_at_a_large_pool_leaves_nothing_in_the_services_memory(void **
 
 #define root_test(with, f) \
 	support_where(!geteuid(), "only root becomes others, and looks into the service", with, f)
+#define large_test(f)                                                                             \
+	support_where(!geteuid() && MEMORY_TELLS && support_available_kib() >= NEEDED_KIB,        \
+		      "not root, too little memory, or a sanitizer has some", pool_test, f)
 #define attack_by(attack)                                                                         \
 	{"others_take_at_most_twice_as_long_" #attack, others_take_at_most_twice_as_long,         \
 	 pool_test_before, pool_test_after, (void *)(uintptr_t)&(attack)}
@@ -843,12 +832,8 @@ int main(void)
 		pool_test(a_child_is_no_member_and_keeps_none_alive),
 		root_test(pool_test, connections_that_come_and_go_leave_nothing),
 		root_test(pool_test, a_hundred_members_take_little_memory),
-		support_where(!geteuid() && MEMORY_TELLS && available_kib() >= NEEDED_KIB,
-			      "not root, too little memory, or a sanitizer has some", pool_test,
-			      a_large_pool_takes_a_thousandth_more),
-		support_where(!geteuid() && MEMORY_TELLS && available_kib() >= NEEDED_KIB,
-			      "not root, too little memory, or a sanitizer has some", pool_test,
-			      a_look_at_a_large_pool_leaves_nothing_in_the_services_memory),
+		large_test(a_large_pool_takes_a_thousandth_more),
+		large_test(a_look_at_a_large_pool_leaves_nothing_in_the_services_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

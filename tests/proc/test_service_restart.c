@@ -202,10 +202,8 @@ static int leave_and_live_on(void *arg)
 	struct pinion_buffer kept[KEPT];
 	struct pinion_client *client;
 	struct pinion_cache *cache;
-	int err = become_nobody() ? 3 : attach(&client, &cache);
+	int err = come_and_say(&client, &cache, kept, arg);
 
-	if (!err)
-		err = keep_and_say(client, cache, kept, arg);
 	if (err)
 		return err;
 	(void)raise(SIGSTOP);
@@ -233,10 +231,8 @@ static int leave_without_a_connection(void *arg)
 	struct pinion_buffer kept[KEPT];
 	struct pinion_client *client;
 	struct pinion_cache *cache;
-	int err = become_nobody() ? 3 : attach(&client, &cache);
+	int err = come_and_say(&client, &cache, kept, arg);
 
-	if (!err)
-		err = keep_and_say(client, cache, kept, arg);
 	if (err)
 		return err;
 	cut_connections();

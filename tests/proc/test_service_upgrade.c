@@ -135,10 +135,8 @@ static int live_through_upgrades(void *arg)
 	struct pinion_buffer kept[KEPT];
 	struct pinion_client *client;
 	struct pinion_cache *cache;
-	int err = become_nobody() ? 3 : attach(&client, &cache);
+	int err = come_and_say(&client, &cache, kept, arg);
 
-	if (!err)
-		err = keep_and_say(client, cache, kept, arg);
 	if (err)
 		return err;
 	for (int i = 0; !err && i <= UPGRADES; i++)
@@ -189,10 +187,8 @@ static int be_expelled(void *arg)
 	struct pinion_buffer kept[KEPT];
 	struct pinion_client *client;
 	struct pinion_cache *cache;
-	int err = become_nobody() ? 3 : attach(&client, &cache);
+	int err = come_and_say(&client, &cache, kept, arg);
 
-	if (!err)
-		err = keep_and_say(client, cache, kept, arg);
 	if (err)
 		return err;
 	err = client_await_event(client, PINION_CLIENT_SERVICE_LOST);

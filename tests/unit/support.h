@@ -236,4 +236,20 @@ static inline long support_read_long(const char *path)
 	return v;
 }
 
+/* KiB that the kernel could find for pages of 4 KiB; -1: it does not say. */
+static inline long support_available_kib(void)
+{
+	FILE *f = fopen("/proc/meminfo", "re");
+	char line[128];
+	long kib = -1;
+
+	if (f == NULL)
+		return -1;
+	while (kib < 0 && fgets(line, sizeof(line), f) != NULL)
+		if (sscanf(line, "MemAvailable: %ld", &kib) != 1)
+			kib = -1;
+	fclose(f);
+	return kib;
+}
+
 #endif

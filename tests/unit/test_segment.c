@@ -361,20 +361,6 @@ static void pages_that_are_free_but_not_given_point_at_limits(void **state)
 	assert_sentence("does not give them");
 }
 
-static long kib_available(void)
-{
-	FILE *file = fopen("/proc/meminfo", "re");
-	char line[128];
-	long kib = -1;
-
-	assert_non_null(file);
-	while (kib < 0 && fgets(line, sizeof(line), file) != NULL)
-		if (sscanf(line, "MemAvailable: %ld", &kib) != 1)
-			kib = -1;
-	fclose(file);
-	return kib;
-}
-
 /* Nobody reserves those of 4 KiB: populating more than there is calls the OOM killer. Known before
  * the first one is touched, for the segments together, of the machine and of a node. */
 static void more_small_pages_than_there_is_memory_is_enomem_before_one_is_touched(void **state)
@@ -395,7 +381,7 @@ static void more_small_pages_than_there_is_memory_is_enomem_before_one_is_touche
 		assert_sentence(node < 0 ? "the machine has" : "node 0 has");
 	}
 	/* Each for itself would do. An eighth too much: others may give some back meanwhile. */
-	half = (size_t)kib_available() / 16 * 9 / 2048 * HUGE;
+	half = (size_t)support_available_kib() / 16 * 9 / 2048 * HUGE;
 	batch.config[0] = batch.config[1] = sizes(half, 4096, 4096);
 	batch.config[0].node = batch.config[1].node = PINION_NODE_ANY;
 	assert_int_equal(batch_make(&batch), -ENOMEM);
