@@ -687,6 +687,8 @@ static void one_look_counts_what_each_member_holds(void **state)
 		nr += held[i];
 	}
 	assert_int_equal(nr, 8);
+	abandon(ours);
+	abandon(theirs);
 	assert_int_equal(pinion_pool_detach(peer), 0);
 	assert_int_equal(pinion_pool_destroy(pool), 0);
 }
