@@ -94,7 +94,7 @@ static void let_go(struct pinion_client *client, bool own)
 	else if (client->channel)
 		channel_abandon(client->channel);
 	if (client->pool && own)
-		member_leave(client->pool);
+		member_leave(client->pool, client->link.cookie);
 	if (client->pool)
 		(void)pinion_pool_detach(client->pool);
 	client->channel = NULL;
@@ -123,10 +123,8 @@ static int attach(struct pinion_client *client, const char *what, uint32_t slots
 	err = link_ask(&client->link, &question, &answer, files, &nr_files);
 	if (err)
 		return err;
-	err = open_all(client, &answer, files, nr_files);
-	if (!err)
-		link_joined(&client->link, answer.cookie);
-	return err;
+	link_joined(&client->link, answer.cookie);
+	return open_all(client, &answer, files, nr_files);
 }
 
 int pinion_client_open(const char *what, const struct pinion_client_config *config,

@@ -90,10 +90,8 @@ static int announce(struct pinion_device *device, const char *name,
 	err = link_ask(&device->link, &question, &answer, files, &nr_files);
 	if (err)
 		return err;
-	err = open_pool(device, &answer, files, nr_files);
-	if (!err)
-		link_joined(&device->link, answer.cookie);
-	return err;
+	link_joined(&device->link, answer.cookie);
+	return open_pool(device, &answer, files, nr_files);
 }
 
 /* Is it in a pool of its own? */
@@ -127,7 +125,7 @@ static void let_go(struct pinion_device *device, bool own)
 		forget(device, guest);
 	}
 	if (device->pool && own)
-		member_leave(device->pool);
+		member_leave(device->pool, device->link.cookie);
 	if (device->pool)
 		(void)pinion_pool_detach(device->pool);
 	device->pool = NULL;

@@ -84,7 +84,7 @@ int link_open(struct link *link, const char *path);
 int link_ask(struct link *link, const struct wire *question, struct wire *answer, int *files,
 	     unsigned *nr_files);
 
-/* This peer is a member from now on, known by @cookie. */
+/* This peer was let in, and is known by @cookie, with which it also says goodbye. */
 void link_joined(struct link *link, uint64_t cookie);
 
 /* -EPIPE when it is not UP, -EAGAIN when it is not for long: what the service must know is said

@@ -35,7 +35,7 @@
 #ifdef PINION_PLANTED_LAYOUT /* for tests/proc: a build that this one cannot share a pool with */
 #define CONTROL_VERSION 255
 #else
-#define CONTROL_VERSION 3
+#define CONTROL_VERSION 4
 #endif
 
 /*
@@ -134,26 +134,23 @@ struct control {
 };
 
 /*
- * A member's slot. Written by the keeper, and pid and started by the member itself where the
- * keeper did not know them; members read it at attach, and their quota when they refill.
+ * A member's slot. Written by the keeper; by the member itself joined and goodbye, and pid and
+ * started where the keeper did not know them. Members read it at attach, and their quota when they
+ * refill.
  *
  *     FREE -> LIVE          admit
- *     LIVE -> LEFT          the member, last act: for a keeper that cannot hear its goodbye
- *     LIVE, DEAD -> LEFT    an adopter, of who is gone and cannot be recovered yet
- *     LIVE, LEFT -> DEAD    recover, first act
+ *     LIVE, DEAD -> GONE    an adopter, of who is gone and cannot be recovered yet
+ *     LIVE, GONE -> DEAD    recover, first act
  *     DEAD -> FREE          release, last act: nothing names the slot any more
  *     LIVE -> FREE          dismiss: nobody was told of it
  *     FREE -> DEAD          the keeper, of one it has not released: somebody wrote over it
- *     all -> LIVE, FREE     resume, as its record says; but LEFT stays where that has a member
- *
- *     R8  state = LEFT, CAS-release    carries "I have nothing under way any more"
- *     A8  state, load-acquire          by a keeper that looks for who left
+ *     all -> LIVE, FREE     resume, as its record says
  */
 enum member_state {
 	MEMBER_FREE = 0,
 	MEMBER_LIVE = 1,
 	MEMBER_DEAD = 2,
-	MEMBER_LEFT = 3,
+	MEMBER_GONE = 3,
 };
 
 /* A keeper may be killed before its answer is out: did the member ever get as far as to attach?
@@ -177,7 +174,16 @@ struct control_member {
 	_Atomic uint64_t quota;   /* bytes it may have at once; 0: no limit */
 	_Atomic uint32_t joined;  /* enum member_joined */
 	uint32_t reserved;
+	_Atomic uint64_t goodbye; /* 0: none */
 };
+
+/*
+ * A member's last act, for a keeper that cannot hear it otherwise: goodbye is the secret that the
+ * keeper gave to it alone. Any member can write there, but with that none can say it for another.
+ *
+ *     R8  goodbye, store-release    carries "I have nothing under way any more"
+ *     A8  goodbye, load-acquire     by a keeper that looks for who left
+ */
 
 /* Offsets that another process relies on. */
 static_assert(sizeof(struct control_segment) == 32, "segments are laid out alike everywhere");
@@ -185,7 +191,7 @@ static_assert(sizeof(struct control_slot) == 40, "a slot is five words");
 static_assert(offsetof(struct control, epoch) == 48, "geometry ends at 48");
 static_assert(offsetof(struct control, slot) == 56, "slots follow the epoch");
 static_assert(sizeof(struct control) <= 4096, "the header is one page");
-static_assert(sizeof(struct control_member) == 32, "two members to a line");
+static_assert(sizeof(struct control_member) == 40, "a member is five words");
 
 /*
  * The stamp: what must agree for two builds to share a control area. Any change of a size above

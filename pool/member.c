@@ -8,7 +8,7 @@
 #include "process.h"
 
 /*
- * Member slots: life and the keeper's side of them. recovery.c moves LIVE and LEFT to DEAD to FREE;
+ * Member slots: life and the keeper's side of them. recovery.c moves LIVE and GONE to DEAD to FREE;
  * resume.c sets right what somebody wrote over them.
  */
 
@@ -20,6 +20,7 @@ void member_set(struct pinion_pool *pool, uint32_t member, pid_t pid)
 	atomic_store_explicit(&slot->started, process_started(pid), memory_order_relaxed);
 	atomic_store_explicit(&slot->quota, 0, memory_order_relaxed);
 	atomic_store_explicit(&slot->joined, MEMBER_INVITED, memory_order_relaxed);
+	atomic_store_explicit(&slot->goodbye, 0, memory_order_relaxed);
 	/* It maps nothing yet, so nothing that is GONE. */
 	atomic_store_explicit(&pool->seen[member],
 			      atomic_load_explicit(&pool->epoch, memory_order_relaxed),
@@ -75,19 +76,15 @@ bool member_uninvite(struct control_member *slot)
 	return was == MEMBER_JOINED;
 }
 
-void member_leave(struct pinion_pool *pool)
+void member_leave(struct pinion_pool *pool, uint64_t secret)
 {
-	uint32_t expected = MEMBER_LIVE;
-
-	(void)atomic_compare_exchange_strong_explicit(&pool->members[pool->member].state,
-						      &expected, MEMBER_LEFT,
-						      memory_order_release, /* R8 */
-						      memory_order_relaxed);
+	atomic_store_explicit(&pool->members[pool->member].goodbye, secret,
+			      memory_order_release); /* R8 */
 }
 
-bool member_left(const struct control_member *slot)
+uint64_t member_goodbye(const struct control_member *slot)
 {
-	return atomic_load_explicit(&slot->state, memory_order_acquire) == MEMBER_LEFT; /* A8 */
+	return atomic_load_explicit(&slot->goodbye, memory_order_acquire); /* A8 */
 }
 
 bool member_lives(const struct control_member *slot)

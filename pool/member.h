@@ -17,11 +17,12 @@ int member_join(struct pinion_pool *pool, uint32_t member);
 /* Who has not joined by now does not any more. True: its process had. */
 bool member_uninvite(struct control_member *slot);
 
-/* This process is about to let go of the pool, and has nothing under way any more. */
-void member_leave(struct pinion_pool *pool);
+/* This process is about to let go of the pool, and has nothing under way any more. @secret: what
+ * its keeper knows it by, and nobody else. */
+void member_leave(struct pinion_pool *pool, uint64_t secret);
 
-/* Did its process do that? */
-bool member_left(const struct control_member *slot);
+/* The secret with which it did so; 0: it has not. */
+uint64_t member_goodbye(const struct control_member *slot);
 
 /* Does the process of the slot live, as far as it was written down? */
 bool member_lives(const struct control_member *slot);

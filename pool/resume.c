@@ -21,7 +21,7 @@
 /*
  * Taking a pool over from a keeper that was killed. First all that can fail, on private
  * copies of record and ledger and on the files; then the control area is written, and what is in it
- * was not looked at. Only owner words and magazines count as they are, recovery.c, and a LEFT.
+ * was not looked at. Only owner words and magazines count as they are: recovery.c.
  */
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
@@ -189,19 +189,7 @@ static void right_slots(struct pinion_pool *pool, uint64_t epoch)
 	atomic_store_explicit(&pool->epoch, epoch, memory_order_relaxed);
 }
 
-/* A burial that had begun begins again: LIVE, and dead. A goodbye stays one: nobody but the member
- * says it, and it may just be saying it. */
-static void right_state(_Atomic uint32_t *state, bool admitted)
-{
-	const uint32_t want = admitted ? MEMBER_LIVE : MEMBER_FREE;
-	uint32_t was = atomic_load_explicit(state, memory_order_relaxed);
-
-	while (!(admitted && was == MEMBER_LEFT) &&
-	       !atomic_compare_exchange_weak_explicit(state, &was, want, memory_order_release,
-						      memory_order_relaxed))
-		;
-}
-
+/* A burial that had begun begins again: LIVE, and dead. A goodbye is the member's own. */
 static void right_member(struct control_member *slot, const struct pinion_member_record *record)
 {
 	if (record->admitted && record->pid) {
@@ -209,7 +197,8 @@ static void right_member(struct control_member *slot, const struct pinion_member
 		atomic_store_explicit(&slot->started, record->started, memory_order_relaxed);
 	}
 	atomic_store_explicit(&slot->quota, record->quota, memory_order_relaxed);
-	right_state(&slot->state, record->admitted);
+	atomic_store_explicit(&slot->state, record->admitted ? MEMBER_LIVE : MEMBER_FREE,
+			      memory_order_release);
 }
 
 static int take_over(struct pinion_pool *pool, struct resumption *resumption)

@@ -51,11 +51,9 @@
  * stored under a slot of which the record knows no segment is left over from a change that was not
  * recorded, or not dropped: give it to pinion_pool_resume() all the same, and drop it afterwards.
  *
- * Trust: but for one thing, nothing that pinion_pool_resume() does depends on what a member may
- * have written over the keeper's part of the control area: it is set right again from record and
- * ledger. A slot of a member that says LEFT is left so, since that may be a goodbye which nobody
- * heard: by writing it into another's slot a member can have what that one holds taken back. Owner
- * words and magazines are the members' own, see pool.h.
+ * Trust: nothing that pinion_pool_resume() does depends on what a member may have written over the
+ * keeper's part of the control area: it is set right again from record and ledger. Owner words and
+ * magazines are the members' own, see pool.h.
  *
  * Threads: all of these are for the keeper's one thread (pool.h). Processes: one keeper at a time;
  * that the one before is gone is for the caller to know.

@@ -9,13 +9,12 @@
  *     map the pool                               is the member's number in no ledger?
  *     joined INVITED? CAS it to JOINED (R9)         joined INVITED? CAS it to TOO_LATE (A9)
  *        it was not: go                             JOINED already: the dead wait for it
- *     take the buffer: word := held              state LEFT? stays; else CAS it to LIVE   right_state()
- *     give it to another: word := theirs         until state is LEFT (A8), or the kernel says dead:
- *     state LIVE? CAS it to LEFT (R8)               wait
- *                                                is the word the member's? word := free   recovery
+ *     take the buffer: word := held              until it said goodbye (A8), or the kernel says dead:
+ *     give it to another: word := theirs            wait
+ *     goodbye := its secret (R8)                 is the word the member's? word := free   recovery
  *
  * The buffer goes on to another member: that is the store of the word "theirs", for which the member itself stands
- * (the receiver's is ordered before the member's LEFT by the credit, ring.pml). The member may be killed at any step.
+ * (the receiver's is ordered before the member's goodbye by the credit, ring.pml). The member may be killed at any step.
  * memory.pml has the memory.
  *
  * R9 and A9 carry nothing that this keeper reads: which of the two came first, the CAS alone decides.
@@ -26,14 +25,14 @@
  *     -DWITHOUT_A8                    none_is_held_twice
  *     -DWITHOUT_R9                    nothing
  *     -DWITHOUT_A9                    nothing
- *     -DLEFT_BEFORE_THE_REST          none_is_held_twice
+ *     -DGOODBYE_BEFORE_THE_REST       none_is_held_twice
  *     -DA_STORE_FOR_TOO_LATE          the_dead_wait_for_who_is_in
  *     -DIN_BEFORE_IT_ASKED            the_dead_wait_for_who_is_in
- *     -DLIVE_OVER_A_GOODBYE           nobody_waits_for_ever
+ *     -DTHE_NEXT_CLEARS_IT            nobody_waits_for_ever
  *     -DTHE_DEAD_ARE_WAITED_FOR       nobody_waits_for_ever
  */
 
-#define STATE 0
+#define GOODBYE 0
 #define JOINED_WORD 1
 #define WORD 2
 
@@ -43,9 +42,9 @@
 #define MEMBER 0
 #define KEEPER 1
 
-/* STATE */
-#define LIVE 1
-#define LEFT 2
+/* GOODBYE */
+#define NONE 0
+#define SAID 1
 /* JOINED_WORD */
 #define INVITED 0
 #define JOINED 1
@@ -98,10 +97,9 @@ inline join()
 	fi
 }
 
-/* A CAS that does not fail: nobody else takes LIVE away while the member is there. */
 inline leave()
 {
-	atomic { newest(STATE) == LIVE -> swap(MEMBER, STATE, was, LEFT, R8) }
+	store(MEMBER, GOODBYE, SAID, R8)
 }
 
 inline come_and_go()
@@ -110,7 +108,7 @@ inline come_and_go()
 	if
 	:: in ->
 		store(MEMBER, WORD, HELD, RELAXED);
-#ifdef LEFT_BEFORE_THE_REST
+#ifdef GOODBYE_BEFORE_THE_REST
 		leave();
 		store(MEMBER, WORD, THEIRS, RELAXED)
 #else
@@ -123,7 +121,6 @@ inline come_and_go()
 
 proctype member()
 {
-	byte was;
 	bool done;
 
 	{ come_and_go() } unless { killed }
@@ -148,30 +145,16 @@ inline uninvite()
 #endif
 }
 
-/* In a loop, in the code; here at most twice, since who says LEFT says it once. */
-inline right_state()
-{
-#ifdef LIVE_OVER_A_GOODBYE
-	store(KEEPER, STATE, LIVE, RELEASE)
-#else
-	load(KEEPER, STATE, it, RELAXED);
-	if
-	:: it != LEFT -> cas(KEEPER, STATE, LIVE, LIVE, RELEASE, done)
-	:: else
-	fi
-#endif
-}
-
 inline await_end()
 {
 	do
-	:: load(KEEPER, STATE, it, A8);
+	:: load(KEEPER, GOODBYE, it, A8);
 		if
-		:: it == LEFT -> break
+		:: it == SAID -> break
 		:: else
 		fi;
 		if
-		:: newest(STATE) == LEFT
+		:: newest(GOODBYE) == SAID
 #ifndef THE_DEAD_ARE_WAITED_FOR
 		:: killed || gone -> heed(KEEPER, MEMBER); break
 #endif
@@ -195,7 +178,9 @@ proctype keeper()
 	byte it;
 	bool done;
 
-	right_state();
+#ifdef THE_NEXT_CLEARS_IT
+	store(KEEPER, GOODBYE, NONE, RELAXED);
+#endif
 	uninvite();
 	it = 0;
 	claim(the_dead_wait_for_who_is_in, !(refused && in));
@@ -213,7 +198,7 @@ proctype killer()
 
 init {
 	atomic {
-		value[MESSAGE(STATE, 0)] = LIVE;
+		value[MESSAGE(GOODBYE, 0)] = NONE;
 		value[MESSAGE(JOINED_WORD, 0)] = INVITED;
 		value[MESSAGE(WORD, 0)] = FREE;
 		run member();

@@ -258,19 +258,6 @@ static inline void service_await_files(const struct service_process *service, un
 	}
 }
 
-/* A counter of its account. */
-static inline json_int_t service_counter(const char *name)
-{
-	int err;
-	json_t *stat = service_ask("stat", "", &err);
-	json_int_t nr;
-
-	assert_non_null(stat);
-	nr = json_integer_value(json_object_get(json_object_get(stat, "counters"), name));
-	json_decref(stat);
-	return nr;
-}
-
 /* What stat says of the first member of that number or device of any: @key, borrowed from *stat. */
 static inline bool service_says(const char *list, const char *which, json_int_t number,
 				const char *key)

@@ -204,6 +204,19 @@ static inline json_int_t service_number(const char *name)
 	return number;
 }
 
+/* A counter of its account. */
+static inline json_int_t service_counter(const char *name)
+{
+	int err;
+	json_t *stat = service_ask("stat", "", &err);
+	json_int_t nr;
+
+	assert_non_null(stat);
+	nr = json_integer_value(json_object_get(json_object_get(stat, "counters"), name));
+	json_decref(stat);
+	return nr;
+}
+
 /* Kills it; it is back, under another pid, when this returns. */
 static inline void service_kill(const struct service_process *service)
 {

@@ -6,6 +6,8 @@
 
 #include <sys/socket.h>
 
+#include <pinion/pci_scan.h>
+
 #include "restart_support.h"
 
 /* In which pool a test is. */
@@ -260,6 +262,67 @@ static void who_left_without_a_connection_has_left(void **state)
 	stop(&service, *state);
 }
 
+/* Keeps some, and is heard of no more. */
+static int fall_silent(void *arg)
+{
+	struct pinion_buffer kept[KEPT];
+	struct pinion_client *client;
+	struct pinion_cache *cache;
+	int err = come_and_say(&client, &cache, kept, arg);
+
+	if (err)
+		return err;
+	cut_connections();
+	for (;;)
+		pause();
+}
+
+/* Says goodbye for everybody else, as well as it can. */
+static int write_over_slots(void *arg)
+{
+	struct pinion_client *client;
+	struct pinion_cache *cache;
+	struct pinion_pool *pool;
+	int err = become_nobody() ? 3 : attach(&client, &cache);
+
+	if (err)
+		return err;
+	pool = pinion_client_pool(client);
+	for (uint32_t i = 0; i < pool->geometry.nr_members; i++) {
+		if (i == pool->member || pool->members[i].state != MEMBER_LIVE)
+			continue;
+		pool->members[i].state = MEMBER_GONE;
+		pool->members[i].goodbye = 1;
+	}
+	say_and_stay(arg);
+}
+
+/* Neither to the service that was there all the time, nor to the next. */
+static void nobody_can_say_goodbye_for_another(void **state)
+{
+	struct service_process service;
+	pid_t device, victim, liar;
+
+	start(&service, *state);
+	device = echo_start();
+	victim = run_until_said(fall_silent);
+	liar = run_until_said(write_over_slots);
+	for (int i = 0; i < 2; i++) {
+		usleep(300000); /* it looks every 50 ms */
+		assert_int_equal(service_count("members"), 3);
+		assert_true(service_held() >= KEPT);
+		service_kill(&service);
+		service_await_members(3);
+	}
+	assert_int_equal(process_end(liar, SIGKILL), 128 + SIGKILL);
+	assert_int_equal(process_end(victim, SIGKILL), 128 + SIGKILL);
+	service_await_members(1);
+	assert_int_equal(service_held(), 0);
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	service_await_members(0);
+	stop(&service, *state);
+}
+
 static void await_stopped(pid_t pid)
 {
 	int status;
@@ -291,6 +354,95 @@ static void who_left_and_was_not_heard_has_left(void **state)
 	assert_int_equal(process_end(visitor, SIGKILL), 128 + SIGKILL);
 	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
 	service_await_members(0);
+	stop(&service, *state);
+}
+
+static int leave_without_a_connection_and_end(void *arg)
+{
+	struct pinion_buffer kept[KEPT];
+	struct pinion_client *client;
+	struct pinion_cache *cache;
+	int err = come_and_say(&client, &cache, kept, arg);
+
+	if (err)
+		return err;
+	(void)raise(SIGSTOP);
+	cut_connections();
+	return pinion_cache_close(cache) || pinion_client_close(client) ? 4 : 0;
+}
+
+static void who_left_unheard_and_ended_before_it_was_looked_at_did_not_die(void **state)
+{
+	struct service_process service;
+	pid_t device, keeper, visitor;
+
+	start(&service, *state);
+	device = echo_start();
+	visitor = run_until_said(leave_without_a_connection_and_end);
+	await_stopped(visitor);
+	keeper = (pid_t)service_number("pid");
+	assert_int_equal(kill(keeper, SIGSTOP), 0);
+	assert_int_equal(process_end(visitor, SIGCONT), 0);
+	assert_int_equal(kill(keeper, SIGCONT), 0);
+	service_await_members(1);
+	assert_int_equal(service_held(), 0);
+	assert_int_equal(service_counter("left"), 2); /* and who asked for the device */
+	assert_int_equal(service_counter("deaths"), 0);
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	service_await_members(0);
+	stop(&service, *state);
+}
+
+/* A device of this machine that may write to memory at any time, not to a pool's; "": none. */
+static char master[PINION_NAME_MAX];
+
+#define COMMAND 4
+#define COMMAND_MASTER 4u
+
+static int look_for_master(const struct pinion_pci_bdf *bdf, const struct pinion_pci_ids *ids,
+			   void *arg)
+{
+	uint16_t command;
+
+	(void)ids, (void)arg;
+	if (!pinion_pci_config_read16(bdf, COMMAND, &command) && command & COMMAND_MASTER)
+		(void)pinion_pci_bdf_format(bdf, master, sizeof(master));
+	return master[0] != '\0';
+}
+
+/* A device process: leaves unheard, its device as it is, and is there again. */
+static int serve_again(void *arg)
+{
+	const struct pinion_device_config config = {.bdf = master};
+	const uint64_t until = test_now_ns() + PATIENCE_NS;
+	struct pinion_device *device;
+	int err = pinion_device_open(SERVICE_DEVICE, &config, &device);
+
+	if (err)
+		return 5;
+	cut_connections();
+	if (pinion_device_close(device))
+		return 6;
+	do
+		err = pinion_device_open(SERVICE_DEVICE, &config, &device);
+	while (err == -EADDRINUSE && test_now_ns() < until);
+	if (err)
+		return 7;
+	say_and_stay(arg);
+}
+
+static void a_device_process_that_left_unheard_serves_again(void **state)
+{
+	struct service_process service;
+	pid_t device;
+
+	start(&service, *state);
+	device = run_until_said(serve_again);
+	service_await_members(1);
+	assert_int_equal(service_counter("left"), 1);
+	assert_int_equal(service_counter("deaths"), 0);
+	/* Killed, it is not quiet for as long as this machine runs. */
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
 	stop(&service, *state);
 }
 
@@ -672,6 +824,10 @@ static int run_all(void)
 		kinds_test(who_died_meanwhile_is_buried_by_the_next),
 		kinds_test(who_left_and_was_not_heard_has_left),
 		kinds_test(who_left_without_a_connection_has_left),
+		common_test(nobody_can_say_goodbye_for_another),
+		common_test(who_left_unheard_and_ended_before_it_was_looked_at_did_not_die),
+		support_where(master[0], "not root, or no PCI device is master of the bus",
+			      in_common, a_device_process_that_left_unheard_serves_again),
 		kinds_test(killed_at_any_moment_it_takes_everything_back),
 		common_test(who_dies_afterwards_is_buried_and_its_number_used_again),
 		named_test(who_dies_afterwards_is_buried_and_its_number_used_again),
@@ -690,5 +846,7 @@ static int run_all(void)
 
 int main(void)
 {
+	if (!geteuid())
+		(void)pinion_pci_scan(NULL, look_for_master, NULL);
 	return named_run(run_all);
 }

@@ -330,14 +330,6 @@ static void a_member_works_on_through_the_deaths_of_its_keepers(void **state)
 	end(&task, pool, NULL);
 }
 
-/* Anything but a goodbye, which stays. */
-static uint32_t some_state(uint64_t *random)
-{
-	const uint32_t state = (uint32_t)test_below(random, 5);
-
-	return state == MEMBER_LEFT ? UINT32_MAX : state;
-}
-
 static void scribble(struct pinion_pool *pool, uint64_t *random)
 {
 	unsigned char *byte = (void *)pool->shared;
@@ -345,7 +337,7 @@ static void scribble(struct pinion_pool *pool, uint64_t *random)
 	for (size_t i = 0; i < sizeof(struct control); i++)
 		byte[i] = (unsigned char)test_random(random);
 	for (uint32_t i = 0; i < pool->geometry.nr_members; i++) {
-		pool->members[i].state = some_state(random);
+		pool->members[i].state = (uint32_t)test_below(random, 5);
 		pool->members[i].pid = (int32_t)test_below(random, 1000);
 		pool->members[i].started = test_random(random);
 		pool->members[i].quota = 1;
@@ -615,9 +607,9 @@ static void a_goodbye_that_no_keeper_heard_is_not_lost(void **state)
 	(void)state;
 	keeper_dies(&task);
 	ours = join(&task);
-	member_leave(ours);
+	member_leave(ours, 4711);
 	pool = resume(&task, 1, 1);
-	assert_int_equal(pool->members[OURS].state, MEMBER_LEFT);
+	assert_int_equal(member_goodbye(&pool->members[OURS]), 4711);
 	assert_int_equal(pinion_pool_recover(pool, OURS, NULL, 0, NULL), 0);
 	assert_int_equal(pinion_pool_release(pool, OURS, NULL), 0);
 	end(&task, pool, ours);

@@ -77,7 +77,7 @@ static int on_death(sd_event_source *source, int fd, uint32_t events, void *cont
 	/* Whoever inherited its socket is not the member. */
 	if (member->peer)
 		peers_drop(member->peer);
-	burial_begin(member, !goodbye);
+	burial_begin(member, !goodbye && !burial_has_left(member));
 	return 0;
 }
 
@@ -677,7 +677,8 @@ struct member *admit_find_cookie(const struct service *service, uint64_t cookie)
 
 	LIST_FOREACH(pool, &service->pools, link)
 		LIST_FOREACH(member, &pool->members, of_pool)
-			if (member->cookie == cookie && member->state == LIVE && !member->branch)
+			if (cookie && member->cookie == cookie && member->state == LIVE &&
+			    !member->branch)
 				return member;
 	return NULL;
 }

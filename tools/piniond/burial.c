@@ -203,15 +203,6 @@ static bool is_silent(const struct member *member)
 	return member->state == LIVE && !member->branch && !member->peer;
 }
 
-/* QUIETING -> GONE. Of who lives on the ledger has to know: its slot does not say LEFT for long. */
-static void be_gone(struct member *member)
-{
-	if (member->killed)
-		member->state = GONE;
-	else
-		leave(member);
-}
-
 /* One step of one member's burial; not 0: it must be tried again by itself, in so many us. @waits:
  * former_waits(). */
 static uint64_t step(struct member *member, bool waits)
@@ -221,7 +212,7 @@ static uint64_t step(struct member *member, bool waits)
 	if (has_let_go(member))
 		leave(member);
 	if (member->state == QUIETING && quiet_now(member))
-		be_gone(member);
+		member->state = GONE;
 	if (member->state == QUIETING)
 		return member->device->complained ? RETRY_LATER_USEC : RETRY_USEC;
 	pool_insist_dead(member->pool->pool, member->number);
@@ -296,18 +287,17 @@ static void tell_others(struct member *member)
 				tell(pairing->end[other_side(side)]);
 }
 
-/* Of a device process's device a slot is no witness. */
-static void end(struct member *member, bool killed, bool heard)
+static void end(struct member *member, bool killed)
 {
 	member->killed = killed;
-	if (!killed && (heard || !member->device)) {
+	if (!killed) {
 		leave(member);
 	} else {
 		member->state = member->device ? QUIETING : GONE;
 		member->death = sd_event_source_disable_unref(member->death);
+		if (member->device)
+			member->device->dead_ns = service_now_ns();
 	}
-	if (member->device)
-		member->device->dead_ns = service_now_ns();
 	service_log(LOG_INFO, "pool %s, member %u (pid %d): %s", member->pool->name, member->number,
 		    (int)member->pid, killed ? "died" : "left");
 	tell_others(member);
@@ -316,7 +306,7 @@ static void end(struct member *member, bool killed, bool heard)
 
 /* They go first: to a service that is killed in between, and started again, a branch without its
  * home looks as if the process had died. */
-static void end_branches(struct member *member, bool killed, bool heard)
+static void end_branches(struct member *member, bool killed)
 {
 	struct member *branch;
 
@@ -324,23 +314,26 @@ static void end_branches(struct member *member, bool killed, bool heard)
 		LIST_REMOVE(branch, of_home);
 		branch->home = NULL;
 		if (branch->state == LIVE)
-			end(branch, killed, heard);
+			end(branch, killed);
 	}
 }
 
-static void begin(struct member *member, bool killed, bool heard)
+void burial_begin(struct member *member, bool killed)
 {
 	struct counters *counters = &member->pool->service->counters;
 
 	*(killed ? &counters->deaths : &counters->left) += 1;
 	PINION_PROBE4(death, member->pool->name, member->number, member->pid, killed);
-	end_branches(member, killed, heard);
-	end(member, killed, heard);
+	end_branches(member, killed);
+	end(member, killed);
 }
 
-void burial_begin(struct member *member, bool killed)
+bool burial_has_left(const struct member *member)
 {
-	begin(member, killed, true);
+	const struct pinion_pool *pool = member->pool->pool;
+	const uint64_t said = member_goodbye(&pool->members[member->number]);
+
+	return member->cookie ? said == member->cookie : said != 0;
 }
 
 static struct member *find_left(const struct pool *pool)
@@ -348,7 +341,7 @@ static struct member *find_left(const struct pool *pool)
 	struct member *member;
 
 	LIST_FOREACH(member, &pool->members, of_pool)
-		if (is_silent(member) && member_left(&pool->pool->members[member->number]))
+		if (is_silent(member) && burial_has_left(member))
 			return member;
 	return NULL;
 }
@@ -361,5 +354,5 @@ void burial_look(struct pool *pool)
 	if (!member)
 		burial_go_on(pool);
 	for (; member; member = own ? NULL : find_left(pool))
-		begin(member, false, false);
+		burial_begin(member, false);
 }

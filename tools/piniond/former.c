@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -31,18 +30,16 @@ static struct control_member *slot_of(const struct member *member)
 
 static uint32_t state_of(const struct member *member)
 {
-	return atomic_load_explicit(&slot_of(member)->state, memory_order_acquire); /* A8 */
+	return atomic_load_explicit(&slot_of(member)->state, memory_order_relaxed);
 }
 
-/* Does it live? Then from now on its death is noticed. It does not if its burial had begun,
- * whatever became of its process. */
+/* Does it live? Then from now on its death is noticed. It does not if it said goodbye, or its
+ * burial had begun, whatever became of its process. */
 static int look(struct member *member, uint64_t started)
 {
-	const uint32_t state = state_of(member);
-
 	member->state = GONE;
-	member->killed = state == MEMBER_LIVE;
-	if (state != MEMBER_LIVE)
+	member->killed = state_of(member) == MEMBER_LIVE && !burial_has_left(member);
+	if (!member->killed)
 		return 0;
 	member->pidfd = process_open(member->pid, started);
 	if (member->pidfd == -ESRCH)
@@ -62,7 +59,7 @@ static void lay_out(struct member *member, bool holds)
 {
 	if (member->state != GONE)
 		return;
-	atomic_store_explicit(&slot_of(member)->state, MEMBER_LEFT, memory_order_relaxed);
+	atomic_store_explicit(&slot_of(member)->state, MEMBER_GONE, memory_order_relaxed);
 	member->former = holds;
 }
 
@@ -82,13 +79,9 @@ static int take_in(struct pool *pool, uint32_t number, bool holds)
 
 	if (!member)
 		return pinion_fail(-ENOMEM, "no memory for a member");
-	/* No uid: what the slot says is hearsay, see order.c. */
+	/* No uid: what the slot says is hearsay, see order.c. No cookie: it has one, but which? */
 	*member = (struct member){.pool = pool, .number = number, .uid = (uid_t)-1,
 				  .gid = (gid_t)-1, .pidfd = -1, .former = true};
-	if (getrandom(&member->cookie, sizeof(member->cookie), 0) != sizeof(member->cookie)) {
-		free(member);
-		return pinion_fail(-EIO, "no random number");
-	}
 	member->pid = atomic_load_explicit(&slot_of(member)->pid, memory_order_relaxed);
 	member->quota = atomic_load_explicit(&slot_of(member)->quota, memory_order_relaxed);
 	started = atomic_load_explicit(&slot_of(member)->started, memory_order_relaxed);

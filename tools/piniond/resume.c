@@ -168,8 +168,8 @@ static int watch(struct member *member)
 {
 	if (member->pidfd >= 0)
 		return admit_watch(member);
-	member->state = member->device ? QUIETING : GONE;
-	member->killed = true;
+	member->killed = !burial_has_left(member);
+	member->state = member->device && member->killed ? QUIETING : GONE;
 	return 0;
 }
 

@@ -35,10 +35,9 @@
  *
  * A member's life:
  *
- *     LIVE      -> QUIETING   a device process died, or left and was not heard: its device may
- *                             still write
- *     LIVE      -> GONE       it said goodbye, or its pidfd tells of its death; or its slot says
- *                             LEFT, while it has no connection
+ *     LIVE      -> QUIETING   a device process died: its device may still write
+ *     LIVE      -> GONE       it said goodbye, or its pidfd tells of its death; or its goodbye
+ *                             stands in its slot, while it has no connection
  *     QUIETING  -> GONE       bus mastering is off, the container closed
  *     GONE      -> RECOVERED  what it held is free again, but for what is in transit
  *     RECOVERED -> (freed)    every pairing of its is done: its number may be used again
@@ -120,7 +119,7 @@ struct member {
 	gid_t gid;
 	int pidfd;
 	sd_event_source *death; /* NULL: not LIVE */
-	uint64_t cookie;
+	uint64_t cookie;        /* it and we alone know it; 0: of a former, which has another */
 	uint64_t owed;          /* a bit for each slot whose file it has not been sent */
 	uint64_t quota;         /* bytes; 0: none */
 	bool addresses;         /* may see them */
@@ -281,6 +280,8 @@ void tell_settled(struct pairing *pairing, enum side side);
 /* burial.c */
 /* No longer a member: @killed, or it said goodbye. pre: its connection was dropped. */
 void burial_begin(struct member *member, bool killed);
+/* Its slot says so, whoever heard it. A former's cookie is not known: any word is taken for one. */
+bool burial_has_left(const struct member *member);
 /* Goes on with everything in @pool that is not yet buried, as far as it can be. The pool itself is
  * gone afterwards if it was one client's and nobody is left in it. */
 void burial_go_on(struct pool *pool);
