@@ -12,6 +12,7 @@
 #include <pinion/error.h>
 #include <pinion/ring.h>
 
+#include "fail.h"
 #include "ledger.h"
 #include "membership.h"
 #include "ring.h"
@@ -87,7 +88,8 @@ int admit_watch(struct member *member)
 				  EPOLLIN, on_death, member);
 
 	if (err < 0)
-		return err;
+		return pinion_fail(err, "no watch of process %d: %s", (int)member->pid,
+				   strerror(-err));
 	/* Before what peers say: deaths first. */
 	(void)sd_event_source_set_priority(member->death, SD_EVENT_PRIORITY_IMPORTANT);
 	return 0;

@@ -182,7 +182,7 @@ static int restore_member(struct pool *pool, uint32_t number, const struct ledge
 	int err = 0;
 
 	if (!member)
-		return -ENOMEM;
+		return pinion_fail(-ENOMEM, "no memory for a member");
 	*member = (struct member){.pool = pool, .number = number, .pid = (pid_t)entry->pid,
 				  .uid = entry->uid, .gid = entry->gid, .pidfd = -1,
 				  .cookie = entry->cookie, .quota = entry->record.quota,
@@ -193,7 +193,7 @@ static int restore_member(struct pool *pool, uint32_t number, const struct ledge
 		member->device = restore_device(entry, pool->index, number);
 		if (!member->device) {
 			free(member);
-			return -ENOMEM;
+			return pinion_fail(-ENOMEM, "no memory for a device");
 		}
 	}
 	LIST_INSERT_HEAD(&pool->members, member, of_pool);
@@ -219,6 +219,25 @@ static int restore_members(struct pool *pool)
 	return err;
 }
 
+static int take_members(struct pool *pool, const struct pinion_adoption *report)
+{
+	struct ledger *ledger = pool->service->ledger;
+	int err = ledger_add_keeper(ledger, pool);
+
+	pools_insert(pool);
+	if (!err && !report->living)
+		forget_members(ledger, pool);
+	if (!err)
+		err = restore_members(pool);
+	if (err)
+		service_log(LOG_ERR, "pool %s: its members are not taken up again: %s",
+			    pool->name, pinion_error_text());
+	else
+		service_log(LOG_NOTICE, "pool %s: taken up again: %u members live, %u are dead",
+			    pool->name, report->living, report->dead);
+	return err;
+}
+
 static int restore_pool(struct service *service, uint32_t index)
 {
 	struct ledger *ledger = service->ledger;
@@ -236,22 +255,13 @@ static int restore_pool(struct service *service, uint32_t index)
 		service_log(LOG_ERR, "pool %s: not taken up again: %s", entry->name,
 			    pinion_error_text());
 		free(pool);
-		return err;
+		if (!is_hopeless(err))
+			return err;
+		ledger_forget_pool(ledger, index);
+		return 0;
 	}
 	pool->own = entry->own;
-	err = ledger_add_keeper(ledger, pool);
-	pools_insert(pool);
-	if (!err && !report.living)
-		forget_members(ledger, pool);
-	if (!err)
-		err = restore_members(pool);
-	if (err)
-		service_log(LOG_ERR, "pool %s: its members are not taken up again: %s",
-			    pool->name, strerror(-err));
-	else
-		service_log(LOG_NOTICE, "pool %s: taken up again: %u members live, %u are dead",
-			    pool->name, report.living, report.dead);
-	return err;
+	return take_members(pool, &report);
 }
 
 /* Branches. */
@@ -346,14 +356,9 @@ int resume_all(struct service *service)
 	struct pool *pool, *next;
 	int err = 0;
 
-	for (uint32_t i = 0; !err && i < CONFIG_POOLS_MAX; i++) {
+	for (uint32_t i = 0; !err && i < CONFIG_POOLS_MAX; i++)
 		if (atomic_load_explicit(&ledger->pool[i].used, memory_order_acquire))
 			err = restore_pool(service, i);
-		if (is_hopeless(err)) {
-			ledger_forget_pool(ledger, i);
-			err = 0;
-		}
-	}
 	if (err)
 		return err;
 	err = restore_branches(service);
