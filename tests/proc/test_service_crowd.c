@@ -253,6 +253,26 @@ static void send_files(void)
 	}
 }
 
+/* Files are let in from those, for one belongs to some of their messages. */
+static void send_files_as_a_device_process(void)
+{
+	const struct wire park = wire_of(WIRE_PARK);
+	struct raw raw = raw_in(RAW_DEVICE);
+	int files[MAIL_FILES_MAX];
+
+	for (int i = 0; i < MAIL_FILES_MAX; i++)
+		files[i] = STDIN_FILENO;
+	for (;; ++*blows) {
+		struct pollfd room = {.fd = raw.fd, .events = POLLOUT};
+		int err = wire_send(raw.fd, &park, files, MAIL_FILES_MAX);
+
+		if (err == -EAGAIN)
+			(void)poll(&room, 1, RAW_MS);
+		else if (err)
+			(void)raw_rejoin(&raw, raw.membership);
+	}
+}
+
 /* With fewer blows than that it did not get to it, and the round says nothing. */
 struct attack {
 	void (*what)(void);
@@ -261,7 +281,8 @@ struct attack {
 
 static const struct attack questions = {ask_without_end, 100}, deafness = {read_nothing, 100},
 	silence = {stay_half_open, HALF_OPEN}, nothing = {say_nothing_at_all, 20},
-	many_files = {send_files, 20};
+	many_files = {send_files, 20},
+	many_files_of_a_device_process = {send_files_as_a_device_process, 20};
 
 static int attack_as_nobody(void *arg)
 {
@@ -822,6 +843,7 @@ int main(void)
 		attack_test(silence),
 		attack_test(nothing),
 		attack_test(many_files),
+		attack_test(many_files_of_a_device_process),
 		root_test(pool_test, answers_that_are_not_taken_keep_none_from_others),
 		pool_test(connections_that_say_nothing_go_when_their_time_is_over),
 		root_test(pool_test, one_user_does_not_take_all_connections),

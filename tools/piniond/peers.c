@@ -345,18 +345,21 @@ static int handle(struct peer *peer, const struct wire *message, const struct ma
 	return err;
 }
 
+/* No message has two files. Who sends hundreds, which all have to be closed, is heard once. */
 static int hear(struct peer *peer)
 {
 	struct mail_sender sender;
 	struct wire message;
-	unsigned nr = 1;
-	int file = -1, err = wire_recv(peer->socket, &message, &file, &nr, &sender);
+	unsigned nr = 2;
+	int file[2], err = wire_recv(peer->socket, &message, file, &nr, &sender);
 
 	if (err)
 		return err;
-	if (!is_goodbye(peer, &message, &sender))
-		return handle(peer, &message, &sender, nr ? file : -1);
-	mail_close_files(&file, nr);
+	if (nr < 2 && !is_goodbye(peer, &message, &sender))
+		return handle(peer, &message, &sender, nr ? file[0] : -1);
+	mail_close_files(file, nr);
+	if (nr == 2)
+		return -EPROTO;
 	peer->said_goodbye = true;
 	return -EPIPE;
 }
