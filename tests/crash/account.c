@@ -86,8 +86,10 @@ bool account_take(struct account *account)
 	account->restarts = number_of(stat, "restarts");
 	json_array_foreach(json_object_get(stat, "pools"), i, pool)
 		add_pool(account, pool);
-	json_array_foreach(json_object_get(stat, "devices"), i, device)
+	json_array_foreach(json_object_get(stat, "devices"), i, device) {
 		account->ready += is_live(device) && json_is_true(json_object_get(device, "ready"));
+		account->parked += json_is_true(json_object_get(device, "parked"));
+	}
 	json_decref(stat);
 	return true;
 }

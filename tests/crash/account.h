@@ -12,7 +12,8 @@
 
 struct account {
 	int64_t members, live, connected, channels, held, free, total; /* over all pools */
-	int64_t pools, restarts, ready; /* device processes that live and said so */
+	int64_t pools, restarts;
+	int64_t ready, parked; /* device processes that live and said so; with a container */
 	pid_t pid;
 };
 

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "cast.h"
 
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 
+#include "container.h"
+#include "pretend.h"
 #include "service_support.h"
 #include "tap.h"
 
 #define PATIENCE_MS 60000
+#define SIZE 4096 /* of each buffer, see configure() in trial.c */
 
 struct part {
 	int line;
@@ -14,6 +18,8 @@ struct part {
 	struct pinion_cache *cache;
 	struct echo echo;
 	bool lost, left, expelled; /* the service, the device process, this process */
+	int found;                 /* a member's number */
+	struct pinion_domain *domain, *apart; /* over the pool of a device process; of its client */
 };
 
 static int attach_to(struct part *part, const char *what)
@@ -134,6 +140,39 @@ static int lose_and_rejoin(struct part *part)
 	return err ? err : rejoin(part);
 }
 
+/* The buffer that is looked up. */
+static const struct pinion_buffer somewhere = {3};
+
+/* 0: @client has its address. */
+static int see_somewhere(const struct pinion_client *client)
+{
+	struct pinion_domain *domain;
+	int err = pinion_client_domain(client, &domain);
+
+	if (err)
+		return err;
+	if (pinion_buffer_bus(domain, somewhere, 0) !=
+	    pretended(pinion_client_pool(client), somewhere, 0))
+		err = -EBADMSG;
+	(void)pinion_domain_detach(domain);
+	return err;
+}
+
+static int see(struct part *part)
+{
+	const uint64_t until = test_now_ns() + PATIENCE_MS * UINT64_C(1000000);
+	struct pollfd want = {.fd = pinion_client_fd(part->client), .events = POLLIN};
+	int err;
+
+	for (;;) {
+		err = part->expelled ? -ESTALE : see_somewhere(part->client);
+		if (err != -EAGAIN || test_now_ns() > until)
+			return err;
+		(void)poll(&want, 1, 100);
+		listen_to(part);
+	}
+}
+
 static int settle(struct part *part)
 {
 	struct pinion_desc desc;
@@ -144,9 +183,22 @@ static int settle(struct part *part)
 	return err ? err : pinion_client_settle(part->client, part->cache);
 }
 
+static int forget(struct pinion_domain **domain)
+{
+	int err = *domain ? pinion_domain_destroy(*domain) : 0;
+
+	*domain = NULL;
+	return err;
+}
+
 static int close_all(struct part *part)
 {
 	int err = part->cache ? pinion_cache_close(part->cache) : 0;
+
+	if (!err)
+		err = forget(&part->domain);
+	if (!err)
+		err = forget(&part->apart);
 
 	if (part->echo.device)
 		echo_close_caches(&part->echo);
@@ -174,12 +226,153 @@ static int ready(struct part *part)
 	return err ? err : pinion_device_ready(echo->device);
 }
 
+static int share(struct echo *echo, struct pinion_pool *pool, struct pinion_domain **domain)
+{
+	int err = *domain ? 0 : pretend(pool, domain);
+
+	return err ? err : pinion_device_share(echo->device, *domain);
+}
+
+/* What a device process does between orders: its clients, and the service's news. -errno: it was
+ * expelled. */
+static int serve(struct part *part)
+{
+	struct echo *echo = &part->echo;
+	struct pinion_event event;
+	int got = 0;
+
+	if (!echo->device)
+		return 0;
+	for (uint32_t i = 0; i < echo->nr; i++)
+		while (echo_some(&echo->client[i]) > 0)
+			;
+	while ((got = pinion_device_next(echo->device, &event)) == 1) {
+		if (event.kind == PINION_EVENT_JOINED) {
+			echo_join(echo, &event);
+			continue;
+		}
+		if (event.pool != pinion_device_pool(echo->device))
+			(void)forget(&part->apart);
+		echo_leave(echo, &event);
+	}
+	return got;
+}
+
+/* As soon as its client is there. */
+static int share_apart(struct part *part)
+{
+	const uint64_t until = test_now_ns() + PATIENCE_MS * UINT64_C(1000000);
+
+	while (!part->echo.nr) {
+		if (serve(part) < 0 || test_now_ns() > until)
+			return -ESRCH;
+		usleep(1000);
+	}
+	return share(&part->echo, part->echo.client[0].pool, &part->apart);
+}
+
+static int park(const struct part *part)
+{
+	int fd = open(CONTAINER, O_RDWR | O_CLOEXEC), err;
+
+	if (fd < 0)
+		return -errno;
+	err = pinion_device_park(part->echo.device, fd);
+	(void)close(fd);
+	return err;
+}
+
 static int ask(const char *what, const char *text)
 {
 	int err;
 	json_t *answer = service_ask(what, text, &err);
 
 	json_decref(answer);
+	return err;
+}
+
+static bool says(const json_t *of, const char *name, const char *what)
+{
+	const char *said = json_string_value(json_object_get(of, name));
+
+	return said && !strcmp(said, what);
+}
+
+/* The number of the client in SERVICE_POOL; -1: there is none. */
+static int client_in(const json_t *pools)
+{
+	json_t *pool, *member;
+	size_t i, j;
+	int found = -1;
+
+	json_array_foreach(pools, i, pool)
+		json_array_foreach(json_object_get(pool, "members"), j, member)
+			if (says(pool, "name", SERVICE_POOL) && says(member, "role", "client") &&
+			    says(member, "state", "live"))
+				found = (int)json_integer_value(json_object_get(member, "number"));
+	return found;
+}
+
+static int find_client(struct part *part)
+{
+	int err;
+	json_t *stat = service_ask("stat", "", &err);
+
+	if (err)
+		return err;
+	part->found = client_in(json_object_get(stat, "pools"));
+	json_decref(stat);
+	return part->found < 0 ? -ESRCH : 0;
+}
+
+/* As pinion(1) ends whose pidfd it was given. */
+static int end_process(int pidfd)
+{
+	struct pollfd dead = {.fd = pidfd, .events = POLLIN};
+
+	if (pidfd_send_signal(pidfd, SIGKILL, NULL, 0))
+		return -errno;
+	return poll(&dead, 1, PATIENCE_MS) == 1 ? 0 : -EBUSY;
+}
+
+static int kick(const struct part *part)
+{
+	struct wire question = wire_of(WIRE_QUERY), answer;
+	int files[2], err;
+	struct link link;
+	unsigned nr = 2;
+
+	(void)strcpy(question.name, "kick");
+	(void)snprintf(question.text, sizeof(question.text), SERVICE_POOL " %d", part->found);
+	err = link_open(&link, NULL);
+	if (err)
+		return err;
+	err = link_ask(&link, &question, &answer, files, &nr);
+	link_close(&link);
+	if (err)
+		return err;
+	err = nr == 2 ? end_process(files[1]) : -EBADMSG;
+	mail_close_files(files, nr);
+	return err;
+}
+
+/* By one device, or by none. */
+static int find_address(const char *text)
+{
+	char want[32];
+	int err;
+	json_t *said = service_ask("addr", text, &err), *list;
+
+	if (err)
+		return err;
+	(void)snprintf(want, sizeof(want), "%#jx",
+		       (uintmax_t)(PRETEND_BASE + pinion_buffer_id(somewhere) * SIZE));
+	list = json_object_get(said, "addresses");
+	if (!json_array_size(list))
+		err = -ENODATA;
+	else if (json_array_size(list) > 1 || !says(json_array_get(list, 0), "address", want))
+		err = -EBADMSG;
+	json_decref(said);
 	return err;
 }
 
@@ -199,34 +392,22 @@ static int obey(struct part *part, enum order order)
 	case ORDER_CLOSE: return close_all(part);
 	case ORDER_ANNOUNCE: return announce(part);
 	case ORDER_READY: return ready(part);
+	case ORDER_SHARE:
+		return share(&part->echo, pinion_device_pool(part->echo.device), &part->domain);
+	case ORDER_SHARE_APART: return share_apart(part);
+	case ORDER_PARK: return park(part);
+	case ORDER_SEE: return see(part);
 	case ORDER_GROW: return ask("pool-grow", SERVICE_POOL " 1M");
 	case ORDER_RETIRE: return ask("pool-retire", SERVICE_POOL " 1");
 	case ORDER_CREATE: return ask("pool-create", CAST_EXTRA " 2M 4K");
 	case ORDER_DESTROY: return ask("pool-destroy", CAST_EXTRA);
 	case ORDER_DESTROY_SPARE: return ask("pool-destroy", CAST_SPARE);
+	case ORDER_FIND: return find_client(part);
+	case ORDER_KICK: return kick(part);
+	case ORDER_ADDR: return find_address(SERVICE_POOL " 3");
+	case ORDER_ADDR_APART: return find_address(CAST_APART " 3");
 	}
 	return -ENOSYS;
-}
-
-/* What a device process does between orders: its clients, and the service's news. -errno: it was
- * expelled. */
-static int serve(struct echo *echo)
-{
-	struct pinion_event event;
-	int got = 0;
-
-	if (!echo->device)
-		return 0;
-	for (uint32_t i = 0; i < echo->nr; i++)
-		while (echo_some(&echo->client[i]) > 0)
-			;
-	while ((got = pinion_device_next(echo->device, &event)) == 1) {
-		if (event.kind == PINION_EVENT_JOINED)
-			echo_join(echo, &event);
-		else
-			echo_leave(echo, &event);
-	}
-	return got;
 }
 
 static int play(int line)
@@ -245,7 +426,7 @@ static int play(int line)
 			want[1].fd = pinion_client_fd(part.client);
 		(void)poll(want, 2, device ? 1 : -1);
 		listen_to(&part);
-		if (serve(&part.echo) < 0)
+		if (serve(&part) < 0)
 			return 3;
 		if (!want[0].revents)
 			continue;
@@ -302,6 +483,14 @@ int actor_do(const struct actor *actor, enum order order)
 {
 	actor_tell(actor, order);
 	return actor_answer(actor);
+}
+
+bool actor_was_killed(const struct actor *actor)
+{
+	siginfo_t end = {0};
+
+	return !waitid(P_PID, (id_t)actor->pid, &end, WEXITED | WNOHANG | WNOWAIT) && end.si_pid &&
+	       end.si_code == CLD_KILLED && end.si_status == SIGKILL;
 }
 
 void actor_kill(struct actor *actor)

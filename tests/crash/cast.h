@@ -30,11 +30,19 @@ enum order {
 	ORDER_CLOSE,
 	ORDER_ANNOUNCE, /* become a device process */
 	ORDER_READY,
+	ORDER_SHARE,       /* where all lies, as a pretended IOMMU has it */
+	ORDER_SHARE_APART, /* ... in the pool of a client's own */
+	ORDER_PARK,        /* a container */
+	ORDER_SEE,         /* as a client, until that was told */
 	ORDER_GROW, /* as an administrator */
 	ORDER_RETIRE,
 	ORDER_CREATE,
 	ORDER_DESTROY,
 	ORDER_DESTROY_SPARE, /* one that the configuration has, and the next service makes again */
+	ORDER_FIND,          /* what number the client has */
+	ORDER_KICK,          /* who was found: his process is dead then */
+	ORDER_ADDR,          /* where a buffer lies; -ENODATA: nobody has shared that */
+	ORDER_ADDR_APART,    /* ... one in the pool of a client's own */
 };
 
 struct actor {
@@ -47,9 +55,12 @@ void actor_tell(const struct actor *actor, enum order order);
 bool actor_has_answered(const struct actor *actor);
 int actor_answer(const struct actor *actor); /* -ETIMEDOUT: not within a minute */
 int actor_do(const struct actor *actor, enum order order);
+/* By somebody else, and for certain. */
+bool actor_was_killed(const struct actor *actor);
 void actor_kill(struct actor *actor);
 
 #define CAST_EXTRA "extra" /* the pool that an administrator makes */
 #define CAST_SPARE "spare" /* the one that nobody is in */
+#define CAST_APART "guest.1" /* the one of a client's own */
 
 #endif

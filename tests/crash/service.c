@@ -12,6 +12,10 @@
  *
  *  - it answers
  *  - who was a member is one, and goes on; who was refused is let in when he asks again
+ *  - who asked has an answer, or hears that the connection broke; who was to be kicked is dead,
+ *    and who was not goes on
+ *  - what a device process has parked is kept, by the next service as well
+ *  - what a device process has shared is told, of the next service as well
  *  - a device process that died does not hold up those who had channels to it
  *  - when all have left there is no member and no channel, nothing is held, all is free
  *  - the store holds no file more than before, and neither does the service
@@ -78,6 +82,29 @@ static const struct operation operations[] = {
 	{.name = "retire_busy", .pool_client = true, .grown = true, .full = true,
 	 .order = ORDER_RETIRE},
 	{.name = "spare_destroy", .order = ORDER_DESTROY_SPARE},
+	{.name = "stat", .device = true, .client = true, .order = ORDER_FIND},
+	{.name = "kick", .device = true, .client = true, .order = ORDER_KICK},
+	{.name = "share", .device = true, .client = true, .device_acts = true,
+	 .order = ORDER_SHARE},
+	{.name = "share_again", .device = true, .client = true, .shared = true,
+	 .device_acts = true, .order = ORDER_SHARE},
+	{.name = "share_apart", .device = true, .client = true, .apart = true, .device_acts = true,
+	 .order = ORDER_SHARE_APART},
+	{.name = "attach_shared", .device = true, .shared = true, .order = ORDER_ATTACH_DEVICE},
+	{.name = "rejoin_shared", .device = true, .client = true, .shared = true,
+	 .order = ORDER_LOSE},
+	{.name = "rejoin_shared_apart", .device = true, .client = true, .apart = true,
+	 .shared = true, .order = ORDER_LOSE},
+	{.name = "addr", .device = true, .shared = true, .order = ORDER_ADDR},
+	{.name = "park", .device = true, .client = true, .device_acts = true, .order = ORDER_PARK},
+	{.name = "park_again", .device = true, .client = true, .parked = true,
+	 .device_acts = true, .order = ORDER_PARK},
+	{.name = "rejoin_parked", .device = true, .client = true, .parked = true,
+	 .order = ORDER_LOSE},
+	{.name = "bye_device_parked", .device = true, .client = true, .parked = true,
+	 .device_acts = true, .order = ORDER_CLOSE},
+	{.name = "device_dies_parked", .device = true, .client = true, .parked = true,
+	 .device_acts = true, .dies = true},
 	{.name = "pool_create", .pages = true, .order = ORDER_CREATE},
 	{.name = "pool_destroy", .pages = true, .extra = true, .order = ORDER_DESTROY},
 };
@@ -329,24 +356,14 @@ static const struct operation *find(const char *name)
 	tap_bail("no operation is called %s", name);
 }
 
-static bool has_pages(void)
-{
-	char text[16] = "0";
-	FILE *file = fopen("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "re");
-
-	if (file) {
-		(void)fgets(text, sizeof(text), file);
-		(void)fclose(file);
-	}
-	return atoi(text) >= 4;
-}
-
 static void claim_all(uint64_t *random, uint64_t seconds)
 {
 	tap_plan(NR_OPERATIONS);
 	for (size_t i = 0; i < NR_OPERATIONS; i++) {
-		if (operations[i].pages && !has_pages())
-			printf("ok %zu # SKIP no hugepages for %s\n", i + 1, operations[i].name);
+		const char *lack = trial_lack(&operations[i]);
+
+		if (lack)
+			printf("ok %zu # SKIP %s: %s\n", i + 1, operations[i].name, lack);
 		else
 			claim(&operations[i], random, seconds);
 	}

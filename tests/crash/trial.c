@@ -5,6 +5,7 @@
 #define PATIENCE_NS UINT64_C(10000000000)
 
 #include "account.h"
+#include "container.h"
 #include "hunt.h"
 #include "service_support.h"
 #include "tap.h"
@@ -18,6 +19,7 @@ static struct {
 	struct hunt hunt;
 	int stored, fds;     /* descriptors of manager and service when nobody is there */
 	struct account first; /* at that time */
+	bool container;       /* there is one to be parked */
 } scene;
 
 struct trial {
@@ -104,6 +106,35 @@ static void make_ready(struct trial *trial)
 		wrong(trial, "a device process is ready, and the service does not hear it");
 }
 
+/* Of one that lives: another may just be taken away. */
+static void await_parked(struct trial *trial)
+{
+	const uint64_t until = test_now_ns() + PATIENCE_NS;
+	struct account account;
+
+	do
+		if (!take_account(trial, &account))
+			return;
+	while (account.parked != 1 && test_now_ns() < until);
+	if (account.parked != 1)
+		wrong(trial, "%jd containers are parked, not one", (intmax_t)account.parked);
+}
+
+/* The service has the addresses, and tells them. Such a thing is said without an answer, and of a
+ * service that was killed before it heard it, said again to the next. */
+static void await_shared(struct trial *trial)
+{
+	const uint64_t until = test_now_ns() + PATIENCE_NS;
+	int err;
+
+	do
+		err = actor_do(&trial->admin, trial->operation->apart ? ORDER_ADDR_APART
+			       : ORDER_ADDR);
+	while (err == -ENODATA && test_now_ns() < until);
+	if (err)
+		wrong(trial, "it has no addresses to tell: %s", strerror(-err));
+}
+
 static void start_device(struct trial *trial)
 {
 	actor_start(&trial->device);
@@ -131,6 +162,17 @@ static void begin(struct trial *trial)
 		must(trial, &trial->admin, ORDER_GROW, "the pool does not grow");
 	if (operation->full)
 		must(trial, &trial->client, ORDER_HOLD_ALL, "a client gets not all buffers");
+	if (operation->parked) {
+		must(trial, &trial->device, ORDER_PARK, "a device process cannot park");
+		await_parked(trial);
+	}
+	if (operation->shared) {
+		must(trial, &trial->device, operation->apart ? ORDER_SHARE_APART : ORDER_SHARE,
+		     "a device process cannot share addresses");
+		await_shared(trial);
+	}
+	if (operation->order == ORDER_KICK)
+		must(trial, &trial->admin, ORDER_FIND, "a client has no number");
 	if (operation->extra)
 		trial->starved = actor_do(&trial->admin, ORDER_CREATE) != 0;
 	if (operation->device_acts && !operation->device)
@@ -189,6 +231,34 @@ static void come_back(struct trial *trial, struct actor *actor, const char *what
 		wrong(trial, "%s does not come back: %s", what, strerror(-err));
 }
 
+/* Whoever asks hears the answer, or that nobody was there, or that the connection broke. */
+static void check_answer(struct trial *trial)
+{
+	switch (trial->err) {
+	case 0:
+	case -ENODATA: /* the device process was not back */
+	case -ECONNREFUSED:
+	case -EPROTO:
+	case -ETIMEDOUT: return;
+	default: wrong(trial, "the answer to a question: %s", strerror(-trial->err));
+	}
+}
+
+/* Who was kicked is dead. Who was not lives, and is when that is asked for again. */
+static void check_kick(struct trial *trial)
+{
+	check_answer(trial);
+	if (trial->err && trial->killed)
+		come_back(trial, &trial->client, "who was not kicked");
+	if (!*trial->problem && trial->err) {
+		must(trial, &trial->client, ORDER_WORK, "who was not kicked cannot work");
+		must(trial, &trial->admin, ORDER_KICK, "who was not kicked is not later");
+	}
+	if (!*trial->problem && !actor_was_killed(&trial->client))
+		wrong(trial, "who was kicked lives");
+	actor_kill(&trial->client);
+}
+
 static void check_actor(struct trial *trial)
 {
 	switch (trial->operation->order) {
@@ -206,6 +276,15 @@ static void check_actor(struct trial *trial)
 		if (trial->err)
 			wrong(trial, "a client does not come back: %s", strerror(-trial->err));
 		break;
+	case ORDER_PARK:
+	case ORDER_SHARE:
+	case ORDER_SHARE_APART:
+		if (trial->err)
+			wrong(trial, "it cannot be parked or shared: %s", strerror(-trial->err));
+		break;
+	case ORDER_FIND:
+	case ORDER_ADDR: check_answer(trial); break;
+	case ORDER_KICK: check_kick(trial); break;
 	default: break;
 	}
 }
@@ -246,6 +325,18 @@ static void check_others(struct trial *trial)
 	}
 }
 
+static bool is_parked(const struct operation *operation)
+{
+	return (operation->parked && !is_end(operation)) || operation->order == ORDER_PARK;
+}
+
+/* Is it known where all lies? */
+static bool is_shared(const struct operation *operation)
+{
+	return (operation->shared && !is_end(operation)) || operation->order == ORDER_SHARE ||
+	       operation->order == ORDER_SHARE_APART;
+}
+
 /* It can do what it is there for. */
 static void check_work(struct trial *trial)
 {
@@ -261,6 +352,12 @@ static void check_work(struct trial *trial)
 		wrong(trial, "a device process was expelled");
 	if (!*trial->problem && is_member(trial) && !operation->full)
 		must(trial, &trial->client, ORDER_WORK, "a client cannot work");
+	if (!*trial->problem && is_parked(operation))
+		await_parked(trial);
+	if (!*trial->problem && is_shared(operation))
+		await_shared(trial);
+	if (!*trial->problem && is_shared(operation) && is_member(trial))
+		must(trial, &trial->client, ORDER_SEE, "a client is not told addresses");
 }
 
 /* Kills. */
@@ -387,6 +484,8 @@ static bool await_connected(struct trial *trial)
 /* Killed where it sleeps: whoever goes on is one that took everything up again. */
 static bool renew(struct trial *trial)
 {
+	const struct operation *operation = trial->operation;
+
 	hunt_hold(&scene.hunt);
 	hunt_kill(&scene.hunt);
 	trial_count.deaths++;
@@ -395,7 +494,12 @@ static bool renew(struct trial *trial)
 	hunt_go(&scene.hunt);
 	if (is_member(trial))
 		come_back(trial, &trial->client, "a client");
-	return !*trial->problem && await_connected(trial);
+	if (!*trial->problem && await_connected(trial) && is_shared(operation) &&
+	    (trial->over || operation->shared))
+		await_shared(trial);
+	if (!*trial->problem && is_parked(operation) && (trial->over || operation->parked))
+		await_parked(trial);
+	return !*trial->problem;
 }
 
 /* The store has let go of both its files, or still has them both; then the next makes it again. */
@@ -471,12 +575,18 @@ static void end(struct trial *trial)
 	actor_kill(&trial->admin);
 }
 
+/* As service_rules_apart, and everybody sees addresses. */
+static const char rules[] =
+	"{ user = \"root\"; pools = [ \"*\" ]; devices = [ \"*\" ]; serve = true; admin = true;"
+	" addresses = true; },"
+	"{ user = \"*\"; pools = [ \"guest\" ]; devices = [ \"echo:*\" ]; addresses = true; }";
+
 /* A second pool; the rest about as service_configure() has it. */
 static void configure(struct service_process *service)
 {
 	FILE *file;
 
-	service_configure(service, service_rules_apart);
+	service_configure(service, rules);
 	file = fopen(service->config, "w");
 	if (!file)
 		tap_bail("%s: %s", service->config, strerror(errno));
@@ -488,9 +598,30 @@ static void configure(struct service_process *service)
 		      " { size = \"1M\"; buffer = \"4K\"; page = \"4k\"; } ); },"
 		      " { name = \"" CAST_SPARE "\"; segments = ("
 		      " { size = \"1M\"; buffer = \"4K\"; page = \"4k\"; } ); } );\n"
-		      "rules = ( %s );\n", service->socket, service_rules_apart);
+		      "rules = ( %s );\n", service->socket, rules);
 	if (fclose(file))
 		tap_bail("%s: %s", service->config, strerror(errno));
+}
+
+static bool has_pages(void)
+{
+	char text[16] = "0";
+	FILE *file = fopen("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "re");
+
+	if (file) {
+		(void)fgets(text, sizeof(text), file);
+		(void)fclose(file);
+	}
+	return atoi(text) >= 4;
+}
+
+const char *trial_lack(const struct operation *operation)
+{
+	if (operation->pages && !has_pages())
+		return "no hugepages";
+	if ((operation->parked || operation->order == ORDER_PARK) && !scene.container)
+		return "no VFIO, nor a /dev of its own";
+	return NULL;
 }
 
 void trial_open(void)
@@ -498,6 +629,7 @@ void trial_open(void)
 	struct trial trial = {0};
 	struct account account;
 
+	scene.container = container_make();
 	configure(&scene.service);
 	service_run_managed(&scene.service, "2048");
 	hunt_open(&scene.hunt, scene.service.pid);

@@ -42,6 +42,8 @@ struct operation {
 	bool extra;                       /* the other pool is there */
 	bool lost;                        /* the device process was killed, and buried */
 	bool pages;                       /* needs a hugepage */
+	bool parked;                      /* the device process has a container parked */
+	bool shared;                      /* the device process has shared where all lies */
 	bool device_acts, dies;           /* rather than the client; rather than @order */
 	enum order order;
 };
@@ -68,6 +70,9 @@ extern char trial_reason[TRIAL_REASON_MAX];
 extern struct trial_count {
 	uint64_t deaths, nested; /* of the service; of one that took everything up again */
 } trial_count;
+
+/* Why it cannot run here, or NULL. */
+const char *trial_lack(const struct operation *operation);
 
 void trial_open(void);
 void trial_close(void);

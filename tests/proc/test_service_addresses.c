@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Bus addresses, from a device process to clients, as far as the rules show them. */
 
-#include "domain.h"
+#include "pretend.h"
 #include "service_support.h"
-
-#define BASE UINT64_C(0x100000000) /* of the first segment, as the pretended IOMMU maps it */
 
 /* Everybody in a pool of his own or not, and with the right or not. */
 #define ROOT \
@@ -17,43 +15,6 @@ static const char shown_apart[] = ROOT
 	"{ user = \"*\"; pools = [ \"guest\" ]; devices = [ \"*\" ]; addresses = true; }";
 static const char hidden[] = ROOT
 	"{ user = \"*\"; pools = [ \"" SERVICE_POOL "\" ]; devices = [ \"*\" ]; }";
-
-/* A domain without a device. */
-
-static int nothing_to_begin(struct domain *domain, uint32_t nr)
-{
-	(void)domain, (void)nr;
-	return 0;
-}
-
-static int add(struct domain *domain, uint32_t index)
-{
-	domain->segment[index].iova = BASE * (index + 1);
-	return 0;
-}
-
-static int nothing_to_remove(struct domain *domain, uint32_t index)
-{
-	(void)domain, (void)index;
-	return 0;
-}
-
-static void nothing_to_end(struct domain *domain)
-{
-	(void)domain;
-}
-
-static struct pinion_domain *pretend(struct pinion_pool *pool)
-{
-	static const struct domain_ops ops = {nothing_to_begin, add, NULL,
-					      nothing_to_remove, nothing_to_end};
-	struct pinion_domain *pub;
-	struct domain *domain;
-
-	assert_int_equal(domain_create(pool, PINION_DOMAIN_IOVA, &ops, &domain), 0);
-	assert_int_equal(domain_start(domain, &pub), 0);
-	return pub;
-}
 
 /* Clients. Each says where it is, in a letter. */
 
@@ -84,11 +45,9 @@ static int await(struct pinion_client *client, enum pinion_client_event_kind kin
 /* Is byte 8 of a buffer where the pretended IOMMU has it? */
 static int look_up(struct pinion_client *client, struct pinion_cache *cache)
 {
-	struct pinion_pool *pool = pinion_client_pool(client);
 	struct pinion_domain *domain;
 	struct pinion_buffer buffer;
-	uint64_t in_segment, off, want;
-	uint32_t id;
+	uint64_t want;
 
 	if (pinion_buffer_alloc(cache, &buffer))
 		return 50;
@@ -96,10 +55,7 @@ static int look_up(struct pinion_client *client, struct pinion_cache *cache)
 		fprintf(stderr, "# %s\n", pinion_error_text());
 		return 51;
 	}
-	id = pinion_buffer_id(buffer);
-	in_segment = id & ((UINT32_C(1) << pool->geometry.segment_shift) - 1);
-	off = in_segment * pinion_buffer_size(pool, buffer) + 8;
-	want = BASE * ((id >> pool->geometry.segment_shift) + 1) + off;
+	want = pretended(pinion_client_pool(client), buffer, 8);
 	if (pinion_buffer_bus(domain, buffer, 8) != want)
 		return 52;
 	(void)pinion_domain_detach(domain);
@@ -188,8 +144,9 @@ static void end(struct service_process *service, struct pinion_device *device,
 /* The addresses of a pretended domain. */
 static struct pinion_domain *share(struct pinion_device *device, struct pinion_pool *pool)
 {
-	struct pinion_domain *domain = pretend(pool);
+	struct pinion_domain *domain;
 
+	assert_int_equal(pretend(pool, &domain), 0);
 	assert_int_equal(pinion_device_share(device, domain), 0);
 	return domain;
 }
@@ -270,7 +227,7 @@ static int ask_address(void *arg)
 	(void)arg;
 	if (become_nobody())
 		return 99;
-	(void)snprintf(want, sizeof(want), "%#jx", (uintmax_t)(BASE + 3 * 4096));
+	(void)snprintf(want, sizeof(want), "%#jx", (uintmax_t)(PRETEND_BASE + 3 * 4096));
 	said = service_ask("addr", SERVICE_POOL " 3", &err);
 	if (err)
 		return 1;
@@ -332,7 +289,7 @@ static void a_domain_over_another_pool_is_not_shared(void **state)
 	start(&service, shown, &device);
 	assert_int_equal(pinion_client_open("pool:" SERVICE_POOL, NULL, &client), 0);
 	assert_int_equal(pinion_client_domain(client, &domain), -EINVAL);
-	domain = pretend(pinion_client_pool(client));
+	assert_int_equal(pretend(pinion_client_pool(client), &domain), 0);
 	assert_int_equal(pinion_device_share(device, domain), -EINVAL);
 	assert_int_equal(pinion_domain_destroy(domain), 0);
 	assert_int_equal(pinion_client_close(client), 0);
