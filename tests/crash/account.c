@@ -101,20 +101,25 @@ bool account_is_rest(const struct account *account, const struct account *first)
 	       account->total == first->total;
 }
 
-int account_files(pid_t pid)
+int account_entries(const char *path)
 {
-	char path[64];
+	DIR *dir = opendir(path);
 	int nr = 0;
-	DIR *dir;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
-	dir = opendir(path);
 	if (!dir)
 		return -1;
 	for (const struct dirent *entry; (entry = readdir(dir));)
 		nr += entry->d_name[0] != '.';
 	(void)closedir(dir);
 	return nr;
+}
+
+int account_files(pid_t pid)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	return account_entries(path);
 }
 
 void account_remark_files(pid_t pid, const char *whose)

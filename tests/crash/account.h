@@ -24,7 +24,10 @@ bool account_take(struct account *account);
 /* Nobody is there, and everything as in @first. */
 bool account_is_rest(const struct account *account, const struct account *first);
 
-/* Descriptors of a process; -1: it is gone. */
+/* Files in a directory; -1: it is gone. */
+int account_entries(const char *path);
+
+/* Descriptors of a process; likewise. */
 int account_files(pid_t pid);
 
 /* ... each in a remark. */

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "container.h"
+#include "domain_support.h"
 #include "pretend.h"
 #include "service_support.h"
 #include "tap.h"
@@ -14,6 +15,7 @@
 
 struct part {
 	int line;
+	const char *pool; /* that orders are about */
 	struct pinion_client *client;
 	struct pinion_cache *cache;
 	struct echo echo;
@@ -25,6 +27,14 @@ struct part {
 static int attach_to(struct part *part, const char *what)
 {
 	return pinion_client_open(what, NULL, &part->client);
+}
+
+static int attach_pool(struct part *part)
+{
+	char what[64];
+
+	(void)snprintf(what, sizeof(what), "pool:%s", part->pool);
+	return attach_to(part, what);
 }
 
 static int attach_apart(struct part *part)
@@ -206,13 +216,13 @@ static int close_all(struct part *part)
 		err = pinion_client_close(part->client);
 	if (part->echo.device && !err)
 		err = pinion_device_close(part->echo.device);
-	*part = (struct part){.line = part->line};
+	*part = (struct part){.line = part->line, .pool = part->pool};
 	return err;
 }
 
 static int announce(struct part *part)
 {
-	const struct pinion_device_config config = {.pool = SERVICE_POOL, .pools = ECHO_POOLS};
+	const struct pinion_device_config config = {.pool = part->pool, .pools = ECHO_POOLS};
 
 	return pinion_device_open(SERVICE_DEVICE, &config, &part->echo.device);
 }
@@ -271,6 +281,29 @@ static int share_apart(struct part *part)
 	return share(&part->echo, part->echo.client[0].pool, &part->apart);
 }
 
+/* -EBADMSG: that buffer is not where the service said. */
+static int see_frame(const struct pinion_pool *pool, const struct pinion_domain *domain)
+{
+	const volatile char *addr = pinion_buffer_addr(pool, somewhere);
+	const uint64_t said = pinion_buffer_phys(domain, somewhere, 0).addr;
+
+	(void)*addr; /* is in this process's page table then */
+	return said == phys_by_kernel((const void *)(uintptr_t)addr) ? 0 : -EBADMSG;
+}
+
+/* Pins, asks, and lets go. */
+static int ask_frames(const struct part *part)
+{
+	struct pinion_pool *pool = pinion_device_pool(part->echo.device);
+	struct pinion_domain *domain;
+	int err = pinion_device_domain_create(part->echo.device, pool, &domain);
+
+	if (err)
+		return err;
+	err = see_frame(pool, domain);
+	return forget(&domain) ? -EBUSY : err;
+}
+
 static int park(const struct part *part)
 {
 	int fd = open(CONTAINER, O_RDWR | O_CLOEXEC), err;
@@ -282,11 +315,15 @@ static int park(const struct part *part)
 	return err;
 }
 
-static int ask(const char *what, const char *text)
+/* @more: what follows the name of the pool. */
+static int ask(const char *what, const char *pool, const char *more)
 {
+	char text[64];
 	int err;
-	json_t *answer = service_ask(what, text, &err);
+	json_t *answer;
 
+	(void)snprintf(text, sizeof(text), "%s%s", pool, more);
+	answer = service_ask(what, text, &err);
 	json_decref(answer);
 	return err;
 }
@@ -298,8 +335,8 @@ static bool says(const json_t *of, const char *name, const char *what)
 	return said && !strcmp(said, what);
 }
 
-/* The number of the client in SERVICE_POOL; -1: there is none. */
-static int client_in(const json_t *pools)
+/* The number of the client in that pool; -1: there is none. */
+static int client_in(const json_t *pools, const char *name)
 {
 	json_t *pool, *member;
 	size_t i, j;
@@ -307,7 +344,7 @@ static int client_in(const json_t *pools)
 
 	json_array_foreach(pools, i, pool)
 		json_array_foreach(json_object_get(pool, "members"), j, member)
-			if (says(pool, "name", SERVICE_POOL) && says(member, "role", "client") &&
+			if (says(pool, "name", name) && says(member, "role", "client") &&
 			    says(member, "state", "live"))
 				found = (int)json_integer_value(json_object_get(member, "number"));
 	return found;
@@ -320,7 +357,7 @@ static int find_client(struct part *part)
 
 	if (err)
 		return err;
-	part->found = client_in(json_object_get(stat, "pools"));
+	part->found = client_in(json_object_get(stat, "pools"), part->pool);
 	json_decref(stat);
 	return part->found < 0 ? -ESRCH : 0;
 }
@@ -343,7 +380,7 @@ static int kick(const struct part *part)
 	unsigned nr = 2;
 
 	(void)strcpy(question.name, "kick");
-	(void)snprintf(question.text, sizeof(question.text), SERVICE_POOL " %d", part->found);
+	(void)snprintf(question.text, sizeof(question.text), "%s %d", part->pool, part->found);
 	err = link_open(&link, NULL);
 	if (err)
 		return err;
@@ -356,13 +393,21 @@ static int kick(const struct part *part)
 	return err;
 }
 
-/* By one device, or by none. */
-static int find_address(const char *text)
+/* Few buffers, or the stores that make them are most of what a complete sweep kills at. */
+static int grow_a_little(const struct part *part)
 {
-	char want[32];
-	int err;
-	json_t *said = service_ask("addr", text, &err), *list;
+	return ask("pool-grow", part->pool, strcmp(part->pool, CAST_NAMED) ? " 1M" : " 2M");
+}
 
+/* By one device, or by none. */
+static int find_address(const struct part *part)
+{
+	char text[64], want[32];
+	json_t *said, *list;
+	int err;
+
+	(void)snprintf(text, sizeof(text), "%s %u", part->pool, pinion_buffer_id(somewhere));
+	said = service_ask("addr", text, &err);
 	if (err)
 		return err;
 	(void)snprintf(want, sizeof(want), "%#jx",
@@ -379,7 +424,10 @@ static int find_address(const char *text)
 static int obey(struct part *part, enum order order)
 {
 	switch (order) {
-	case ORDER_ATTACH_POOL: return attach_to(part, "pool:" SERVICE_POOL);
+	case ORDER_IN_APART: part->pool = CAST_APART; return 0;
+	case ORDER_IN_NAMED: part->pool = CAST_NAMED; return 0;
+	case ORDER_ATTACH_POOL: return attach_pool(part);
+	case ORDER_ATTACH_OWN: return attach_to(part, "pool:guest");
 	case ORDER_ATTACH_DEVICE: return attach_to(part, SERVICE_DEVICE);
 	case ORDER_ATTACH_APART: return attach_apart(part);
 	case ORDER_HOLD: return hold(part);
@@ -395,24 +443,25 @@ static int obey(struct part *part, enum order order)
 	case ORDER_SHARE:
 		return share(&part->echo, pinion_device_pool(part->echo.device), &part->domain);
 	case ORDER_SHARE_APART: return share_apart(part);
+	case ORDER_FRAMES: return ask_frames(part);
 	case ORDER_PARK: return park(part);
 	case ORDER_SEE: return see(part);
-	case ORDER_GROW: return ask("pool-grow", SERVICE_POOL " 1M");
-	case ORDER_RETIRE: return ask("pool-retire", SERVICE_POOL " 1");
-	case ORDER_CREATE: return ask("pool-create", CAST_EXTRA " 2M 4K");
-	case ORDER_DESTROY: return ask("pool-destroy", CAST_EXTRA);
-	case ORDER_DESTROY_SPARE: return ask("pool-destroy", CAST_SPARE);
+	case ORDER_GROW: return grow_a_little(part);
+	case ORDER_RETIRE: return ask("pool-retire", part->pool, " 1");
+	case ORDER_CREATE: return ask("pool-create", CAST_EXTRA, " 2M 4K");
+	case ORDER_DESTROY: return ask("pool-destroy", CAST_EXTRA, "");
+	case ORDER_DESTROY_SPARE: return ask("pool-destroy", CAST_SPARE, "");
+	case ORDER_DESTROY_NAMED: return ask("pool-destroy", CAST_NAMED, "");
 	case ORDER_FIND: return find_client(part);
 	case ORDER_KICK: return kick(part);
-	case ORDER_ADDR: return find_address(SERVICE_POOL " 3");
-	case ORDER_ADDR_APART: return find_address(CAST_APART " 3");
+	case ORDER_ADDR: return find_address(part);
 	}
 	return -ENOSYS;
 }
 
 static int play(int line)
 {
-	struct part part = {.line = line};
+	struct part part = {.line = line, .pool = SERVICE_POOL};
 
 	for (;;) {
 		struct pollfd want[] = {{line, POLLIN, 0}, {-1, POLLIN, 0}};

@@ -17,22 +17,26 @@
 #include <sys/types.h>
 
 enum order {
-	ORDER_ATTACH_POOL = 1, /* become a client, without a device */
-	ORDER_ATTACH_DEVICE,   /* ... with one */
-	ORDER_ATTACH_APART,    /* ... in a pool of its own, as nobody */
-	ORDER_HOLD,            /* take some buffers, and send some */
-	ORDER_HOLD_ALL,        /* take all there are */
-	ORDER_WORK,            /* to the device and back */
-	ORDER_REJOIN,          /* until the service is back, if it is known to be lost */
-	ORDER_LOSE,            /* ... is lost, and then back */
-	ORDER_LEFT,            /* until the device process has left */
-	ORDER_SETTLE,          /* ... and then this */
+	ORDER_IN_APART = 1,  /* what follows is about the pool of a client's own */
+	ORDER_IN_NAMED,      /* ... about the one on hugetlbfs */
+	ORDER_ATTACH_POOL,   /* become a client, without a device */
+	ORDER_ATTACH_OWN,    /* ... in a pool of its own */
+	ORDER_ATTACH_DEVICE, /* ... with one */
+	ORDER_ATTACH_APART,  /* ... both, as nobody */
+	ORDER_HOLD,          /* take some buffers, and send some */
+	ORDER_HOLD_ALL,      /* take all there are */
+	ORDER_WORK,          /* to the device and back */
+	ORDER_REJOIN,        /* until the service is back, if it is known to be lost */
+	ORDER_LOSE,          /* ... is lost, and then back */
+	ORDER_LEFT,          /* until the device process has left */
+	ORDER_SETTLE,        /* ... and then this */
 	ORDER_CLOSE,
 	ORDER_ANNOUNCE, /* become a device process */
 	ORDER_READY,
 	ORDER_SHARE,       /* where all lies, as a pretended IOMMU has it */
 	ORDER_SHARE_APART, /* ... in the pool of a client's own */
 	ORDER_PARK,        /* a container */
+	ORDER_FRAMES,      /* ask where the pages of its pool lie */
 	ORDER_SEE,         /* as a client, until that was told */
 	ORDER_GROW, /* as an administrator */
 	ORDER_RETIRE,
@@ -42,7 +46,7 @@ enum order {
 	ORDER_FIND,          /* what number the client has */
 	ORDER_KICK,          /* who was found: his process is dead then */
 	ORDER_ADDR,          /* where a buffer lies; -ENODATA: nobody has shared that */
-	ORDER_ADDR_APART,    /* ... one in the pool of a client's own */
+	ORDER_DESTROY_NAMED,
 };
 
 struct actor {
@@ -59,8 +63,9 @@ int actor_do(const struct actor *actor, enum order order);
 bool actor_was_killed(const struct actor *actor);
 void actor_kill(struct actor *actor);
 
-#define CAST_EXTRA "extra" /* the pool that an administrator makes */
-#define CAST_SPARE "spare" /* the one that nobody is in */
+#define CAST_EXTRA "extra"   /* the pool that an administrator makes */
+#define CAST_SPARE "spare"   /* the one that nobody is in */
 #define CAST_APART "guest.1" /* the one of a client's own */
+#define CAST_NAMED "named"   /* the one on hugetlbfs */
 
 #endif

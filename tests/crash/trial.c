@@ -7,7 +7,7 @@
 #include "account.h"
 #include "container.h"
 #include "hunt.h"
-#include "service_support.h"
+#include "restart_support.h"
 #include "tap.h"
 
 const char *const trial_kinds[] = {"call", "store", "step"};
@@ -18,6 +18,7 @@ static struct {
 	struct service_process service;
 	struct hunt hunt;
 	int stored, fds;     /* descriptors of manager and service when nobody is there */
+	int named;           /* files of the pool on hugetlbfs; -1: there is none */
 	struct account first; /* at that time */
 	bool container;       /* there is one to be parked */
 } scene;
@@ -52,6 +53,14 @@ static bool take_account(struct trial *trial, struct account *account)
 	       wrong(trial, "it does not answer: %s", pinion_error_text());
 }
 
+static int named_files(void)
+{
+	char path[2 * SUPPORT_PATH_LEN];
+
+	(void)snprintf(path, sizeof(path), "%s/" CAST_NAMED, named_root);
+	return account_entries(path);
+}
+
 /* Everybody has left, and time has passed. */
 static bool check_rest(struct trial *trial)
 {
@@ -65,7 +74,7 @@ static bool check_rest(struct trial *trial)
 		stored = account_files(scene.hunt.manager);
 		fds = account_files(scene.hunt.service);
 		if (account_is_rest(&account, &scene.first) && stored == scene.stored &&
-		    fds <= scene.fds)
+		    fds <= scene.fds && named_files() == scene.named)
 			return true;
 		usleep(1000);
 	} while (test_now_ns() < until);
@@ -74,10 +83,12 @@ static bool check_rest(struct trial *trial)
 	if (fds > scene.fds)
 		account_remark_files(scene.hunt.service, "the service");
 	return wrong(trial, "at rest: %jd members, %jd channels, %jd held, %jd of %jd free (%jd), "
-		     "%jd pools, %d files in the store (%d), %d in the service (%d)",
+		     "%jd pools, %d files in the store (%d), %d in the service (%d), %d on "
+		     "hugetlbfs (%d)",
 		     (intmax_t)account.members, (intmax_t)account.channels, (intmax_t)account.held,
 		     (intmax_t)account.free, (intmax_t)account.total, (intmax_t)scene.first.total,
-		     (intmax_t)account.pools, stored, scene.stored, fds, scene.fds);
+		     (intmax_t)account.pools, stored, scene.stored, fds, scene.fds, named_files(),
+		     scene.named);
 }
 
 /* Set-up and end of a trial. */
@@ -128,29 +139,32 @@ static void await_shared(struct trial *trial)
 	int err;
 
 	do
-		err = actor_do(&trial->admin, trial->operation->apart ? ORDER_ADDR_APART
-			       : ORDER_ADDR);
+		err = actor_do(&trial->admin, ORDER_ADDR);
 	while (err == -ENODATA && test_now_ns() < until);
 	if (err)
 		wrong(trial, "it has no addresses to tell: %s", strerror(-err));
 }
 
+static void start(struct trial *trial, struct actor *actor)
+{
+	actor_start(actor);
+	if (trial->operation->named)
+		must(trial, actor, ORDER_IN_NAMED, "an order");
+}
+
 static void start_device(struct trial *trial)
 {
-	actor_start(&trial->device);
+	start(trial, &trial->device);
 	must(trial, &trial->device, ORDER_ANNOUNCE, "a device process is not let in");
 	if (!*trial->problem && trial->operation->order != ORDER_READY)
 		make_ready(trial);
 }
 
-static void begin(struct trial *trial)
+static void start_client(struct trial *trial)
 {
 	const struct operation *operation = trial->operation;
 
-	actor_start(&trial->admin);
-	if (operation->device)
-		start_device(trial);
-	actor_start(&trial->client);
+	start(trial, &trial->client);
 	if (operation->client)
 		must(trial, &trial->client, operation->apart ? ORDER_ATTACH_APART
 		     : ORDER_ATTACH_DEVICE, "a client is not let in");
@@ -158,10 +172,13 @@ static void begin(struct trial *trial)
 		must(trial, &trial->client, ORDER_ATTACH_POOL, "a client is not let in");
 	if (operation->client || operation->pool_client)
 		must(trial, &trial->client, ORDER_HOLD, "a client gets no buffers");
-	if (operation->grown)
-		must(trial, &trial->admin, ORDER_GROW, "the pool does not grow");
-	if (operation->full)
-		must(trial, &trial->client, ORDER_HOLD_ALL, "a client gets not all buffers");
+}
+
+/* What a device process gave the service. */
+static void hand_over(struct trial *trial)
+{
+	const struct operation *operation = trial->operation;
+
 	if (operation->parked) {
 		must(trial, &trial->device, ORDER_PARK, "a device process cannot park");
 		await_parked(trial);
@@ -171,12 +188,37 @@ static void begin(struct trial *trial)
 		     "a device process cannot share addresses");
 		await_shared(trial);
 	}
+}
+
+/* What an administrator did. */
+static void administer(struct trial *trial)
+{
+	const struct operation *operation = trial->operation;
+
 	if (operation->order == ORDER_KICK)
 		must(trial, &trial->admin, ORDER_FIND, "a client has no number");
+	if (operation->grown)
+		must(trial, &trial->admin, ORDER_GROW, "the pool does not grow");
+	if (operation->full)
+		must(trial, &trial->client, ORDER_HOLD_ALL, "a client gets not all buffers");
 	if (operation->extra)
 		trial->starved = actor_do(&trial->admin, ORDER_CREATE) != 0;
+}
+
+static void begin(struct trial *trial)
+{
+	const struct operation *operation = trial->operation;
+
+	start(trial, &trial->admin);
+	if (operation->apart)
+		must(trial, &trial->admin, ORDER_IN_APART, "an order");
+	if (operation->device)
+		start_device(trial);
+	start_client(trial);
+	hand_over(trial);
+	administer(trial);
 	if (operation->device_acts && !operation->device)
-		actor_start(&trial->device);
+		start(trial, &trial->device);
 	if (operation->lost) {
 		actor_kill(&trial->device);
 		must(trial, &trial->client, ORDER_LEFT, "a client does not hear of the death");
@@ -244,6 +286,21 @@ static void check_answer(struct trial *trial)
 	}
 }
 
+/* Or it was too early for one. When that is asked for again, it comes. */
+static void check_frames(struct trial *trial)
+{
+	const uint64_t until = test_now_ns() + PATIENCE_NS;
+	int err;
+
+	if (trial->err != -EAGAIN)
+		check_answer(trial);
+	do
+		err = actor_do(&trial->device, ORDER_FRAMES);
+	while (err == -EAGAIN && test_now_ns() < until);
+	if (err)
+		wrong(trial, "where pages lie is not told later: %s", strerror(-err));
+}
+
 /* Who was kicked is dead. Who was not lives, and is when that is asked for again. */
 static void check_kick(struct trial *trial)
 {
@@ -263,6 +320,7 @@ static void check_actor(struct trial *trial)
 {
 	switch (trial->operation->order) {
 	case ORDER_ATTACH_POOL:
+	case ORDER_ATTACH_OWN:
 	case ORDER_ATTACH_DEVICE:
 	case ORDER_ATTACH_APART:
 	case ORDER_ANNOUNCE:
@@ -282,6 +340,7 @@ static void check_actor(struct trial *trial)
 		if (trial->err)
 			wrong(trial, "it cannot be parked or shared: %s", strerror(-trial->err));
 		break;
+	case ORDER_FRAMES: check_frames(trial); break;
 	case ORDER_FIND:
 	case ORDER_ADDR: check_answer(trial); break;
 	case ORDER_KICK: check_kick(trial); break;
@@ -291,7 +350,8 @@ static void check_actor(struct trial *trial)
 
 static bool is_entry(const struct operation *operation)
 {
-	return operation->order == ORDER_ATTACH_POOL || operation->order == ORDER_ATTACH_DEVICE ||
+	return operation->order == ORDER_ATTACH_POOL || operation->order == ORDER_ATTACH_OWN ||
+	       operation->order == ORDER_ATTACH_DEVICE ||
 	       operation->order == ORDER_ATTACH_APART || operation->order == ORDER_ANNOUNCE;
 }
 
@@ -534,6 +594,8 @@ static bool put_back(struct trial *trial)
 		return wrong(trial, "the new segment does not go: %s", strerror(-err));
 	if (trial->operation->order == ORDER_DESTROY_SPARE && !put_spare_back(trial))
 		return false;
+	if (trial->operation->order == ORDER_DESTROY_NAMED && !renew(trial))
+		return false;
 	if (trial->operation->pages) {
 		err = actor_do(&trial->admin, ORDER_DESTROY);
 		if (err && err != -ENOENT)
@@ -575,13 +637,22 @@ static void end(struct trial *trial)
 	actor_kill(&trial->admin);
 }
 
+/* Where there are pages for one. */
+static void write_named(FILE *file)
+{
+	if (named_root[0])
+		(void)fprintf(file, ", { name = \"" CAST_NAMED "\"; path = \"%s/" CAST_NAMED "\";"
+			      " members = 24; caches = 48; max_segments = 4; segments = ("
+			      " { size = \"2M\"; buffer = \"16K\"; } ); }", named_root);
+}
+
 /* As service_rules_apart, and everybody sees addresses. */
 static const char rules[] =
 	"{ user = \"root\"; pools = [ \"*\" ]; devices = [ \"*\" ]; serve = true; admin = true;"
 	" addresses = true; },"
 	"{ user = \"*\"; pools = [ \"guest\" ]; devices = [ \"echo:*\" ]; addresses = true; }";
 
-/* A second pool; the rest about as service_configure() has it. */
+/* More pools; the rest about as service_configure() has it. */
 static void configure(struct service_process *service)
 {
 	FILE *file;
@@ -597,28 +668,36 @@ static void configure(struct service_process *service)
 		      " { name = \"guest\"; template = true; members = 3; segments = ("
 		      " { size = \"1M\"; buffer = \"4K\"; page = \"4k\"; } ); },"
 		      " { name = \"" CAST_SPARE "\"; segments = ("
-		      " { size = \"1M\"; buffer = \"4K\"; page = \"4k\"; } ); } );\n"
-		      "rules = ( %s );\n", service->socket, rules);
+		      " { size = \"1M\"; buffer = \"4K\"; page = \"4k\"; } ); }", service->socket);
+	write_named(file);
+	(void)fprintf(file, " );\nrules = ( %s );\n", rules);
 	if (fclose(file))
 		tap_bail("%s: %s", service->config, strerror(errno));
 }
 
-static bool has_pages(void)
-{
-	char text[16] = "0";
-	FILE *file = fopen("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "re");
+/* Hugepages: of the pool on hugetlbfs, as named_mount() takes them; and of others. */
+#define PAGES_NAMED 8
+#define PAGES_OTHER 4
 
-	if (file) {
-		(void)fgets(text, sizeof(text), file);
-		(void)fclose(file);
-	}
-	return atoi(text) >= 4;
+static long read_pages(const char *what)
+{
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-2048kB/%s", what);
+	return support_read_long(path);
+}
+
+static bool has_pages(long nr)
+{
+	return read_pages("free_hugepages") - read_pages("resv_hugepages") >= nr;
 }
 
 const char *trial_lack(const struct operation *operation)
 {
-	if (operation->pages && !has_pages())
+	if (operation->pages && !has_pages(PAGES_OTHER))
 		return "no hugepages";
+	if (operation->named && scene.named < 0)
+		return "no hugepages for a pool of that kind";
 	if ((operation->parked || operation->order == ORDER_PARK) && !scene.container)
 		return "no VFIO, nor a /dev of its own";
 	return NULL;
@@ -630,6 +709,8 @@ void trial_open(void)
 	struct account account;
 
 	scene.container = container_make();
+	if (has_pages(PAGES_NAMED + PAGES_OTHER))
+		named_mount();
 	configure(&scene.service);
 	service_run_managed(&scene.service, "2048");
 	hunt_open(&scene.hunt, scene.service.pid);
@@ -646,6 +727,7 @@ void trial_open(void)
 		tap_bail("%s", trial.problem);
 	scene.stored = account_files(scene.hunt.manager);
 	scene.fds = account_files(scene.hunt.service);
+	scene.named = named_files();
 }
 
 void trial_close(void)
@@ -656,6 +738,7 @@ void trial_close(void)
 	(void)waitpid(scene.hunt.manager, NULL, __WALL);
 	(void)munmap((void *)(uintptr_t)scene.hunt.ledger, sizeof(*scene.hunt.ledger));
 	support_dir_destroy(scene.service.dir);
+	named_unmount(); /* the pool's pages go with it */
 }
 
 /* After something went wrong nobody relies on that service any more. */

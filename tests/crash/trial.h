@@ -37,6 +37,7 @@ struct operation {
 	const char *name;
 	bool device, client, pool_client; /* there before it; the clients hold buffers */
 	bool apart;                       /* the client is in a pool of its own */
+	bool named;                       /* all are in one on hugetlbfs */
 	bool grown;                       /* the pool was, by a segment, which is... */
 	bool full;                        /* ... in use */
 	bool extra;                       /* the other pool is there */

@@ -51,6 +51,7 @@ static inline void named_unmount(void)
 		return;
 	umount(named_root);
 	rmdir(named_root);
+	named_root[0] = '\0';
 }
 
 static inline int named_run(int (*tests)(void))
