@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -219,6 +220,36 @@ void hunt_hold(struct hunt *hunt)
 void hunt_go(struct hunt *hunt)
 {
 	resume(hunt->service, PTRACE_CONT, 0);
+}
+
+/* Signals that wait for the whole of a process; 0: it is gone. */
+static uint64_t waiting_for(pid_t pid)
+{
+	char path[64], line[128];
+	uint64_t set = 0;
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "ShdPnd: %" SCNx64, &set) == 1)
+			break;
+	if (file)
+		(void)fclose(file);
+	return set;
+}
+
+/* Both take signals from a descriptor, so that no stop comes of them. One that the manager sent
+ * later would be for the next service. */
+bool hunt_tell_end(struct hunt *hunt)
+{
+	const uint64_t until = now_ns() + PATIENCE_NS;
+
+	(void)kill(hunt->manager, SIGHUP);
+	while (!(waiting_for(hunt->service) & UINT64_C(1) << (SIGTERM - 1)))
+		if (now_ns() > until)
+			return false;
+	return true;
 }
 
 void hunt_kill(struct hunt *hunt)

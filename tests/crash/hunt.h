@@ -46,6 +46,10 @@ void hunt_open(struct hunt *hunt, pid_t manager);
 void hunt_hold(struct hunt *hunt);
 void hunt_go(struct hunt *hunt);
 
+/* It is told to end in order, and the manager then starts the next. pre: held. False: it was not
+ * told. */
+bool hunt_tell_end(struct hunt *hunt);
+
 /* @over: whether whoever it works for has what he asked for. If so, and it does not come to
  * another stop, it is idle. */
 enum stop hunt_call(struct hunt *hunt, bool (*over)(void *arg), void *arg);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * piniond, killed while it does one thing for one process, and started again by its manager. Killed
+ * piniond, killed while it does one thing for one process, or ends in order for the next, and
+ * started again by its manager. Killed
  *
  *     call     at each entry and exit of a system call
  *     store    after each store to memory that others see: the ledger, pools, channels
@@ -67,6 +68,7 @@ static const struct operation operations[] = {
 	{.name = "device_dies", .device = true, .client = true, .device_acts = true, .dies = true},
 	{.name = "settled", .device = true, .client = true, .lost = true, .order = ORDER_SETTLE},
 	{.name = "rejoin", .device = true, .client = true, .order = ORDER_LOSE},
+	{.name = "restart", .device = true, .client = true, .restarts = true},
 	{.name = "attach_apart", .device = true, .order = ORDER_ATTACH_APART},
 	{.name = "bye_apart", .device = true, .client = true, .apart = true, .order = ORDER_CLOSE},
 	{.name = "bye_device_apart", .device = true, .client = true, .apart = true,
@@ -78,6 +80,7 @@ static const struct operation operations[] = {
 	 .order = ORDER_SETTLE},
 	{.name = "rejoin_apart", .device = true, .client = true, .apart = true,
 	 .order = ORDER_LOSE},
+	{.name = "restart_apart", .device = true, .client = true, .apart = true, .restarts = true},
 	{.name = "grow", .pool_client = true, .order = ORDER_GROW},
 	{.name = "retire", .pool_client = true, .grown = true, .order = ORDER_RETIRE},
 	{.name = "retire_busy", .pool_client = true, .grown = true, .full = true,
@@ -106,6 +109,8 @@ static const struct operation operations[] = {
 	 .device_acts = true, .order = ORDER_PARK},
 	{.name = "rejoin_parked", .device = true, .client = true, .parked = true,
 	 .order = ORDER_LOSE},
+	{.name = "restart_parked", .device = true, .client = true, .parked = true,
+	 .restarts = true},
 	{.name = "bye_device_parked", .device = true, .client = true, .parked = true,
 	 .device_acts = true, .order = ORDER_CLOSE},
 	{.name = "device_dies_parked", .device = true, .client = true, .parked = true,
@@ -119,6 +124,8 @@ static const struct operation operations[] = {
 	 .device_acts = true, .dies = true},
 	{.name = "rejoin_named", .device = true, .client = true, .named = true,
 	 .order = ORDER_LOSE},
+	{.name = "restart_named", .device = true, .client = true, .named = true,
+	 .restarts = true},
 	{.name = "grow_named", .pool_client = true, .named = true, .order = ORDER_GROW},
 	{.name = "retire_named", .pool_client = true, .named = true, .grown = true,
 	 .order = ORDER_RETIRE},

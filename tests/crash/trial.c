@@ -28,7 +28,7 @@ struct trial {
 	struct actor client, device, admin;
 	bool over;   /* what the operation was for has happened, or been answered */
 	int err;     /* what the operation said */
-	bool killed; /* the service was, at least once */
+	bool killed; /* the service was, at least once, or ended and was started again */
 	enum stop at; /* what it had come to by then */
 	bool starved; /* a hugepage was there, and is not now */
 	char problem[200];
@@ -232,10 +232,19 @@ static struct actor *who_acts(struct trial *trial)
 	return trial->operation->device_acts ? &trial->device : &trial->client;
 }
 
+/* Is there an actor who does it, and says what came of it? */
+static bool is_asked(const struct operation *operation)
+{
+	return !operation->dies && !operation->restarts;
+}
+
+/* A service that is told to end is idle no more. */
 static bool is_over(void *arg)
 {
 	const struct trial *trial = arg;
 
+	if (trial->operation->restarts)
+		return trial->over;
 	return trial->over || actor_has_answered(who_acts((struct trial *)(uintptr_t)trial));
 }
 
@@ -247,7 +256,9 @@ static void act(struct trial *trial)
 	trial->over = trial->operation->dies;
 	if (trial->over)
 		actor_kill(actor);
-	else
+	else if (trial->operation->restarts && !hunt_tell_end(&scene.hunt))
+		wrong(trial, "the manager does not tell it to end");
+	else if (!trial->operation->restarts)
 		actor_tell(actor, trial->operation->order);
 }
 
@@ -513,10 +524,12 @@ static bool kill_there(struct trial *trial, const struct moment *moment, uint64_
 	if (!enter(trial))
 		return false;
 	trial->at = reach(trial, moment);
-	if (trial->at == STOP_GONE)
+	if (trial->at == STOP_GONE && !trial->operation->restarts)
 		return wrong(trial, "it ended by itself");
-	hunt_kill(&scene.hunt);
-	trial_count.deaths++;
+	if (trial->at != STOP_GONE) {
+		hunt_kill(&scene.hunt);
+		trial_count.deaths++;
+	}
 	trial->killed = true;
 	if (!restart(trial))
 		return false;
@@ -608,7 +621,7 @@ static void finish(struct trial *trial, uint32_t how)
 {
 	struct account account;
 
-	if (!trial->operation->dies)
+	if (is_asked(trial->operation))
 		trial->err = actor_answer(who_acts(trial));
 	trial->over = true;
 	(void)take_account(trial, &account);
@@ -773,15 +786,24 @@ bool trial_run(const struct operation *operation, const struct moment *moment, u
 	return report(&trial, how);
 }
 
-/* Without a kill it goes on from where it is. */
+/* Without a kill it goes on from where it is, or the next one comes. */
 static void let_go(struct trial *trial, enum stop at)
 {
-	if (at == STOP_GONE)
+	if (at == STOP_GONE && !trial->operation->restarts) {
 		wrong(trial, "it ended by itself");
-	else if (at == STOP_IDLE)
+		return;
+	}
+	/* The manager cannot go on to the next without the tracer. */
+	while (trial->operation->restarts && at != STOP_GONE)
+		at = hunt_call(&scene.hunt, never, NULL);
+	if (at == STOP_GONE) {
+		trial->killed = true;
+		if (!restart(trial))
+			return;
+	} else if (at == STOP_IDLE) {
 		hunt_hold(&scene.hunt);
-	if (at != STOP_GONE)
-		hunt_go(&scene.hunt);
+	}
+	hunt_go(&scene.hunt);
 }
 
 static void follow(struct trial *trial, struct course *course)

@@ -46,6 +46,7 @@ struct operation {
 	bool parked;                      /* the device process has a container parked */
 	bool shared;                      /* the device process has shared where all lies */
 	bool device_acts, dies;           /* rather than the client; rather than @order */
+	bool restarts;                    /* or the service is told to end, as for a new one */
 	enum order order;
 };
 
