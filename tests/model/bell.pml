@@ -26,12 +26,23 @@
  * that is just then. A futex wait looks at memory, and sleeps, in one step; a wake-up likewise.
  *
  * The receiver may relax, poll and sleep as often as it likes, and the sender may stop after any
- * message. Whether the sender is registered is chosen at the start. There is no time limit in the
- * wait: what the model proves is that none is needed.
+ * message. Whether the sender is registered is chosen at the start. While the sender lives there is
+ * no time limit in the wait: what the model proves is that none is needed.
  *
- * The sender may be killed before it strikes, or when it has said QUIET and woken nobody. Who speaks
- * for it then (a keeper, or another thread of the receiver's) says so, as one message more, and
- * tolls: it strikes, and wakes whatever the state says.                          bell_toll()
+ * Either may be killed before and after each of its accesses. What is in its store buffer then still
+ * gets to memory. A sender never waits here, so that a receiver's death keeps it from nothing. What
+ * wakes a receiver whose sender is dead is one of three:
+ *
+ *     TOLD      somebody speaks for the dead: another thread of the receiver's process (ring_wake_self()),
+ *               or a keeper (pinion_broadcast_orphan()). It says so, as one message more, and tolls: it
+ *               strikes, and wakes whatever the state says (bell_toll()). A keeper may be killed at any
+ *               access as well; the next one does it all again
+ *     WATCHES   the receiver has a pidfd. It ends a sleep at the futex from time to time to look at that
+ *               one (look_for_peers()); in a loop both it and the byte end the sleep (ring_fd.c)
+ *     ALONE     neither: its own time limit (vigil.c), and what it makes of that is its caller's
+ *
+ * Who hears of a death does so when the kernel says it, or much later than a store takes: what the
+ * dead has published is in memory then.
  *
  * Weakenings, and what each breaks (check reads these lines, README.md tells how it comes about):
  *
@@ -44,14 +55,25 @@
  *     -DWITHOUT_THE_SECOND_LOOK          no_wake_up_is_lost
  *     -DWAKE_WITHOUT_A_WORD              no_wake_up_is_lost
  *     -DSTORE_FOR_THE_CAS                no_wake_up_is_lost
- *     -DSTRIKE_FOR_A_TOLL                no_wake_up_is_lost
  *     -DBELIEVES_WITHOUT_REGISTRATION    no_wake_up_is_lost
+ *     -DSTRIKE_FOR_A_TOLL                no_wake_up_is_lost
+ *     -DTOLL_UNLESS_IT_WAS_SAID          no_wake_up_is_lost
+ *     -DNO_KEEPER_COMES_AFTER            nobody_sleeps_for_the_dead
+ *     -DWITHOUT_THE_PIDFD                nobody_sleeps_for_the_dead
+ *     -DWITHOUT_THE_TIME_LIMIT           nobody_sleeps_for_the_dead
  */
 
-#define N 3 /* messages, but for that of its death */
+#define N 3           /* messages */
+#define DEATH (N + 1) /* the last one, of the sender's end */
 
-#define SENDER 0
+#define SENDER 0 /* and who speaks for it */
 #define RECEIVER 1
+#define SPEAKER 2
+
+/* How a receiver hears of the sender's death; 0 before that. */
+#define TOLD 1
+#define WATCHES 2
+#define ALONE 3
 
 /* Locations. */
 #define PUBLISHED 0 /* messages published: stands for slots, and for producer_closed */
@@ -70,6 +92,10 @@ byte memory[LOCS];
 byte buffered[2 * LOCS]; /* newest store not yet in memory, or NOTHING */
 byte ahead[LOCS];        /* what the sender has read ahead of its turn, or NOTHING */
 bit registered;
+byte hears;
+bit killed[3];
+bit stopped; /* the sender stops, and lives */
+bit said;    /* the death, and whoever slept was woken */
 byte asleep; /* at the futex: ARMED, in its loop: ARMED_FD, or QUIET: not at all */
 bit byte_there;
 byte taken;
@@ -121,19 +147,67 @@ inline load_sender(loc, into)
 	}
 }
 
+/* The sender is dead, and it is time to look: at a pidfd, or at the clock. */
+#ifdef WITHOUT_THE_PIDFD
+#define MAY_WATCH 0
+#else
+#define MAY_WATCH (hears == WATCHES)
+#endif
+#ifdef WITHOUT_THE_TIME_LIMIT
+#define HAS_A_LIMIT 0
+#else
+#define HAS_A_LIMIT (hears == ALONE)
+#endif
+#define TIME (killed[SENDER] && (MAY_WATCH || HAS_A_LIMIT) && OWN(SENDER, PUBLISHED) == NOTHING)
+
+/* Who speaks for the dead has its fence right before what it loads: read ahead is read in turn there. */
+#define READS (!killed[SENDER] && !stopped)
+
+/* Nobody but the receiver goes on. */
+#define STILL                                                                                      \
+	(OWN(SENDER, PUBLISHED) == NOTHING && OWN(RECEIVER, STATE) == NOTHING &&                   \
+	 OWN(RECEIVER, FENCED) == NOTHING && (killed[SENDER] -> hears != TOLD || said : stopped))
+/* The receiver neither; but see TIME. */
+#define SLEEPS (asleep == ARMED || asleep == ARMED_FD && !byte_there)
+
 /* What happens at any time. */
 proctype machine()
 {
-	do
+end:	do
 	:: d_step { OWN(SENDER, PUBLISHED) != NOTHING -> drain(SENDER, PUBLISHED) }
 	:: d_step { OWN(RECEIVER, STATE) != NOTHING -> drain(RECEIVER, STATE) }
 	:: d_step { OWN(RECEIVER, FENCED) != NOTHING -> drain(RECEIVER, FENCED) }
-	:: d_step { ahead[STATE] == NOTHING -> ahead[STATE] = READ(SENDER, STATE) }
-	:: d_step { ahead[FENCED] == NOTHING -> ahead[FENCED] = READ(SENDER, FENCED) }
-	:: timeout ->
-		claim(no_wake_up_is_lost, !asleep || taken == memory[PUBLISHED]);
-		break
+	:: d_step { READS && ahead[STATE] == NOTHING -> ahead[STATE] = READ(SENDER, STATE) }
+	:: d_step { READS && ahead[FENCED] == NOTHING -> ahead[FENCED] = READ(SENDER, FENCED) }
+	:: d_step {
+			STILL && SLEEPS && !TIME ->
+			claim(no_wake_up_is_lost, taken == memory[PUBLISHED]);
+			claim(nobody_sleeps_for_the_dead,
+			      taken != memory[PUBLISHED] || !killed[SENDER])
+		}
 	od
+}
+
+/* The sender and who speaks for it, or the receiver. What the dead has read is of no more use. */
+proctype killer()
+{
+end_nobody_is_killed:
+	if
+	:: killed[RECEIVER] = 1
+	:: atomic {
+			killed[SENDER] = 1;
+			registered = 0;
+			ahead[STATE] = NOTHING;
+			ahead[FENCED] = NOTHING;
+			if
+			:: hears = TOLD
+			:: hears = WATCHES
+			:: hears = ALONE
+			fi
+		}
+	fi;
+end_nobody_else_is_killed:
+	hears == TOLD && !said -> killed[SPEAKER] = 1
 }
 
 /* The CAS, on memory: false when the receiver has moved since the load. */
@@ -154,21 +228,12 @@ inline cas_to_quiet(state, struck)
 	}
 }
 
-inline may_die()
-{
-	if
-	:: !dead -> goto killed
-	:: skip
-	fi
-}
-
 inline wake()
 {
 	load_sender(STATE, state);
 	cas_to_quiet(state, struck);
 	if
 	:: struck ->
-		may_die();
 		barrier(SENDER); /* a system call */
 		d_step {
 			if
@@ -208,43 +273,71 @@ inline strike()
 	fi
 }
 
-/* Wherever the receiver sleeps. */
+inline send_all()
+{
+	do
+	:: at < N -> at++; store(SENDER, PUBLISHED, at); strike()
+	:: break
+	od
+}
+
+proctype sender()
+{
+	byte at, fenced, state;
+	bit struck;
+
+	{ send_all(); stopped = 1 } unless {
+		atomic { killed[SENDER] -> at = 0; fenced = 0; state = 0; struck = 0 }
+	}
+}
+
+/* Wherever the receiver sleeps: a byte, and a futex wake. */
 inline toll()
 {
 	strike();
 #ifndef STRIKE_FOR_A_TOLL
 	barrier(SENDER);
+	d_step { byte_there = 1; printf("the bell tolls: a byte\n") }
 	d_step {
-		byte_there = 1;
 		if
 		:: asleep == ARMED -> asleep = QUIET
 		:: else
 		fi;
-		printf("the bell tolls\n")
+		printf("the bell tolls: a wake-up\n")
 	}
 #endif
 }
 
-/* And who speaks for it, whom the kernel does not know. What the dead had in its buffer is in memory,
- * and nobody else writes there, so that one process is enough. */
-proctype sender()
+/* The kernel does not know it as one that needs no fence. Its buffer is the dead's, which is empty
+ * when the kernel has said so, and where nobody else writes any more. */
+inline speak()
 {
-	byte at, fenced, state;
-	bit struck, dead;
-
-	do
-	:: at < N -> at++; store(SENDER, PUBLISHED, at); may_die(); strike()
-	:: goto over
-	od;
-killed:
-	dead = 1;
-	d_step { registered = 0; state = 0; struck = 0; printf("the sender is killed\n") };
+	d_step { fenced = 0; state = 0; struck = 0 }
 	barrier(SENDER);
-	at++;
-	store(SENDER, PUBLISHED, at);
-	toll();
-over:
-	skip
+#ifdef TOLL_UNLESS_IT_WAS_SAID
+	if
+	:: memory[PUBLISHED] != DEATH -> store(SENDER, PUBLISHED, DEATH); toll()
+	:: else
+	fi
+#else
+	store(SENDER, PUBLISHED, DEATH);
+	toll()
+#endif
+}
+
+proctype speaker()
+{
+	byte fenced, state;
+	bit struck;
+
+end_the_sender_lives:
+	hears == TOLD;
+	{ speak(); goto through } unless { killed[SPEAKER] };
+#ifndef NO_KEEPER_COMES_AFTER
+	speak();
+#endif
+through:
+	said = 1
 }
 
 inline membarrier()
@@ -315,7 +408,10 @@ inline futex_wait()
 		fi
 	}
 end_asleep:
-	asleep == QUIET
+	if
+	:: asleep == QUIET
+	:: d_step { asleep && TIME -> asleep = QUIET; late = 1 }
+	fi
 }
 
 /* The loop, in which nothing else happens, and what pinion_channel_done() does at its end. */
@@ -324,13 +420,36 @@ inline loop_wait()
 	barrier(RECEIVER);
 	d_step { asleep = ARMED_FD; printf("receiver sleeps in its loop\n") }
 end_in_the_loop:
-	d_step { byte_there -> asleep = QUIET };
+	if
+	:: d_step { byte_there -> asleep = QUIET }
+	:: d_step { TIME -> asleep = QUIET; late = 1 }
+	fi;
 	store(RECEIVER, STATE, QUIET);
 	barrier(RECEIVER);
-	byte_there = 0
+	byte_there = 0;
+	hear()
 }
 
 #define SOMETHING (memory[PUBLISHED] > taken)
+
+/* It was late when nothing was there. A look at the pidfd: it is as if told, and tolls for itself,
+ * where nobody else is at the bell any more. */
+inline hear()
+{
+	if
+	:: late && !SOMETHING && hears == WATCHES ->
+		barrier(RECEIVER);
+		d_step {
+			memory[PUBLISHED] = DEATH;
+			memory[STATE] = QUIET;
+			byte_there = 1;
+			late = 0;
+			printf("receiver hears of the death\n")
+		}
+	:: late && !SOMETHING && hears == ALONE -> goto over /* -ETIMEDOUT */
+	:: else -> late = 0
+	fi
+}
 
 inline sleep()
 {
@@ -346,8 +465,10 @@ inline sleep()
 		if
 		:: SOMETHING -> break
 		:: else
-		fi
+		fi;
+		hear()
 	od;
+	late = 0;
 	store(RECEIVER, STATE, QUIET) /* bell_disarm() */
 }
 
@@ -364,17 +485,34 @@ inline sleep_in_the_loop()
 #endif
 }
 
-proctype receiver()
+inline receive_all()
 {
-	bit unfenced;
-
 end_polling:
 	do
 	:: atomic { SOMETHING -> taken = memory[PUBLISHED] }
-	:: atomic { !SOMETHING && !unfenced -> skip }; relax()
-	:: atomic { !SOMETHING -> skip }; sleep()
-	:: atomic { !SOMETHING -> skip }; sleep_in_the_loop()
-	od
+	:: taken == DEATH -> break
+	:: atomic { !SOMETHING && taken != DEATH && !unfenced -> skip }; relax()
+	:: atomic { !SOMETHING && taken != DEATH -> skip }; sleep()
+	:: atomic { !SOMETHING && taken != DEATH -> skip }; sleep_in_the_loop()
+	od;
+over:
+	skip
+}
+
+/* The dead sleeps no longer, and nobody asks what it has taken. */
+proctype receiver()
+{
+	bit unfenced, late;
+
+	{ receive_all() } unless {
+		atomic {
+			killed[RECEIVER] -> asleep = QUIET;
+			byte_there = 0;
+			taken = 0;
+			unfenced = 0;
+			late = 0
+		}
+	}
 }
 
 init {
@@ -392,7 +530,9 @@ init {
 		:: registered = 0
 		fi;
 		run machine();
+		run killer();
 		run sender();
+		run speaker();
 		run receiver()
 	}
 }
