@@ -19,7 +19,7 @@
  *
  * A process dies by going to its end, which it may do wherever it accesses what is shared.
  *
- * Memory here is sequentially consistent: what R1 to R3 and A1 to A3 carry is ring.pml's matter,
+ * Memory here is sequentially consistent: what R1 to R3 and A1 to A3 carry is the matter of recovery.pml,
  * and a slot is one location. What is private is lost with the process, and its steps are taken
  * together with the shared access that follows. What a dead member has written stands still, and is
  * read in one step.
