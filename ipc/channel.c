@@ -104,7 +104,7 @@ static void wake_receiver(struct pinion_channel *channel)
 
 void pinion_channel_sever(struct pinion_channel *channel)
 {
-	atomic_store_explicit(&channel->severed, true, memory_order_relaxed);
+	atomic_store_explicit(&channel->severed, true, memory_order_release); /* R4 */
 	wake_receiver(channel);
 }
 

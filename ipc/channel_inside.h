@@ -28,9 +28,9 @@ struct pinion_channel {
 	uint32_t peer_member;
 	struct pinion_buffer *out; /* by tx slot: what we published there, our own record */
 	int pidfd;                 /* the peer's; -1: somebody else watches it */
-	/* Either thread of this end may set these, and the other only has to see it some time. */
-	atomic_bool severed; /* the keeper says that the peer is gone */
-	atomic_bool broken;  /* the peer lied */
+	/* Any thread of this end may set these, and the others have to see it some time. */
+	atomic_bool severed; /* the keeper says that the peer is gone (R4, A4) */
+	atomic_bool broken;  /* the peer lied; relaxed, since nobody goes by what it carries */
 };
 
 static inline bool channel_is_set(const atomic_bool *flag)
@@ -38,11 +38,13 @@ static inline bool channel_is_set(const atomic_bool *flag)
 	return atomic_load_explicit(flag, memory_order_relaxed);
 }
 
-/* A4. The peer said so in its flag of a ring, or the keeper knows. */
+/* A4. The peer said so in its flag of a ring, or the keeper knows. Who heard of a death has seen
+ * what the dead had, and who hears of it from that thread must have, too: of the words and slots
+ * that it reads next the former say what was taken, the latter what was sent. */
 static inline bool channel_is_gone(const struct pinion_channel *channel,
 				   const _Atomic uint32_t *closed)
 {
-	return channel_is_set(&channel->severed) ||
+	return atomic_load_explicit(&channel->severed, memory_order_acquire) ||
 	       atomic_load_explicit(closed, memory_order_acquire);
 }
 

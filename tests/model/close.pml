@@ -18,8 +18,9 @@
  * send into a ring that is closed already: that, too, comes back. Here it always does what comes
  * before the end of a channel: it waits for consumer_closed and reclaims.
  *
- * Either may be killed at any step, which is as good as that it closed: the kernel says so, and the
- * other has seen what the dead had. What the dead held, and the rest of a dead sender's, is left to
+ * Either may be killed at any step, which is as good as that it closed: the kernel says so, and who
+ * hears it has seen what the dead had. That is the thread itself, which looks at a pidfd, or another
+ * one of its process, which says so in a flag (pinion_channel_sever(): R4; channel_is_gone(): A4). What the dead held, and the rest of a dead sender's, is left to
  * recovery (handoff.pml).
  *
  * A slot is one location, since ring.pml has the halves. memory.pml has the memory. Ghost: who
@@ -34,6 +35,10 @@
  *     -DWITHOUT_A4_OF_THE_PRODUCER    none_is_held_twice
  *     -DCLOSED_BEFORE_THE_LAST_TAKE   none_is_held_twice
  *     -DRECLAIM_WITHOUT_CLOSED        none_is_held_twice
+ *     -DWITHOUT_R4_OF_SEVERING        none_is_held_twice
+ *     -DWITHOUT_R4_OF_SEVERING        epipe_only_when_all_was_seen
+ *     -DWITHOUT_A4_OF_THE_SEVERED     none_is_held_twice
+ *     -DWITHOUT_A4_OF_THE_SEVERED     epipe_only_when_all_was_seen
  *     -DTHE_DEAD_ARE_WAITED_FOR       nobody_waits_for_ever
  *     -DTHE_DEAD_ARE_NOT_HEEDED       none_is_held_twice
  *     -DTHE_DEAD_ARE_NOT_HEEDED       epipe_only_when_all_was_seen
@@ -45,12 +50,14 @@
 #define WORD(b) (2 + (b))
 #define PRODUCER_CLOSED 4
 #define CONSUMER_CLOSED 5
+#define SEVERED(end) (6 + (end)) /* private to its process */
 
-#define LOCS 6
+#define LOCS 8
 #define DEPTH 3
-#define THREADS 2
+#define THREADS 3
 #define SENDER 0
 #define RECEIVER 1
+#define OTHER_THREAD 2 /* of either */
 
 #include "claim.pml"
 #include "memory.pml"
@@ -75,6 +82,16 @@
 #else
 #define A4_PRODUCER ACQUIRE
 #endif
+#ifdef WITHOUT_R4_OF_SEVERING
+#define R4_SEVERING RELAXED
+#else
+#define R4_SEVERING RELEASE
+#endif
+#ifdef WITHOUT_A4_OF_THE_SEVERED
+#define A4_SEVERED RELAXED
+#else
+#define A4_SEVERED ACQUIRE
+#endif
 
 #define WITH_SENDER 0
 #define IN_TRANSIT 1
@@ -89,11 +106,18 @@ bool killed[THREADS];
 #define DEAD(who) killed[who]
 #endif
 
+inline heed_the_dead(me, who)
+{
+#ifdef THE_DEAD_ARE_NOT_HEEDED
+	skip
+#else
+	heed(me, who)
+#endif
+}
+
 inline hear_of_death(me, who)
 {
-#ifndef THE_DEAD_ARE_NOT_HEEDED
-	heed(me, who);
-#endif
+	heed_the_dead(me, who);
 	closed = 1
 }
 
@@ -109,14 +133,25 @@ active proctype audit()
 	od
 }
 
+inline sever(end, who)
+{
+#ifdef THE_DEAD_ARE_WAITED_FOR
+	skip
+#else
+	heed_the_dead(OTHER_THREAD, who);
+	store(OTHER_THREAD, SEVERED(end), 1, R4_SEVERING)
+#endif
+}
+
+/* And the thread that hears of it first. */
 active proctype killer()
 {
 	if
-	:: killed[SENDER] = true
+	:: killed[SENDER] = true; sever(RECEIVER, SENDER)
 	:: skip
 	fi;
 	if
-	:: killed[RECEIVER] = true
+	:: killed[RECEIVER] = true; sever(SENDER, RECEIVER)
 	:: skip
 	fi
 }
@@ -128,6 +163,7 @@ inline reclaim()
 	:: closed -> break
 	:: !closed && newest(CONSUMER_CLOSED) -> load(SENDER, CONSUMER_CLOSED, closed, A4_PRODUCER)
 	:: !closed && DEAD(RECEIVER) -> hear_of_death(SENDER, RECEIVER)
+	:: !closed && newest(SEVERED(SENDER)) -> load(SENDER, SEVERED(SENDER), closed, A4_SEVERED)
 	od;
 #endif
 	do
@@ -217,6 +253,8 @@ inline receive()
 			if
 			:: load(RECEIVER, PRODUCER_CLOSED, closed, A4_CONSUMER)
 			:: DEAD(SENDER) -> hear_of_death(RECEIVER, SENDER)
+			:: newest(SEVERED(RECEIVER)) ->
+				load(RECEIVER, SEVERED(RECEIVER), closed, A4_SEVERED)
 			fi;
 			if
 			:: closed ->
