@@ -126,8 +126,7 @@ static struct before look(void)
 {
 	struct before before = {.slots = slots_look(&rings)};
 
-	for (uint32_t id = 0; id < BUFFERS; id++)
-		before.word[id] = words()[id];
+	words_look(before.word);
 	before.sender_gone = model.severed || rings.ba.shared->producer_closed;
 	before.receiver_gone = model.severed || rings.ab.shared->consumer_closed;
 	return before;
@@ -144,18 +143,14 @@ static void check_same(const struct before *before, const char *call)
 /* What must be received; the words change in @before, as they must in memory. */
 static int expect_received(struct before *before, struct pinion_desc *desc, uint32_t nr)
 {
-	uint32_t there = 0, got = 0;
+	uint32_t got;
 
 	if (model.broken)
 		return -EPROTO;
-	while (there < nr && slot_says(before->slots.ba, model.received + there, &desc[there]))
-		there++;
-	if (!there)
+	got = slots_say(before->slots.ba, model.received, desc, nr);
+	if (!got)
 		return before->sender_gone ? -EPIPE : -EAGAIN;
-	for (; got < there && good(&desc[got], before->word, &stage.b); got++) {
-		desc[got].buffer = pinion_buffer_next(desc[got].buffer);
-		before->word[pinion_buffer_id(desc[got].buffer)] = held(desc[got].buffer, &stage.a);
-	}
+	got = taken(desc, got, before->word);
 	return got ? (int)got : -EPROTO;
 }
 

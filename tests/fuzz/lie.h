@@ -51,6 +51,17 @@ static inline bool same_desc(const struct pinion_desc *a, const struct pinion_de
 	return a->buffer.bits == b->buffer.bits && a->len == b->len && a->tag == b->tag;
 }
 
+/* Up to @nr that are published from position @at on. */
+static inline uint32_t slots_say(const struct pinion_slot *slots, uint64_t at,
+				 struct pinion_desc *desc, uint32_t nr)
+{
+	uint32_t got = 0;
+
+	while (got < nr && slot_says(slots, at + got, &desc[got]))
+		got++;
+	return got;
+}
+
 /* The highest credit that the sender can have believed so far: what lies there now, if it is one
  * that can be. @given: the answer of before, at most @sent. */
 static inline uint64_t credit_believed(const struct ring_shared *shared, uint64_t given,

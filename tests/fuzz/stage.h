@@ -47,6 +47,12 @@ static inline void stage_put_back(void)
 	memcpy(stage.b.pool->control.addr, stage.picture, stage.b.pool->control.len);
 }
 
+static inline void words_look(uint64_t *word)
+{
+	for (uint32_t id = 0; id < BUFFERS; id++)
+		word[id] = words()[id];
+}
+
 /* A handle as it stands, or stale, or of the future, or of no buffer. */
 static inline struct pinion_buffer some_handle(struct script *script)
 {
@@ -81,6 +87,19 @@ static inline bool good(const struct pinion_desc *desc, const uint64_t *word,
 	const uint32_t id = pinion_buffer_id(desc->buffer);
 
 	return id < BUFFERS && desc->len <= BUFFER && word[id] == held(desc->buffer, side);
+}
+
+/* How many of @nr from b a takes, up to the first that b may not send; they and the words of @word
+ * are then as they must be. */
+static inline uint32_t taken(struct pinion_desc *desc, uint32_t nr, uint64_t *word)
+{
+	uint32_t got = 0;
+
+	for (; got < nr && good(&desc[got], word, &stage.b); got++) {
+		desc[got].buffer = pinion_buffer_next(desc[got].buffer);
+		word[pinion_buffer_id(desc[got].buffer)] = held(desc[got].buffer, &stage.a);
+	}
+	return got;
 }
 
 #endif
