@@ -41,6 +41,11 @@ static struct {
 	uint32_t number;          /* b's */
 	struct pinion_buffer lent[LENT_MAX];
 	uint32_t nr_lent, collected; /* by a */
+	uint32_t back;               /* up to where a knows that all have returned */
+	struct {
+		enum place_state state;
+		uint32_t returned;
+	} b;                         /* as a saw it last */
 	uint32_t received, returned; /* by who sits in the seat */
 	bool broken;
 	int waits;
@@ -81,6 +86,7 @@ static void open_to_lend(void)
 	assert_int_equal(pinion_broadcast_open(stage.a.pool, run.fd, &run.broadcast), 0);
 	assert_int_equal(pinion_broadcast_admit(run.broadcast, once.b.fd, &run.number), 0);
 	assert_int_equal(pinion_broadcast_admit(run.broadcast, once.c.fd, &ignored), 0);
+	run.b.state = PLACE_OPEN;
 	join(once.c_pool, run.fd, &once.c, pinion_pool_member(stage.a.pool));
 }
 
@@ -165,25 +171,81 @@ static void return_honest(void)
 	run.returned++;
 }
 
+/* b returns one, as it should: of those it was sent, in order. Or it takes its word back. */
+static void return_by_liar(struct script *script)
+{
+	if (script_below(script, 8) == 7)
+		once.b.raw->returned = run.b.returned - 1;
+	else if (run.b.returned < run.nr_lent)
+		once.b.raw->returned = run.b.returned + 1;
+}
+
+/* What a makes of b when it looks: one that left, or lied, stays that. */
+static void look_at_b(void)
+{
+	const struct seat_shared *seat = once.b.raw;
+	const uint64_t returned = seat->returned;
+
+	if (run.b.state != PLACE_OPEN)
+		return;
+	if (seat->closed)
+		run.b.state = PLACE_LEFT;
+	else if (returned < run.b.returned || returned > run.nr_lent)
+		run.b.state = PLACE_LIED;
+	else
+		run.b.returned = (uint32_t)returned;
+}
+
+/* A liar is severed when it is found out, nobody else. @was: before the call. */
+static void check_told(enum place_state was, uint32_t ended)
+{
+	const bool found = run.b.state == PLACE_LIED && was == PLACE_OPEN;
+
+	oracle(once.b.raw->ended == (found ? SEAT_SEVERED : ended), "b %s severed: %u",
+	       found ? "lied and is not" : "is", once.b.raw->ended);
+}
+
+/* a looks only when what it knows does not suffice. */
+static int expect_collected(uint32_t nr)
+{
+	if (run.back - run.collected < nr) {
+		look_at_b();
+		run.back = run.returned;
+		if (run.b.state == PLACE_OPEN && run.b.returned < run.back)
+			run.back = run.b.returned;
+	}
+	if (run.back == run.collected)
+		return run.nr_lent == run.collected ? 0 : -EAGAIN;
+	return (int)(run.back - run.collected < nr ? run.back - run.collected : nr);
+}
+
 static void collect(struct script *script)
 {
 	struct pinion_buffer buffer[DESCS];
-	const uint32_t nr = 1 + script_below(script, DESCS);
-	int got = pinion_broadcast_collect(run.broadcast, buffer, nr);
+	const uint32_t nr = 1 + script_below(script, DESCS), ended = once.b.raw->ended;
+	const enum place_state was = run.b.state;
+	const int expected = expect_collected(nr);
+	const int got = pinion_broadcast_collect(run.broadcast, buffer, nr);
 
-	oracle(got <= (int)nr && (got >= 0 || got == -EAGAIN), "collect of %u: %d", nr, got);
-	oracle(got || run.collected == run.nr_lent, "collect says that none is out");
+	oracle(got == expected, "collect of %u: %d, not %d", nr, got, expected);
 	for (int i = 0; i < got; i++)
 		oracle(buffer[i].bits == run.lent[run.collected++].bits,
 		       "collected another one than was lent");
-	oracle(run.collected <= run.returned, "collected what c reads");
+	check_told(was, ended);
 }
 
 static void ask_lag(void)
 {
-	int lag = pinion_broadcast_lag(run.broadcast, run.number);
+	const enum place_state was = run.b.state;
+	const uint32_t ended = once.b.raw->ended;
+	const int lag = pinion_broadcast_lag(run.broadcast, run.number);
 
-	oracle(lag == -EPIPE || lag == -EPROTO || (lag >= 0 && lag <= (int)SLOTS), "lag: %d", lag);
+	look_at_b();
+	if (run.b.state == PLACE_OPEN)
+		oracle(lag == (int)(run.nr_lent - run.b.returned), "lag: %d", lag);
+	else
+		oracle(lag == (run.b.state == PLACE_LEFT ? -EPIPE : -EPROTO), "lag: %d", lag);
+	check_told(was, ended);
 }
 
 static void step_to_lend(struct script *script)
@@ -191,8 +253,10 @@ static void step_to_lend(struct script *script)
 	switch (script_below(script, 8)) {
 	case 0:
 	case 1:
-	case 2:
 		lie_in_seat(script);
+		break;
+	case 2:
+		return_by_liar(script);
 		break;
 	case 3:
 		lend();
@@ -215,6 +279,7 @@ static void step_to_lend(struct script *script)
 static void close_lending(void)
 {
 	oracle(!pinion_broadcast_sever(run.broadcast, run.number), "b cannot be severed");
+	run.b.state = PLACE_FREE;
 	while (run.received < run.nr_lent)
 		hear_honest();
 	while (run.returned < run.received)
@@ -248,17 +313,15 @@ static void publish(struct script *script)
 
 static int expect(struct pinion_desc *desc, uint32_t nr)
 {
-	uint32_t there = 0, got = 0;
+	uint32_t there, got = 0;
 	uint64_t word[BUFFERS];
 
 	if (run.broken)
 		return -EPROTO;
 	if (once.b.raw->ended > SEAT_ENDED)
 		return -EPIPE;
-	for (uint32_t id = 0; id < BUFFERS; id++)
-		word[id] = words()[id];
-	while (there < nr && slot_says(once.ring.shared->slot, run.received + there, &desc[there]))
-		there++;
+	words_look(word);
+	there = slots_say(once.ring.shared->slot, run.received, desc, nr);
 	if (!there)
 		return once.b.raw->ended ? -EPIPE : -EAGAIN;
 	while (got < there && good(&desc[got], word, &stage.b))
@@ -298,28 +361,49 @@ static void give_back(struct script *script)
 
 static void wait_shortly(struct script *script)
 {
+	struct pinion_desc ignored;
+	const bool reason = run.broken || once.b.raw->ended ||
+			    slot_says(once.ring.shared->slot, run.received, &ignored);
 	int err;
 
 	if (run.waits++ == WAITS)
 		return;
 	err = pinion_broadcast_wait(run.seat, script_byte(script));
-	oracle(err == 0 || err == -ETIMEDOUT || err == -EINTR, "wait: %d", err);
+	oracle(err == 0 || (!reason && (err == -ETIMEDOUT || err == -EINTR)), "wait: %d", err);
 }
 
-/* The keeper's look: heads of the ring, each once at most. */
-static void list_lent(void)
+/* Slots that are of this round of the ring, seen from the seat; whose head is there was lent. */
+static uint32_t expect_lent(uint64_t *bits)
 {
-	struct pinion_buffer buffer[SLOTS];
-	int nr = pinion_broadcast_lent(once.fd, once.b.fd, buffer, SLOTS);
+	const struct seat_shared *seat = once.b.raw;
+	uint32_t nr = 0;
 
-	oracle(nr >= 0 && nr <= (int)SLOTS, "lent: %d", nr);
-	for (int i = 0; i < nr; i++) {
-		bool lies = false;
+	if (!seat->begin || seat->ended > SEAT_ENDED || seat->closed)
+		return 0;
+	for (uint32_t i = 0; i < SLOTS; i++) {
+		const uint64_t at = seat->begin - 1 + seat->returned + i;
+		const uint64_t head = once.ring.shared->slot[at % SLOTS].head;
 
-		for (uint32_t k = 0; k < SLOTS; k++)
-			lies |= (once.ring.shared->slot[k].head << 1) == buffer[i].bits << 1;
-		oracle(lies && !(buffer[i].bits >> 63), "lent: a handle that lies nowhere");
+		if (head >> 63 == lap_of(at))
+			bits[nr++] = head & ~PINION_SLOT_HEAD_LAP;
 	}
+	return nr;
+}
+
+/* The keeper's look, with room for some. */
+static void list_lent(struct script *script)
+{
+	const uint32_t room = script_below(script, SLOTS + 1);
+	struct pinion_buffer *buffer = malloc(room * sizeof(*buffer));
+	uint64_t bits[SLOTS];
+	const uint32_t expected = expect_lent(bits);
+	const int nr = pinion_broadcast_lent(once.fd, once.b.fd, buffer, room);
+
+	oracle(nr == (expected > room ? -ENOSPC : (int)expected), "lent: %d, not %u, into %u", nr,
+	       expected, room);
+	for (int i = 0; i < nr; i++)
+		oracle(buffer[i].bits == bits[i], "lent: another one than lies there");
+	free(buffer);
 }
 
 static void step_to_borrow(struct script *script)
@@ -342,7 +426,7 @@ static void step_to_borrow(struct script *script)
 		wait_shortly(script);
 		break;
 	case 6:
-		list_lent();
+		list_lent(script);
 		break;
 	default:
 		borrow(script);
