@@ -57,6 +57,28 @@ static inline void slots_check(const struct slots *slots, const struct rings *ri
 	       "%s wrote the peer's slots", call);
 }
 
+/*
+ * How many of @nr slots who sent @sent may write, by the credit that lies there; -EPROTO: it went
+ * back, or beyond what was sent. @given is what is believed of it: the sender looks only when that
+ * does not suffice.
+ */
+static inline int room_for(const struct ring_shared *shared, uint64_t *given, uint64_t sent,
+			   uint32_t nr)
+{
+	const uint64_t credit = shared->credit;
+	uint64_t room = SLOTS - (sent - *given);
+
+	if (room < nr) {
+		if (credit < *given || credit > sent)
+			return -EPROTO;
+		*given = credit;
+		room = SLOTS - (sent - credit);
+	}
+	if (!room)
+		return -EAGAIN;
+	return (int)(room < nr ? room : nr);
+}
+
 /* Room for @nr descriptors, of its exact length, so that a write behind it is seen. */
 static inline struct pinion_desc *descs_new(uint32_t nr)
 {
