@@ -295,10 +295,10 @@ static void a_flooder_delays_others_by_its_turn(void **state)
 		while ((heard = hear(crowd, 32, 1)).from != who) {
 			assert_int_equal(heard.from, 0);
 			before += (uint32_t)heard.got;
+			assert_in_range(before, 0, PINION_FANIN_QUANTUM);
 			fill(crowd, 0, (uint32_t)heard.got);
 		}
 		assert_int_equal(heard.tag, round);
-		assert_in_range(before, 0, PINION_FANIN_QUANTUM);
 	}
 	while (hear(crowd, 256, 1).got > 0)
 		;
@@ -801,6 +801,27 @@ static void wait_ends_at_its_time_limit(void **state)
 	crowd_unmake(crowd);
 }
 
+/* A ring of 64 slots holds up to three back. */
+static void whoever_finds_nothing_holds_no_credit_back(void **state)
+{
+	struct crowd *crowd = crowd_make(1, 64);
+	const _Atomic uint64_t *credit = &crowd->pair[0].ring.shared->credit;
+	const uint64_t before = atomic_load(credit);
+
+	(void)state;
+	fill(crowd, 0, 3);
+	assert_int_equal(hear(crowd, 8, 1).got, 3);
+	assert_int_equal(atomic_load(credit), before);
+	assert_int_equal(hear(crowd, 8, 1).got, -EAGAIN);
+	assert_int_equal(atomic_load(credit), before + 3);
+	fill(crowd, 0, 3);
+	assert_int_equal(hear(crowd, 8, 1).got, 3);
+	assert_int_equal(atomic_load(credit), before + 3);
+	assert_int_equal(pinion_fanin_wait(crowd->fanin, 1), -ETIMEDOUT);
+	assert_int_equal(atomic_load(credit), before + 6);
+	crowd_unmake(crowd);
+}
+
 static void wait_returns_at_once_when_something_is_there(void **state)
 {
 	struct crowd *crowd = crowd_make(5, 8);
@@ -988,6 +1009,7 @@ int main(void)
 		pool_test(all_4096_lanes_are_heard_and_no_more_fit),
 		pool_test(a_bit_carries_what_was_written_before_it),
 		pool_test(wait_ends_at_its_time_limit),
+		pool_test(whoever_finds_nothing_holds_no_credit_back),
 		pool_test(wait_returns_at_once_when_something_is_there),
 		pool_test(a_sleeper_is_woken_by_a_message_and_by_a_close),
 		pool_test(a_signal_is_eintr),

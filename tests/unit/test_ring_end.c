@@ -415,6 +415,25 @@ static void a_look_beyond_what_is_published_is_eagain(void **state)
 	ends_close(&ends);
 }
 
+/* A sender that gives itself credit writes where the receiver has looked. */
+static void a_look_goes_no_further_than_a_round(void **state)
+{
+	struct ends ends = ends_make(8);
+	struct ring *tx = ring_end_of(ends.tx, PINION_RING_SEND);
+	struct pinion_desc desc[16];
+
+	(void)state;
+	assert_int_equal(send_next(&ends, 8), 8);
+	assert_int_equal(pinion_ring_peek(ends.rx, 0, desc, 8), 8);
+	tx->shared->credit = tx->at;
+	assert_int_equal(send_next(&ends, 3), 3);
+	assert_int_equal(pinion_ring_peek(ends.rx, 4, desc, 16), 4);
+	assert_desc(&desc[3], 7);
+	assert_int_equal(pinion_ring_peek(ends.rx, 8, desc, 16), -EAGAIN);
+	assert_int_equal(pinion_ring_release(ends.rx, 9), -EINVAL);
+	ends_close(&ends);
+}
+
 static void a_release_of_more_than_is_published_is_einval(void **state)
 {
 	struct ends ends = ends_make(8);
@@ -506,18 +525,24 @@ static void credit_that_cannot_be_is_eproto_and_publishes_nothing(void **state)
 	}
 }
 
+/* By little, too, so that it still lies within the ring. */
 static void credit_that_goes_backwards_is_eproto(void **state)
 {
-	struct ends ends = ends_make(8);
-	struct ring *tx = ring_end_of(ends.tx, PINION_RING_SEND);
+	const uint64_t back[] = {1, 2, 3, 1000};
 
 	(void)state;
-	assert_int_equal(send_next(&ends, 8), 8);
-	assert_int_equal(recv_next(&ends, 4), 4);
-	assert_int_equal(send_next(&ends, 8), 4); /* sees a credit of 4 */
-	tx->shared->credit = tx->at - 9;
-	assert_int_equal(send_next(&ends, 1), -EPROTO);
-	ends_close(&ends);
+	for (size_t i = 0; i < sizeof(back) / sizeof(back[0]); i++) {
+		struct ends ends = ends_make(8);
+		struct ring *tx = ring_end_of(ends.tx, PINION_RING_SEND);
+
+		assert_int_equal(send_next(&ends, 8), 8);
+		assert_int_equal(recv_next(&ends, 4), 4);
+		assert_int_equal(send_next(&ends, 2), 2); /* sees the credit of 4 */
+		tx->shared->credit -= back[i];
+		assert_int_equal(send_next(&ends, 3), -EPROTO);
+		assert_int_equal(pinion_ring_reserve(ends.tx, 3), -EPROTO);
+		ends_close(&ends);
+	}
 }
 
 /* A sender that stores whatever it likes: each call returns, within the arrays it was given. */
@@ -1163,6 +1188,7 @@ int main(void)
 		pool_test(a_send_or_a_reservation_that_fails_leaves_the_one_before),
 		pool_test(peek_copies_and_leaves_and_release_gives_back),
 		pool_test(a_look_beyond_what_is_published_is_eagain),
+		pool_test(a_look_goes_no_further_than_a_round),
 		pool_test(a_release_of_more_than_is_published_is_einval),
 		pool_test(a_sender_whose_receiver_closed_gets_epipe),
 		pool_test(after_close_what_was_sent_is_drained_and_then_it_is_epipe),
