@@ -62,16 +62,6 @@ static inline uint32_t slots_say(const struct pinion_slot *slots, uint64_t at,
 	return got;
 }
 
-/* The highest credit that the sender can have believed so far: what lies there now, if it is one
- * that can be. @given: the answer of before, at most @sent. */
-static inline uint64_t credit_believed(const struct ring_shared *shared, uint64_t given,
-				       uint64_t sent)
-{
-	const uint64_t credit = shared->credit;
-
-	return credit > given && credit <= sent ? credit : given;
-}
-
 /* Another value for what was @now: near it, or small, or anything. */
 static inline uint64_t lie_value(struct script *script, uint64_t now)
 {

@@ -54,21 +54,6 @@ void target_open(void)
 
 /* --- b */
 
-/* One that b has; any, if it has none. */
-static struct pinion_buffer find_theirs(uint32_t from)
-{
-	struct pinion_buffer buffer = {0};
-
-	for (uint32_t i = 0; i < BUFFERS; i++) {
-		const uint32_t id = (from + i) % BUFFERS;
-
-		buffer = pinion_owner_buffer(words()[id], id);
-		if (words()[id] == held(buffer, &stage.b))
-			break;
-	}
-	return buffer;
-}
-
 /* The answer to what a asked, now or before, or will ask; or of no place; or a request. */
 static uint32_t some_tag(struct script *script)
 {

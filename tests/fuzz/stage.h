@@ -30,6 +30,7 @@ static inline void stage_open(void)
 	stage.b.pool = pool_join(stage.a.pool);
 	hold(stage.a.pool, stage.ours, OURS);
 	hold(stage.b.pool, stage.theirs, THEIRS);
+	pool_lay_bait(stage.b.pool);
 }
 
 /* What was done since the stage was opened belongs to it. */
@@ -56,17 +57,34 @@ static inline void words_look(uint64_t *word)
 /* A handle as it stands, or stale, or of the future, or of no buffer. */
 static inline struct pinion_buffer some_handle(struct script *script)
 {
-	static const uint32_t none[] = {BUFFERS, BUFFERS + 1, 1u << 20, PINION_ID_MAX};
+	static const uint32_t none[] = {BUFFERS + 1, 1u << 20, PINION_ID_MAX};
 	const uint8_t which = script_byte(script), age = script_byte(script);
 	uint32_t id = which % BUFFERS;
 	struct pinion_buffer buffer;
 
-	if (which >= 248)
-		return pinion_buffer_make(none[which % 4], age);
+	if (which >= 248 && which % 4)
+		return pinion_buffer_make(none[which % 4 - 1], age);
+	if (which >= 240 && which % 4 == 0)
+		id = BUFFERS; /* the bait */
 	buffer = pinion_owner_buffer(words()[id], id);
 	if (age >= 224)
 		buffer.bits += (uint64_t)(age - 240) << PINION_ID_BITS;
 	buffer.bits &= ~PINION_SLOT_HEAD_LAP;
+	return buffer;
+}
+
+/* One that b has, the first from id @from on; any, if it has none. */
+static inline struct pinion_buffer find_theirs(uint32_t from)
+{
+	struct pinion_buffer buffer = {0};
+
+	for (uint32_t i = 0; i < BUFFERS; i++) {
+		const uint32_t id = (from + i) % BUFFERS;
+
+		buffer = pinion_owner_buffer(words()[id], id);
+		if (words()[id] == held(buffer, &stage.b))
+			break;
+	}
 	return buffer;
 }
 
