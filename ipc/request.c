@@ -264,7 +264,6 @@ int pinion_requester_abandon(struct pinion_requester *requester, struct pinion_c
 
 		if (!(place->tag & PINION_TAG_ANSWER))
 			continue;
-		place->tag &= ~PINION_TAG_ANSWER;
 		context[got++] = place->context;
 		requester->outstanding--;
 	}
