@@ -4,7 +4,8 @@
 
 /*
  * What piniond and its peers say to each other (SOCK_SEQPACKET, so a message arrives whole or not
- * at all). Each message has one size; a wrong size, magic or version ends the conversation.
+ * at all). Each message has one size; a wrong size, magic or version ends the conversation, and to
+ * the service more than one file.
  *
  *     peer                              service
  *     HELLO                 ---->       who is it: pidfd, credentials

@@ -89,7 +89,7 @@ static bool lives(const struct pinion_pool *pool, uint32_t member)
 	const struct control_member *slot = &pool->members[member];
 
 	return atomic_load_explicit(&slot->state, memory_order_relaxed) == MEMBER_LIVE &&
-	       member_lives(slot);
+	       !member_goodbye(slot) && member_lives(slot);
 }
 
 static void count_members(const struct pinion_pool *pool, struct pinion_adoption *adoption)
@@ -121,11 +121,20 @@ int adopt_repair(struct pinion_pool *pool, struct pinion_recovery *report)
 	return 0;
 }
 
+/* Whose burial the keeper before had begun. */
+static void take_dead(struct pinion_pool *pool)
+{
+	for (uint32_t i = 0; i < pool->geometry.nr_members; i++)
+		pool->dead[i] = atomic_load_explicit(&pool->members[i].state,
+						     memory_order_relaxed) == MEMBER_DEAD;
+}
+
 static int take_number(struct pinion_pool *pool)
 {
 	uint32_t member;
 	int err;
 
+	take_dead(pool);
 	slot_take_over(pool);
 	err = pinion_pool_admit(pool, getpid(), &member);
 	if (err)

@@ -134,9 +134,10 @@ struct control {
 };
 
 /*
- * A member's slot. Written by the keeper; by the member itself joined and goodbye, and pid and
- * started where the keeper did not know them. Members read it at attach, and their quota when they
- * refill.
+ * A member's slot. Written by the keeper; and by the member itself, which sets joined and goodbye,
+ * and pid and started where the keeper did not know them. Members read it at attach, and their
+ * quota when they refill. What a keeper goes by it knows by itself, but for the goodbye: any member
+ * can write here.
  *
  *     FREE -> LIVE          admit
  *     LIVE, DEAD -> GONE    an adopter, of who is gone and cannot be recovered yet
@@ -179,7 +180,7 @@ struct control_member {
 
 /*
  * A member's last act, for a keeper that cannot hear it otherwise: goodbye is the secret that the
- * keeper gave to it alone. Any member can write there, but with that none can say it for another.
+ * keeper gave to it alone: no other can say it (but unsay it, and then its process's end tells).
  *
  *     R8  goodbye, store-release    carries "I have nothing under way any more"
  *     A8  goodbye, load-acquire     by a keeper that looks for who left

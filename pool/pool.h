@@ -41,6 +41,8 @@ struct pinion_pool {
 	bool keeper; /* made or adopted it: slots are this process's to change, and it believes
 	              * nothing that others may have written over them */
 
+	bool dead[PINION_MEMBER_MAX]; /* of a keeper: recovered, and not yet released */
+
 	/* Copied once from the control area and checked; never read back. */
 	struct control_geometry geometry;
 	struct layout layout;

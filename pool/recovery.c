@@ -328,16 +328,14 @@ static uint64_t *sorted(const struct pinion_buffer *transit, uint32_t nr)
 	return copy;
 }
 
-/* D, copied once: the members marked dead, and @member; or @member @alone. */
+/* D: the dead that are not yet released, and @member; or @member @alone. Never by what the slots
+ * say: there anybody can write that a living member is dead. */
 static void mark_dead(struct work *work, uint32_t member, bool alone)
 {
 	const struct pinion_pool *pool = work->pool;
 
 	for (uint32_t i = 0; i < pool->geometry.nr_members; i++)
-		work->dead[i] =
-			i == member ||
-			(!alone && atomic_load_explicit(&pool->members[i].state,
-							memory_order_relaxed) == MEMBER_DEAD);
+		work->dead[i] = i == member || (!alone && pool->dead[i]);
 }
 
 static void work_close(struct work *work)
@@ -412,6 +410,7 @@ static int work_do(struct work *work, uint32_t member, bool alone)
 	err = open_images(work);
 	if (err)
 		return err;
+	work->pool->dead[member] = true;
 	atomic_store_explicit(&work->pool->members[member].state, MEMBER_DEAD,
 			      memory_order_relaxed);
 	return work_run(work);
@@ -478,6 +477,7 @@ int pinion_pool_release(struct pinion_pool *pool, uint32_t member, struct pinion
 		return err;
 	if (pool->geometry.flags & PINION_POOL_SCRUB)
 		forget_filler(pool, member);
+	pool->dead[member] = false;
 	atomic_store_explicit(&pool->members[member].state, MEMBER_FREE, memory_order_release);
 	return 0;
 }

@@ -20,8 +20,8 @@
  *
  * Either may be killed at any step, which is as good as that it closed: the kernel says so, and who
  * hears it has seen what the dead had. That is the thread itself, which looks at a pidfd, or another
- * one of its process, which says so in a flag (pinion_channel_sever(): R4; channel_is_gone(): A4). What the dead held, and the rest of a dead sender's, is left to
- * recovery (handoff.pml).
+ * one of its process, which says so in a flag (pinion_channel_sever(): R4; channel_is_gone(): A4).
+ * What the dead held, and the rest of a dead sender's, is left to recovery (handoff.pml).
  *
  * A slot is one location, since ring.pml has the halves. memory.pml has the memory. Ghost: who
  * really holds a buffer. A word is HELD(sender) 0, HELD(receiver) 1, HELD(sender) again 2.

@@ -15,6 +15,7 @@
 
 #include "ledger_support.h"
 #include "make.h"
+#include "member.h"
 #include "named.h"
 #include "process.h"
 #include "slot.h"
@@ -304,6 +305,24 @@ static void end_both(struct task *task, struct pinion_pool *pool, struct pinion_
 	end(pool);
 }
 
+/* To nobody, for its keeper is gone; its process lives on. */
+static void who_said_goodbye_counts_as_dead(void **state)
+{
+	struct pinion_adoption adoption = {0};
+	struct task task = {.stores = -1};
+	struct pinion_pool *ours = keeper_dies(&task), *pool;
+
+	(void)state;
+	member_leave(ours, 4711);
+	assert_int_equal(pinion_pool_detach(ours), 0);
+	ledger_close(&task.ledger);
+	pool = adopt(&adoption);
+	assert_int_equal(adoption.dead, 2);
+	assert_int_equal(adoption.living, 0);
+	assert_pool_whole(pool);
+	end(pool);
+}
+
 static void by_its_record_a_pool_is_had_back_whatever_members_wrote_over_it(void **state)
 {
 	struct task task = {.stores = -1};
@@ -474,6 +493,7 @@ int main(void)
 		huge_test(a_process_without_its_first_thread_lives),
 		huge_test(how_long_its_control_area_is_can_be_told_before),
 		huge_test(what_a_killed_keeper_held_comes_back),
+		huge_test(who_said_goodbye_counts_as_dead),
 		huge_test(a_named_pool_of_another_layout_is_eproto_and_left_alone),
 		huge_test(a_keeper_killed_while_it_grows_leaves_nothing_in_the_way),
 		huge_test(a_keeper_killed_while_it_retires_leaves_nothing_in_the_way),

@@ -242,6 +242,29 @@ static void the_living_keep_what_they_have(void **state)
 	scene_end(&scene);
 }
 
+/* What another wrote over a slot is not that its member is dead. */
+static void who_is_said_to_be_dead_keeps_what_it_has(void **state)
+{
+	struct scene scene = scene_make(512);
+	struct pinion_pool *other = pool_join(scene.pool);
+	struct pinion_cache *theirs = cache_make(other, BUFFER);
+	struct pinion_cache *cache = cache_make(scene.victim, BUFFER);
+	struct pinion_buffer a[100], b[100];
+
+	(void)state;
+	take(cache, a, 100);
+	take(theirs, b, 100);
+	other->members[other->member].state = MEMBER_DEAD;
+	abandon(cache);
+	assert_int_equal(recover(&scene).returned, 100);
+	assert_int_equal(release(&scene).returned, 0);
+	assert_int_equal(pinion_pool_held(scene.pool, other->member), 100);
+	give(theirs, b, 100);
+	assert_int_equal(pinion_cache_close(theirs), 0);
+	assert_int_equal(pinion_pool_detach(other), 0);
+	scene_end(&scene);
+}
+
 /* Two dead at once; the first recovery sees to both, and each slot is released by itself. */
 static void two_dead_members_are_recovered_together(void **state)
 {
@@ -534,6 +557,7 @@ int main(void)
 		pool_test(handles_of_the_dead_are_stale),
 		pool_test(zones_do_not_mix),
 		pool_test(the_living_keep_what_they_have),
+		pool_test(who_is_said_to_be_dead_keeps_what_it_has),
 		pool_test(two_dead_members_are_recovered_together),
 		pool_test(lost_hints_do_not_stop_recovery),
 		pool_test(a_magazine_that_a_killed_recovery_left_is_finished_by_the_next),

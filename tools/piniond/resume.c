@@ -111,11 +111,13 @@ static int resume_pool(const struct ledger *ledger, struct pool *pool,
 {
 	const struct pinion_pool_record *record = ledger_record(ledger, pool->index);
 	struct pinion_member_record *members = list_members(ledger, pool->index);
-	int err = -ENOMEM;
+	int err;
 
-	if (members && pool->path)
+	if (!members)
+		err = pinion_fail(-ENOMEM, "no memory for a list of its members");
+	else if (pool->path)
 		err = pinion_pool_resume_named(pool->path, record, members, &pool->pool, report);
-	else if (members)
+	else
 		err = resume_files(pool, record, members, report);
 	free(members);
 	return err;
@@ -164,12 +166,21 @@ static struct device *restore_device(const struct ledger_member *entry, uint32_t
 	return device;
 }
 
+/* It ended while nobody looked. */
+static void be_ended(struct member *member, bool left)
+{
+	ledger_member(member->pool->service->ledger, member)->left = left;
+	member->killed = !left;
+	member->state = member->device && !left ? QUIETING : GONE;
+	if (member->device)
+		member->device->dead_ns = service_now_ns();
+}
+
 static int watch(struct member *member)
 {
 	if (member->pidfd >= 0)
 		return admit_watch(member);
-	member->killed = !burial_has_left(member);
-	member->state = member->device && member->killed ? QUIETING : GONE;
+	be_ended(member, burial_has_left(member));
 	return 0;
 }
 
@@ -244,12 +255,14 @@ static int restore_pool(struct service *service, uint32_t index)
 	const struct ledger_pool *entry = &ledger->pool[index];
 	struct pinion_adoption report = {0};
 	struct pool *pool = pools_new(service, entry->name);
-	int err = -ENOMEM;
+	int err;
 
 	if (pool) {
 		pool->index = index;
 		pool->path = entry->used == LEDGER_NAMED ? entry->path : NULL;
 		err = resume_pool(ledger, pool, &report);
+	} else {
+		err = pinion_fail(-ENOMEM, "no memory for a pool");
 	}
 	if (err) {
 		service_log(LOG_ERR, "pool %s: not taken up again: %s", entry->name,
@@ -267,22 +280,22 @@ static int restore_pool(struct service *service, uint32_t index)
 /* Branches. */
 
 /* A home that died counts as living until the loop has looked at it, and a branch of a living home
- * that has no pairing has let go: so the dead one's must wait for the device by themselves. Without
- * a home, such as one in a pool that was given up, it lives as long as its process. */
+ * that has no pairing has let go: so the dead one's must wait for the device by themselves. Its
+ * goodbye stands in the home's slot alone. Without a home, such as one in a pool that was given up,
+ * it lives as long as its process. */
 static int restore_branch(struct member *member)
 {
 	const struct pool *pool = member->pool;
+	struct member *home = admit_find_cookie(pool->service, member->cookie);
 	int err;
 
 	if (!lives(ledger_member(pool->service->ledger, member))) {
-		member->state = QUIETING;
-		member->killed = true;
-		member->device->dead_ns = service_now_ns();
+		be_ended(member, home && burial_has_left(home));
 		return 0;
 	}
-	member->home = admit_find_cookie(pool->service, member->cookie);
-	if (member->home) {
-		LIST_INSERT_HEAD(&member->home->branches, member, of_home);
+	if (home) {
+		member->home = home;
+		LIST_INSERT_HEAD(&home->branches, member, of_home);
 		return 0;
 	}
 	err = find_pidfd(member);
@@ -339,7 +352,7 @@ static int restore_pairing(struct service *service, uint32_t index)
 	}
 	pairing = calloc(1, sizeof(*pairing));
 	if (!pairing)
-		return -ENOMEM;
+		return pinion_fail(-ENOMEM, "no memory for a channel");
 	*pairing = (struct pairing){.number = entry->number, .slots = entry->slots, .entry = index,
 				    .end = {client, device}};
 	for (enum side side = CLIENT; side <= DEVICE; ++side) {
@@ -366,8 +379,11 @@ int resume_all(struct service *service)
 		if (atomic_load_explicit(&ledger->pairing[i].number, memory_order_acquire))
 			err = restore_pairing(service, i);
 	/* The next may have more luck, with all that the store has. */
-	if (err)
+	if (err) {
+		service_log(LOG_ERR, "branches and channels are not taken up "
+			    "again: %s", pinion_error_text());
 		return err;
+	}
 	store_drop_rest();
 	LIST_FOREACH_SAFE(pool, &service->pools, link, next)
 		burial_go_on(pool);
