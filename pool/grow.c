@@ -138,6 +138,8 @@ int pinion_pool_grow(struct pinion_pool *pool, const struct pinion_segment_confi
 		.config = config,
 		.nr = 1,
 		.name = "pinion",
+		.progress = pool->progress.call,
+		.progress_context = pool->progress.context,
 		.named = pool->named,
 		.mode = pool->mode,
 	};

@@ -16,6 +16,7 @@
 #include <pinion/resume.h>
 
 #include "layout.h"
+#include "populate.h"
 
 struct cache;
 struct named;
@@ -71,6 +72,8 @@ struct pinion_pool {
 	/* Who stores what becomes of segments, before anybody sees it; see record.h. */
 	int (*store)(void *context, uint32_t slot, int fd, const struct pinion_pool_record *record);
 	void *store_context;
+
+	struct populate_progress progress; /* of segments that are added; call NULL: not told */
 
 	_Atomic uint64_t drawn; /* bytes taken from the depot less those given back; see quota.h */
 	_Atomic bool forked;    /* this is a child that inherited it: see fork.h */

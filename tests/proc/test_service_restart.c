@@ -644,7 +644,9 @@ static pid_t run_with_ledger(const struct service_process *service, const char *
 	become_service(service, notify);
 }
 
-static pid_t run_watched(const struct service_process *service, const char *notify)
+/* @usec: what it has from one time that it is fed to the next. */
+static pid_t run_watched(const struct service_process *service, const char *notify,
+			 const char *usec)
 {
 	const pid_t pid = fork();
 	char number[16];
@@ -654,7 +656,7 @@ static pid_t run_watched(const struct service_process *service, const char *noti
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)snprintf(number, sizeof(number), "%d", (int)getpid());
 	setenv("WATCHDOG_PID", number, 1);
-	setenv("WATCHDOG_USEC", "1000000", 1);
+	setenv("WATCHDOG_USEC", usec, 1);
 	become_service(service, notify);
 }
 
@@ -696,7 +698,7 @@ static void the_watchdog_is_fed_from_when_it_is_ready_and_not_before(void **stat
 
 	(void)state;
 	service_configure(&service, service_rules);
-	service.pid = run_watched(&service, address.sun_path);
+	service.pid = run_watched(&service, address.sun_path, "1000000");
 	do {
 		hear(notify, text);
 		assert_null(strstr(text, "WATCHDOG=1"));
@@ -704,6 +706,34 @@ static void the_watchdog_is_fed_from_when_it_is_ready_and_not_before(void **stat
 	for (int i = 0; i < 3; i++) {
 		hear(notify, text);
 		assert_string_equal(text, "WATCHDOG=1");
+	}
+	service_stop(&service);
+	close(notify);
+}
+
+/* The loop does not run meanwhile, and feeds it every half an hour only. */
+static void the_watchdog_is_fed_while_pages_are_cleared(void **state)
+{
+	static const char *const orders[][2] = {{"pool-create", "more 4M 4K"},
+						{"pool-grow", SERVICE_POOL " 4M"}};
+	struct service_process service;
+	struct sockaddr_un address;
+	const int notify = open_notify(&address);
+	char text[4096];
+	int err;
+
+	(void)state;
+	service_configure(&service, service_rules);
+	service.pid = run_watched(&service, address.sun_path, "3600000000");
+	do
+		hear(notify, text);
+	while (!strstr(text, "WATCHDOG=1"));
+	for (int i = 0; i < 2; i++) {
+		json_decref(service_ask(orders[i][0], orders[i][1], &err));
+		assert_int_equal(err, 0);
+		do
+			hear(notify, text);
+		while (!strstr(text, "WATCHDOG=1"));
 	}
 	service_stop(&service);
 	close(notify);
@@ -841,6 +871,7 @@ static int run_all(void)
 		pool_test(whom_the_store_has_no_room_for_is_not_let_in),
 		pool_test(a_ledger_of_another_release_does_not_stay_in_the_store),
 		pool_test(the_watchdog_is_fed_from_when_it_is_ready_and_not_before),
+		pool_test(the_watchdog_is_fed_while_pages_are_cleared),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <syslog.h>
 
+#include <systemd/sd-daemon.h>
+
 #include <pinion/error.h>
 #include <pinion/named.h>
 
@@ -29,12 +31,16 @@ static void announce(struct courier *courier, uint32_t slot, int fd)
 		tell_segment(member, slot, fd);
 }
 
+/* Meanwhile the loop does not run, and its watchdog is fed here: but not before it runs, since once
+ * is to arm it. */
 static void progress(void *context, uint64_t done, uint64_t total)
 {
-	const struct config_pool *config = context;
+	const struct pool *pool = context;
 
+	if (sd_event_get_watchdog(pool->service->event) > 0)
+		(void)sd_notify(0, "WATCHDOG=1");
 	if (done == total)
-		service_log(LOG_INFO, "pool %s: %ju MiB populated", config->name,
+		service_log(LOG_INFO, "pool %s: %ju MiB populated", pool->name,
 			    (uintmax_t)(total >> 20));
 }
 
@@ -55,6 +61,7 @@ struct pool *pools_new(struct service *service, const char *name)
 void pools_insert(struct pool *pool)
 {
 	LIST_INSERT_HEAD(&pool->pool->couriers, &pool->courier, link);
+	pool->pool->progress = (struct populate_progress){progress, pool};
 	LIST_INSERT_HEAD(&pool->service->pools, pool, link);
 	(void)pinion_pool_watch(pool->pool, ledger_watch, pool);
 }
@@ -93,24 +100,24 @@ static struct pinion_pool_config wish_of(const struct config_pool *config)
 	wish.name = config->name;
 	wish.path = config->path;
 	wish.nr_members = count_numbers(config);
-	wish.progress = progress;
-	wish.progress_context = (void *)(uintptr_t)config;
 	return wish;
 }
 
 /* A named pool that is there already is adopted. */
-static int make(const struct config_pool *config, struct pinion_pool **pool)
+static int make(const struct config_pool *config, struct pool *pool)
 {
-	const struct pinion_pool_config wish = wish_of(config);
+	struct pinion_pool_config wish = wish_of(config);
 	struct pinion_adoption found;
 	int err = -ENOENT;
 
+	wish.progress = progress;
+	wish.progress_context = pool;
 	if (config->path)
-		err = pinion_pool_adopt(config->path, pool, &found);
+		err = pinion_pool_adopt(config->path, &pool->pool, &found);
 	if (!err)
 		service_log(LOG_NOTICE, "pool %s: adopted: %u members live, %u are dead",
 			    config->name, found.living, found.dead);
-	return err == -ENOENT ? pinion_pool_create(&wish, pool) : err;
+	return err == -ENOENT ? pinion_pool_create(&wish, &pool->pool) : err;
 }
 
 /* With all who are in it. */
@@ -131,7 +138,7 @@ static int enter(struct service *service, struct pool *pool)
 static int add(struct service *service, const struct config_pool *config, bool own)
 {
 	struct pool *pool = pools_new(service, config->name);
-	int err = pool ? make(config, &pool->pool) : -ENOMEM;
+	int err = pool ? make(config, pool) : -ENOMEM;
 
 	if (err) {
 		free(pool);
