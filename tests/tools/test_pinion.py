@@ -215,19 +215,28 @@ class Conversation(Case):
 
 
 class Terminal(Case):
-    """top, on a terminal of its own."""
+    """top, or an order, on a terminal of its own."""
 
-    def start(self, speak: Callable[..., None]) -> None:
+    def start(self, speak: Callable[..., None], *words: str) -> None:
         self.peer(speak)
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
             try:
                 os.environ["TERM"] = "xterm-256color"
-                os.execv(PROGRAM, [PROGRAM, "--socket", str(self.socket), "top"])
+                os.execv(PROGRAM, [PROGRAM, "--socket", str(self.socket), *(words or ("top",))])
             finally:  # a second run of all tests must not begin here
                 os._exit(99)
         self.seen = b""
         self.size(24, 100)
+
+    def test_an_order_says_for_how_long_the_service_is_at_work(self) -> None:
+        def slow(connection: Any, name: str, text: str) -> None:
+            time.sleep(3)
+            wire.answers(b"{}")(connection, name, text)
+        self.start(slow, "pool", "create", "a", "1G", "4K")
+        self.read(b"at work for ")
+        self.assertEqual(self.finish(), DONE)
+        self.assertRegex(self.seen, rb"at work for [1-9] s")
 
     def size(self, rows: int, cols: int) -> None:
         fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
