@@ -222,6 +222,28 @@ static void who_got_the_pid_before_hello_is_not_let_in(void **state)
 	nobody_passes(*(const bool *)*state, CONNECTS, OTHER);
 }
 
+/* Of the same user, too: only what the kernel noted when it connected tells the two apart. */
+static void nor_is_one_of_the_same_user_where_the_kernel_knows_who_connected(void **state)
+{
+	nobody_passes(*(const bool *)*state, CONNECTS, SUPPORT_NOBODY);
+}
+
+static bool has_peer_pidfd(void)
+{
+	int pair[2], pidfd = -1;
+	socklen_t len = sizeof(pidfd);
+	bool has;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		return false;
+	has = !getsockopt(pair[0], SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len);
+	if (has)
+		close(pidfd);
+	close(pair[0]);
+	close(pair[1]);
+	return has;
+}
+
 #define kernel_test(f, kernel) \
 	{#f "_" #kernel, f, pool_test_before, pool_test_after, (void *)(uintptr_t)&(kernel)}
 #define on_new(f) kernel_test(f, is_new)
@@ -236,6 +258,9 @@ int main(void)
 		kernels_test(who_got_the_pid_after_hello_is_not_let_in),
 		kernels_test(nor_is_one_of_the_same_user),
 		kernels_test(who_got_the_pid_before_hello_is_not_let_in),
+		support_where(!geteuid() && has_peer_pidfd(),
+			      "not root, or a kernel before 6.5, without SO_PEERPIDFD", on_new,
+			      nor_is_one_of_the_same_user_where_the_kernel_knows_who_connected),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
