@@ -39,6 +39,47 @@ static void an_unprivileged_client_attaches_by_the_name_of_a_device(void **state
 	service_stop(&service);
 }
 
+/* Comes, works and leaves, again and again; how often it could not. */
+static void *live_in_a_thread(void *failures)
+{
+	for (int i = 0; i < 20; i++) {
+		struct pinion_client *client;
+		struct pinion_cache *cache;
+
+		if (attach(&client, &cache)) {
+			++*(int *)failures;
+			continue;
+		}
+		*(int *)failures += bounce(client, cache, 50, 0) != 0;
+		*(int *)failures += pinion_cache_close(cache) || pinion_client_close(client);
+	}
+	return NULL;
+}
+
+static void threads_have_a_client_each(void **state)
+{
+	struct service_process service;
+	pthread_t thread[4];
+	int failures[4] = {0};
+	pid_t device;
+
+	(void)state;
+	service_start(&service);
+	device = echo_start();
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, live_in_a_thread, &failures[i]),
+				 0);
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(pthread_join(thread[i], NULL), 0);
+		assert_int_equal(failures[i], 0);
+	}
+	service_await_members(1);
+	assert_int_equal(service_held(), 0);
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	service_await_members(0);
+	service_stop(&service);
+}
+
 static void what_killed_clients_held_comes_back(void **state)
 {
 	struct service_process service;
@@ -566,6 +607,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		pool_test(an_unprivileged_client_attaches_by_the_name_of_a_device),
+		pool_test(threads_have_a_client_each),
 		pool_test(what_killed_clients_held_comes_back),
 		pool_test(clients_outlive_their_device_process),
 		pool_test(rules_say_who_may_do_what),
