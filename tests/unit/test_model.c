@@ -146,16 +146,22 @@ static size_t served(const struct model *model, const struct model_member *membe
 	return best;
 }
 
-/* What is free and was not given lies in other caches, of the living and of the dead. */
+/* What is free and was not given lies in other caches, of the living and of the dead: none is in
+ * the depot. */
 static void check_exhausted(struct model *model, const struct model_member *member, uint32_t c)
 {
 	const size_t size = served(model, member, member->wish[c]);
 
-	for (uint32_t s = 0; s < SLOTS; s++)
-		if (size && model->slot[s].size == size && !model->slot[s].retiring &&
-		    member->mapped[s])
-			assert_in_range(model->slot[s].nr - held_in(model, s), 0,
-					(MEMBERS * CACHES - 1) * 2 * SIZE);
+	for (uint32_t s = 0; s < SLOTS; s++) {
+		const uint32_t first = pool_magazine_first(member->pool, s);
+
+		if (!size || model->slot[s].size != size || model->slot[s].retiring ||
+		    !member->mapped[s])
+			continue;
+		for (uint32_t m = first; m < first + member->pool->layout.stride; m++)
+			assert_int_not_equal(pinion_owner_holder(member->pool->magazine[m]),
+					     MAGAZINE_DEPOT);
+	}
 }
 
 static void step_alloc(struct model *model, uint32_t m, uint32_t c)

@@ -364,6 +364,7 @@ static void scribbled_contents_never_become_a_buffer_outside_the_pool(void **sta
 	struct pinion_pool *pool;
 	struct pinion_cache *cache;
 	struct pinion_buffer buffer;
+	uint32_t nr = 0;
 
 	(void)state;
 	config.nr_segments = 2;
@@ -375,11 +376,12 @@ static void scribbled_contents_never_become_a_buffer_outside_the_pool(void **sta
 							     pinion_owner_magazine(0));
 	}
 	cache = cache_make(pool, BUFFER);
-	while (pinion_buffer_alloc(cache, &buffer) == 0) {
+	for (; pinion_buffer_alloc(cache, &buffer) == 0; nr++) {
 		const uint32_t id = pinion_buffer_id(buffer);
 
 		assert_true(id < 64 || (id >= 128 && id < 240));
 	}
+	assert_int_equal(nr, 112);
 	assert_int_equal(pinion_cache_close(cache), 0);
 	assert_int_equal(pinion_pool_destroy(pool), 0);
 }
@@ -391,6 +393,7 @@ static void contents_that_disagree_with_the_words_are_not_believed(void **state)
 	struct pinion_cache *ours = cache_make(scene.pool, BUFFER);
 	struct pinion_cache *theirs = cache_make(scene.victim, BUFFER);
 	struct pinion_buffer held[64], buffer;
+	uint32_t nr = 0;
 
 	(void)state;
 	take(ours, held, 64); /* all of the first magazine */
@@ -398,9 +401,10 @@ static void contents_that_disagree_with_the_words_are_not_believed(void **state)
 		if (pinion_owner_holder(scene.pool->magazine[m]) == MAGAZINE_DEPOT)
 			for (int i = 0; i < 32; i++)
 				pool_content(scene.pool, m)[i] = pinion_buffer_id(held[i]);
-	while (pinion_buffer_alloc(theirs, &buffer) == 0)
+	for (; pinion_buffer_alloc(theirs, &buffer) == 0; nr++)
 		for (int i = 0; i < 64; i++)
 			assert_int_not_equal(pinion_buffer_id(buffer), pinion_buffer_id(held[i]));
+	assert_int_equal(nr, 32);
 	give(ours, held, 64);
 	assert_int_equal(pinion_cache_close(ours), 0);
 	assert_int_equal(pinion_cache_close(theirs), 0);
