@@ -13,6 +13,7 @@ struct end {
 	struct ring ring;
 	enum pinion_ring_end is;
 	uint32_t seen; /* receiver: slots that were found published and not taken as yet */
+	atomic_bool severed; /* R4, A4: the other end's process is dead */
 };
 
 static struct end *end_of(struct pinion_ring *pub)
@@ -70,12 +71,29 @@ uint32_t pinion_ring_slots(const struct pinion_ring *pub)
 	return ((const struct end *)(const void *)pub)->ring.slots;
 }
 
+/* Who heard of the death has seen what the dead had; so has who hears of it from that thread. */
+void pinion_ring_sever(struct pinion_ring *pub)
+{
+	struct end *end = end_of(pub);
+
+	atomic_store_explicit(&end->severed, true, memory_order_release); /* R4 */
+	if (end->is == PINION_RING_RECV)
+		ring_wake_self(&end->ring);
+}
+
+/* A4. @closed: the other end's flag. */
+static bool is_gone(const struct end *end, const _Atomic uint32_t *closed)
+{
+	return atomic_load_explicit(closed, memory_order_acquire) ||
+	       atomic_load_explicit(&end->severed, memory_order_acquire);
+}
+
 /* Slots of the next @nr that can be written: at least 1, or why not. */
 static int room(struct end *end, uint32_t nr)
 {
 	int64_t free_slots;
 
-	if (atomic_load_explicit(&end->ring.shared->consumer_closed, memory_order_acquire)) /* A4 */
+	if (is_gone(end, &end->ring.shared->consumer_closed))
 		return -EPIPE;
 	free_slots = ring_room(&end->ring, nr);
 	return free_slots ? (int)free_slots : -EAGAIN;
@@ -156,8 +174,7 @@ static int why_empty(struct end *end, uint64_t at)
 	struct pinion_desc ignored;
 
 	ring_idle(&end->ring);
-	if (!atomic_load_explicit(&end->ring.shared->producer_closed,
-				  memory_order_acquire)) /* A4 */
+	if (!is_gone(end, &end->ring.shared->producer_closed))
 		return -EAGAIN;
 	/* It may have published just before it closed: look once more. */
 	return ring_copy(&end->ring, at, &ignored, 1) ? -EAGAIN : -EPIPE;
@@ -221,11 +238,12 @@ int pinion_ring_release(struct pinion_ring *ring, uint32_t nr)
 
 static int ready(void *context)
 {
-	struct ring *ring = &((struct end *)context)->ring;
+	struct end *end = context;
+	struct ring *ring = &end->ring;
 
 	if (ring_ready(ring))
 		return 1;
-	if (!atomic_load_explicit(&ring->shared->producer_closed, memory_order_acquire)) /* A4 */
+	if (!is_gone(end, &ring->shared->producer_closed))
 		return 0;
 	return ring_ready(ring) ? 1 : -EPIPE;
 }

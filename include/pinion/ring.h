@@ -16,6 +16,7 @@
  *       pinion_ring_put(), ...                    (uses what it saw)
  *       pinion_ring_commit()                      pinion_ring_release()
  *                                               pinion_ring_wait()
+ *     pinion_ring_sever()  <- it died ->        pinion_ring_sever()
  *     pinion_ring_close()                       pinion_ring_close()
  *
  * A ring moves descriptors and nothing else: it does not know what they name, and does not look
@@ -25,7 +26,7 @@
  * Nothing shared is believed: a descriptor is read once, into the caller's memory; a peer's credit
  * is checked; size, mask and positions are private copies.
  *
- * Threads: an end is for one thread at a time.
+ * Threads: an end is for one thread at a time, but for pinion_ring_sever().
  *
  * Each end makes the calls of its own column. Those here do not ask which end it is, since they are
  * the fast ones: their `pre:` says it, and a call on the wrong end spoils the ring for both. Of
@@ -35,8 +36,8 @@
  * and receiving nr descriptors takes a number of steps in proportion to nr.
  *
  * Death: of a dead sender the receiver gets what it had published, up to the first descriptor of a
- * batch that it was killed in. That it is dead nobody sees in the ring: who watches its pidfd
- * closes this end, or says so to the channel (pinion_channel_sever()).
+ * batch that it was killed in. That it is dead nobody sees in the ring: who watches its pidfd says
+ * so to this end (pinion_ring_sever()), or to the channel (pinion_channel_sever()).
  */
 
 #include <errno.h>
@@ -88,6 +89,10 @@ int pinion_ring_open(int fd, enum pinion_ring_end end, struct pinion_ring **ring
  * only has the ring; see channel.h for buffers. */
 int pinion_ring_close(struct pinion_ring *ring);
 
+/* The other end's process is dead (its pidfd says so): from now on send() gives -EPIPE, and so does
+ * recv() when all that was published has come. A wait() of this end's ends. From any thread. */
+void pinion_ring_sever(struct pinion_ring *ring);
+
 /* How many descriptors it holds when it is full. */
 uint32_t pinion_ring_slots(const struct pinion_ring *ring);
 
@@ -99,7 +104,7 @@ uint32_t pinion_ring_slots(const struct pinion_ring *ring);
  * given up.
  *
  * -EAGAIN  the ring is full
- * -EPIPE   the receiver closed its end
+ * -EPIPE   the receiver closed its end, or is dead
  * -EPROTO  the receiver gave credit for what was not sent: this end is useless, close it
  * -EINVAL  the first has a reserved bit set (above); a bad one further on ends the batch before it
  */
@@ -110,7 +115,7 @@ int pinion_ring_send(struct pinion_ring *ring, const struct pinion_desc *desc, u
  * pre: the end receives; 1 <= nr <= INT_MAX.
  *
  * -EAGAIN  nothing there
- * -EPIPE   nothing there, and the sender closed its end: nothing will come
+ * -EPIPE   nothing there, and the sender closed its end, or is dead: nothing will come
  */
 int pinion_ring_recv(struct pinion_ring *ring, struct pinion_desc *desc, uint32_t nr);
 

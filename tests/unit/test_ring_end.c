@@ -1151,6 +1151,44 @@ static void of_a_dead_sender_what_it_published_arrives_and_no_more(void **state)
 	assert_int_equal(recv_next(&ends, 8), 3);
 	assert_int_equal(recv_next(&ends, 8), -EAGAIN);
 	assert_int_equal(pinion_ring_wait(ends.rx, 1000000), -ETIMEDOUT);
+	pinion_ring_sever(ends.rx);
+	assert_int_equal(recv_next(&ends, 8), -EPIPE);
+	assert_int_equal(pinion_ring_wait(ends.rx, UINT64_MAX), 0); /* for that */
+	ends_close(&ends);
+}
+
+static void of_a_dead_end_the_other_hears_by_being_severed(void **state)
+{
+	struct ends ends = ends_make(8);
+
+	(void)state;
+	assert_int_equal(send_next(&ends, 3), 3);
+	pinion_ring_sever(ends.tx);
+	pinion_ring_sever(ends.rx);
+	assert_int_equal(send_next(&ends, 1), -EPIPE);
+	assert_int_equal(pinion_ring_reserve(ends.tx, 1), -EPIPE);
+	assert_int_equal(recv_next(&ends, 8), 3); /* first what was sent */
+	assert_int_equal(recv_next(&ends, 8), -EPIPE);
+	ends_close(&ends);
+}
+
+static void *sever_soon(void *ring)
+{
+	usleep(20000);
+	pinion_ring_sever(ring);
+	return NULL;
+}
+
+static void who_sleeps_is_woken_by_being_severed(void **state)
+{
+	struct ends ends = ends_make(8);
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, sever_soon, ends.rx), 0);
+	assert_int_equal(pinion_ring_wait(ends.rx, UINT64_MAX), 0);
+	assert_int_equal(recv_next(&ends, 8), -EPIPE);
+	assert_int_equal(pthread_join(thread, NULL), 0);
 	ends_close(&ends);
 }
 
@@ -1208,6 +1246,8 @@ int main(void)
 		pool_test(what_is_sent_right_before_close_is_never_missed),
 		pool_test(a_million_descriptors_go_from_process_to_process),
 		pool_test(of_a_dead_sender_what_it_published_arrives_and_no_more),
+		pool_test(of_a_dead_end_the_other_hears_by_being_severed),
+		pool_test(who_sleeps_is_woken_by_being_severed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
