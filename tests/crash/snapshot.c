@@ -27,6 +27,8 @@ void snapshot_load(const struct snapshot *snapshot, struct pinion_pool *pool)
 		tap_bail("a snapshot of %zu bytes does not fit a control area of %zu",
 			 snapshot->len, pool->control.len);
 	memcpy(pool->control.addr, snapshot->bytes, snapshot->len);
+	for (uint32_t i = 0; i < pool->geometry.nr_members; i++)
+		pool->dead[i] = pool->members[i].state == MEMBER_DEAD;
 }
 
 bool snapshot_same(const struct snapshot *snapshot, const struct pinion_pool *pool)

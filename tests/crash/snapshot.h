@@ -24,8 +24,8 @@ struct snapshot {
 /* @snapshot := the control area of @pool. It may be used again, and starts as {0}. */
 void snapshot_take(struct snapshot *snapshot, const struct pinion_pool *pool);
 
-/* The control area of @pool := @snapshot. What this process believes of it is another matter, see
- * picture.h. */
+/* The control area of @pool := @snapshot; and whom its keeper knows to be dead, for no slot lies
+ * here. What else this process believes of it is another matter, see picture.h. */
 void snapshot_load(const struct snapshot *snapshot, struct pinion_pool *pool);
 
 /* Does the control area of @pool have these very bytes? */
