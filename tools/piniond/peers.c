@@ -345,7 +345,8 @@ static int handle(struct peer *peer, const struct wire *message, const struct ma
 	return err;
 }
 
-/* No message has two files. Who sends hundreds, which all have to be closed, is heard once. */
+/* No message has two files. Who sends hundreds, which all have to be closed, is heard once; after
+ * that no files of its are let in, where the kernel can see to it. */
 static int hear(struct peer *peer)
 {
 	struct mail_sender sender;
@@ -358,8 +359,11 @@ static int hear(struct peer *peer)
 	if (nr < 2 && !is_goodbye(peer, &message, &sender))
 		return handle(peer, &message, &sender, nr ? file[0] : -1);
 	mail_close_files(file, nr);
-	if (nr == 2)
+	if (nr == 2) {
+		if (peer->member)
+			peer->member->spams = true;
 		return -EPROTO;
+	}
 	peer->said_goodbye = true;
 	return -EPIPE;
 }
@@ -384,7 +388,7 @@ void peers_become_member(struct peer *peer, struct member *member)
 	peer->member = member;
 	peer->state = MEMBER;
 	set_room(peer->socket, ROOM_MEMBER);
-	if (member->device)
+	if (member->device && !member->spams)
 		let_files_in(peer->socket);
 }
 

@@ -123,6 +123,7 @@ struct member {
 	uint64_t owed;          /* a bit for each slot whose file it has not been sent */
 	uint64_t quota;         /* bytes; 0: none */
 	bool addresses;         /* may see them */
+	bool spams;             /* sent more files than a message has */
 	struct peer *peer;      /* its connection; NULL: none at the moment, or a branch */
 	struct device *device;  /* NULL: a client */
 	bool former;            /* of a service before this one, which left no ledger */
