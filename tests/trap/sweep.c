@@ -44,9 +44,25 @@ static uint32_t fill_values(const struct scene *scene, uint64_t *value)
 	return nr;
 }
 
+/* Did it touch what is no slot, no buffer's word, or no place of the call's? Nothing that it loads
+ * there need show in its outcome, and to other tools it is memory like any. */
+static bool strays(const struct call *call, const struct scene *scene)
+{
+	for (uint32_t i = 0; i < scene->nr_fetches && i < FETCHES_MAX; i++) {
+		const struct fetch *fetch = &scene->fetch[i];
+
+		if ((fetch->place == PLACE_SLOT && fetch->index >= SLOTS) ||
+		    (fetch->place == PLACE_WORD && fetch->index >= BUFFERS) ||
+		    (fetch->place == PLACE_OTHER && !call->loads[PLACE_OTHER]))
+			return true;
+	}
+	return false;
+}
+
 /* Opens, prepares, runs and judges. pre: the scene is all zeroes; it stays open. */
 static const char *run(const struct call *call, struct scene *scene, const struct flip *flip)
 {
+	const char *problem;
 	int result;
 
 	scene_open(scene, call->kind);
@@ -54,7 +70,10 @@ static const char *run(const struct call *call, struct scene *scene, const struc
 	if (flip)
 		scene->flip = *flip;
 	result = scene_watch(scene, call->act);
-	return call->judge(scene, result);
+	problem = call->judge(scene, result);
+	if (!problem && strays(call, scene))
+		problem = "it reaches beyond what is there";
+	return problem;
 }
 
 /* How often was the busiest place loaded? */
