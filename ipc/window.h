@@ -31,8 +31,8 @@ static inline bool window_reach(struct window *window, const struct pinion_view 
 	if (!pinion_view_has(view, id))
 		return false;
 	window->first = id >> view->segment_shift << view->segment_shift;
-	window->nr =
-		atomic_load_explicit(&pinion_view_segment_of(view, id)->nr, memory_order_acquire);
+	window->nr = atomic_load_explicit(&pinion_view_segment_of(view, id)->nr,
+					  memory_order_acquire); /* A11 */
 	window->size = pinion_view_segment_of(view, id)->size;
 	return true;
 }

@@ -14,13 +14,13 @@
  * Segments added to and taken from a pool in use: the keeper's side of slot states (layout.h).
  */
 
-/* Has a living member not yet said that it unmapped what went? (A6) */
+/* Has a living member not yet said that it unmapped what went? */
 static bool is_still_mapped(const struct pinion_pool *pool, uint64_t epoch)
 {
 	for (uint32_t i = 0; i < pool->geometry.nr_members; i++)
 		if (atomic_load_explicit(&pool->members[i].state, memory_order_relaxed) ==
 			    MEMBER_LIVE &&
-		    atomic_load_explicit(&pool->seen[i], memory_order_acquire) < epoch)
+		    atomic_load_explicit(&pool->seen[i], memory_order_acquire) < epoch) /* A6 */
 			return true;
 	return false;
 }
@@ -32,7 +32,7 @@ static bool has_magazines_out(const struct pinion_pool *pool, uint32_t slot)
 
 	for (uint32_t m = first; m < first + pool->layout.stride; m++) {
 		uint32_t holder = pinion_owner_holder(
-			atomic_load_explicit(&pool->magazine[m], memory_order_acquire));
+			atomic_load_explicit(&pool->magazine[m], memory_order_acquire)); /* A1 */
 
 		if (holder && holder < MAGAZINE_DEPOT)
 			return true;

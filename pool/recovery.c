@@ -275,7 +275,7 @@ static void release_gone(struct work *work, uint32_t slot)
 					  &work->pool->magazine[m], memory_order_relaxed))))
 			atomic_store_explicit(&work->pool->magazine[m],
 					      magazine_word(MAGAZINE_EMPTY, 0, 0),
-					      memory_order_release);
+					      memory_order_release); /* R1 */
 }
 
 static void release_slot(struct work *work, uint32_t slot)
@@ -452,7 +452,7 @@ static void forget_filler_of(struct pinion_pool *pool, uint32_t m, uint32_t fill
 		(void)atomic_compare_exchange_strong_explicit(
 			&pool->magazine[m], &word,
 			magazine_word(MAGAZINE_DEPOT, magazine_word_nr(word), 0),
-			memory_order_release, memory_order_relaxed);
+			memory_order_release, memory_order_relaxed); /* R1 */
 }
 
 /* The number will be somebody else's, who has not seen what is in these buffers. Slots without a

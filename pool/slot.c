@@ -73,7 +73,7 @@ void slot_show(struct pinion_pool *pool, uint32_t index)
 	to->size = (size_t)1 << from->buffer_shift;
 	to->node = from->node;
 	to->base = (uintptr_t)pool->memory[index].addr - (uintptr_t)(first << to->shift);
-	atomic_store_explicit(&to->nr, from->nr, memory_order_release);
+	atomic_store_explicit(&to->nr, from->nr, memory_order_release); /* R11 */
 	note_change(pool);
 }
 

@@ -314,12 +314,14 @@ uint32_t pinion_pool_held(const struct pinion_pool *pool, uint32_t member);
 /*
  * What the inline paths read of a pool: private to this process, never read back from shared
  * memory. An entry is constant as long as any buffer of its segment can be met.
+ *
+ *     R11  nr store-release    stored last: carries the rest of the entry
+ *     A11  nr load-acquire     before that is read, of an id that came from elsewhere
  */
 struct pinion_view_segment {
 	uintptr_t base;      /* address of the buffer with id 0, were it in this segment */
 	size_t size;         /* bytes of a buffer */
-	_Atomic uint32_t nr; /* buffers in it; 0: no segment, or not mapped here. Stored last, with
-	                      * release, and loaded first, with acquire */
+	_Atomic uint32_t nr; /* buffers in it; 0: no segment, or not mapped here */
 	int node;
 	uint8_t shift; /* log2 of the distance from one buffer to the next */
 };
@@ -352,7 +354,7 @@ static inline int pinion_view_has(const struct pinion_view *view, uint32_t id)
 
 	return id < view->nr_ids &&
 	       in_segment < atomic_load_explicit(&pinion_view_segment_of(view, id)->nr,
-						 memory_order_acquire);
+						 memory_order_acquire); /* A11 */
 }
 
 /*

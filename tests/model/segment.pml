@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * Segments that come and go (pool/layout.h, slot.c, make.c, grow.c, attach.c): the keeper retires segment A, and makes
- * B in the same slot, while a member of two threads attaches, looks, allocates and frees.
+ * Segments that come and go (pool/layout.h, slot.c, make.c, grow.c, attach.c; the view in
+ * include/pinion/pool.h and ipc/window.h): the keeper retires segment A, and makes B in the same
+ * slot, while a member of two threads attaches, looks, allocates and frees.
  *
  *     keeper                                    member
  *     ------                                    ------
  *     state, epoch := RETIRING (R5)  begin()    epoch, state (A5); LIVE? shape       slot_sync(),
- *     seize the magazines of the                   gone: unmap, come: map            attach()
+ *     seize the magazines of the                   gone: unmap, come: map (R11)      attach()
  *        depot; all words in them?              seen := epoch (R6)
  *        no: put them back      close_depot()   not LIVE: both magazines go back     follow()
  *     state, epoch := GONE (R5)                 alloc, free: a magazine,             rack.c
@@ -16,7 +17,7 @@
  *     words, magazines, shape    make_place()      look; is it now?
  *     state, epoch := LIVE (R5)
  *     an id of B is sent                        the other thread: an id of B comes,
- *                                                  and is looked up in the view
+ *                                                  and is looked up in the view (A11)
  *
  * The member is admitted before, or when A is GONE, and may be killed at any step: then the keeper
  * recovers it. The keeper may be killed once between a state and its epoch: the next one begins with
@@ -30,7 +31,9 @@
  * A has a magazine with a buffer, and with others that nobody asks for, and an empty one (another
  * cache of the member may have it); in B both have buffers. An owner word is {generation, held?}.
  * A state tells its epoch here. R1 and A1 of magazines, R2 and A2 of the id are as in depot.pml and
- * ring.pml. memory.pml has the memory.
+ * ring.pml; where those that are out are counted (A1), and a dead member's empty one is given back
+ * (R1), the order carries nothing: what was in one has come back in others, which were seized.
+ * memory.pml has the memory.
  *
  * Weakenings, and what each breaks (check reads these lines, README.md tells how it comes about):
  *
@@ -47,9 +50,14 @@
  *     -DTHE_EPOCH_BEFORE_THE_STATE     nobody_waits_for_ever
  *     -DWITHOUT_R6                     an_id_is_not_looked_up_in_another
  *     -DWITHOUT_A6                     an_id_is_not_looked_up_in_another
+ *     -DWITHOUT_R11                    base_and_size_are_the_segments
+ *     -DWITHOUT_A11                    base_and_size_are_the_segments
+ *     -DTHE_NUMBER_BEFORE_THE_BASE     base_and_size_are_the_segments
  *     -DSEEN_BEFORE_UNMAPPING          an_id_is_not_looked_up_in_another
  *     -DSEEN_IS_NOT_WAITED_FOR         an_id_is_not_looked_up_in_another
  *     -DWITHOUT_A1_OF_SEIZING          what_is_held_does_not_go
+ *     -DWITHOUT_A1_OF_COUNTING         nothing
+ *     -DWITHOUT_R1_OF_RECOVERING       nothing
  *     -DTHE_COUNT_IS_LEFT_OUT          what_is_held_does_not_go
  *     -DMAGAZINES_OUT_ARE_NOT_COUNTED  none_is_lost
  *     -DTHE_DEAD_ARE_WAITED_FOR        nobody_waits_for_ever
@@ -63,9 +71,10 @@
 #define EMPTY_ONE 5
 #define WORD 6
 #define VIEW_OF 7 /* of the member's process: which segment is mapped */
-#define RING 8
+#define BASE 8 /* and size, of what the view has */
+#define RING 9
 
-#define LOCS 9
+#define LOCS 10
 #define DEPTH 13
 #define THREADS 3
 #define KEEPER 0
@@ -110,10 +119,30 @@
 #else
 #define A6 ACQUIRE
 #endif
+#ifdef WITHOUT_R11
+#define R11 RELAXED
+#else
+#define R11 RELEASE
+#endif
+#ifdef WITHOUT_A11
+#define A11 RELAXED
+#else
+#define A11 ACQUIRE
+#endif
 #ifdef WITHOUT_A1_OF_SEIZING
 #define A1 RELAXED
 #else
 #define A1 ACQUIRE
+#endif
+#ifdef WITHOUT_A1_OF_COUNTING
+#define A1_COUNTING RELAXED
+#else
+#define A1_COUNTING ACQUIRE
+#endif
+#ifdef WITHOUT_R1_OF_RECOVERING
+#define R1_RECOVERING RELAXED
+#else
+#define R1_RECOVERING RELEASE
 #endif
 
 /* States, in the order in which they come. */
@@ -188,7 +217,7 @@ inline recover()
 		it = (newest(MAGAZINE) == OUT -> DEPOT : newest(MAGAZINE));
 		store(KEEPER, MAGAZINE, it, RELEASE);
 		it = (newest(EMPTY_ONE) == OUT -> EMPTY : newest(EMPTY_ONE));
-		store(KEEPER, EMPTY_ONE, it, RELEASE);
+		store(KEEPER, EMPTY_ONE, it, R1_RECOVERING);
 		it = 0
 	}
 }
@@ -252,7 +281,7 @@ inline wait_for_the_member()
 	:: seen_it || recovered -> break
 #else
 	:: (seen_it || recovered) && newest(EMPTY_ONE) != OUT ->
-		load(KEEPER, EMPTY_ONE, it, ACQUIRE);
+		load(KEEPER, EMPTY_ONE, it, A1_COUNTING);
 		if
 		:: it != OUT -> break
 		:: else
@@ -299,6 +328,17 @@ over:
 #define ATTACHED (epoch != NOT_YET)
 #define ALLOCATES (state == LIVE_A || state == LIVE_B)
 
+inline put_in_view(what)
+{
+#ifdef THE_NUMBER_BEFORE_THE_BASE
+	store(MEMBER, VIEW_OF, what, R11);
+	store(MEMBER, BASE, what, RELAXED)
+#else
+	store(MEMBER, BASE, what, RELAXED);
+	store(MEMBER, VIEW_OF, what, R11)
+#endif
+}
+
 inline map_or_unmap(was)
 {
 	if
@@ -306,9 +346,9 @@ inline map_or_unmap(was)
 	:: else
 	fi;
 	if
-	:: state == LIVE_B -> mapped = B; store(MEMBER, VIEW_OF, B, RELEASE)
+	:: state == LIVE_B -> mapped = B; put_in_view(B)
 	:: state == GONE -> mapped = NONE
-	:: state < GONE && was == NONE -> mapped = A; store(MEMBER, VIEW_OF, A, RELEASE)
+	:: state < GONE && was == NONE -> mapped = A; put_in_view(A)
 	:: else
 	fi
 }
@@ -456,8 +496,14 @@ inline receive_elsewhere()
 	load(OTHER, RING, it, ACQUIRE);
 	if
 	:: it ->
-		load(OTHER, VIEW_OF, it, ACQUIRE);
-		claim(an_id_is_not_looked_up_in_another, it != A)
+		load(OTHER, VIEW_OF, it, A11);
+		claim(an_id_is_not_looked_up_in_another, it != A);
+		if
+		:: it == B ->
+			load(OTHER, BASE, it, RELAXED);
+			claim(base_and_size_are_the_segments, it == B)
+		:: else
+		fi
 	:: else
 	fi
 }
