@@ -114,11 +114,11 @@ int broadcast_map_ring(int fd, int protection, struct ring *ring);
 int broadcast_map_seat(int fd, struct seat_shared **seat);
 void broadcast_unmap_seat(struct seat_shared *seat);
 
-/* R9, and wakes. For the producer, or who stands in for a dead one. */
+/* Says how it ended, and wakes. For the producer, or who stands in for a dead one. */
 static inline void seat_end(struct seat_shared *seat, uint32_t how, const struct bell_hand *hand)
 {
 	atomic_store_explicit(&seat->ended, how, memory_order_release); /* R9 */
-	atomic_thread_fence(memory_order_release);
+	atomic_thread_fence(memory_order_release); /* R9 */
 	bell_strike(&seat->bell, hand);
 }
 

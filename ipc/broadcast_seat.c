@@ -76,10 +76,10 @@ int pinion_broadcast_join(struct pinion_pool *pool, int fd, int seat_fd, uint32_
 	return err;
 }
 
-/* R8. The last act here: whatever we were lent, we do not read it any more. */
+/* The last act here: whatever we were lent, we do not read it any more. */
 static void close_seat(struct pinion_seat *seat)
 {
-	atomic_store_explicit(&seat->shared->closed, 1, memory_order_release);
+	atomic_store_explicit(&seat->shared->closed, 1, memory_order_release); /* R8 */
 }
 
 int pinion_broadcast_leave(struct pinion_seat *seat)
@@ -93,13 +93,13 @@ int pinion_broadcast_leave(struct pinion_seat *seat)
 
 /* --- work */
 
-/* A9. SEAT_OPEN, _ENDED or _SEVERED; after what was read before this. */
+/* SEAT_OPEN, _ENDED or _SEVERED; after what was read before this. */
 static uint32_t ended(const struct pinion_seat *seat)
 {
 	uint32_t how;
 
-	atomic_thread_fence(memory_order_acquire);
-	how = atomic_load_explicit(&seat->shared->ended, memory_order_acquire);
+	atomic_thread_fence(memory_order_acquire); /* A9 */
+	how = atomic_load_explicit(&seat->shared->ended, memory_order_acquire); /* A9 */
 	return how > SEAT_ENDED ? SEAT_SEVERED : how;
 }
 

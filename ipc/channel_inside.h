@@ -38,32 +38,34 @@ static inline bool channel_is_set(const atomic_bool *flag)
 	return atomic_load_explicit(flag, memory_order_relaxed);
 }
 
-/* A4. The peer said so in its flag of a ring, or the keeper knows. Who heard of a death has seen
+/* The peer said so in its flag of a ring, or the keeper knows. Who heard of a death has seen
  * what the dead had, and who hears of it from that thread must have, too: of the words and slots
  * that it reads next the former say what was taken, the latter what was sent. */
 static inline bool channel_is_gone(const struct pinion_channel *channel,
 				   const _Atomic uint32_t *closed)
 {
-	return atomic_load_explicit(&channel->severed, memory_order_acquire) ||
-	       atomic_load_explicit(closed, memory_order_acquire);
+	return atomic_load_explicit(&channel->severed, memory_order_acquire) || /* A4 */
+	       atomic_load_explicit(closed, memory_order_acquire); /* A4 */
 }
 
-/* R4, for what we send. */
+/* For what we send. */
 static inline void channel_close_tx(struct pinion_channel *channel)
 {
 	if (!channel->tx.shared)
 		return;
-	atomic_store_explicit(&channel->tx.shared->producer_closed, 1, memory_order_release);
+	atomic_store_explicit(&channel->tx.shared->producer_closed, 1,
+			      memory_order_release); /* R4 */
 	ring_strike(&channel->tx);
 }
 
-/* R4, for what we receive: by the receiving thread alone, since the peer takes back what was not
+/* For what we receive: by the receiving thread alone, since the peer takes back what was not
  * taken as soon as it sees this, and a take() still under way would then be a second holder. */
 static inline void channel_close_rx(struct pinion_channel *channel)
 {
 	if (!channel->rx.shared)
 		return;
-	atomic_store_explicit(&channel->rx.shared->consumer_closed, 1, memory_order_release);
+	atomic_store_explicit(&channel->rx.shared->consumer_closed, 1,
+			      memory_order_release); /* R4 */
 }
 
 /* Is @buffer held by the member with the holder bits @holder, under that generation? (Relaxed: our

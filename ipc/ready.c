@@ -58,7 +58,8 @@ void ready_post(struct ready_shared *ready, uint32_t lane)
 
 #ifdef PINION_PLANTED_READY
 	/* The wrong order, for tests/crash alone, which shows that it would notice. */
-	atomic_fetch_or_explicit(&ready->summary, UINT64_C(1) << lane / 64, memory_order_release);
+	atomic_fetch_or_explicit(&ready->summary, UINT64_C(1) << lane / 64,
+				 memory_order_release); /* R6 */
 #endif
 	atomic_fetch_or_explicit(&ready->word[lane / 64], UINT64_C(1) << lane % 64,
 				 memory_order_release); /* R5 */

@@ -200,7 +200,8 @@ static inline void ring_open_gate(struct pinion_slot *slot, const struct pinion_
 {
 	atomic_store_explicit(&slot->body, ((uint64_t)desc->tag << 32 | desc->len) ^ lap.body,
 			      memory_order_relaxed);
-	atomic_store_explicit(&slot->head, desc->buffer.bits ^ lap.head, memory_order_release);
+	atomic_store_explicit(&slot->head, desc->buffer.bits ^ lap.head,
+			      memory_order_release); /* R2 */
 }
 
 /*
@@ -293,7 +294,7 @@ static inline bool ring_ready(const struct ring *ring)
 static inline void ring_give(struct ring *ring)
 {
 	ring->credit = ring->at;
-	atomic_store_explicit(&ring->shared->credit, ring->at, memory_order_release);
+	atomic_store_explicit(&ring->shared->credit, ring->at, memory_order_release); /* R3 */
 }
 
 /* For somebody who only looks on: how many descriptors are published and not known to be taken, at

@@ -34,7 +34,7 @@ struct wish {
 	uint32_t holder; /* whose it will be */
 };
 
-/* A1. Fails when the word is not (or no longer) as wished; @word is what it was. The hint goes
+/* Fails when the word is not (or no longer) as wished; @word is what it was. The hint goes
  * after the word has come: nobody else can move the magazine on and set it anew in between. */
 static bool claim_word(struct pinion_pool *pool, const struct wish *wish, uint32_t index,
 		       uint64_t *word)
@@ -44,7 +44,8 @@ static bool claim_word(struct pinion_pool *pool, const struct wish *wish, uint32
 		return false;
 	if (!atomic_compare_exchange_strong_explicit(&pool->magazine[index], word,
 						     magazine_word(wish->holder, 0, 0),
-						     memory_order_acquire, memory_order_relaxed))
+						     memory_order_acquire, /* A1 */
+						     memory_order_relaxed))
 		return false;
 	depot_unhint(pool, index, wish->from == MAGAZINE_DEPOT);
 	return true;
@@ -141,7 +142,7 @@ static void write_contents(struct pinion_pool *pool, const struct pinion_magazin
 				      memory_order_relaxed);
 }
 
-/* R1. A store suffices, since nobody else may move a magazine of ours. */
+/* A store suffices, since nobody else may move a magazine of ours. */
 static void write_word(struct pinion_pool *pool, const struct pinion_magazine *magazine,
 		       uint32_t filler)
 {
@@ -149,7 +150,7 @@ static void write_word(struct pinion_pool *pool, const struct pinion_magazine *m
 
 	atomic_store_explicit(&pool->magazine[index_of(magazine)],
 			      magazine_word(to, magazine->nr, magazine->nr ? filler : 0),
-			      memory_order_release);
+			      memory_order_release); /* R1 */
 }
 
 void depot_deposit(struct pinion_pool *pool, struct pinion_magazine *magazine, uint32_t filler)

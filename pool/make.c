@@ -238,8 +238,8 @@ void make_publish(struct pinion_pool *pool, uint32_t slot, enum slot_state state
 	if (state == SLOT_LIVE)
 		memcpy(&shared->segment, &pool->segment[slot], sizeof(shared->segment));
 	pool->state[slot] = slot_word(epoch, state);
-	/* R5: first the slot, then the epoch that makes others look at it. */
-	atomic_store_explicit(&shared->state, pool->state[slot], memory_order_release);
-	atomic_store_explicit(&pool->shared->epoch, epoch, memory_order_release);
+	/* First the slot, then the epoch that makes others look at it. */
+	atomic_store_explicit(&shared->state, pool->state[slot], memory_order_release); /* R5 */
+	atomic_store_explicit(&pool->shared->epoch, epoch, memory_order_release); /* R5 */
 	slot_acknowledge(pool, epoch);
 }
