@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "fail.h"
+#include "pin.h"
 #include "slot.h"
 
 /*
@@ -51,6 +52,7 @@ int domain_create(const struct pinion_pool *pool, enum pinion_domain_kind kind,
 	domain->pool = (struct pinion_pool *)(uintptr_t)pool;
 	domain->watcher.forget = forget;
 	domain->ops = ops;
+	domain->pid = getpid();
 	domain->table.fd = domain->answer.fd = domain->pagemap = -1;
 	err = view_create(domain, kind);
 	if (err) {
@@ -64,7 +66,7 @@ int domain_create(const struct pinion_pool *pool, enum pinion_domain_kind kind,
 	return 0;
 }
 
-/* An attach that fails has not taken the fd over yet: -1. */
+/* An attach that fails has not taken the fd over yet: -1. Pins are left in a forked child. */
 void domain_discard(struct domain *domain)
 {
 	pool_lock(domain->pool);
@@ -73,6 +75,7 @@ void domain_discard(struct domain *domain)
 	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++) {
 		free(domain->segment[i].page);
 		free(domain->segment[i].page_before);
+		pins_discard(domain->segment[i].pins);
 	}
 	table_discard(&domain->table);
 	index_destroy(domain);
@@ -262,15 +265,29 @@ int domain_start(struct domain *domain, struct pinion_domain **out)
 	return 0;
 }
 
+static bool is_inherited(const struct domain *domain)
+{
+	return domain->pid != getpid();
+}
+
+int domain_check_own(const struct domain *domain)
+{
+	return is_inherited(domain) ? pinion_fail(-ECHILD, "this process inherited the domain by "
+						  "fork(): what is mapped and pinned is its "
+						  "parent's") : 0;
+}
+
 int pinion_domain_update(struct pinion_domain *pub)
 {
 	KEEP_ERRNO;
 	struct domain *domain = domain_of(pub);
+	int err;
 
 	if (!domain->ops)
 		return pinion_fail(-EINVAL, "this domain was attached: attach the table that its "
 				   "maker has made since");
-	return follow_pool(domain);
+	err = domain_check_own(domain);
+	return err ? err : follow_pool(domain);
 }
 
 int pinion_domain_destroy(struct pinion_domain *pub)
@@ -282,7 +299,7 @@ int pinion_domain_destroy(struct pinion_domain *pub)
 
 	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
 		all |= domain_has(domain, i) ? bit(i) : 0;
-	err = remove_set(domain, all);
+	err = is_inherited(domain) ? 0 : remove_set(domain, all);
 	domain_discard(domain);
 	return err;
 }

@@ -17,6 +17,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include <pinion/domain.h>
 #include <pinion/hostmem.h>
@@ -80,6 +81,7 @@ struct domain {
 	struct pinion_pool *pool;
 	struct watcher watcher;       /* of the pool's slots */
 	const struct domain_ops *ops; /* NULL: attached */
+	pid_t pid; /* whose maps and pins they are: a forked child has a copy of the rest */
 	struct domain_segment segment[PINION_SEGMENT_MAX];
 
 	struct pinion_hostmem table; /* the newest file; fd is for reading */
@@ -159,6 +161,8 @@ static inline uint64_t domain_pool_inode(const struct pinion_pool *pool, uint32_
 int domain_create(const struct pinion_pool *pool, enum pinion_domain_kind kind,
 		  const struct domain_ops *ops, struct domain **domain);
 void domain_discard(struct domain *domain);
+/* May this process change what is mapped and pinned? -ECHILD in a forked child of who may. */
+int domain_check_own(const struct domain *domain);
 /* The rest of create: maps the pool, or discards the domain. */
 int domain_start(struct domain *domain, struct pinion_domain **pub);
 

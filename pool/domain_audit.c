@@ -36,7 +36,10 @@ static int audit(const struct domain *domain, uint32_t index, struct pinion_doma
 
 	if (domain->head->kind == PINION_DOMAIN_PHYS && !domain->source.open)
 		return domain_audit_phys(domain, index, move);
-	err = audit_file(domain, index, move);
+	/* The rest asks the maker's container, or the maker's page table. */
+	err = domain->ops ? domain_check_own(domain) : 0;
+	if (!err)
+		err = audit_file(domain, index, move);
 	if (err)
 		return err;
 	return domain->source.open ? domain_audit_told(domain, index, move)

@@ -72,6 +72,13 @@ void pins_destroy(struct pins *pins)
 	 * counts hugepages right afterwards would miss some. Without buffers it is a harmless
 	 * -ENXIO. */
 	(void)io_uring_unregister_buffers(&pins->ring);
+	pins_discard(pins);
+}
+
+void pins_discard(struct pins *pins)
+{
+	if (!pins)
+		return;
 	io_uring_queue_exit(&pins->ring);
 	free(pins);
 }

@@ -28,5 +28,7 @@ struct pins;
  */
 int pins_create(const struct pinion_hostmem *memory, uint32_t segment, struct pins **pins);
 void pins_destroy(struct pins *pins);
+/* Lets go of this process's copy, in the child of a fork: the pages stay pinned for its parent. */
+void pins_discard(struct pins *pins);
 
 #endif

@@ -42,6 +42,9 @@
  * find and the iterators of sg.h and prp.h are for all, and go on while another thread updates:
  * addresses of segments that stay do not change.
  *
+ * Processes: in a forked child of its maker look-ups and find go on, and destroy frees the child's
+ * copy alone; update is -ECHILD, and so is audit but where it reads physical addresses.
+ *
  * Errors: as in pool.h. Listed are those that say something of the call, beside the limits of the
  * process (-ENOMEM, -EMFILE, -ENFILE).
  *

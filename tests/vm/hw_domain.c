@@ -772,6 +772,38 @@ static void a_pinned_page_stays_where_another_moves(void **state)
 	}
 }
 
+/* What came over with the fork is the device's all the same. */
+static int destroy_the_parents(void *arg)
+{
+	struct pinion_domain *domain = arg;
+
+	if (pinion_domain_update(domain) != -ECHILD)
+		return 1;
+	if (pinion_domain_audit(domain, NULL) != (by_vfio ? -ECHILD : 0))
+		return 2;
+	return pinion_domain_destroy(domain) ? 3 : 0;
+}
+
+static void a_childs_destroy_takes_nothing_from_the_device(void **state)
+{
+	struct pinion_pool *pool = make_pool();
+	void *addr = pool->memory[1].addr;
+	struct pinion_domain *domain = NULL;
+	uint64_t vendor = 0, was;
+
+	(void)state;
+	assert_int_equal(make_domain(pool, &domain), 0);
+	was = phys_of(addr);
+	assert_int_equal(support_child(destroy_the_parents, domain), 0);
+	ask_for_move_pages(addr);
+	assert_int_equal(phys_of(addr), was);
+	assert_int_equal(pinion_pci_attr_u64(&bdf, "vendor", &vendor), 0);
+	hw_identify(regs, addr, pinion_buffer_bus(domain, first_of(pool, 1), 0), (uint16_t)vendor);
+	assert_int_equal(pinion_domain_audit(domain, NULL), 0);
+	assert_int_equal(pinion_domain_destroy(domain), 0);
+	pinion_pool_destroy(pool);
+}
+
 static int run_vfio(void)
 {
 	const struct CMUnitTest vfio[] = {
@@ -796,6 +828,7 @@ static int run_vfio(void)
 		support_test(an_audit_sees_what_is_no_longer_mapped),
 		support_test(an_audit_sees_a_punched_page),
 		support_test(a_pinned_page_stays_where_another_moves),
+		support_test(a_childs_destroy_takes_nothing_from_the_device),
 	};
 
 	return cmocka_run_group_tests(vfio, open_device, close_device);
@@ -816,6 +849,7 @@ static int run_iommufd(void)
 		support_test(every_iova_leads_back_to_its_buffer),
 		support_test(an_audit_sees_what_is_no_longer_mapped),
 		support_test(an_audit_sees_a_punched_page),
+		support_test(a_childs_destroy_takes_nothing_from_the_device),
 	};
 
 	return cmocka_run_group_tests(iommufd, open_device, close_device);
@@ -829,6 +863,7 @@ static int run_phys(void)
 		support_test(a_domain_follows_the_pool),
 		support_test(an_audit_sees_a_punched_page),
 		support_test(a_pinned_page_stays_where_another_moves),
+		support_test(a_childs_destroy_takes_nothing_from_the_device),
 	};
 
 	return cmocka_run_group_tests(phys, open_device, close_device);
