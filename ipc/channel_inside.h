@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "channel.h"
 #include "ring.h"
@@ -31,6 +32,7 @@ struct pinion_channel {
 	/* Any thread of this end may set these, and the others have to see it some time. */
 	atomic_bool severed; /* the keeper says that the peer is gone (R4, A4) */
 	atomic_bool broken;  /* the peer lied; relaxed, since nobody goes by what it carries */
+	pid_t pid; /* whose end it is: a forked child has a copy, but is no peer */
 };
 
 static inline bool channel_is_set(const atomic_bool *flag)

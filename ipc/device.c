@@ -118,10 +118,7 @@ static void let_go(struct pinion_device *device, bool own)
 	struct guest *guest, *next;
 
 	LIST_FOREACH_SAFE(guest, &device->guests, link, next) {
-		if (own)
-			(void)pinion_channel_close(guest->event.channel);
-		else
-			channel_abandon(guest->event.channel);
+		(void)pinion_channel_close(guest->event.channel);
 		forget(device, guest);
 	}
 	if (device->pool && own)
