@@ -218,6 +218,7 @@ static void any_puts_every_fence_back(void **state)
 struct later {
 	const struct many *many;
 	uint32_t which;
+	uint64_t timeout_ns;
 	pthread_t waiter;
 	_Atomic int done;
 };
@@ -251,7 +252,7 @@ static uint64_t any_while(struct later *later, void *(*act)(void *), int *err, u
 	later->waiter = pthread_self();
 	took = test_now_ns();
 	assert_int_equal(pthread_create(&thread, NULL, act, later), 0);
-	(void)timed_any(later->many, LONG_NS, err, which);
+	(void)timed_any(later->many, later->timeout_ns, err, which);
 	took = test_now_ns() - took;
 	later->done = 1;
 	assert_int_equal(pthread_join(thread, NULL), 0);
@@ -266,7 +267,7 @@ static void a_sleeper_at_many_is_woken_by_each(void **state)
 	(void)state;
 	many_open(&many, PINION_WAIT_ANY_MAX);
 	for (uint32_t i = 0; i < sizeof(some) / sizeof(some[0]); i++) {
-		struct later later = {.many = &many, .which = some[i]};
+		struct later later = {.many = &many, .which = some[i], .timeout_ns = LONG_NS};
 		uint32_t which = 3;
 		int err;
 
@@ -278,6 +279,27 @@ static void a_sleeper_at_many_is_woken_by_each(void **state)
 	many_close(&many);
 }
 
+/* At one, and at several: the kernel is asked in two ways. */
+static const uint32_t one_and_several[] = {1, 3};
+
+static void a_sleep_without_a_limit_is_woken(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct many many;
+		struct later later = {.many = &many, .timeout_ns = UINT64_MAX};
+		uint32_t which = 0;
+		int err;
+
+		many_open(&many, one_and_several[i]);
+		assert_in_range(any_while(&later, send_later, &err, &which), 15 * MS, MUCH_NS);
+		assert_int_equal(err, 0);
+		assert_int_equal(which, 0);
+		assert_int_equal(recv_tag(&many.ends[0]), 0);
+		many_close(&many);
+	}
+}
+
 static void on_signal(int number)
 {
 	(void)number;
@@ -287,7 +309,7 @@ static void a_signal_ends_any_with_eintr(void **state)
 {
 	const struct sigaction action = {.sa_handler = on_signal};
 	struct many many;
-	struct later later = {.many = &many, .which = 0};
+	struct later later = {.many = &many, .timeout_ns = LONG_NS};
 	uint32_t which = 5;
 	int err;
 
@@ -324,7 +346,7 @@ static int wait_without_waitv(void *arg)
 		return 1;
 	many_open(&many, 4);
 	for (uint32_t i = 0; i < 4; i++) {
-		struct later later = {.many = &many, .which = i};
+		struct later later = {.many = &many, .which = i, .timeout_ns = LONG_NS};
 		uint32_t which = 0;
 		uint64_t took;
 		int err;
@@ -466,6 +488,76 @@ static void a_long_spin_ends_at_the_time_limit_of_the_wait(void **state)
 	/* After the spin it arms the bell, and the kernel says at once that the time is over. */
 	assert_true(sleeps() <= slept + 1);
 	ends_close(&ends);
+}
+
+/* The clock. A process in a time namespace of its own has another than the machine. */
+
+#define AHEAD_S 100000
+
+/* That of this process's children goes ahead of its own. */
+static int put_clock_ahead(void *arg)
+{
+	char offset[32];
+	const int len = snprintf(offset, sizeof(offset), "monotonic %d 0\n", AHEAD_S);
+	ssize_t written;
+	int fd;
+
+	(void)arg;
+	if (unshare(CLONE_NEWTIME))
+		return 1;
+	fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+	written = write(fd, offset, (size_t)len);
+	close(fd);
+	return written != len;
+}
+
+/* With the wrong clock it would not sleep at all, or sleep for a day. */
+static int wait_ahead(void *arg)
+{
+	const long slept = sleeps();
+	uint32_t which = 0;
+	struct many many;
+	uint64_t took;
+	int err;
+
+	alarm(LONG_NS / (1000 * MS));
+	many_open(&many, *(const uint32_t *)arg);
+	for (int i = 0; i < 10; i++) {
+		took = timed_any(&many, 20 * MS, &err, &which);
+		if (err != -ETIMEDOUT || took < 20 * MS || took > MUCH_NS)
+			return 2;
+	}
+	many_close(&many);
+	return sleeps() < slept + 5 ? 3 : 0;
+}
+
+static int is_ahead(void *arg)
+{
+	return test_now_ns() < *(const uint64_t *)arg + AHEAD_S * 1000 * MS;
+}
+
+static int wait_in_a_time_namespace(void *arg)
+{
+	uint64_t outside = test_now_ns();
+	int status;
+
+	(void)arg;
+	if (put_clock_ahead(NULL) || support_child(is_ahead, &outside))
+		return 1;
+	for (int i = 0; i < 2; i++) {
+		uint32_t nr = one_and_several[i];
+
+		status = support_child(wait_ahead, &nr);
+		if (status)
+			return status;
+	}
+	return 0;
+}
+
+static void a_wait_goes_by_the_clock_of_its_time_namespace(void **state)
+{
+	(void)state;
+	assert_int_equal(support_child(wait_in_a_time_namespace, NULL), 0);
 }
 
 /* A descriptor for a loop. */
@@ -943,6 +1035,7 @@ static void no_wake_up_is_lost_between_the_three(void **state)
 
 int main(void)
 {
+	const bool ahead = !support_child(put_clock_ahead, NULL);
 	const struct CMUnitTest tests[] = {
 		pool_test(any_tells_which_one),
 		pool_test(any_begins_behind_the_one_told_last),
@@ -950,12 +1043,15 @@ int main(void)
 		pool_test(any_ends_at_its_time_limit_and_leaves_no_bell_armed),
 		pool_test(any_puts_every_fence_back),
 		pool_test(a_sleeper_at_many_is_woken_by_each),
+		pool_test(a_sleep_without_a_limit_is_woken),
 		pool_test(a_signal_ends_any_with_eintr),
 		pool_test(any_works_where_the_kernel_knows_no_such_call),
 		pool_test(any_keeps_its_time_limit_though_bells_ring_for_nothing),
 		pool_test(any_notices_that_a_peer_died),
 		pool_test(no_spin_sleeps_at_once),
 		pool_test(a_long_spin_ends_at_the_time_limit_of_the_wait),
+		support_where(ahead, "not root, or a kernel without time namespaces", pool_test,
+			      a_wait_goes_by_the_clock_of_its_time_namespace),
 		pool_test(the_fd_is_readable_when_something_came),
 		pool_test(prepare_says_so_when_something_is_there),
 		pool_test(a_receiver_that_is_awake_is_not_told),
