@@ -3,7 +3,8 @@
  * Calls, instruction by instruction. Two claims, of bell.h and fanin.h:
  *
  *     while nobody sleeps, sending has no fence, no locked instruction and no system call: one that
- *     is fenced, and one that wakes, are seen to have them
+ *     is fenced, and one that wakes, are seen to have them; one that could not register has a fence
+ *     whatever it is told
  *
  *     what a message costs a fan-in does not grow with idle producers: with 1 of 4,096 it takes the
  *     very number of instructions that it takes with 1 of 1, and touches none of the others' rings
@@ -18,6 +19,7 @@
 #include "broadcast.h"
 #include "channel.h"
 #include "channel_support.h"
+#include "ring_end.h"
 #include "tap.h"
 
 #define TRAP_FLAG 0x100 /* EFLAGS.TF: SIGTRAP after the next instruction */
@@ -87,7 +89,8 @@ struct scene {
 	struct pinion_broadcast *broadcast;
 	struct pinion_seat *seat;
 	struct pinion_fanin *fanin;
-	struct bell *bell; /* that is struck */
+	struct bell *bell;      /* that is struck */
+	struct bell_hand *hand; /* that strikes it */
 	struct pinion_desc desc[BURST];
 	uint32_t nr;
 };
@@ -97,6 +100,7 @@ static void open_channel(struct scene *scene)
 	struct pinion_desc desc;
 
 	scene->bell = &scene->pair.ab.shared->bell;
+	scene->hand = &channel_tx(scene->pair.a.channel)->hand;
 	for (uint32_t i = 0; i < 2 * BELL_IDLE_MAX; i++)
 		assert_int_equal(pinion_channel_recv(scene->pair.b.channel, &desc, 1), -EAGAIN);
 }
@@ -118,6 +122,7 @@ static void open_ring(struct scene *scene)
 	ring_unmap(&scene->pair.ab);
 	assert_int_equal(ring_map(fd, &scene->pair.ab), 0);
 	scene->bell = &scene->pair.ab.shared->bell;
+	scene->hand = &ring_end_of(scene->send, PINION_RING_SEND)->hand;
 	close(fd);
 	for (uint32_t i = 0; i < 2 * BELL_IDLE_MAX; i++)
 		assert_int_equal(pinion_ring_recv(scene->recv, &desc, 1), -EAGAIN);
@@ -157,6 +162,7 @@ static void open_broadcast(struct scene *scene)
 	close(ring);
 	close(seat);
 	scene->bell = &scene->seat->shared->bell;
+	scene->hand = &scene->broadcast->ring.hand;
 	for (uint32_t i = 0; i < 2 * BELL_IDLE_MAX; i++)
 		assert_int_equal(pinion_broadcast_recv(scene->seat, &desc, 1), -EAGAIN);
 }
@@ -176,6 +182,7 @@ static void open_fanin(struct scene *scene)
 	uint32_t lane;
 
 	scene->bell = &scene->pair.ab.shared->bell;
+	scene->hand = &channel_tx(scene->pair.a.channel)->hand;
 	assert_int_equal(pinion_fanin_create(&scene->fanin), 0);
 	assert_int_equal(pinion_fanin_add(scene->fanin, channel, 1, &lane), 0);
 	assert_int_equal(
@@ -253,6 +260,23 @@ static void with_a_fence(const struct sender *sender)
 	scene.bell->fenced = 1;
 	(void)step(sender->send, &scene);
 	tell(steps.fences + steps.locked == 1 && !steps.syscalls, sender, "with a fence");
+	scene_close(&scene);
+}
+
+/* One whom the kernel refused to register goes by nobody's word: the barrier of a receiver that let
+ * it off would pass it by. */
+static void not_registered(const struct sender *sender, uint32_t fenced)
+{
+	struct scene scene;
+	int sent;
+
+	scene_open(&scene, sender, 1);
+	assert_true(scene.hand->registered);
+	scene.hand->registered = false;
+	scene.bell->fenced = fenced;
+	sent = step(sender->send, &scene);
+	tell(sent == 1 && steps.fences + steps.locked == 1 && !steps.syscalls, sender,
+	     fenced ? "not registered, with a fence" : "not registered, and let off");
 	scene_close(&scene);
 }
 
@@ -426,11 +450,13 @@ int main(void)
 		tap_bail("no signal handler");
 	if (!bell_register())
 		return tap_skip("this kernel has no membarrier(2): all senders fence");
-	tap_plan(4 * NR_SENDERS + 4);
+	tap_plan(6 * NR_SENDERS + 4);
 	for (size_t i = 0; i < NR_SENDERS; i++) {
 		nobody_sleeps(&senders[i], 1);
 		nobody_sleeps(&senders[i], BURST);
 		with_a_fence(&senders[i]);
+		not_registered(&senders[i], 0);
+		not_registered(&senders[i], 1);
 		with_a_sleeper(&senders[i]);
 	}
 	idle_ones_cost_nothing();
