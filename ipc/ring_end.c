@@ -81,11 +81,11 @@ void pinion_ring_sever(struct pinion_ring *pub)
 		ring_wake_self(&end->ring);
 }
 
-/* A4. @closed: the other end's flag. */
+/* @closed: the other end's flag. */
 static bool is_gone(const struct end *end, const _Atomic uint32_t *closed)
 {
-	return atomic_load_explicit(closed, memory_order_acquire) ||
-	       atomic_load_explicit(&end->severed, memory_order_acquire);
+	return atomic_load_explicit(closed, memory_order_acquire) ||      /* A4 */
+	       atomic_load_explicit(&end->severed, memory_order_acquire); /* A4 */
 }
 
 /* Slots of the next @nr that can be written: at least 1, or why not. */
