@@ -16,6 +16,7 @@
 
 #include "channel.h"
 #include "channel_support.h"
+#include "ready.h"
 #include "ring_end.h"
 
 #define SLOTS 64
@@ -322,12 +323,14 @@ static void a_signal_ends_any_with_eintr(void **state)
 	many_close(&many);
 }
 
-/* A kernel before 5.16, or a filter: futex_waitv(2) is refused with @error. */
-static int refuse_waitv(int error)
+#define FUTEX_WAITV 449u /* futex_waitv(2), which not all headers know */
+
+/* As by a kernel that is too old for @call, or by a filter: it fails with @error. */
+static int refuse(uint32_t call, int error)
 {
 	struct sock_filter filter[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 449, 0, 1),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ((unsigned)error & 0xffff)),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
@@ -342,7 +345,7 @@ static int wait_without_waitv(void *arg)
 {
 	struct many many;
 
-	if (refuse_waitv(*(int *)arg) || !syscall(449, NULL, 0, 0, NULL, 0))
+	if (refuse(FUTEX_WAITV, *(int *)arg) || !syscall(FUTEX_WAITV, NULL, 0, 0, NULL, 0))
 		return 1;
 	many_open(&many, 4);
 	for (uint32_t i = 0; i < 4; i++) {
@@ -891,7 +894,7 @@ static void files_are_kept_out_where_the_kernel_can(void **state)
  * sleep, in one of three ways. Who sleeps on is found by the time limit.
  */
 #define ROUNDS 100000
-#define MOST_NS (15000 * MS) /* or as many as this allows on a busy machine */
+#define MOST_NS (10000 * MS) /* or as many as this allows on a busy machine */
 
 enum mode { BY_FUTEX, BY_ANY, BY_FD, MODES };
 
@@ -904,10 +907,25 @@ struct litmus {
 	int lost;
 };
 
-static void meet(struct litmus *litmus, int meeting)
+static cpu_set_t processors; /* that this program may use */
+
+/* At the @n-th of them. On a busy machine, too, two run at once if each has one of its own. Where
+ * there are fewer nothing changes (EINVAL). */
+static void sit_at(int n)
 {
-	atomic_fetch_add(&litmus->arrived, 1);
-	for (int spins = 1; atomic_load(&litmus->arrived) < 2 * meeting; spins++)
+	cpu_set_t only;
+
+	CPU_ZERO(&only);
+	for (size_t i = 0; i < CPU_SETSIZE; i++)
+		if (CPU_ISSET(i, &processors) && n-- == 0)
+			CPU_SET(i, &only);
+	(void)sched_setaffinity(0, sizeof(only), &only);
+}
+
+static void meet(_Atomic int *arrived, int meeting)
+{
+	atomic_fetch_add(arrived, 1);
+	for (int spins = 1; atomic_load(arrived) < 2 * meeting; spins++)
 		if (spins % 1000 == 0)
 			sched_yield();
 }
@@ -916,12 +934,15 @@ static void *send_rounds(void *arg)
 {
 	struct litmus *litmus = arg;
 
+	sit_at(1);
 	for (int i = 0; i < ROUNDS; i++) {
-		meet(litmus, 1 + i);
+		meet(&litmus->arrived, 1 + i);
 		if (litmus->stop)
 			return NULL;
-		/* At all distances: up to some 100 ns after the meeting. */
-		for (volatile int delay = i % 128; delay > 0; delay--)
+		/* With the bell's line at hand, a look passes by a store that has no fence. */
+		(void)bell_state(&litmus->ends);
+		/* At all distances, up to some 100 ns after the meeting, and most of them short. */
+		for (volatile int delay = i / 9 % (1 << i % 9); delay > 0; delay--)
 			;
 		send_tag(&litmus->ends, (uint32_t)i);
 	}
@@ -954,6 +975,16 @@ static int sleep_as(struct litmus *litmus, enum mode mode)
 	}
 }
 
+/* Tells the sender to leave its fence out. One that could not register does not, though it may be
+ * told so by another process, which could: no barrier of that one's reaches it. */
+static void let_off(struct ring *rx)
+{
+	if (bell_register())
+		bell_relax(&rx->shared->bell, &rx->ear);
+	else
+		atomic_store(&rx->shared->bell.fenced, 0);
+}
+
 static void receive_rounds(struct litmus *litmus)
 {
 	const uint64_t until = test_now_ns() + MOST_NS;
@@ -966,9 +997,9 @@ static void receive_rounds(struct litmus *litmus)
 
 		/* Half of the rounds begin with a sender that leaves its fence out. */
 		if (i & 1)
-			bell_relax(&rx->shared->bell, &rx->ear);
+			let_off(rx);
 		litmus->stop = litmus->lost || test_now_ns() > until;
-		meet(litmus, 1 + i);
+		meet(&litmus->arrived, 1 + i);
 		if (litmus->stop) {
 			print_message("# %d rounds\n", i);
 			return;
@@ -981,25 +1012,42 @@ static void receive_rounds(struct litmus *litmus)
 	}
 }
 
-static void run_litmus(int fixed, bool edge)
+static void litmus_open(struct litmus *litmus, int fixed, bool edge)
 {
-	struct litmus litmus = {.ends = ends_open_notified(), .quiet = ends_open(), .fixed = fixed};
 	struct epoll_event event = {.events = EPOLLIN | (edge ? (uint32_t)EPOLLET : 0u)};
-	pthread_t thread;
 
-	pinion_ring_set_spin(litmus.ends.rx, 0);
-	pinion_ring_set_spin(litmus.quiet.rx, 0);
-	litmus.epoll = epoll_create1(EPOLL_CLOEXEC);
-	assert_int_equal(epoll_ctl(litmus.epoll, EPOLL_CTL_ADD, pinion_ring_fd(litmus.ends.rx),
+	*litmus = (struct litmus){
+		.ends = ends_open_notified(),
+		.quiet = ends_open(),
+		.fixed = fixed,
+		.epoll = epoll_create1(EPOLL_CLOEXEC),
+	};
+	pinion_ring_set_spin(litmus->ends.rx, 0);
+	pinion_ring_set_spin(litmus->quiet.rx, 0);
+	assert_int_equal(epoll_ctl(litmus->epoll, EPOLL_CTL_ADD, pinion_ring_fd(litmus->ends.rx),
 				   &event),
 			 0);
-	assert_int_equal(pthread_create(&thread, NULL, send_rounds, &litmus), 0);
-	receive_rounds(&litmus);
+}
+
+static void litmus_run_and_close(struct litmus *litmus)
+{
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, send_rounds, litmus), 0);
+	receive_rounds(litmus);
 	assert_int_equal(pthread_join(thread, NULL), 0);
-	assert_int_equal(litmus.lost, 0);
-	close(litmus.epoll);
-	ends_close(&litmus.ends);
-	ends_close(&litmus.quiet);
+	assert_int_equal(litmus->lost, 0);
+	close(litmus->epoll);
+	ends_close(&litmus->ends);
+	ends_close(&litmus->quiet);
+}
+
+static void run_litmus(int fixed, bool edge)
+{
+	struct litmus litmus;
+
+	litmus_open(&litmus, fixed, edge);
+	litmus_run_and_close(&litmus);
 }
 
 static void no_wake_up_is_lost_by_wait(void **state)
@@ -1033,10 +1081,159 @@ static void no_wake_up_is_lost_between_the_three(void **state)
 	run_litmus(MODES, false);
 }
 
+/* Where the kernel refuses membarrier(2). */
+struct refusal {
+	int error;
+	bool late; /* once the ends are open */
+};
+
+static bool stays_fenced(const struct ends *ends)
+{
+	const struct bell *bell = &rx_of(ends)->shared->bell;
+	struct pinion_desc desc;
+
+	for (uint32_t i = 0; i < 4 * BELL_IDLE_MAX; i++)
+		if (pinion_ring_recv(ends->rx, &desc, 1) != -EAGAIN ||
+		    atomic_load(&bell->fenced) != 1)
+			return false;
+	return true;
+}
+
+/*
+ * The bell alone: who publishes and strikes, and who arms and looks, do not miss each other. Many
+ * bells for each meeting, since what counts is to be at one at the same time. Each has the lines
+ * that it reads at hand, so that its looks pass by stores that have no fence.
+ */
+#define BELLS 64
+#define CROSSINGS 20000
+
+struct crossing {
+	struct {
+		_Alignas(64) struct bell bell;
+		_Alignas(64) _Atomic int published;
+	} at[BELLS];
+	struct ready_shared ready; /* a strike by way of this leaves QUIET, and calls nobody */
+	_Atomic int arrived;
+};
+
+static void *strike_all(void *arg)
+{
+	struct crossing *crossing = arg;
+	const struct bell_hand hand = {bell_register(), -1, &crossing->ready, 0};
+
+	sit_at(1);
+	for (int round = 1; round <= CROSSINGS; round++) {
+		meet(&crossing->arrived, 3 * round - 2);
+		for (int i = 0; i < BELLS; i++)
+			(void)atomic_load(&crossing->at[i].bell.state);
+		meet(&crossing->arrived, 3 * round - 1);
+		for (int i = 0; i < BELLS; i++) {
+			atomic_store_explicit(&crossing->at[i].published, round,
+					      memory_order_relaxed);
+			bell_strike(&crossing->at[i].bell, &hand);
+		}
+		meet(&crossing->arrived, 3 * round);
+	}
+	return NULL;
+}
+
+/* At how many both missed the other. */
+static int arm_all(struct crossing *crossing)
+{
+	struct bell_ear ear = {.unfenced = false};
+	int seen[BELLS], missed = 0;
+
+	for (int round = 1; round <= CROSSINGS; round++) {
+		for (int i = 0; i < BELLS; i++)
+			bell_disarm(&crossing->at[i].bell);
+		meet(&crossing->arrived, 3 * round - 2);
+		for (int i = 0; i < BELLS; i++)
+			(void)atomic_load(&crossing->at[i].published);
+		meet(&crossing->arrived, 3 * round - 1);
+		for (int i = 0; i < BELLS; i++) {
+			bell_arm(&crossing->at[i].bell, &ear, BELL_LANE);
+			seen[i] = atomic_load_explicit(&crossing->at[i].published,
+						       memory_order_relaxed);
+		}
+		meet(&crossing->arrived, 3 * round);
+		for (int i = 0; i < BELLS; i++)
+			missed += seen[i] != round && crossing->at[i].bell.state == BELL_LANE;
+	}
+	return missed;
+}
+
+/* Who could not register is told in vain to leave the fence out. */
+static int cross(void)
+{
+	static struct crossing crossing;
+	pthread_t thread;
+	int missed;
+
+	for (int i = 0; i < BELLS; i++)
+		crossing.at[i].bell.fenced = bell_register();
+	assert_int_equal(pthread_create(&thread, NULL, strike_all, &crossing), 0);
+	missed = arm_all(&crossing);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	if (missed)
+		print_message("# %d of %d missed\n", missed, BELLS * CROSSINGS);
+	return missed;
+}
+
+/* In a child, because a filter stays. */
+static int litmus_without_membarrier(void *arg)
+{
+	const struct refusal *refusal = arg;
+	struct litmus litmus[2];
+
+	sit_at(0);
+	if (!refusal->late && refuse(SYS_membarrier, refusal->error))
+		return 1;
+	litmus_open(&litmus[0], BY_FUTEX, false);
+	litmus_open(&litmus[1], BY_FD, false);
+	if (refusal->late && refuse(SYS_membarrier, refusal->error))
+		return 1;
+	if (bell_register() != refusal->late)
+		return 2;
+	for (int i = 0; i < 2; i++)
+		if (!stays_fenced(&litmus[i].ends))
+			return 3;
+	if (cross())
+		return 4;
+	for (int i = 0; i < 2; i++)
+		litmus_run_and_close(&litmus[i]);
+	return 0;
+}
+
+static void no_wake_up_is_lost_where_the_kernel_refuses(bool late)
+{
+	static const int errors[] = {ENOSYS, EPERM};
+
+	for (int i = 0; i < 2; i++) {
+		struct refusal refusal = {errors[i], late};
+
+		assert_int_equal(support_child(litmus_without_membarrier, &refusal), 0);
+	}
+}
+
+static void no_wake_up_is_lost_without_membarrier(void **state)
+{
+	(void)state;
+	no_wake_up_is_lost_where_the_kernel_refuses(false);
+}
+
+static void no_wake_up_is_lost_when_membarrier_is_taken_away(void **state)
+{
+	(void)state;
+	no_wake_up_is_lost_where_the_kernel_refuses(true);
+}
+
 int main(void)
 {
 	const bool ahead = !support_child(put_clock_ahead, NULL);
 	const struct CMUnitTest tests[] = {
+		/* First: a child of who has registered is registered. */
+		pool_test(no_wake_up_is_lost_without_membarrier),
+		pool_test(no_wake_up_is_lost_when_membarrier_is_taken_away),
 		pool_test(any_tells_which_one),
 		pool_test(any_begins_behind_the_one_told_last),
 		pool_test(any_of_none_or_of_too_many_is_einval),
@@ -1075,5 +1272,6 @@ int main(void)
 		pool_test(no_wake_up_is_lost_between_the_three),
 	};
 
+	(void)sched_getaffinity(0, sizeof(processors), &processors);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
