@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include <pinion/fanin.h>
 
@@ -65,7 +64,6 @@ int pinion_channel_open(struct pinion_pool *pool, int tx, int rx, uint32_t peer,
 	channel->peer = pinion_owner_held(peer);
 	channel->peer_member = peer;
 	channel->pidfd = -1;
-	channel->pid = getpid();
 	err = open_rings(channel, tx, rx);
 	if (err) {
 		discard(channel);
@@ -80,10 +78,8 @@ int pinion_channel_close(struct pinion_channel *channel)
 	KEEP_ERRNO;
 
 	/* In this order: a peer that the bell wakes finds both flags. */
-	if (channel->pid == getpid()) {
-		channel_close_rx(channel);
-		channel_close_tx(channel);
-	}
+	channel_close_rx(channel);
+	channel_close_tx(channel);
 	discard(channel);
 	return 0;
 }

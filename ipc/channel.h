@@ -15,7 +15,7 @@
 /* From now on wait() notices that the peer, whose pidfd this is, has died. The fd is borrowed. */
 void channel_watch(struct pinion_channel *channel, int pidfd);
 
-/* Lets go without a word to the peer: for who only looks at what lies in its rings. */
+/* Lets go without a word to the peer: for the child of a fork, whose channel it is not. */
 void channel_abandon(struct pinion_channel *channel);
 
 /* How its receiving thread waits; and the rings. */

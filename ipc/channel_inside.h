@@ -16,7 +16,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "channel.h"
 #include "ring.h"
@@ -32,7 +31,6 @@ struct pinion_channel {
 	/* Any thread of this end may set these, and the others have to see it some time. */
 	atomic_bool severed; /* the keeper says that the peer is gone (R4, A4) */
 	atomic_bool broken;  /* the peer lied; relaxed, since nobody goes by what it carries */
-	pid_t pid; /* whose end it is: a forked child has a copy, but is no peer */
 };
 
 static inline bool channel_is_set(const atomic_bool *flag)

@@ -89,8 +89,10 @@ static int open_all(struct pinion_client *client, const struct wire *answer, con
 /* @own: rather than a forked child's copy. */
 static void let_go(struct pinion_client *client, bool own)
 {
-	if (client->channel)
+	if (client->channel && own)
 		(void)pinion_channel_close(client->channel);
+	else if (client->channel)
+		channel_abandon(client->channel);
 	if (client->pool && own)
 		member_leave(client->pool, client->link.cookie);
 	if (client->pool)

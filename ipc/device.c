@@ -118,7 +118,10 @@ static void let_go(struct pinion_device *device, bool own)
 	struct guest *guest, *next;
 
 	LIST_FOREACH_SAFE(guest, &device->guests, link, next) {
-		(void)pinion_channel_close(guest->event.channel);
+		if (own)
+			(void)pinion_channel_close(guest->event.channel);
+		else
+			channel_abandon(guest->event.channel);
 		forget(device, guest);
 	}
 	if (device->pool && own)

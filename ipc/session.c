@@ -291,6 +291,8 @@ int pinion_session_close(struct pinion_session *session)
 	int err;
 
 	if (session->pid != getpid()) {
+		channel_abandon(session->channel);
+		session->channel = NULL;
 		discard(session);
 		return 0;
 	}

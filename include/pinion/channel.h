@@ -69,8 +69,6 @@ int pinion_channel_open(struct pinion_pool *pool, int tx, int rx, uint32_t peer,
  * pinion_channel_reclaim(). What we sent and the peer has not taken is still the peer's to take; if
  * it dies without, those buffers stay held by this member until this member is recovered itself.
  * pre: the peer has not closed or died, or pinion_channel_reclaim() was called.
- * In a forked child of who opened it, it only unmaps: the peer is told nothing, and the parent's
- * end goes on.
  */
 int pinion_channel_close(struct pinion_channel *channel);
 

@@ -3,8 +3,6 @@
 
 #include <pthread.h>
 
-#include <pinion/wait.h>
-
 #include "channel_support.h"
 
 static void a_descriptor_arrives_as_sent_and_the_buffer_changes_hands(void **state)
@@ -547,38 +545,6 @@ static void severed_channels_are_epipe_in_both_directions(void **state)
 	pair_close_whole(&pair);
 }
 
-static int close_the_parents(void *arg)
-{
-	const struct pair *pair = arg;
-	const int fds = support_fd_count();
-
-	if (pinion_channel_close(pair->a.channel))
-		return 1;
-	return support_fd_count() < fds ? 0 : 2;
-}
-
-/* A forked child has a copy of an end, and is no peer: what it closes is the copy. */
-static void a_childs_close_is_not_the_parents(void **state)
-{
-	struct pair pair = pair_make(512, 8);
-	struct pinion_desc desc = desc_new(&pair.a, 3, 4), got;
-
-	(void)state;
-	assert_true(pinion_channel_fd(pair.a.channel) >= 0);
-	assert_int_equal(support_child(close_the_parents, &pair), 0);
-	for (int i = 0; i < 20; i++) {
-		assert_int_equal(pinion_channel_recv(pair.b.channel, &got, 1), -EAGAIN);
-		send_one(&pair.a, &desc);
-		desc = recv_one(&pair.b);
-		send_one(&pair.b, &desc);
-		assert_int_equal(pinion_channel_wait(pair.a.channel, 0), 0);
-		desc = recv_one(&pair.a);
-	}
-	assert_int_equal(pinion_channel_reclaim(pair.b.channel, pair.b.cache), -EBUSY);
-	give(pair.a.cache, &desc.buffer, 1);
-	pair_close_whole(&pair);
-}
-
 static void wrong_files_are_eproto_and_leave_nothing_open(void **state)
 {
 	struct pinion_pool *pool = pool_make(64);
@@ -640,7 +606,6 @@ int main(void)
 		pool_test(reclaim_that_cannot_free_can_be_tried_again),
 		pool_test(published_names_what_may_still_be_untaken),
 		pool_test(severed_channels_are_epipe_in_both_directions),
-		pool_test(a_childs_close_is_not_the_parents),
 		pool_test(wrong_files_are_eproto_and_leave_nothing_open),
 		pool_test(a_peer_that_cannot_be_is_einval),
 	};
