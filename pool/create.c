@@ -219,8 +219,7 @@ static int make_all(const struct pinion_pool_config *config, const char *name,
 		.name = name,
 		.named = pool->named,
 		.mode = pool->mode,
-		.progress = config->progress,
-		.progress_context = config->progress_context,
+		.progress = {config->progress, config->progress_context},
 	};
 	struct made made[PINION_SEGMENT_MAX];
 	int err = make_segments(config->flags, &order, made);

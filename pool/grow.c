@@ -138,8 +138,7 @@ int pinion_pool_grow(struct pinion_pool *pool, const struct pinion_segment_confi
 		.config = config,
 		.nr = 1,
 		.name = "pinion",
-		.progress = pool->progress.call,
-		.progress_context = pool->progress.context,
+		.progress = pool->progress,
 		.named = pool->named,
 		.mode = pool->mode,
 	};

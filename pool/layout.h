@@ -168,6 +168,13 @@ enum member_joined {
 	MEMBER_TOO_LATE = 2,
 };
 
+/*
+ * A member's last act, for a keeper that cannot hear it otherwise. The goodbye is the secret that
+ * the keeper gave to it alone: no other can say it (but unsay it; then its process's end tells).
+ *
+ *     R8  goodbye, store-release    carries "I have nothing under way any more"
+ *     A8  goodbye, load-acquire     by a keeper that looks for who left
+ */
 struct control_member {
 	_Atomic uint32_t state;
 	_Atomic int32_t pid;
@@ -177,14 +184,6 @@ struct control_member {
 	uint32_t reserved;
 	_Atomic uint64_t goodbye; /* 0: none */
 };
-
-/*
- * A member's last act, for a keeper that cannot hear it otherwise: goodbye is the secret that the
- * keeper gave to it alone: no other can say it (but unsay it, and then its process's end tells).
- *
- *     R8  goodbye, store-release    carries "I have nothing under way any more"
- *     A8  goodbye, load-acquire     by a keeper that looks for who left
- */
 
 /* Offsets that another process relies on. */
 static_assert(sizeof(struct control_segment) == 32, "segments are laid out alike everywhere");

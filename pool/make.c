@@ -110,7 +110,7 @@ int make_segments(uint32_t flags, const struct make_order *order, struct made *m
 		.name = order->name,
 		.named = order->named,
 		.mode = order->mode,
-		.progress = {order->progress, order->progress_context},
+		.progress = order->progress,
 	};
 	struct segment_order wanted[PINION_SEGMENT_MAX];
 	int err;

@@ -19,8 +19,7 @@ struct make_order {
 	const char *name;
 	const struct named *named; /* NULL: memfds */
 	mode_t mode;
-	void (*progress)(void *context, uint64_t done, uint64_t total);
-	void *progress_context;
+	struct populate_progress progress;
 };
 
 /* The shapes alone: -EINVAL or -ENODEV with a sentence, in which they are segments @first and on.

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A device process that serves clients in pools of their own, made from a template. */
 
-#include <glob.h>
-#include <libgen.h>
-
-#include <pinion/pci.h>
-
+#include "master.h"
 #include "service_support.h"
 
 /* The pool of the first such client. */
@@ -254,27 +250,6 @@ static void a_client_that_cannot_be_served_hears_of_it(void **state)
 }
 
 /* A device that writes on. */
-
-/* The first PCI device of this machine that may be master of the bus, which nobody changes here;
- * NULL: there is none. */
-static const char *find_master(void)
-{
-	static char bdf[PINION_PCI_BDF_LEN];
-	glob_t found = {0};
-	uint16_t command = 0;
-
-	if (!glob("/sys/bus/pci/devices/*", 0, NULL, &found))
-		for (size_t i = 0; i < found.gl_pathc && !(command & PCI_COMMAND_MASTER); i++) {
-			struct pinion_pci_bdf address;
-
-			(void)snprintf(bdf, sizeof(bdf), "%s", basename(found.gl_pathv[i]));
-			if (pinion_pci_bdf_parse(bdf, &address) ||
-			    pinion_pci_config_read16(&address, PCI_COMMAND, &command))
-				command = 0;
-		}
-	globfree(&found);
-	return command & PCI_COMMAND_MASTER ? bdf : NULL;
-}
 
 /* Is it all that is left in the pool, and waits for quiet? What it holds then, by all accounts;
  * else -1. */

@@ -6,8 +6,7 @@
 
 #include <sys/socket.h>
 
-#include <pinion/pci_scan.h>
-
+#include "master.h"
 #include "restart_support.h"
 
 /* In which pool a test is. */
@@ -227,21 +226,34 @@ static void cut_connections(void)
 	}
 }
 
-/* Has nobody to say goodbye to, and lives on. */
-static int leave_without_a_connection(void *arg)
+/* What one does that nobody hears. */
+struct silence {
+	bool waits, leaves, ends; /* to go on, before; its slot says that it left; its process */
+};
+
+static int fall_silent(const struct silence *silence, int *said)
 {
 	struct pinion_buffer kept[KEPT];
 	struct pinion_client *client;
 	struct pinion_cache *cache;
-	int err = come_and_say(&client, &cache, kept, arg);
+	int err = come_and_say(&client, &cache, kept, said);
 
 	if (err)
 		return err;
+	if (silence->waits)
+		(void)raise(SIGSTOP);
 	cut_connections();
-	if (pinion_cache_close(cache) || pinion_client_close(client))
+	if (silence->leaves && (pinion_cache_close(cache) || pinion_client_close(client)))
 		return 4;
-	for (;;)
+	while (!silence->ends)
 		pause();
+	return 0;
+}
+
+/* Has nobody to say goodbye to, and lives on. */
+static int leave_without_a_connection(void *said)
+{
+	return fall_silent(&(struct silence){.leaves = true}, said);
 }
 
 /* By a service that was there all the time. */
@@ -263,18 +275,9 @@ static void who_left_without_a_connection_has_left(void **state)
 }
 
 /* Keeps some, and is heard of no more. */
-static int fall_silent(void *arg)
+static int stay_without_a_connection(void *said)
 {
-	struct pinion_buffer kept[KEPT];
-	struct pinion_client *client;
-	struct pinion_cache *cache;
-	int err = come_and_say(&client, &cache, kept, arg);
-
-	if (err)
-		return err;
-	cut_connections();
-	for (;;)
-		pause();
+	return fall_silent(&(struct silence){0}, said);
 }
 
 /* Says goodbye for everybody else, as well as it can, and that they are dead. */
@@ -305,7 +308,7 @@ static void nobody_can_say_goodbye_for_another(void **state)
 
 	start(&service, *state);
 	device = echo_start();
-	victim = run_until_said(fall_silent);
+	victim = run_until_said(stay_without_a_connection);
 	liar = run_until_said(write_over_slots);
 	for (int i = 0; i < 2; i++) {
 		usleep(300000); /* it looks every 50 ms */
@@ -359,18 +362,9 @@ static void who_left_and_was_not_heard_has_left(void **state)
 	stop(&service, *state);
 }
 
-static int leave_without_a_connection_and_end(void *arg)
+static int leave_without_a_connection_and_end(void *said)
 {
-	struct pinion_buffer kept[KEPT];
-	struct pinion_client *client;
-	struct pinion_cache *cache;
-	int err = come_and_say(&client, &cache, kept, arg);
-
-	if (err)
-		return err;
-	(void)raise(SIGSTOP);
-	cut_connections();
-	return pinion_cache_close(cache) || pinion_client_close(client) ? 4 : 0;
+	return fall_silent(&(struct silence){.waits = true, .leaves = true, .ends = true}, said);
 }
 
 static void who_left_unheard_and_ended_before_it_was_looked_at_did_not_die(void **state)
@@ -395,27 +389,10 @@ static void who_left_unheard_and_ended_before_it_was_looked_at_did_not_die(void 
 	stop(&service, *state);
 }
 
-/* A device of this machine that may write to memory at any time, not to a pool's; "": none. */
-static char master[PINION_NAME_MAX];
-
-#define COMMAND 4
-#define COMMAND_MASTER 4u
-
-static int look_for_master(const struct pinion_pci_bdf *bdf, const struct pinion_pci_ids *ids,
-			   void *arg)
-{
-	uint16_t command;
-
-	(void)ids, (void)arg;
-	if (!pinion_pci_config_read16(bdf, COMMAND, &command) && command & COMMAND_MASTER)
-		(void)pinion_pci_bdf_format(bdf, master, sizeof(master));
-	return master[0] != '\0';
-}
-
 /* A device process: leaves unheard, its device as it is, and is there again. */
 static int serve_again(void *arg)
 {
-	const struct pinion_device_config config = {.bdf = master};
+	const struct pinion_device_config config = {.bdf = find_master()};
 	const uint64_t until = test_now_ns() + PATIENCE_NS;
 	struct pinion_device *device;
 	int err = pinion_device_open(SERVICE_DEVICE, &config, &device);
@@ -858,7 +835,8 @@ static int run_all(void)
 		kinds_test(who_left_without_a_connection_has_left),
 		common_test(nobody_can_say_goodbye_for_another),
 		common_test(who_left_unheard_and_ended_before_it_was_looked_at_did_not_die),
-		support_where(master[0], "not root, or no PCI device is master of the bus",
+		support_where(!geteuid() && find_master(),
+			      "not root, or no PCI device is master of the bus",
 			      in_common, a_device_process_that_left_unheard_serves_again),
 		kinds_test(killed_at_any_moment_it_takes_everything_back),
 		common_test(who_dies_afterwards_is_buried_and_its_number_used_again),
@@ -879,7 +857,5 @@ static int run_all(void)
 
 int main(void)
 {
-	if (!geteuid())
-		(void)pinion_pci_scan(NULL, look_for_master, NULL);
 	return named_run(run_all);
 }

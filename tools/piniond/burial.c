@@ -175,12 +175,14 @@ static void drop_done(struct pool *pool)
 	}
 }
 
-/* LIVE -> GONE, in good order, and no more than that. */
-static void leave(struct member *member)
+void burial_mark(struct member *member, bool killed)
 {
-	ledger_member(member->pool->service->ledger, member)->left = 1;
-	member->state = GONE;
+	ledger_member(member->pool->service->ledger, member)->left = !killed;
+	member->killed = killed;
 	member->death = sd_event_source_disable_unref(member->death);
+	member->state = killed && member->device ? QUIETING : GONE;
+	if (member->state == QUIETING)
+		member->device->dead_ns = service_now_ns();
 }
 
 /* A branch whose pairing has settled; or which has none, for a service was killed before it was
@@ -210,7 +212,7 @@ static uint64_t step(struct member *member, bool waits)
 	if (is_silent(member) || (member->former && waits))
 		return RETRY_LATER_USEC;
 	if (has_let_go(member))
-		leave(member);
+		burial_mark(member, false);
 	if (member->state == QUIETING && quiet_now(member))
 		member->state = GONE;
 	if (member->state == QUIETING)
@@ -289,15 +291,7 @@ static void tell_others(struct member *member)
 
 static void end(struct member *member, bool killed)
 {
-	member->killed = killed;
-	if (!killed) {
-		leave(member);
-	} else {
-		member->state = member->device ? QUIETING : GONE;
-		member->death = sd_event_source_disable_unref(member->death);
-		if (member->device)
-			member->device->dead_ns = service_now_ns();
-	}
+	burial_mark(member, killed);
 	service_log(LOG_INFO, "pool %s, member %u (pid %d): %s", member->pool->name, member->number,
 		    (int)member->pid, killed ? "died" : "left");
 	tell_others(member);

@@ -347,6 +347,14 @@ static int handle(struct peer *peer, const struct wire *message, const struct ma
 
 /* No message has two files. Who sends hundreds, which all have to be closed, is heard once; after
  * that no files of its are let in, where the kernel can see to it. */
+static int refuse_files(struct peer *peer, const int file[2])
+{
+	mail_close_files(file, 2);
+	if (peer->member)
+		peer->member->spams = true;
+	return -EPROTO;
+}
+
 static int hear(struct peer *peer)
 {
 	struct mail_sender sender;
@@ -356,14 +364,11 @@ static int hear(struct peer *peer)
 
 	if (err)
 		return err;
-	if (nr < 2 && !is_goodbye(peer, &message, &sender))
+	if (nr == 2)
+		return refuse_files(peer, file);
+	if (!is_goodbye(peer, &message, &sender))
 		return handle(peer, &message, &sender, nr ? file[0] : -1);
 	mail_close_files(file, nr);
-	if (nr == 2) {
-		if (peer->member)
-			peer->member->spams = true;
-		return -EPROTO;
-	}
 	peer->said_goodbye = true;
 	return -EPIPE;
 }

@@ -166,21 +166,11 @@ static struct device *restore_device(const struct ledger_member *entry, uint32_t
 	return device;
 }
 
-/* It ended while nobody looked. */
-static void be_ended(struct member *member, bool left)
-{
-	ledger_member(member->pool->service->ledger, member)->left = left;
-	member->killed = !left;
-	member->state = member->device && !left ? QUIETING : GONE;
-	if (member->device)
-		member->device->dead_ns = service_now_ns();
-}
-
 static int watch(struct member *member)
 {
 	if (member->pidfd >= 0)
 		return admit_watch(member);
-	be_ended(member, burial_has_left(member));
+	burial_mark(member, !burial_has_left(member));
 	return 0;
 }
 
@@ -290,7 +280,7 @@ static int restore_branch(struct member *member)
 	int err;
 
 	if (!lives(ledger_member(pool->service->ledger, member))) {
-		be_ended(member, home && burial_has_left(home));
+		burial_mark(member, !home || !burial_has_left(home));
 		return 0;
 	}
 	if (home) {

@@ -281,6 +281,8 @@ void tell_settled(struct pairing *pairing, enum side side);
 /* burial.c */
 /* No longer a member: @killed, or it said goodbye. pre: its connection was dropped. */
 void burial_begin(struct member *member, bool killed);
+/* LIVE -> QUIETING or GONE, and no more than that. */
+void burial_mark(struct member *member, bool killed);
 /* Its slot says so, whoever heard it. A former's cookie is not known: any word is taken for one. */
 bool burial_has_left(const struct member *member);
 /* Goes on with everything in @pool that is not yet buried, as far as it can be. The pool itself is
