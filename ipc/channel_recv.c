@@ -3,10 +3,41 @@
 #include <errno.h>
 
 #include "channel_inside.h"
+#include "desc_row.h"
 #include "fetch.h"
 #include "probe.h"
 #include "slot.h"
 #include "window.h"
+
+/* Takes the row @desc over, at its next generation, which is @raise more; nothing, unless all of it
+ * is the peer's to give. */
+ROW_CLONES static bool take_words(struct pinion_channel *channel, const struct pinion_desc *desc,
+				  uint32_t nr, uint64_t raise, size_t size)
+{
+	const struct pinion_buffer first = desc->buffer;
+	_Atomic uint64_t *owner = &channel->view->owner[pinion_buffer_id(first)];
+	const uint64_t theirs = pinion_owner_word(first, channel->peer);
+
+	if (!desc_row_is(desc, nr, size) || !row_words_are(owner, nr, theirs))
+		return false;
+	row_words_set(owner, nr, theirs + raise - channel->peer + channel->self);
+	return true;
+}
+
+/* What take() does, for all whole steps of a batch that are a row without a fault: how many. */
+static uint32_t take_row(struct pinion_channel *channel, struct pinion_desc *desc, uint32_t nr,
+			 struct window *window)
+{
+	const uint64_t raise = pinion_buffer_next(desc->buffer).bits - desc->buffer.bits;
+	uint32_t row = desc_row_seems(desc, nr, channel->view, window);
+
+	if (!row || !take_words(channel, desc, row, raise, window->size))
+		return 0;
+#pragma GCC unroll 4
+	for (uint32_t i = 0; i < row; i++)
+		desc[i].buffer.bits += raise;
+	return row;
+}
 
 /*
  * Takes the buffers of @nr descriptors, each of them a private copy that is checked here and then
@@ -21,7 +52,7 @@ static uint32_t take(struct pinion_channel *channel, struct pinion_desc *desc, u
 	const uint32_t self = channel->self, peer = channel->peer;
 	struct window window = {0};
 
-	for (uint32_t i = 0; i < nr; i++) {
+	for (uint32_t i = take_row(channel, desc, nr, &window); i < nr; i++) {
 		uint32_t id = pinion_buffer_id(desc[i].buffer);
 
 		/* A segment that was added a moment ago may be unknown here as yet. */
@@ -54,14 +85,15 @@ static int why_empty(struct pinion_channel *channel)
 }
 
 /* The words are wanted soon, and to be written: their lines come while the rest is copied. Where
- * the ends say that all are neighbours, every fourth is asked for. */
+ * the ends say that all are neighbours, every eighth is asked for, and the last. */
 static void fetch_words(const struct pinion_channel *channel, const struct pinion_desc *desc,
 			uint32_t nr)
 {
 	const bool row = desc[nr - 1].buffer.bits == desc[0].buffer.bits + (nr - 1);
 
-	for (uint32_t i = 0; i < nr; i += row ? 4 : 1)
+	for (uint32_t i = 0; i < nr; i += row ? 8 : 1)
 		fetch_to_write(&channel->view->owner[pinion_buffer_id(desc[i].buffer)]);
+	fetch_to_write(&channel->view->owner[pinion_buffer_id(desc[nr - 1].buffer)]);
 }
 
 int pinion_channel_recv(struct pinion_channel *channel, struct pinion_desc *desc, uint32_t nr)

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "channel_inside.h"
+#include "desc_row.h"
 #include "probe.h"
 #include "window.h"
 
@@ -20,6 +21,50 @@ static struct stretch stretch_at(const struct pinion_channel *channel, uint64_t 
 		.slot = ring_slot(&channel->tx, at),
 		.lap = ring_lap(&channel->tx, at),
 	};
+}
+
+/* May the marks in @out go, since the peer has taken what they name? See post(). */
+static inline bool are_taken(_Atomic uint64_t *owner, const struct pinion_buffer *out, uint32_t nr,
+			     uint32_t self)
+{
+	if (out->bits && row_is(out, nr))
+		return !row_words_any(&owner[pinion_buffer_id(*out)], nr,
+				      pinion_owner_word(*out, self));
+	for (uint32_t i = 0; i < nr; i++)
+		if (out[i].bits && channel_is_held(owner, out[i], self))
+			return false;
+	return true;
+}
+
+/* Marks out the row @desc; nothing, unless all of it can be sent. */
+ROW_CLONES static bool mark_row(struct pinion_channel *channel, const struct pinion_desc *desc,
+				struct pinion_buffer *out, uint32_t nr, size_t size)
+{
+	const struct pinion_buffer first = desc->buffer;
+	_Atomic uint64_t *owner = channel->view->owner;
+	const uint32_t self = channel->self;
+
+	if (!desc_row_is(desc, nr, size) ||
+	    !row_words_are(&owner[pinion_buffer_id(first)], nr, pinion_owner_word(first, self)) ||
+	    !are_taken(owner, out, nr, self))
+		return false;
+	row_make(out, nr, first);
+	return true;
+}
+
+/* What post() does, for all whole steps of a batch that are a row without a fault: how many. */
+static uint32_t post_row(struct pinion_channel *channel, const struct pinion_desc *desc,
+			 uint32_t nr, struct window *window)
+{
+	struct stretch to_write = stretch_at(channel, channel->tx.at);
+	uint32_t row = desc_row_seems(desc, nr, channel->view, window);
+
+	if (!row || !mark_row(channel, desc, to_write.out, row, window->size))
+		return 0;
+#pragma GCC unroll 4
+	for (uint32_t i = 1; i < row; i++)
+		desc16_store(&to_write.slot[i], to_write.lap, &desc[i]);
+	return row;
 }
 
 /*
@@ -65,7 +110,8 @@ static uint32_t post_batch(struct pinion_channel *channel, const struct pinion_d
 	struct window window = {0};
 	uint32_t run = ring_run(tx, tx->at, nr), sent;
 
-	sent = post(channel, desc, 0, run, &window, lied);
+	sent = post_row(channel, desc, run, &window);
+	sent = post(channel, desc, sent, run, &window, lied);
 	if (sent == run && run < nr)
 		sent = post(channel, desc, run, nr, &window, lied);
 	if (!sent)

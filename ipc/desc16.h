@@ -3,7 +3,8 @@
 #define IPC_DESC16_H
 
 /*
- * A descriptor out of a slot in one piece: both halves by one load, a third of the work of two.
+ * A descriptor out of a slot, or into one, in one piece: both halves at once, a third of the work
+ * of two.
  *
  * Only the head of a batch's first slot is released (R2, ring.h), so what carries is the load of
  * that head. Halves may be loaded in either order: one of the round before has the wrong lap.
@@ -49,6 +50,12 @@ static inline bool desc16_load_line(const struct pinion_slot *slot, struct pinio
 	return true;
 }
 
+static inline void desc16_store(struct pinion_slot *slot, struct pinion_lap lap,
+				const struct pinion_desc *desc)
+{
+	pinion_slot_store(slot, desc, lap);
+}
+
 #else
 
 #include <emmintrin.h>
@@ -91,6 +98,15 @@ static inline bool desc16_load_line(const struct pinion_slot *slot, struct pinio
 		_mm_storeu_si128(&to[i], v[i]);
 	}
 	return desc16_published(_mm_or_si128(_mm_or_si128(v[0], v[1]), _mm_or_si128(v[2], v[3])));
+}
+
+/* Relaxed, as pinion_slot_store(), which is faster where @desc was written a moment ago. */
+static inline void desc16_store(struct pinion_slot *slot, struct pinion_lap lap,
+				const struct pinion_desc *desc)
+{
+	__m128i v = _mm_loadu_si128((const __m128i *)(const void *)desc);
+
+	_mm_store_si128((__m128i *)(void *)slot, _mm_xor_si128(v, desc16_laps(lap)));
 }
 
 #endif

@@ -272,13 +272,18 @@ static inline uint32_t ring_copy(const struct ring *ring, uint64_t at, struct pi
 static inline void ring_write_back(const struct ring *ring, uint64_t at,
 				   const struct pinion_desc *desc, uint32_t nr)
 {
+	uint32_t i = 3 - (uint32_t)(at & 3), end = ring_run(ring, at, nr);
+
 	if (nr < 4)
 		return;
-	for (uint32_t i = 3 - (uint32_t)(at & 3); i < nr; i += 4) {
-		uint64_t body = (uint64_t)desc[i].tag << 32 | desc[i].len;
+	for (; i < nr; end = nr) {
+		struct pinion_slot *slot = ring_slot(ring, at + i);
+		uint64_t lap = ring_lap(ring, at + i).body;
 
-		atomic_store_explicit(&ring_slot(ring, at + i)->body,
-				      body ^ ring_lap(ring, at + i).body, memory_order_relaxed);
+		for (; i < end; i += 4, slot += 4)
+			atomic_store_explicit(&slot->body,
+					      ((uint64_t)desc[i].tag << 32 | desc[i].len) ^ lap,
+					      memory_order_relaxed);
 	}
 }
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "content.h"
 #include "fetch.h"
 
 static uint32_t index_of(const struct pinion_magazine *magazine)
@@ -51,6 +52,20 @@ static bool claim_word(struct pinion_pool *pool, const struct wish *wish, uint32
 	return true;
 }
 
+/* What is inside is read next, or was read by others and is written next: its lines are on their
+ * way while the magazine's own word is. */
+static void fetch_content(const struct pinion_pool *pool, const struct wish *wish, uint32_t index)
+{
+	const _Atomic uint32_t *content = pool_content(pool, index);
+
+	for (uint32_t i = 0; i < pool->geometry.magazine_size; i += 64 / sizeof(*content)) {
+		if (wish->from == MAGAZINE_EMPTY)
+			fetch_to_write(&content[i]);
+		else
+			__builtin_prefetch((const void *)&content[i]);
+	}
+}
+
 /* The first magazine of the range that can be had. */
 static bool claim(struct pinion_pool *pool, const struct wish *wish, uint32_t *index,
 		  uint64_t *word)
@@ -65,38 +80,14 @@ static bool claim(struct pinion_pool *pool, const struct wish *wish, uint32_t *i
 		for (; bits; bits &= bits - 1) {
 			*index = base + (uint32_t)__builtin_ctzll(bits);
 			/* A scribbled hint may name a magazine that this segment lacks. */
-			if (*index < end && claim_word(pool, wish, *index, word))
+			if (*index >= end)
+				break;
+			fetch_content(pool, wish, *index);
+			if (claim_word(pool, wish, *index, word))
 				return true;
 		}
 	}
 	return false;
-}
-
-/*
- * An id counts if its word agrees that it lies in this magazine: the contents alone do not.
- * (Somebody else wrote these words, so their lines are asked for first, to be written: alloc does.)
- */
-static void copy_contents(struct pinion_pool *pool, const struct depot_range *range,
-			  uint32_t index, uint32_t nr, struct pinion_magazine *magazine)
-{
-	const _Atomic uint32_t *content = pool_content(pool, index);
-	const _Atomic uint64_t *owner = pool->view.owner;
-	const uint32_t holder = magazine->holder, base = range->base, nr_ids = range->nr_ids;
-	uint32_t good = 0;
-
-	for (uint32_t i = 0; i < nr; i++)
-		fetch_to_write(&owner[atomic_load_explicit(&content[i], memory_order_relaxed)]);
-	for (uint32_t i = 0; i < nr; i++) {
-		uint32_t id = atomic_load_explicit(&content[i], memory_order_relaxed);
-		uint64_t word;
-
-		if (id - base >= nr_ids)
-			continue;
-		word = atomic_load_explicit(&owner[id], memory_order_relaxed);
-		if (pinion_owner_holder(word) == holder)
-			magazine->buffer[good++] = pinion_owner_buffer(word, id);
-	}
-	magazine->nr = good;
 }
 
 int depot_claim_full(struct pinion_pool *pool, const struct depot_range *range, uint32_t holder,
@@ -112,7 +103,7 @@ int depot_claim_full(struct pinion_pool *pool, const struct depot_range *range, 
 	if (nr > pool->geometry.magazine_size)
 		nr = pool->geometry.magazine_size;
 	magazine->holder = pinion_owner_magazine(index);
-	copy_contents(pool, range, index, nr, magazine);
+	content_read(pool_content(pool, index), nr, pool->view.owner, range, magazine);
 	if (filler)
 		*filler = magazine_word_filler(word);
 	return 0;
@@ -132,16 +123,6 @@ int depot_claim_empty(struct pinion_pool *pool, const struct depot_range *range,
 	return 0;
 }
 
-static void write_contents(struct pinion_pool *pool, const struct pinion_magazine *magazine)
-{
-	_Atomic uint32_t *content = pool_content(pool, index_of(magazine));
-	const uint32_t nr = magazine->nr;
-
-	for (uint32_t i = 0; i < nr; i++)
-		atomic_store_explicit(&content[i], pinion_buffer_id(magazine->buffer[i]),
-				      memory_order_relaxed);
-}
-
 /* A store suffices, since nobody else may move a magazine of ours. */
 static void write_word(struct pinion_pool *pool, const struct pinion_magazine *magazine,
 		       uint32_t filler)
@@ -158,9 +139,9 @@ void depot_deposit(struct pinion_pool *pool, struct pinion_magazine *magazine, u
 #ifdef PINION_PLANTED_BUG
 	/* The wrong order, for tests/crash alone, which shows that it would notice. */
 	write_word(pool, magazine, filler);
-	write_contents(pool, magazine);
+	content_write(pool_content(pool, index_of(magazine)), magazine);
 #else
-	write_contents(pool, magazine);
+	content_write(pool_content(pool, index_of(magazine)), magazine);
 	write_word(pool, magazine, filler);
 #endif
 	depot_hint(pool, index_of(magazine), magazine->nr != 0);

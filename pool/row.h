@@ -64,6 +64,27 @@ static inline bool row_seems(const struct pinion_buffer *handle, uint32_t nr)
 	       pinion_buffer_id(*handle) <= PINION_ID_MAX - nr;
 }
 
+/* Is it a row? */
+static inline bool row_is(const struct pinion_buffer *handle, uint32_t nr)
+{
+	row_vector want = handle[0].bits + (row_vector){0, 1, 2, 3}, odd = {0};
+
+#pragma GCC unroll 4
+	for (size_t i = 0; i < nr; i += ROW_STEP, want += ROW_STEP)
+		odd |= *(const row_vector *)&handle[i] ^ want;
+	return row_is_zero(&odd);
+}
+
+/* The row that begins with @first. */
+static inline void row_make(struct pinion_buffer *handle, uint32_t nr, struct pinion_buffer first)
+{
+	row_vector next = first.bits + (row_vector){0, 1, 2, 3};
+
+#pragma GCC unroll 4
+	for (size_t i = 0; i < nr; i += ROW_STEP, next += ROW_STEP)
+		*(row_vector *)&handle[i] = next;
+}
+
 /* Is @from a row, and if @owner is given: do all its words from there on say @word? Copies it, with
  * @raise added to each handle, whether or not. */
 static inline bool row_copy(struct pinion_buffer *to, const struct pinion_buffer *from, uint32_t nr,
@@ -81,6 +102,28 @@ static inline bool row_copy(struct pinion_buffer *to, const struct pinion_buffer
 			odd |= *row_at(&owner[i]) ^ word;
 	}
 	return row_is_zero(&odd);
+}
+
+/* Do all of the words from there on say @word? */
+static inline bool row_words_are(_Atomic uint64_t *owner, uint32_t nr, uint64_t word)
+{
+	row_vector odd = {0};
+
+#pragma GCC unroll 4
+	for (size_t i = 0; i < nr; i += ROW_STEP)
+		odd |= *row_at(&owner[i]) ^ word;
+	return row_is_zero(&odd);
+}
+
+/* Does one of them? */
+static inline bool row_words_any(_Atomic uint64_t *owner, uint32_t nr, uint64_t word)
+{
+	row_vector hit = {0};
+
+#pragma GCC unroll 4
+	for (size_t i = 0; i < nr; i += ROW_STEP)
+		hit |= (row_vector)(*row_at(&owner[i]) == word);
+	return !row_is_zero(&hit);
 }
 
 static inline void row_words_set(_Atomic uint64_t *owner, uint32_t nr, uint64_t word)

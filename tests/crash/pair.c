@@ -172,6 +172,18 @@ void side_draw(struct side *side, uint32_t nr)
 	}
 }
 
+void side_draw_row(struct side *side, uint32_t nr)
+{
+	struct pinion_buffer buffer[RING];
+
+	side->nr = nr;
+	must(pinion_buffer_alloc_bulk(side->cache, buffer, nr) == (int)nr, "no buffers");
+	for (uint32_t i = 0; i < nr; i++) {
+		must(buffer[i].bits == buffer[0].bits + i, "buffers that are no row");
+		side->desc[i] = (struct pinion_desc){buffer[i], SMALL, i};
+	}
+}
+
 void side_send(struct side *side)
 {
 	for (uint32_t i = 0; i < side->nr; i++)

@@ -88,6 +88,9 @@ uint64_t pair_credit(const struct pair *pair);
 /* desc[] of @side := @nr buffers of its own. */
 void side_draw(struct side *side, uint32_t nr);
 
+/* The same, of buffers whose ids follow each other, which go by vectors (ipc/desc_row.h). */
+void side_draw_row(struct side *side, uint32_t nr);
+
 /* Sends all of desc[]. */
 void side_send(struct side *side);
 

@@ -11,6 +11,8 @@
 /* So far into the ring that a batch of four wraps. */
 #define NEAR_THE_END (RING - 2)
 
+#define ROW 8u /* DESC_ROW_MIN */
+
 #define ONE_MS UINT64_C(1000000)
 #define A_MINUTE UINT64_C(60000000000)
 
@@ -139,6 +141,25 @@ static void to_send_four(struct pair *pair)
 	side_draw(&pair->first, 4);
 }
 
+/* A row, which goes by vectors; drawn first, while buffers still lie in their order. In the slots
+ * that it will have lay others a round ago. */
+static void draw_row_and_go_round(struct pair *pair, struct side *side)
+{
+	struct pinion_desc row[ROW];
+
+	side_draw_row(side, ROW);
+	memcpy(row, side->desc, sizeof(row));
+	pair_cycle(pair, RING);
+	pair_cycle(pair, 5);
+	memcpy(side->desc, row, sizeof(row));
+	side->nr = ROW;
+}
+
+static void to_send_row(struct pair *pair)
+{
+	draw_row_and_go_round(pair, &pair->first);
+}
+
 /* Two are there already that SECOND did not take. */
 static void to_send_behind(struct pair *pair)
 {
@@ -199,6 +220,13 @@ static void to_recv_four(struct pair *pair)
 	pair_cycle(pair, NEAR_THE_END);
 	side_post(&pair->second, 4);
 	pair->first.nr = 4;
+}
+
+static void to_recv_row(struct pair *pair)
+{
+	draw_row_and_go_round(pair, &pair->second);
+	side_send(&pair->second);
+	pair->first.nr = ROW;
 }
 
 static void to_recv_nothing(struct pair *pair)
@@ -350,6 +378,7 @@ static void to_ring_recv(struct pair *pair)
 const struct transfer transfers[] = {
 	{"send", to_send, send, .result = 1, .batch = 1},
 	{"send_four", to_send_four, send, .result = 4, .batch = 4},
+	{"send_row", to_send_row, send, .result = ROW, .batch = ROW},
 	{"send_behind", to_send_behind, send, .result = 4, .batch = 4},
 	{"send_full", to_send_full, send, .result = -EAGAIN},
 	{"send_with_credit", to_send_with_credit, send, .result = 4, .batch = 4},
@@ -358,6 +387,7 @@ const struct transfer transfers[] = {
 	{"recv", to_recv, recv, .result = 1},
 	{"recv_and_give", to_recv_and_give, recv, .result = 1, .gives = true},
 	{"recv_four", to_recv_four, recv, .result = 4, .gives = true},
+	{"recv_row", to_recv_row, recv, .result = ROW, .gives = true},
 	{"recv_nothing", to_recv_nothing, recv, .result = -EAGAIN, .gives = true},
 	{"recv_idly", to_recv_idly, recv, .result = -EAGAIN},
 	{"recv_the_end", to_recv_the_end, recv, .result = -EPIPE},
