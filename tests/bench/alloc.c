@@ -17,7 +17,7 @@
 
 #define BUFFER_SIZE 4096u
 #define POOL_LEN ((size_t)4 << 20) /* 1,024 buffers */
-#define BURST_MAX 256u
+#define BURST_MAX 768u
 #define PAIRS 65536u /* of a block */
 
 static bool scatter;
@@ -139,7 +139,9 @@ int main(int argc, char **argv)
 		{"alloc_32", "bare", "ns", run_bare, 32},
 		{"alloc_32_scattered", "pinion", "ns", run_scattered, 32},
 		{"alloc_256", "pinion", "ns", run_pinion, 256},
+		{"alloc_768", "pinion", "ns", run_pinion, 768},
 		{"alloc_256", "bare", "ns", run_bare, 256},
+		{"alloc_768", "bare", "ns", run_bare, 768},
 	};
 
 	return bench_main(argc, argv, cases, sizeof(cases) / sizeof(*cases));

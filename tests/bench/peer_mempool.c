@@ -13,7 +13,7 @@
 #define OBJECT_SIZE 4096u
 #define OBJECTS 1024u /* as many as alloc.c and bus_addr.c have */
 #define CACHE 512u
-#define BURST_MAX 256u
+#define BURST_MAX 768u
 #define BULK_MAX 32u
 #define PAIRS 65536u /* of a block */
 #define MIB 64u      /* of memory for the environment */
@@ -92,6 +92,7 @@ int main(int argc, char **argv)
 		{"alloc_1", "dpdk", "ns", run_singly, 1},
 		{"alloc_32", "dpdk", "ns", run_bulk, 32},
 		{"alloc_256", "dpdk", "ns", run_singly, 256},
+		{"alloc_768", "dpdk", "ns", run_singly, 768},
 		{"bus_addr", "dpdk", "ns", run_bus_addr, 0},
 	};
 

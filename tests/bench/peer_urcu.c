@@ -16,7 +16,7 @@
 
 #define CROSS_BURST 32u
 #define OBJECTS 1024u /* as alloc.c has */
-#define BURST_MAX 256u
+#define BURST_MAX 768u
 #define PAIRS 65536u /* of a block */
 
 struct buffer {
@@ -129,6 +129,7 @@ int main(int argc, char **argv)
 		{"alloc_1", "urcu", "ns", run_alloc, 1},
 		{"alloc_32", "urcu", "ns", run_alloc, 32},
 		{"alloc_256", "urcu", "ns", run_alloc, 256},
+		{"alloc_768", "urcu", "ns", run_alloc, 768},
 		{"alloc_cross_32", "urcu", "ns", run_cross, 32},
 	};
 

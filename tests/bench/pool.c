@@ -15,7 +15,7 @@ struct pinion_pool *bench_pool(const struct bench *b, size_t len, size_t buffer_
 {
 	const struct pinion_pool_config config = {
 		.name = "pinion-bench",
-		.magazine_size = 128, /* a cache keeps two: half of the peer's cache of 512 */
+		.magazine_size = 256, /* a cache keeps two: as much as the peer's, of 512 */
 		.nr_segments = 1,
 		.segment = {{
 			.len = len,
