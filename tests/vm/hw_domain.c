@@ -442,6 +442,66 @@ static void linear_addresses_start_at_the_base(void **state)
 	pinion_pool_destroy(pool);
 }
 
+/* On x86 interrupts are there, and the kernel takes no mapping. */
+#define WINDOW UINT64_C(0xfee00000)
+#define WINDOW_LAST UINT64_C(0xfeefffff)
+
+static void vendor_is_written_to(struct pinion_pool *pool, const struct pinion_domain *domain,
+				 uint32_t segment)
+{
+	const struct pinion_buffer first = first_of(pool, segment);
+	uint64_t vendor = 0;
+
+	assert_int_equal(pinion_pci_attr_u64(&bdf, "vendor", &vendor), 0);
+	hw_identify(regs, pinion_buffer_addr(pool, first), pinion_buffer_bus(domain, first, 0),
+		    (uint16_t)vendor);
+}
+
+/* From @base on, the segments lie at these two places, and the device finds them there. */
+static void lie_from(uint64_t base, uint64_t first, uint64_t second)
+{
+	struct pinion_domain_config config = in_space(PINION_IOVA_LINEAR, base);
+	struct pinion_pool *pool = make_pool();
+	struct pinion_domain *domain = make_iova(pool, &config);
+
+	assert_int_equal(pinion_buffer_bus(domain, first_of(pool, 0), 0), first);
+	assert_int_equal(pinion_buffer_bus(domain, first_of(pool, 1), 0), second);
+	vendor_is_written_to(pool, domain, 0);
+	vendor_is_written_to(pool, domain, 1);
+	assert_int_equal(pinion_domain_audit(domain, NULL), 0);
+	assert_int_equal(pinion_domain_destroy(domain), 0);
+	pinion_pool_destroy(pool);
+}
+
+/* The next multiple of 2 MiB behind it is 0xff000000; segments have 4 and 6 MiB. */
+static void linear_addresses_hop_over_a_reserved_window(void **state)
+{
+	struct pinion_pool *pool = make_pool();
+
+	(void)state;
+	assert_true(map_beside(pool->memory[0].addr, WINDOW, WINDOW_LAST + 1 - WINDOW) < 0);
+	pinion_pool_destroy(pool);
+	lie_from(WINDOW - (6 << 20), WINDOW - (6 << 20), 0xff000000); /* one on each side */
+	lie_from(WINDOW - (2 << 20), 0xff000000, 0xff400000);	      /* the first would reach in */
+	lie_from(WINDOW + 4096, 0xff000000, 0xff400000);	      /* it would begin inside */
+}
+
+static void linear_addresses_beyond_the_last_are_enospc(void **state)
+{
+	struct pinion_domain_config config = in_space(PINION_IOVA_LINEAR, last_address() + 1);
+	struct pinion_pool *pool = make_pool();
+	struct pinion_domain *domain = NULL;
+
+	(void)state;
+	config.base -= 4 << 20; /* room for the first, which is not to stay */
+	assert_int_equal(pinion_domain_create_iova(pool, &config, &domain), -ENOSPC);
+	assert_non_null(strstr(pinion_error_text(), "segment 1: no range of the IOMMU has room"));
+	assert_null(domain);
+	assert_int_equal(map_beside(pool->memory[0].addr, config.base, 4 << 20), 0);
+	assert_int_equal(unmap_beside(config.base, 4 << 20), 0);
+	pinion_pool_destroy(pool);
+}
+
 /* A buffer of several pages: its address is a multiple of its size, which the
  * start of a segment at a page alone would not give. */
 static void a_segment_is_aligned_to_its_buffers(void **state)
@@ -632,6 +692,92 @@ static void a_domain_follows_the_pool(void **state)
 	pinion_pool_destroy(pool);
 }
 
+/* Free pages of 2 MiB of a node. */
+static long node_free(int node)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path),
+		 "/sys/devices/system/node/node%d/hugepages/hugepages-2048kB/free_hugepages", node);
+	return support_read_long(path);
+}
+
+static uint64_t bus_of(const struct pinion_pool *pool, const struct pinion_domain *domain,
+		       uint32_t segment)
+{
+	return pinion_buffer_bus(domain, first_of(pool, segment), 0);
+}
+
+/* Its queues there, and told of a command, the drive cannot read it: a fatal status (CSTS.CFS). (Of
+ * an answer that the IOMMU lets go nowhere, QEMU's drive says that all went well.) */
+static void device_faults_at(uint64_t bus)
+{
+	hw_enable_nvme(regs, bus);
+	pinion_mmio_write32(hw_reg(regs, 0x1000), 1);
+	assert_int_equal(pinion_mmio_wait32(hw_reg(regs, NVME_CSTS), 2, 2, 30000 * HW_MS), 0);
+	hw_disable_nvme(regs);
+}
+
+static void an_added_segment_is_mapped_by_the_next_update(void **state)
+{
+	struct pinion_pool_config config = two_nodes();
+	struct pinion_segment_config more = config.segment[0];
+	struct pinion_domain *domain = NULL;
+	struct pinion_pool *pool = NULL;
+	uint32_t slot = 0;
+
+	(void)state;
+	config.nr_segments = 1;
+	config.max_segments = 2;
+	more.node = 1;
+	assert_int_equal(pinion_pool_create(&config, &pool), 0);
+	assert_int_equal(make_domain(pool, &domain), 0);
+	assert_int_equal(pinion_domain_update(domain), 0);
+	assert_int_equal(pinion_pool_grow(pool, &more, &slot), 0);
+	assert_int_equal(slot, 1);
+	assert_true(bus_of(pool, domain, 1) & PINION_BUS_UNKNOWN);
+	assert_int_equal(pinion_domain_update(domain), 1);
+	vendor_is_written_to(pool, domain, 0);
+	vendor_is_written_to(pool, domain, 1);
+	assert_int_equal(pinion_domain_destroy(domain), 0);
+	pinion_pool_destroy(pool);
+}
+
+/* Until the update it is mapped, and its pages are not the system's. */
+static void a_retired_segment_is_out_of_reach_after_the_next_update(void **state)
+{
+	const struct pinion_segment_config again = two_nodes().segment[1];
+	struct pinion_pool *pool = make_pool();
+	struct pinion_domain *domain = NULL;
+	void *other = pool->memory[0].addr;
+	const long left = node_free(1);
+	uint32_t slot = 0;
+	uint64_t was;
+
+	(void)state;
+	assert_int_equal(make_domain(pool, &domain), 0);
+	was = bus_of(pool, domain, 1);
+	vendor_is_written_to(pool, domain, 1);
+	assert_int_equal(pinion_pool_retire(pool, 1), 0);
+	assert_true(bus_of(pool, domain, 1) & PINION_BUS_UNKNOWN);
+	assert_int_equal(node_free(1), left);
+	if (by_vfio)
+		assert_int_equal(map_beside(other, was, HW_HUGE), -EEXIST);
+	assert_int_equal(pinion_domain_update(domain), 1);
+	assert_int_equal(node_free(1), left + 3);
+	if (by_vfio)
+		device_faults_at(was);
+	assert_int_equal(pinion_pool_grow(pool, &again, &slot), 0);
+	assert_int_equal(slot, 1);
+	assert_int_equal(pinion_domain_update(domain), 1);
+	vendor_is_written_to(pool, domain, 0);
+	vendor_is_written_to(pool, domain, 1);
+	if (by_vfio)
+		device_faults_at(was); /* the new one is elsewhere */
+	assert_int_equal(pinion_domain_destroy(domain), 0);
+	pinion_pool_destroy(pool);
+}
+
 static void every_iova_leads_back_to_its_buffer(void **state)
 {
 	struct pinion_pool *pool = make_pool();
@@ -817,6 +963,8 @@ static int run_vfio(void)
 		support_test(memlock_too_small_is_enomem_with_the_limit),
 		support_test(a_container_without_group_is_an_error),
 		support_test(linear_addresses_start_at_the_base),
+		support_test(linear_addresses_hop_over_a_reserved_window),
+		support_test(linear_addresses_beyond_the_last_are_enospc),
 		support_test(a_segment_is_aligned_to_its_buffers),
 		support_test(identity_is_the_address_here_or_a_refusal_that_says_why),
 		support_test(identity_in_a_reserved_window_names_it),
@@ -824,6 +972,8 @@ static int run_vfio(void)
 		support_test(a_policy_that_is_none_is_einval),
 		support_test(too_few_map_entries_are_enospc_before_anything_is_mapped),
 		support_test(a_domain_follows_the_pool),
+		support_test(an_added_segment_is_mapped_by_the_next_update),
+		support_test(a_retired_segment_is_out_of_reach_after_the_next_update),
 		support_test(every_iova_leads_back_to_its_buffer),
 		support_test(an_audit_sees_what_is_no_longer_mapped),
 		support_test(an_audit_sees_a_punched_page),
@@ -840,12 +990,16 @@ static int run_iommufd(void)
 		support_test(the_device_writes_where_the_table_says),
 		support_test(two_pools_in_one_container_do_not_overlap),
 		support_test(linear_addresses_start_at_the_base),
+		support_test(linear_addresses_hop_over_a_reserved_window),
+		support_test(linear_addresses_beyond_the_last_are_enospc),
 		support_test(a_segment_is_aligned_to_its_buffers),
 		support_test(identity_is_the_address_here_or_a_refusal_that_says_why),
 		support_test(identity_in_a_reserved_window_names_it),
 		support_test(identity_where_something_is_mapped_is_eexist),
 		support_test(an_address_space_that_is_none_is_enoent),
 		support_test(a_domain_follows_the_pool),
+		support_test(an_added_segment_is_mapped_by_the_next_update),
+		support_test(a_retired_segment_is_out_of_reach_after_the_next_update),
 		support_test(every_iova_leads_back_to_its_buffer),
 		support_test(an_audit_sees_what_is_no_longer_mapped),
 		support_test(an_audit_sees_a_punched_page),
@@ -861,6 +1015,8 @@ static int run_phys(void)
 		support_test(the_device_writes_where_the_table_says),
 		support_test(without_privilege_there_is_no_physical_address),
 		support_test(a_domain_follows_the_pool),
+		support_test(an_added_segment_is_mapped_by_the_next_update),
+		support_test(a_retired_segment_is_out_of_reach_after_the_next_update),
 		support_test(an_audit_sees_a_punched_page),
 		support_test(a_pinned_page_stays_where_another_moves),
 		support_test(a_childs_destroy_takes_nothing_from_the_device),
