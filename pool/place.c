@@ -224,8 +224,9 @@ int place_too_few(const struct segment_order *order, uint32_t nr, uint32_t faile
 				   "(hugetlb.*.max, cpuset.mems) and of the hugetlbfs mount "
 				   "(size=), and what others have reserved (HugePages_Rsvd)",
 				   index, need, kib, where, have);
-	/* The command's number counts the pages that others have. */
-	return pinion_fail(err, "segment %u: %ld pages of %zu KiB are needed, %s %ld free; reserve "
-			   "them first: hugepages reserve --size %zuK --pages %s%ld", index, need,
-			   kib, where, have, kib, map, need + (all > have ? all - have : 0));
+	/* The command's number counts the pages that others have. No word more: the service's
+	 * refusals cut what is longer than 127 bytes (ipc/wire.h), and the command comes last. */
+	return pinion_fail(err, "segment %u: %ld pages of %zu KiB are needed, %s %ld free: "
+			   "hugepages reserve --size %zuK --pages %s%ld", index, need, kib, where,
+			   have, kib, map, need + (all > have ? all - have : 0));
 }

@@ -150,8 +150,8 @@ static void a_node_that_is_exhausted_is_named_with_all_that_it_needs(void **stat
 	(void)state;
 	config.segment[0].len = 4 * HUGE;
 	config.segment[3].len = 29 * HUGE;
-	refused(&config, -ENOMEM, "49 pages of 2048 KiB are needed, node 1 has 48 free; reserve "
-				  "them first: hugepages reserve --size 2048K --pages 1:49");
+	refused(&config, -ENOMEM, "49 pages of 2048 KiB are needed, node 1 has 48 free: "
+				  "hugepages reserve --size 2048K --pages 1:49");
 	/* All nodes together have too few, so the last mapping fails already; node 0 is short. */
 	config = four_segments();
 	config.segment[2].len = 32 * HUGE;
@@ -233,8 +233,8 @@ static void too_few_pages_of_1_gib_says_so(void **state)
 
 	(void)state;
 	config.segment[1].node = 0;
-	refused(&config, -ENOMEM, "2 pages of 1048576 KiB are needed, node 0 has 1 free; reserve "
-				  "them first: hugepages reserve --size 1048576K --pages 0:2");
+	refused(&config, -ENOMEM, "2 pages of 1048576 KiB are needed, node 0 has 1 free: "
+				  "hugepages reserve --size 1048576K --pages 0:2");
 }
 
 static struct named *named_pool(const char *dir, size_t page_size)
