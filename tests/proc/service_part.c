@@ -3,6 +3,8 @@
  * A process that uses a piniond which somebody else started, such as systemd.
  *
  *     service_part device         sends back what comes, until it is killed
+ *     service_part addresses      serves another device, of which it shares addresses that are
+ *                                 made up (pretend.h), until it is killed
  *     service_part client FILE    as nobody, sends buffers to that device and gets them back, until
  *                                 SIGTERM; then it leaves, and what it held all the time with it
  *
@@ -12,6 +14,7 @@
  * Exit status: 0 when all went well; else where it went wrong, see the code.
  */
 #define PATIENCE_NS UINT64_C(60000000000) /* for emulated machines on busy ones */
+#include "pretend.h"
 #include "service_support.h"
 
 #define TRIES 600 /* a tenth of a second each */
@@ -31,6 +34,22 @@ static int device(char *name)
 	while ((err = echo_device(name)) == 1 && tries-- > 0)
 		usleep(100000);
 	return err;
+}
+
+static int addresses(void)
+{
+	const struct pinion_device_config config = {.pool = SERVICE_POOL, .pools = 1};
+	struct pinion_device *device;
+	struct pinion_domain *domain;
+
+	if (pinion_device_open("far:0", &config, &device) ||
+	    pretend(pinion_device_pool(device), &domain) ||
+	    pinion_device_share(device, domain) || pinion_device_ready(device)) {
+		fprintf(stderr, "# %s\n", pinion_error_text());
+		return 1;
+	}
+	for (;;)
+		pause();
 }
 
 /* That this is no client any more, or has no device, is an end. */
@@ -106,8 +125,10 @@ int main(int argc, char **argv)
 
 	if (argc == 2 && !strcmp(argv[1], "device"))
 		return device(name);
+	if (argc == 2 && !strcmp(argv[1], "addresses"))
+		return addresses();
 	if (argc == 3 && !strcmp(argv[1], "client"))
 		return client(argv[2]);
-	fprintf(stderr, "usage: service_part device | client FILE\n");
+	fprintf(stderr, "usage: service_part device | addresses | client FILE\n");
 	return 2;
 }

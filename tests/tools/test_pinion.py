@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import json
 import os
-import pty
 import re
-import select
 import shutil
 import signal
 import struct
 import subprocess
 import sys
 import tempfile
-import termios
 import time
 import unittest
 from pathlib import Path
@@ -28,6 +24,7 @@ from typing import Any, Callable
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import wire  # noqa: E402
+from terminal import OnTerminal  # noqa: E402
 
 PROGRAM = os.environ.get("PINION", "pinion")
 HUGEPAGES = os.environ.get("HUGEPAGES", "hugepages")
@@ -214,20 +211,12 @@ class Conversation(Case):
         self.expect(FAILED, "ls", says="no sensible size")
 
 
-class Terminal(Case):
+class Terminal(Case, OnTerminal):
     """top, or an order, on a terminal of its own."""
 
     def start(self, speak: Callable[..., None], *words: str) -> None:
         self.peer(speak)
-        self.pid, self.terminal = pty.fork()
-        if self.pid == 0:
-            try:
-                os.environ["TERM"] = "xterm-256color"
-                os.execv(PROGRAM, [PROGRAM, "--socket", str(self.socket), *(words or ("top",))])
-            finally:  # a second run of all tests must not begin here
-                os._exit(99)
-        self.seen = b""
-        self.size(24, 100)
+        self.run_on_terminal(PROGRAM, "--socket", str(self.socket), *(words or ("top",)))
 
     def test_an_order_says_for_how_long_the_service_is_at_work(self) -> None:
         def slow(connection: Any, name: str, text: str) -> None:
@@ -237,43 +226,6 @@ class Terminal(Case):
         self.read(b"at work for ")
         self.assertEqual(self.finish(), DONE)
         self.assertRegex(self.seen, rb"at work for [1-9] s")
-
-    def size(self, rows: int, cols: int) -> None:
-        fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
-
-    def read(self, until: bytes, seconds: float = 20) -> None:
-        """What comes from now on, until it has that in it."""
-        self.seen = b""
-        end = time.monotonic() + seconds
-        while until not in self.seen:
-            ready, _, _ = select.select([self.terminal], [], [], max(0, end - time.monotonic()))
-            self.assertTrue(ready, f"no {until!r} in {self.seen!r}")
-            try:
-                self.seen += os.read(self.terminal, 65536)
-            except OSError:  # EIO: the other end is closed
-                self.fail(f"no {until!r} in {self.seen!r}")
-
-    def finish(self) -> int:
-        """Its status; what it still had to say is added."""
-        end = time.monotonic() + 20
-        while time.monotonic() < end:
-            try:
-                if select.select([self.terminal], [], [], 0.1)[0]:
-                    self.seen += os.read(self.terminal, 65536)
-                    continue
-            except OSError:
-                pass
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                os.close(self.terminal)
-                return status
-        os.kill(self.pid, signal.SIGKILL)
-        self.fail("top does not end")
-
-    def restored(self) -> None:
-        """The sequences that leave the other screen and show the cursor."""
-        self.assertIn(b"\x1b[?1049l", self.seen)
-        self.assertIn(b"\x1b[?12l\x1b[?25h", self.seen)
 
     def test_keys(self) -> None:
         self.start(wire.answers(json.dumps(STAT).encode()))

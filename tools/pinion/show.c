@@ -20,7 +20,8 @@ static const char *remedy_of(int err)
 		return "start it: systemctl start piniond; `pinion doctor` tells what is missing";
 	case -EACCES:
 	case -EPERM:
-		return "run as root, or have a rule in piniond.conf (admin = true for orders)";
+		return "run as root, or have a rule in piniond.conf (admin = true for orders, "
+		       "addresses = true for addr)";
 	case -EBUSY:
 		return "end its members, or kick them (pinion member kick)";
 	case -ENOMEM:
