@@ -318,8 +318,8 @@ class Top(WithService, OnTerminal):
         self.work()
         self.stop_with_one_under_way()
         self.start()
-        self.read(b"device far:0")
-        for part in (b"1020 free, 4 held", b"1/1024", b"device echo:0"):
+        self.read(b"q end")
+        for part in (b"1020 free, 4 held", b"1/1024", b"device echo:0", b"device far:0"):
             self.assertIn(part, self.seen)
         os.write(self.terminal, b"q")
         self.assertEqual(self.finish(), DONE)
@@ -328,7 +328,7 @@ class Top(WithService, OnTerminal):
     def test_who_comes_is_shown(self) -> None:
         self.serve()
         self.start()
-        self.read(b"device far:0")
+        self.read(b"q end")
         self.assertNotIn(b"client", self.seen)
         self.client = self.begin(PART, "client", str(self.root / "progress"))
         self.read(b"/1024")
