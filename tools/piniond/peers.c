@@ -28,6 +28,10 @@
  * to others. */
 #define PAUSE_USEC 2000
 
+/* Connections taken from the queue in one turn. One that hung up already costs little (has_gone()),
+ * so that who comes and goes without end does not fill the queue before others. */
+#define ARRIVALS_PER_TURN 16
+
 /* What may lie in a socket unread, as the kernel counts it: some ten words to a member. To others
  * it is the least there can be, about four. Each may have files with it, and how many of those a
  * user has under way is limited for all that it sends (unix(7), ETOOMANYREFS). */
@@ -487,17 +491,43 @@ static void new_peer(struct service *service, int socket)
 	service->nr_peers++;
 }
 
+/* Is it closed at the other end, and nothing said? Whatever is said comes with credentials. */
+static bool has_gone(int socket)
+{
+	union {
+		char room[CMSG_SPACE(sizeof(struct ucred))];
+		struct cmsghdr align;
+	} control;
+	struct msghdr header = {.msg_control = &control, .msg_controllen = sizeof(control)};
+
+	return recvmsg(socket, &header, MSG_PEEK | MSG_DONTWAIT) == 0 && !header.msg_controllen;
+}
+
+/* The next one in the queue. 0 or -errno. */
+static int take_connection(struct service *service)
+{
+	const int socket = accept4(service->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (socket < 0)
+		return -errno;
+	if (has_gone(socket))
+		(void)close(socket);
+	else
+		new_peer(service, socket);
+	return 0;
+}
+
 static int on_connection(sd_event_source *source, int fd, uint32_t events, void *context)
 {
-	int socket = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int err = 0;
 
-	(void)events;
-	if (socket >= 0) {
-		new_peer(context, socket);
-	} else if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) {
+	(void)fd, (void)events;
+	for (int i = 0; !err && i < ARRIVALS_PER_TURN; i++)
+		err = take_connection(context);
+	if (err && err != -EAGAIN && err != -ECONNABORTED && err != -EINTR) {
 		/* It would be tried again at once, and fail again: no descriptors, no memory. */
 		service_log(LOG_WARNING, "cannot accept connections for a moment: %s",
-			    strerror(errno));
+			    strerror(-err));
 		(void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
 	}
 	return 0;
@@ -527,6 +557,9 @@ int peers_listen(struct service *service)
 	if (setsockopt(service->listener, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)))
 		return -errno;
 	(void)setsockopt(service->listener, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+	/* Taken from until it is empty; systemd's may wait then. */
+	if (fcntl(service->listener, F_SETFL, O_NONBLOCK))
+		return -errno;
 	err = sd_event_add_io(service->event, &service->door, service->listener, EPOLLIN,
 			      on_connection, service);
 	if (err >= 0)

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Who is at work while others do what they must not, or too much of what they may: buffers go to a
+ * device process and come back, newcomers are let in, and both take at most twice as long as in
+ * quiet, by the median and by the 99th percentile; but newcomers wait while a pool is made for
+ * somebody. What the service kept of it all is nothing.
+ *
+ * Each attack is by one process of nobody's without end. It is the service that is attacked: the
+ * processors, of which there may be two, are left to others for a moment after each blow, or it
+ * would be the scheduler that is measured. Floods of questions and files, as newcomers feel them:
+ * test_service_crowd.c.
+ */
+
+#include "hostile_support.h"
+
+#include <stdatomic.h>
+#include <sys/mman.h>
+
+#define GUEST_POOL "guest"
+
+/* A sanitizer slows the service down, and keeps memory of its own. */
+#define TIMES_AS_LONG (SUPPORT_SANITIZED ? 10 : 2)
+#define MEMORY_TELLS !SUPPORT_SANITIZED
+#define LEFT_KIB 1024
+
+#define TRIPS 1000
+#define ARRIVALS 300
+
+/* The machine has other work, too, but not each time. */
+#define ROUNDS 30
+
+/* How much the one that goes on has done. */
+static _Atomic unsigned *blows;
+
+/* Attacks. */
+
+#define REST_US 100
+#define BURST 4 /* connections; in all some 20,000 a second */
+
+static const char rubbish[4096];
+
+static void blow(void)
+{
+	++*blows;
+	usleep(REST_US);
+}
+
+static void say_and_leave(const void *bytes, size_t len)
+{
+	const int fd = raw_dial();
+
+	(void)send(fd, bytes, len, MSG_NOSIGNAL);
+	(void)raw_readable(fd, RAW_MS);
+	close(fd);
+	blow();
+}
+
+static void send_wrong_sizes(void)
+{
+	static const size_t sizes[] = {0, 1, 48, 255, 257, sizeof(rubbish)};
+
+	for (;;)
+		for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+			say_and_leave(rubbish, sizes[i]);
+}
+
+static void speak_other_versions(void)
+{
+	struct wire hello = wire_of(WIRE_HELLO);
+
+	for (;;) {
+		hello.version = (uint16_t)(hello.version == UINT16_MAX ? 2 : hello.version + 1);
+		say_and_leave(&hello, sizeof(hello));
+	}
+}
+
+static void come_and_go(void)
+{
+	for (;; blow())
+		for (int i = 0; i < BURST; i++)
+			close(raw_dial());
+}
+
+/* Each time a pool is made, its pages are filled, and it ends. */
+static void have_pools_made(void)
+{
+	for (;; blow()) {
+		struct raw raw = raw_in(RAW_KNOWN);
+
+		(void)raw_join(&raw, WIRE_ATTACH, "pool:" GUEST_POOL);
+		(void)raw_say(raw.fd, WIRE_BYE, 0);
+		(void)raw_hung_up(raw.fd);
+		raw_end(&raw);
+	}
+}
+
+static void ask_without_end(void)
+{
+	struct raw raw = raw_in(RAW_KNOWN);
+	struct wire question = wire_of(WIRE_QUERY), answer;
+
+	(void)strcpy(question.name, "stat");
+	for (;; blow())
+		if (wire_send(raw.fd, &question, NULL, 0) || raw_hear(raw.fd, &answer))
+			return;
+}
+
+/* With fewer blows than that it did not get to it, and the round says nothing. */
+struct attack {
+	void (*what)(void);
+	unsigned least;
+	bool delays; /* newcomers: the service itself makes a pool, and they wait until it has */
+};
+
+static const struct attack wrong_sizes = {send_wrong_sizes, 20, false},
+	other_versions = {speak_other_versions, 20, false},
+	connections = {come_and_go, 20, false}, pools = {have_pools_made, 5, true},
+	questions = {ask_without_end, 20, false};
+
+static int attack_as_nobody(void *arg)
+{
+	const struct attack *attack = arg;
+
+	if (!become_nobody())
+		attack->what();
+	return 1;
+}
+
+/* Work. */
+
+/* Sends back what comes from its one client, at once. */
+static int serve_one(void *arg)
+{
+	const struct pinion_device_config config = {.pool = SERVICE_POOL};
+	struct pinion_device *device;
+	struct pinion_event event;
+	struct pinion_desc desc;
+	struct pollfd want;
+	int got;
+
+	(void)arg;
+	if (pinion_device_open(SERVICE_DEVICE, &config, &device) || pinion_device_ready(device))
+		return 1;
+	want = (struct pollfd){pinion_device_fd(device), POLLIN, 0};
+	while ((got = pinion_device_next(device, &event)) == 0)
+		(void)poll(&want, 1, -1);
+	if (got != 1 || event.kind != PINION_EVENT_JOINED)
+		return 2;
+	for (;;) {
+		while (pinion_channel_recv(event.channel, &desc, 1) != 1)
+			(void)pinion_channel_wait(event.channel, PATIENCE_NS);
+		if (pinion_channel_send(event.channel, &desc, 1) != 1)
+			return 3;
+	}
+}
+
+struct stage {
+	struct service_process service;
+	pid_t device;
+	struct pinion_client *client;
+	struct pinion_cache *cache;
+	uint64_t rss;
+	unsigned files;
+};
+
+static void open_stage(struct stage *stage)
+{
+	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
+
+	blows = mmap(NULL, sizeof(*blows), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		     0);
+	assert_ptr_not_equal(blows, MAP_FAILED);
+	service_configure_pages(&stage->service, ANY_RULES, "4k", "1M");
+	service_run(&stage->service);
+	stage->device = part_start(serve_one, NULL);
+	stage->client = client_await();
+	assert_int_equal(pinion_cache_open(pinion_client_pool(stage->client), &any, &stage->cache),
+			 0);
+}
+
+static void close_stage(struct stage *stage)
+{
+	assert_int_equal(pinion_cache_close(stage->cache), 0);
+	assert_int_equal(pinion_client_close(stage->client), 0);
+	assert_int_equal(process_end(stage->device, SIGKILL), 128 + SIGKILL);
+	service_await_members(0);
+	service_stop(&stage->service);
+	assert_int_equal(munmap(blows, sizeof(*blows)), 0);
+}
+
+/* To the device and back, of one buffer. */
+static int64_t time_trip(struct stage *stage)
+{
+	const uint64_t before = test_now_ns();
+
+	assert_int_equal(bounce(stage->client, stage->cache, 1, 0), 0);
+	return (int64_t)(test_now_ns() - before);
+}
+
+/* From the first word until it is a member. */
+static int64_t time_arrival(struct stage *stage)
+{
+	const uint64_t before = test_now_ns();
+	struct raw raw = raw_in(RAW_CLIENT);
+	const int64_t took = (int64_t)(test_now_ns() - before);
+
+	(void)stage;
+	assert_int_equal(raw_say(raw.fd, WIRE_BYE, 0), 0);
+	assert_true(raw_hung_up(raw.fd));
+	raw_end(&raw);
+	return took;
+}
+
+/* What is compared. */
+
+struct pace {
+	int64_t typical, p99;
+};
+
+static struct pace measure(struct stage *stage, int64_t (*one)(struct stage *stage), unsigned nr)
+{
+	static int64_t took[TRIPS];
+
+	for (unsigned i = 0; i < nr; i++)
+		took[i] = one(stage);
+	sort_ns(took, nr);
+	return (struct pace){took[nr / 2], took[nr - 1 - nr / 100]};
+}
+
+struct paces {
+	struct pace trip, arrival;
+};
+
+static struct paces measure_both(struct stage *stage)
+{
+	return (struct paces){measure(stage, time_trip, TRIPS),
+			      measure(stage, time_arrival, ARRIVALS)};
+}
+
+static bool is_slower(const char *what, struct pace quiet, struct pace attacked)
+{
+	print_message("# %s: p50 %ju us, p99 %ju us; meanwhile %ju us, %ju us\n", what,
+		      (uintmax_t)(quiet.typical / 1000), (uintmax_t)(quiet.p99 / 1000),
+		      (uintmax_t)(attacked.typical / 1000), (uintmax_t)(attacked.p99 / 1000));
+	return attacked.p99 > TIMES_AS_LONG * quiet.p99 ||
+	       attacked.typical > TIMES_AS_LONG * quiet.typical;
+}
+
+/* Without, and with, one after the other. The attack is over when this returns. */
+static bool is_held_up(struct stage *stage, const struct attack *attack)
+{
+	const struct paces quiet = measure_both(stage);
+	struct paces attacked;
+	unsigned landed;
+	bool slower;
+	pid_t pid;
+
+	atomic_store(blows, 0);
+	pid = part_start(attack_as_nobody, (void *)(uintptr_t)attack);
+	usleep(20000);
+	attacked = measure_both(stage);
+	landed = atomic_load(blows);
+	/* It lasted to the end. */
+	assert_int_equal(process_end(pid, SIGKILL), 128 + SIGKILL);
+	slower = is_slower("trip", quiet.trip, attacked.trip);
+	slower |= is_slower("arrival", quiet.arrival, attacked.arrival) && !attack->delays;
+	print_message("# %u blows\n", landed);
+	return slower || landed < attack->least;
+}
+
+/* The service's own, when all hang-ups are heard: the least within more than two turns of what
+ * takes pools' pages out of its table. */
+static uint64_t rss_at_rest(pid_t service)
+{
+	uint64_t least = process_memory(service, "Rss");
+
+	for (int i = 0; i < 12; i++) {
+		const uint64_t now = process_memory(service, "Rss");
+
+		least = now < least ? now : least;
+		usleep(100000);
+	}
+	return least;
+}
+
+static void who_is_at_work_takes_at_most_twice_as_long(void **state)
+{
+	struct stage stage;
+	unsigned files;
+	uint64_t rss;
+	int round = 0;
+
+	open_stage(&stage);
+	(void)measure_both(&stage);
+	rss = rss_at_rest(stage.service.pid);
+	files = service_files_at_rest(&stage.service);
+	while (is_held_up(&stage, *state))
+		assert_true(++round < ROUNDS);
+	service_await_members(2);
+	service_await_pools(1);
+	service_await_files(&stage.service, files);
+	if (MEMORY_TELLS)
+		assert_in_range(rss_at_rest(stage.service.pid), 0, rss + LEFT_KIB);
+	close_stage(&stage);
+}
+
+#define work_by(attack)                                                                           \
+	{"who_is_at_work_takes_at_most_twice_as_long_" #attack,                                   \
+	 who_is_at_work_takes_at_most_twice_as_long, pool_test_before, pool_test_after,           \
+	 (void *)(uintptr_t)&(attack)}
+#define work_test(attack) support_where(!geteuid(), "only root becomes others", work_by, attack)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		work_test(wrong_sizes), work_test(other_versions), work_test(connections),
+		work_test(pools),       work_test(questions),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
