@@ -158,7 +158,7 @@ int rack_refill(struct pinion_pool *pool, struct rack *rack)
 	err = claim_full(pool, rack, pool->geometry.magazine_size);
 	if (err)
 		return err;
-	PINION_PROBE3(refill, rack->slot, rack->unused->nr, pool->view.self);
+	PINION_PROBE3(refill, rack->slot, rack->unused->nr, pool->member);
 	/* No word names the loaded one any more: each of its buffers was popped and said HELD. */
 	deposit(pool, rack, rack->loaded);
 	take_unused(rack, &rack->loaded);
