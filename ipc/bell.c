@@ -182,7 +182,7 @@ void bell_wake(struct bell *bell, const struct bell_hand *hand)
 		if (!tell(hand->socket))
 			rearm(bell, state);
 	} else if (state == BELL_LANE) {
-		ready_post(hand->ready, hand->lane); /* behind the QUIET, see ready.h */
+		ready_post(hand); /* behind the QUIET, see ready.h */
 	} else {
 		(void)futex(&bell->state, FUTEX_WAKE_BITSET, 1, NULL);
 	}

@@ -14,7 +14,7 @@
  *                                              LANE: a bit in the ready set
  *
  * ARMED_FD is for a receiver that sleeps in a loop of its own, where it waits for descriptors of
- * all kinds (ring_fd.h): the sender has one end of a pair of sockets, the receiver the other.
+ * all kinds (bell_fd.h): the sender has one end of a pair of sockets, the receiver the other.
  * A sender that was not given one leaves the bell armed, and strikes again when it gets it. One for
  * whose byte the kernel has no memory arms the bell again, for its next strike.
  *
@@ -73,7 +73,7 @@ struct bell_ear {
 /* The private part of who strikes. */
 struct bell_hand {
 	bool registered; /* what bell_register() said */
-	int socket;      /* where a strike on ARMED_FD goes; -1: nowhere yet */
+	int socket;      /* where a strike on ARMED_FD goes, here or at ready's; -1: nowhere yet */
 	struct ready_shared *ready; /* where one on LANE goes; NULL: nowhere yet */
 	uint32_t lane;              /* our bit there */
 };

@@ -74,7 +74,7 @@ int broadcast_map_ring(int fd, int protection, struct ring *ring)
 		.len = len,
 		.slots = slots,
 		.shift = (uint32_t)__builtin_ctz(slots),
-		.fd = {.socket = -1, .epoll = -1},
+		.fd = BELL_FD_NONE,
 		.hand = {.registered = bell_register(), .socket = -1},
 	};
 	return 0;

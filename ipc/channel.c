@@ -17,7 +17,7 @@ static int open_ring(int fd, struct ring *ring)
 {
 	if (fd != -1)
 		return ring_map(fd, ring);
-	*ring = (struct ring){.fd = {.socket = -1, .epoll = -1}, .hand = {.socket = -1}};
+	*ring = (struct ring){.fd = BELL_FD_NONE, .hand = {.socket = -1}};
 	return 0;
 }
 
@@ -185,6 +185,6 @@ int pinion_channel_join(struct pinion_channel *channel, int ready, uint32_t lane
 	if (err)
 		return err;
 	hand->lane = lane;
-	ready_post(hand->ready, lane);
+	ready_post(hand);
 	return 0;
 }

@@ -19,6 +19,8 @@ int pinion_fanin_create(struct pinion_fanin **out)
 	if (!fanin)
 		return pinion_fail(-ENOMEM, "no memory for a fan-in");
 	fanin->at = FANIN_NONE;
+	fanin->loop = BELL_FD_NONE;
+	fanin->notify = fanin->timer = -1;
 	err = ready_create(&fanin->fd);
 	if (err)
 		goto free_fanin;
@@ -51,6 +53,7 @@ int pinion_fanin_destroy(struct pinion_fanin *fanin)
 	for (uint32_t n = 0; n < READY_LANES; n++)
 		if (fanin->lane[n].channel)
 			fanin_leave(fanin, n);
+	fanin_close_loop(fanin);
 	ready_unmap(fanin->ready);
 	(void)close(fanin->fd);
 	free(fanin);

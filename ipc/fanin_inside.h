@@ -8,7 +8,7 @@
  *     fanin.c        life, and which channels are in it
  *     fanin_heat.c   which lanes are hot, and which cold
  *     fanin_recv.c   the turns of those that are hot
- *     fanin_wait.c   sleep, when all are cold
+ *     fanin_wait.c   sleep, when all are cold, here or in a loop
  */
 
 #include <stdbool.h>
@@ -16,6 +16,7 @@
 
 #include <pinion/fanin.h>
 
+#include "bell_fd.h"
 #include "channel.h"
 #include "ready.h"
 
@@ -53,6 +54,10 @@ struct pinion_fanin {
 	struct ready_shared *ready;
 	int fd;
 	struct bell_ear ear; /* of the bell there: always fenced */
+	struct bell_fd loop; /* with the timer; none before the first loop_fd() */
+	int notify;          /* what producers are given of it */
+	int timer;           /* for the next look at all, while somebody else's loop sleeps */
+	uint64_t timer_ns;   /* to when it is set */
 	uint32_t nr_hot;
 	uint32_t at;           /* the hot lane whose turn it is; FANIN_NONE */
 	uint32_t calls;        /* of recv until the next step of the patrol */
@@ -73,6 +78,8 @@ struct tired {
 	uint32_t lane[FANIN_TIRED_MAX];
 	uint32_t nr;
 };
+
+void fanin_close_loop(const struct pinion_fanin *fanin);
 
 /* Its bell is as it was before it came here. */
 void fanin_leave(struct pinion_fanin *fanin, uint32_t n);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* How a fan-in waits, when all of its lanes are cold. */
+/* How a fan-in waits, when all of its lanes are cold: here, or in a loop of the receiver's own. */
 #include <errno.h>
+#include <string.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 #include "fail.h"
 #include "fanin_inside.h"
@@ -70,4 +73,98 @@ int pinion_fanin_wait(struct pinion_fanin *fanin, uint64_t timeout_ns)
 	uint64_t deadline = vigil_later(bell_now_ns(), timeout_ns);
 
 	return spin(fanin) ? 0 : vigil_sleep(&vigil, fanin, deadline);
+}
+
+/* --- in a loop */
+
+/* Its timer does what the time limit of sleep_once() does, so that the same holds of liars and of
+ * the dead. */
+static int open_loop(struct pinion_fanin *fanin)
+{
+	int err, timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+
+	if (timer < 0)
+		return pinion_fail(-errno, "no timer for a fan-in: %s", strerror(errno));
+	err = bell_fd_open(&fanin->loop, timer, &fanin->notify);
+	if (err) {
+		(void)close(timer);
+		return err;
+	}
+	fanin->timer = timer;
+	return 0;
+}
+
+void fanin_close_loop(const struct pinion_fanin *fanin)
+{
+	bell_fd_close(&fanin->loop);
+	if (fanin->notify >= 0)
+		(void)close(fanin->notify);
+	if (fanin->timer >= 0)
+		(void)close(fanin->timer);
+}
+
+int pinion_fanin_loop_fd(struct pinion_fanin *fanin)
+{
+	KEEP_ERRNO;
+	int err = fanin->loop.socket < 0 ? open_loop(fanin) : 0;
+
+	return err ? err : bell_fd_watched(&fanin->loop);
+}
+
+int pinion_fanin_notify_fd(struct pinion_fanin *fanin)
+{
+	int fd = pinion_fanin_loop_fd(fanin);
+
+	return fd < 0 ? fd : fanin->notify;
+}
+
+/* Set anew it is not readable, if it was. Seldom: as often as all lanes are looked at. */
+static int set_timer(struct pinion_fanin *fanin, uint64_t when)
+{
+	const struct itimerspec time = {
+		.it_value = {.tv_sec = (time_t)(when / 1000000000u),
+			     .tv_nsec = (long)(when % 1000000000u)},
+	};
+
+	if (when == fanin->timer_ns)
+		return 0;
+	if (timerfd_settime(fanin->timer, TFD_TIMER_ABSTIME, &time, NULL))
+		return -errno;
+	fanin->timer_ns = when;
+	return 0;
+}
+
+#define AT_ONCE UINT64_C(1) /* a time that is over */
+
+/* What a bit says that came just now may be a lie, and a liar may set one at each look: so the loop
+ * goes on, and the descriptor is readable already. */
+int pinion_fanin_prepare(struct pinion_fanin *fanin)
+{
+	KEEP_ERRNO;
+	bool told;
+
+	if (fanin->loop.socket < 0)
+		return -EINVAL;
+	if (find_ready(fanin) || arm(fanin))
+		return 1;
+	bell_arm(&fanin->ready->bell, &fanin->ear, BELL_ARMED_FD);
+	told = fanin->pending || ready_any(fanin->ready);
+	if (told && find_ready(fanin)) {
+		bell_disarm(&fanin->ready->bell);
+		return 1;
+	}
+	return set_timer(fanin, told ? AT_ONCE : fanin->patrolled_ns + FANIN_PATROL_NS);
+}
+
+int pinion_fanin_done(struct pinion_fanin *fanin)
+{
+	KEEP_ERRNO;
+
+	if (fanin->loop.socket < 0)
+		return -EINVAL;
+	bell_disarm(&fanin->ready->bell);
+	/* Whose files they are nobody can say. The timer is left. */
+	if (bell_fd_drain(&fanin->loop))
+		bell_fd_deafen(&fanin->loop);
+	return 0;
 }

@@ -39,11 +39,12 @@ enum message_kind {
 	MESSAGE_SEGMENT = 6,
 };
 
-/* The last file of a WELCOME. */
+/* The last files of a WELCOME, behind the rings, in this order: a bit for each that is there. */
 enum message_last {
-	MESSAGE_LAST_RING = 0,
+	MESSAGE_LAST_RING = 0,   /* none */
 	MESSAGE_LAST_NOTIFY = 1, /* where to notify a keeper that waits in a loop */
 	MESSAGE_LAST_READY = 2,  /* the ready set of its fan-in */
+	MESSAGE_LAST_BOTH = 3,
 };
 
 struct message {
@@ -51,7 +52,7 @@ struct message {
 	uint16_t version;
 	uint16_t kind;
 	uint64_t cookie;      /* WELCOME, CONFIRM: random, the same in both */
-	int32_t value;        /* REFUSED: -errno. WELCOME: a message_last */
+	int32_t value;        /* REFUSED: -errno. WELCOME: message_last bits */
 	uint32_t member;      /* WELCOME: the newcomer's number */
 	uint32_t keeper;      /* WELCOME: the keeper's number */
 	uint32_t slot;        /* SEGMENT: whose file it is */
@@ -67,8 +68,8 @@ struct message {
 static_assert(sizeof(struct message) == 56, "one size for all");
 static_assert(PINION_SEGMENT_MAX <= 64, "a bit for each slot");
 
-/* Control area, segments, two rings, one more. The kernel allows 253 files (unix(7)). */
-#define MESSAGE_FILES_MAX (PINION_SEGMENT_MAX + 4)
+/* Control area, segments, two rings, two more. The kernel allows 253 files (unix(7)). */
+#define MESSAGE_FILES_MAX (PINION_SEGMENT_MAX + 5)
 
 /* 0, -EAGAIN, or what sendmsg says, see mail.h. */
 int message_send(int fd, const struct message *message, const int *files, unsigned nr_files);

@@ -51,10 +51,12 @@ void ready_unmap(struct ready_shared *ready)
 		(void)munmap(ready, READY_LEN);
 }
 
-void ready_post(struct ready_shared *ready, uint32_t lane)
+void ready_post(const struct bell_hand *hand)
 {
 	/* Seldom enough that the fence is always worth it. */
-	static const struct bell_hand hand = {.registered = false, .socket = -1};
+	const struct bell_hand fenced = {.registered = false, .socket = hand->socket};
+	struct ready_shared *ready = hand->ready;
+	const uint32_t lane = hand->lane;
 
 #ifdef PINION_PLANTED_READY
 	/* The wrong order, for tests/crash alone, which shows that it would notice. */
@@ -67,5 +69,5 @@ void ready_post(struct ready_shared *ready, uint32_t lane)
 	atomic_fetch_or_explicit(&ready->summary, UINT64_C(1) << lane / 64,
 				 memory_order_release); /* R6 */
 #endif
-	bell_strike(&ready->bell, &hand);
+	bell_strike(&ready->bell, &fenced);
 }

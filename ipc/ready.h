@@ -67,8 +67,9 @@ int ready_create(int *fd);
 int ready_map(int fd, struct ready_shared **ready);
 void ready_unmap(struct ready_shared *ready);
 
-/* Producer: there is something in @lane. pre: the ring's bell is QUIET already, @lane exists. */
-void ready_post(struct ready_shared *ready, uint32_t lane);
+/* Producer: there is something in its lane. pre: the ring's bell is QUIET already, the lane exists.
+ */
+void ready_post(const struct bell_hand *hand);
 
 /* Receiver. */
 static inline bool ready_any(const struct ready_shared *ready)

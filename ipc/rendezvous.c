@@ -53,8 +53,6 @@ static int check_config(const struct pinion_rendezvous_config *config)
 		err = ring_check_slots(config->slots_max);
 	if (!err && config->rights & ~PINION_RIGHT_BOTH)
 		err = pinion_fail(-EINVAL, "there are no rights %#x", config->rights);
-	if (!err && config->loop && config->fanin)
-		err = pinion_fail(-EINVAL, "a keeper waits in its loop or at its fan-in, not both");
 	return err;
 }
 

@@ -49,6 +49,14 @@ static unsigned list_files(const struct pinion_pool *pool, const int rings[2],
 	return nr;
 }
 
+/* What wakes the keeper's loop: it waits for each channel, or for its fan-in. */
+static int notify_fd(struct pinion_rendezvous *rendezvous, struct peer *peer)
+{
+	if (rendezvous_has_lane(rendezvous, peer))
+		return pinion_fanin_notify_fd(rendezvous->config.fanin);
+	return pinion_channel_notify_fd(peer->channel);
+}
+
 static int send_welcome(struct pinion_rendezvous *rendezvous, struct peer *peer, const int rings[2])
 {
 	struct message welcome = {.magic = MESSAGE_MAGIC,
@@ -65,14 +73,15 @@ static int send_welcome(struct pinion_rendezvous *rendezvous, struct peer *peer,
 	welcome.cookie = peer->cookie;
 	nr = list_files(rendezvous->pool, rings, files, &welcome.segments);
 	if (rendezvous->config.loop && peer->rights & PINION_RIGHT_SEND) {
-		files[nr] = pinion_channel_notify_fd(peer->channel);
+		files[nr] = notify_fd(rendezvous, peer);
 		if (files[nr] < 0)
 			return files[nr];
 		nr++;
-		welcome.value = MESSAGE_LAST_NOTIFY;
-	} else if (rendezvous_has_lane(rendezvous, peer)) {
+		welcome.value |= MESSAGE_LAST_NOTIFY;
+	}
+	if (rendezvous_has_lane(rendezvous, peer)) {
 		files[nr++] = pinion_fanin_fd(rendezvous->config.fanin);
-		welcome.value = MESSAGE_LAST_READY;
+		welcome.value |= MESSAGE_LAST_READY;
 		welcome.lane = peer->lane;
 	}
 	return message_send(peer->socket, &welcome, files, nr);

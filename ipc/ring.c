@@ -90,7 +90,7 @@ int ring_map(int fd, struct ring *ring)
 		.shift = (uint32_t)__builtin_ctz(slots),
 		.at = start,
 		.credit = start,
-		.fd = {.socket = -1, .epoll = -1},
+		.fd = BELL_FD_NONE,
 		.spin_ns = RING_SPIN_NS,
 		.hand = {.registered = bell_register(), .socket = -1},
 	};
@@ -103,10 +103,7 @@ void ring_unmap(struct ring *ring)
 		return;
 	(void)munmap(ring->shared, ring->len);
 	ring->shared = NULL;
-	if (ring->fd.epoll >= 0)
-		(void)close(ring->fd.epoll);
-	if (ring->fd.socket >= 0)
-		(void)close(ring->fd.socket);
+	bell_fd_close(&ring->fd);
 	if (ring->hand.socket >= 0)
 		(void)close(ring->hand.socket);
 	ready_unmap(ring->hand.ready);

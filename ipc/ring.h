@@ -46,6 +46,7 @@
 #include <pinion/ring.h>
 
 #include "bell.h"
+#include "bell_fd.h"
 #include "desc16.h"
 #include "fetch.h"
 
@@ -92,13 +93,6 @@ static_assert(offsetof(struct ring_shared, slot) == 512, "slots begin on a line"
  */
 #define RING_SPIN_NS UINT64_C(50000)
 
-/* What a receiver watches that sleeps in a loop of its own, see ring_fd.h; -1: none. */
-struct ring_fd {
-	int socket; /* readable when the bell was struck */
-	int epoll;  /* over the socket and the peer's pidfd, where there is one */
-	bool clean; /* the kernel keeps files out of the socket */
-};
-
 /* One end's private part. */
 struct ring {
 	struct ring_shared *shared;
@@ -109,7 +103,7 @@ struct ring {
 	uint64_t credit; /* producer: up to where slots are known to be free again, of the lap
 	                  * before; consumer: up to where it gave them back. At most at */
 	struct bell_ear ear;   /* consumer */
-	struct ring_fd fd;     /* consumer */
+	struct bell_fd fd;     /* consumer */
 	uint64_t spin_ns;      /* consumer: how long wait looks before it sleeps */
 	struct bell_hand hand; /* producer; of a consumer: for another thread that has to wake it */
 };

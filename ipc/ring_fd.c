@@ -1,75 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "ring_fd.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "fail.h"
-
-#ifndef SO_PASSRIGHTS
-#define SO_PASSRIGHTS 83 /* <asm-generic/socket.h> from 6.16 on */
-#endif
-
-/* Datagrams taken in one call. A sender that keeps the rules leaves one, seldom two; the rest of a
- * flood keeps the descriptor readable. */
-#define DRAIN_MAX 64
-
-static int watch(int epoll, int fd)
-{
-	struct epoll_event event = {.events = EPOLLIN, .data = {.fd = fd}};
-
-	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
-}
-
-/* One descriptor for both, so that a loop hears of a death too. */
-static int watch_both(int socket, int pidfd)
-{
-	int err, epoll = epoll_create1(EPOLL_CLOEXEC);
-
-	if (epoll < 0)
-		return -errno;
-	if (!watch(epoll, socket) && !watch(epoll, pidfd))
-		return epoll;
-	err = -errno;
-	(void)close(epoll);
-	return err;
-}
-
-static int make(struct ring *ring, int pidfd)
-{
-	const int off = 0;
-	int end[2], epoll = -1;
-
-	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, end))
-		return pinion_fail(-errno, "no sockets to be woken by: %s", strerror(errno));
-	if (pidfd >= 0) {
-		epoll = watch_both(end[0], pidfd);
-		if (epoll < 0) {
-			(void)close(end[0]);
-			(void)close(end[1]);
-			return pinion_fail(epoll, "cannot watch a peer: %s", strerror(-epoll));
-		}
-	}
-	ring->fd.clean = !setsockopt(end[0], SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
-	ring->fd.socket = end[0];
-	ring->fd.epoll = epoll;
-	ring->hand.socket = end[1];
-	return 0;
-}
+#include "ready.h"
 
 int ring_fd_open(const struct ring_waiter *waiter)
 {
 	struct ring *ring = waiter->ring;
-	int err = ring->fd.socket < 0 ? make(ring, waiter->pidfd) : 0;
+	int err = 0;
 
-	if (err)
-		return err;
-	return ring->fd.epoll >= 0 ? ring->fd.epoll : ring->fd.socket;
+	if (ring->fd.socket < 0)
+		err = bell_fd_open(&ring->fd, waiter->pidfd, &ring->hand.socket);
+	return err ? err : bell_fd_watched(&ring->fd);
 }
 
 int ring_fd_prepare(const struct ring_waiter *waiter)
@@ -87,28 +30,6 @@ int ring_fd_prepare(const struct ring_waiter *waiter)
 	return ready;
 }
 
-/* The next datagram carries files: a look without room for them is told that they were cut off. */
-static bool has_files(int socket)
-{
-	struct msghdr message = {0};
-
-	return recvmsg(socket, &message, MSG_PEEK | MSG_DONTWAIT) >= 0 &&
-	       message.msg_flags & MSG_CTRUNC;
-}
-
-static int drain(const struct ring_fd *fd)
-{
-	char byte;
-
-	for (int i = 0; i < DRAIN_MAX; i++) {
-		if (!fd->clean && has_files(fd->socket))
-			return -EPROTO;
-		if (recv(fd->socket, &byte, sizeof(byte), MSG_DONTWAIT) < 0)
-			return 0;
-	}
-	return 0;
-}
-
 int ring_fd_done(const struct ring_waiter *waiter)
 {
 	struct pollfd peer = {.fd = waiter->pidfd, .events = POLLIN};
@@ -116,35 +37,21 @@ int ring_fd_done(const struct ring_waiter *waiter)
 	int err;
 
 	bell_disarm(&ring->shared->bell);
-	err = drain(&ring->fd);
+	err = bell_fd_drain(&ring->fd);
 	if (!err && waiter->pidfd >= 0 && !waiter->ready(waiter->context) && poll(&peer, 1, 0) > 0)
 		waiter->gone(waiter->context);
 	return err;
 }
 
-/* A descriptor of another kind does no harm when it is written to; when it is closed it may. */
-static bool is_ours(int socket)
-{
-	int domain = 0, type = 0;
-	socklen_t len = sizeof(domain);
-
-	return !getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &domain, &len) && domain == AF_UNIX &&
-	       !getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &len) && type == SOCK_DGRAM;
-}
-
 int ring_fd_notify(struct ring *ring, int socket)
 {
-	int copy;
+	int err = bell_fd_keep(&ring->hand.socket, socket);
 
-	if (!is_ours(socket))
-		return pinion_fail(-EINVAL, "descriptor %d is not what notify_fd() gives", socket);
-	copy = fcntl(socket, F_DUPFD_CLOEXEC, 0);
-	if (copy < 0)
-		return pinion_fail(-errno, "cannot keep a descriptor: %s", strerror(errno));
-	if (ring->hand.socket >= 0)
-		(void)close(ring->hand.socket);
-	ring->hand.socket = copy;
+	if (err)
+		return err;
 	/* Strikes before this left the bell armed. */
 	ring_strike(ring);
+	if (ring->hand.ready)
+		ready_post(&ring->hand);
 	return 0;
 }

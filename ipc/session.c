@@ -28,27 +28,22 @@ struct pinion_session {
 	struct parcels parcels;
 };
 
-/* Files that come with it: control, segments, rings, and perhaps one more. */
+/* Files that come with it: control, segments, rings, and perhaps one or two more. */
 static unsigned files_of(const struct message *welcome)
 {
 	return (unsigned)__builtin_popcountll(welcome->segments) + 1 +
 	       (unsigned)__builtin_popcount(welcome->rights) +
-	       (welcome->value != MESSAGE_LAST_RING);
+	       (unsigned)__builtin_popcount((unsigned)welcome->value);
 }
 
-/* Is its last file one that goes with its rights? */
+/* Do its last files go with its rights? */
 static bool ends_well(const struct message *welcome)
 {
-	switch (welcome->value) {
-	case MESSAGE_LAST_RING:
-		return true;
-	case MESSAGE_LAST_NOTIFY:
-		return welcome->rights & PINION_RIGHT_SEND;
-	case MESSAGE_LAST_READY:
-		return welcome->rights & PINION_RIGHT_SEND && welcome->lane < PINION_FANIN_LANES;
-	default:
+	if (welcome->value & ~MESSAGE_LAST_BOTH)
 		return false;
-	}
+	if (welcome->value & MESSAGE_LAST_READY && welcome->lane >= PINION_FANIN_LANES)
+		return false;
+	return welcome->value == MESSAGE_LAST_RING || welcome->rights & PINION_RIGHT_SEND;
 }
 
 /* A WELCOME with the files that it names, and no rights but those that were asked for. */
@@ -144,9 +139,9 @@ static int open_channel(struct pinion_session *session, const struct message *we
 	int rx = welcome->rights & PINION_RIGHT_RECV ? *files++ : -1;
 	int err = pinion_channel_open(session->pool, tx, rx, welcome->keeper, &session->channel);
 
-	if (!err && welcome->value == MESSAGE_LAST_NOTIFY)
-		err = pinion_channel_set_notify(session->channel, *files);
-	if (!err && welcome->value == MESSAGE_LAST_READY)
+	if (!err && welcome->value & MESSAGE_LAST_NOTIFY)
+		err = pinion_channel_set_notify(session->channel, *files++);
+	if (!err && welcome->value & MESSAGE_LAST_READY)
 		err = pinion_channel_join(session->channel, *files, welcome->lane);
 	if (!err)
 		channel_watch(session->channel, session->keeper.pidfd);

@@ -17,6 +17,17 @@
  *                                               pinion_fanin_remove(channel)
  *                                               pinion_fanin_destroy()
  *
+ * In a loop that waits for descriptors of all kinds (epoll, libuv, glib), wait() has no place. The
+ * receiver puts pinion_fanin_loop_fd() there, and gives pinion_fanin_notify_fd() to each producer,
+ * for pinion_channel_set_notify(); then all is as wait.h tells it of a channel:
+ *
+ *     before the loop sleeps:
+ *       while (pinion_fanin_prepare(fanin) == 1)
+ *               (receive until -EAGAIN, or some, and again later)
+ *     when the descriptor is readable:
+ *       pinion_fanin_done(fanin)
+ *       (receive until -EAGAIN, or some, and again later)
+ *
  * File and lane travel as the channel's own files did: over a socket (SCM_RIGHTS), by fork. With a
  * rendezvous that was given the fan-in (rendezvous.h) there is less to do: it adds who joins and
  * removes who left, and the session of a producer calls pinion_channel_join().
@@ -33,10 +44,11 @@
  * Trust. Any producer can write the whole ready set. Bits set for nothing cost the receiver a look
  * at each lane, 64 in a call. Bits cleared hide the first message of somebody who was idle, and the
  * bell silenced keeps the receiver asleep; therefore every 16th recv() looks at one cold lane, all
- * in turn, and a wait() that sleeps looks at all of them every 100 ms. So a liar can delay those
- * who were idle: by 65,536 calls of recv() while others are busy, by 100 ms when nobody is; it can
- * starve nobody, and busy lanes it cannot delay at all. Bits of lanes that do not exist mean
- * nothing. Whoever must not have even that, gets a fan-in of its own.
+ * in turn, and a wait() that sleeps looks at all of them every 100 ms, as a loop does, whose
+ * descriptor is readable that often. So a liar can delay those who were idle: by 65,536 calls of
+ * recv() while others are busy, by 100 ms when nobody is; it can starve nobody, and busy lanes it
+ * cannot delay at all. Bits of lanes that do not exist mean nothing. Whoever must not have even
+ * that, gets a fan-in of its own.
  *
  * Threads: a fan-in is for one thread at a time, which is the receiving thread of all its channels.
  * That thread may call pinion_channel_recv() on one of them as well, but not pinion_channel_wait():
@@ -126,5 +138,31 @@ int pinion_fanin_recv(struct pinion_fanin *fanin, struct pinion_channel **channe
  * -EINTR      a signal handler ran
  */
 int pinion_fanin_wait(struct pinion_fanin *fanin, uint64_t timeout_ns);
+
+/*
+ * pinion_fanin_loop_fd() - the descriptor for a loop: readable when one that was idle sends
+ * something, and every 100 ms. It is the fan-in's, which closes it: take it out of the loop before.
+ * pinion_fanin_notify_fd() - what producers want for pinion_channel_set_notify(). It is the
+ * fan-in's too. One that was not given it is heard of within 100 ms.
+ *
+ * Any producer can put files into that socket before Linux 6.16. Whose they are nobody can say, and
+ * the descriptor is then readable every 100 ms only.
+ *
+ * -EMFILE, -ENFILE, -ENOMEM  what the kernel says
+ */
+int pinion_fanin_loop_fd(struct pinion_fanin *fanin);
+int pinion_fanin_notify_fd(struct pinion_fanin *fanin);
+
+/*
+ * pinion_fanin_prepare() - the loop is about to sleep. 0: it may. 1: something can be received: do
+ * that and prepare again.
+ * pinion_fanin_done() - the descriptor is readable, or the loop woke for another reason. Takes what
+ * was sent, a bounded number of bytes. Harmless at any time.
+ *
+ * -EINVAL  pinion_fanin_loop_fd() was not called
+ * -ENOMEM, ...  (prepare) what the kernel says of a timer: do not sleep, try again
+ */
+int pinion_fanin_prepare(struct pinion_fanin *fanin);
+int pinion_fanin_done(struct pinion_fanin *fanin);
 
 #endif

@@ -53,7 +53,8 @@ struct pinion_rendezvous_config {
 	unsigned mode;      /* permissions of the socket; 0: 0600 */
 	uint32_t backlog;   /* peers in the middle of joining, at most; 0: 16 */
 	uint32_t slots_max; /* the most that a peer gets by asking for it; 0: as slots */
-	int loop;           /* not 0: members wake the channels' pinion_channel_fd(), see wait.h */
+	int loop;           /* not 0: members wake the channels' pinion_channel_fd(), see wait.h;
+	                     * or, where there is one, the fan-in's pinion_fanin_loop_fd() */
 	uint32_t rights;    /* what members may do at most, PINION_RIGHT_SEND: send; 0: both */
 	struct pinion_fanin *fanin; /* where their channels are added; NULL: nowhere */
 };
@@ -78,7 +79,7 @@ struct pinion_event {
  * Makes the socket and, beside it, PATH.lock, which it holds locked for as long as it listens.
  *
  * -EINVAL      slots or slots_max is no number of slots that a ring may have (ring.h); or there are
- *              no such rights; or both loop and fanin are there, and a ring has one bell
+ *              no such rights
  * -EADDRINUSE  another keeper listens there, or PATH is no socket: use another path. (A socket
  *              that a killed keeper left is replaced.)
  */

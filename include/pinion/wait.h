@@ -46,6 +46,8 @@
  * for nothing, or send for nothing: a loop that has enough of that closes the channel. It can leave
  * the receiver asleep, as one who sends nothing does.
  *
+ * A fan-in has a descriptor of its own (fanin.h), which its producers get by set_notify() too.
+ *
  * Threads: wait_any(), fd(), notify_fd(), prepare(), done() and set_spin() belong to the receiving
  * thread, set_notify() to the sending one. The first fd() and each set_notify() are for a moment in
  * which no other thread uses the channel: best right after it was opened.

@@ -82,6 +82,8 @@ static const struct row table[] = {
 	{SYS_epoll_create1, {"epoll_create1", false, VALUES(-EMFILE, -ENFILE, -ENOMEM)}},
 	{SYS_epoll_ctl, {"epoll_ctl", false, VALUES(-ENOMEM, -ENOSPC)}},
 	{SYS_epoll_wait, {"epoll_wait", false, VALUES(-EINTR)}},
+	{SYS_timerfd_create, {"timerfd_create", false, VALUES(-EMFILE, -ENFILE, -ENOMEM)}},
+	{SYS_timerfd_settime, {"timerfd_settime", false, VALUES(-ENOMEM, -EINVAL)}},
 	{SYS_kill, {"kill", false, VALUES(-EPERM, -ENOSYS)}},
 	{SYS_pidfd_open, {"pidfd_open", false, VALUES(-EMFILE, -ENFILE, -ESRCH, -ENOSYS)}},
 	/* Threads and the processor. */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <pinion/wait.h>
+#include <poll.h>
 #include <stddef.h>
 #include <unistd.h>
 
@@ -222,6 +224,106 @@ static int recv_nothing(struct scene *scene)
 	return operation_unless(recv_one(scene), -EAGAIN);
 }
 
+/* In a loop. */
+
+static int loop_fd(struct scene *scene)
+{
+	int fd = pinion_fanin_loop_fd(scene->fanin);
+
+	return fd < 0 ? fd : 0;
+}
+
+static void notify(struct scene *scene)
+{
+	scene_must(!pinion_channel_set_notify(scene->channel, pinion_fanin_notify_fd(scene->fanin)),
+		   "a producer that tells the loop");
+}
+
+static bool is_told(struct scene *scene)
+{
+	struct pollfd want = {.fd = pinion_fanin_loop_fd(scene->fanin), .events = POLLIN};
+
+	return poll(&want, 1, 0) == 1;
+}
+
+/* With a bit to take the loop comes back once. */
+static bool sleeps(struct scene *scene)
+{
+	for (int i = 0; i < 2; i++)
+		if (pinion_fanin_prepare(scene->fanin))
+			return false;
+	return !is_told(scene);
+}
+
+static const char *loop_wakes(struct scene *scene)
+{
+	if (!sleeps(scene))
+		return "the loop cannot be prepared for";
+	if (!send_one(scene) || !is_told(scene))
+		return "the loop is not told";
+	if (pinion_fanin_done(scene->fanin) || recv_one(scene) != 1)
+		return "the loop gets nothing";
+	return NULL;
+}
+
+static const char *loop_works(struct scene *scene)
+{
+	notify(scene);
+	return loop_wakes(scene);
+}
+
+static void looped_setup(struct scene *scene)
+{
+	joined_setup(scene);
+	notify(scene);
+}
+
+static void fanin_renew(struct scene *scene)
+{
+	drop(scene);
+	destroy_must(scene);
+	channel_close(scene);
+	channel_make(scene);
+	added_renew(scene);
+	scene_must(!join(scene), "a producer that tells");
+}
+
+static void looped_renew(struct scene *scene)
+{
+	fanin_renew(scene);
+	notify(scene);
+}
+
+static int prepare(struct scene *scene)
+{
+	return pinion_fanin_prepare(scene->fanin);
+}
+
+static void told_setup(struct scene *scene)
+{
+	looped_setup(scene);
+	scene_must(sleeps(scene) && send_one(scene), "a loop that is told");
+}
+
+static void told_undo(struct scene *scene)
+{
+	looped_renew(scene);
+	scene_must(sleeps(scene) && send_one(scene), "a loop that is told");
+}
+
+static int done(struct scene *scene)
+{
+	return pinion_fanin_done(scene->fanin);
+}
+
+/* A byte that could not be taken makes the descriptor readable for nothing, no more. */
+static const char *done_works(struct scene *scene)
+{
+	if (recv_one(scene) != 1 || pinion_fanin_done(scene->fanin))
+		return "what came is lost";
+	return loop_wakes(scene);
+}
+
 const struct operation fanin_operations[] = {
 	{.name = "fan-in create", .setup = channel_setup, .run = create, .use = fanin_works,
 	 .undo = destroy_must, .teardown = channel_teardown},
@@ -237,5 +339,11 @@ const struct operation fanin_operations[] = {
 	 .use = fanin_wakes, .undo = almost_undo, .teardown = added_teardown, .terse = true},
 	{.name = "fan-in recv, a lane cools", .setup = tired_setup, .run = recv_nothing,
 	 .use = fanin_wakes, .undo = tired_undo, .teardown = added_teardown, .terse = true},
+	{.name = "fan-in loop fd", .setup = joined_setup, .run = loop_fd, .use = loop_works,
+	 .undo = fanin_renew, .teardown = added_teardown},
+	{.name = "fan-in prepare", .setup = looped_setup, .run = prepare, .use = loop_wakes,
+	 .undo = looped_renew, .teardown = added_teardown, .terse = true},
+	{.name = "fan-in done", .setup = told_setup, .run = done, .use = done_works,
+	 .undo = told_undo, .teardown = added_teardown, .terse = true},
 	{0},
 };

@@ -1070,7 +1070,7 @@ static void a_keeper_that_talks_nonsense_is_eproto_and_leaks_nothing(void **stat
 	lane = odd_end = some;
 	lane.value = MESSAGE_LAST_READY;
 	lane.lane = PINION_FANIN_LANES;
-	odd_end.value = MESSAGE_LAST_READY + 1;
+	odd_end.value = MESSAGE_LAST_BOTH + 1;
 	support_dir_create(dir);
 	snprintf(address.sun_path, sizeof(address.sun_path), "%.90s/keeper", dir);
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);

@@ -1,168 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* fanin.h and the ready set: who is found, when, in which turn; liars; lanes that come and go. */
 
-#include <pinion/fanin.h>
 #include <pthread.h>
 #include <sys/mman.h>
 
-#include "channel_support.h"
-#include "ready.h"
-
-#define COOL_CALLS 400  /* of recv, after which an idle lane is cold for certain */
-#define PATROL_CALLS 16 /* of recv for a look at one cold lane */
-#define SECOND_NS UINT64_C(1000000000)
-
-/* A producer's end and the receiver's, of each lane, between two members; and a second mapping of
- * the ring, for its bell and for a producer that lies. */
-struct lane_pair {
-	struct pinion_channel *tx, *rx;
-	struct ring ring;
-	uint32_t lane;
-};
-
-struct crowd {
-	struct side from, to;
-	struct pinion_fanin *fanin;
-	struct ready_shared *ready; /* as every producer has it */
-	uint32_t nr;
-	struct lane_pair pair[PINION_FANIN_LANES];
-};
-
-static void channels_open(struct crowd *crowd, struct lane_pair *pair, uint32_t slots)
-{
-	const uint32_t from = pinion_pool_member(crowd->from.pool);
-	const uint32_t to = pinion_pool_member(crowd->to.pool);
-	const int there = ring_file(slots), back = ring_file(PINION_RING_SLOTS_MIN);
-
-	assert_int_equal(pinion_channel_open(crowd->from.pool, there, back, to, &pair->tx), 0);
-	assert_int_equal(pinion_channel_open(crowd->to.pool, back, there, from, &pair->rx), 0);
-	assert_int_equal(ring_map(there, &pair->ring), 0);
-	close(there);
-	close(back);
-}
-
-static void crowd_add(struct crowd *crowd, uint32_t slots, uint32_t weight)
-{
-	struct lane_pair *pair = &crowd->pair[crowd->nr++];
-
-	channels_open(crowd, pair, slots);
-	assert_int_equal(pinion_fanin_add(crowd->fanin, pair->rx, weight, &pair->lane), 0);
-	assert_int_equal(pinion_channel_join(pair->tx, pinion_fanin_fd(crowd->fanin), pair->lane),
-			 0);
-}
-
-/* Looks until every idle lane is cold. */
-static void crowd_rest(struct crowd *crowd)
-{
-	struct pinion_channel *channel;
-	struct pinion_desc desc;
-
-	for (int i = 0; i < COOL_CALLS; i++)
-		assert_int_equal(pinion_fanin_recv(crowd->fanin, &channel, &desc, 1), -EAGAIN);
-}
-
-static struct crowd *crowd_make(uint32_t nr, uint32_t slots)
-{
-	struct crowd *crowd = calloc(1, sizeof(*crowd));
-	const struct pinion_pool_config config = pool_config(8192, BUFFER);
-
-	assert_non_null(crowd);
-	crowd->to.pool = pool_make_from(&config);
-	crowd->from.pool = pool_join(crowd->to.pool);
-	crowd->from.cache = cache_make(crowd->from.pool, BUFFER);
-	crowd->to.cache = cache_make(crowd->to.pool, BUFFER);
-	assert_int_equal(pinion_fanin_create(&crowd->fanin), 0);
-	assert_int_equal(ready_map(pinion_fanin_fd(crowd->fanin), &crowd->ready), 0);
-	while (crowd->nr < nr)
-		crowd_add(crowd, slots, 1);
-	return crowd;
-}
-
-static void pair_unmake(struct lane_pair *pair)
-{
-	if (pair->tx)
-		assert_int_equal(pinion_channel_close(pair->tx), 0);
-	if (pair->rx)
-		assert_int_equal(pinion_channel_close(pair->rx), 0);
-	ring_unmap(&pair->ring);
-}
-
-/* Every buffer is free by then. */
-static void crowd_unmake(struct crowd *crowd)
-{
-	assert_pool_whole(crowd->to.pool);
-	assert_int_equal(pinion_fanin_destroy(crowd->fanin), 0);
-	ready_unmap(crowd->ready);
-	for (uint32_t i = 0; i < crowd->nr; i++)
-		pair_unmake(&crowd->pair[i]);
-	assert_int_equal(pinion_cache_close(crowd->from.cache), 0);
-	assert_int_equal(pinion_cache_close(crowd->to.cache), 0);
-	assert_int_equal(pinion_pool_detach(crowd->from.pool), 0);
-	assert_int_equal(pinion_pool_destroy(crowd->to.pool), 0);
-	free(crowd);
-}
-
-static uint32_t bell_of(const struct lane_pair *pair)
-{
-	return atomic_load(&pair->ring.shared->bell.state);
-}
-
-static void say(struct crowd *crowd, uint32_t i, uint32_t tag)
-{
-	const struct pinion_desc desc = desc_new(&crowd->from, 1, tag);
-
-	assert_int_equal(pinion_channel_send(crowd->pair[i].tx, &desc, 1), 1);
-}
-
-static uint32_t number_of(const struct crowd *crowd, const struct pinion_channel *channel)
-{
-	uint32_t i = 0;
-
-	while (i < crowd->nr && crowd->pair[i].rx != channel)
-		i++;
-	assert_true(i < crowd->nr);
-	return i;
-}
-
-/* Receives up to @nr, within @calls; whose they are. What came is freed. */
-struct heard {
-	int got;
-	uint32_t from, tag, calls;
-};
-
-static struct heard hear(struct crowd *crowd, uint32_t nr, uint32_t calls)
-{
-	struct heard heard = {.got = -EAGAIN};
-	struct pinion_channel *channel = NULL;
-	struct pinion_desc desc[256];
-
-	while (heard.got == -EAGAIN && heard.calls++ < calls)
-		heard.got = pinion_fanin_recv(crowd->fanin, &channel, desc, nr);
-	if (heard.got == -EAGAIN)
-		return heard;
-	heard.from = number_of(crowd, channel);
-	heard.tag = heard.got > 0 ? desc[0].tag : 0;
-	for (int i = 0; i < heard.got; i++)
-		give(crowd->to.cache, &desc[i].buffer, 1);
-	return heard;
-}
-
-static void hear_one(struct crowd *crowd, uint32_t from, uint32_t tag, uint32_t calls)
-{
-	const struct heard heard = hear(crowd, 1, calls);
-
-	assert_int_equal(heard.got, 1);
-	assert_int_equal(heard.from, from);
-	assert_int_equal(heard.tag, tag);
-}
-
-/* What a liar does to what others posted. */
-static void hide(struct ready_shared *ready)
-{
-	atomic_store(&ready->summary, 0);
-	for (uint32_t i = 0; i < READY_WORDS; i++)
-		atomic_store(&ready->word[i], 0);
-}
+#include "fanin_support.h"
 
 static void a_message_comes_with_its_channel(void **state)
 {
@@ -453,7 +295,8 @@ static void a_removed_channel_is_received_from_as_before(void **state)
 	assert_int_equal(pinion_channel_recv(crowd->pair[0].rx, &desc, 1), 1);
 	give(crowd->to.cache, &desc.buffer, 1);
 	/* Its bit means the lane's next owner, or nobody. */
-	ready_post(crowd->ready, crowd->pair[0].lane);
+	ready_post(&(struct bell_hand){.ready = crowd->ready, .lane = crowd->pair[0].lane,
+				       .socket = -1});
 	assert_int_equal(hear(crowd, 1, 2).got, -EAGAIN);
 	assert_int_equal(pinion_fanin_add(crowd->fanin, crowd->pair[0].rx, 1, &lane), 0);
 	assert_int_equal(lane, crowd->pair[0].lane);
@@ -656,8 +499,8 @@ static void all_4096_lanes_are_heard_and_no_more_fit(void **state)
 #define POSTS 20000u
 
 struct poster {
-	struct ready_shared *ready;
-	uint32_t lane, number;
+	struct bell_hand hand;
+	uint32_t number;
 	_Atomic uint32_t answer;
 };
 
@@ -667,7 +510,7 @@ static void *post_often(void *arg)
 
 	for (uint32_t i = 1; i <= POSTS; i++) {
 		poster->number = i;
-		ready_post(poster->ready, poster->lane);
+		ready_post(&poster->hand);
 		while (atomic_load_explicit(&poster->answer, memory_order_acquire) != i)
 			sched_yield();
 	}
@@ -684,7 +527,7 @@ static void take_posted(struct ready_shared *ready, struct poster *poster)
 			const uint32_t lane = word * 64 + (uint32_t)__builtin_ctzll(bits);
 			struct poster *of = poster;
 
-			while (of->lane != lane)
+			while (of->hand.lane != lane)
 				assert_true(++of < poster + POSTERS);
 			assert_int_equal(of->number, of->answer + 1);
 			atomic_store_explicit(&of->answer, of->number, memory_order_release);
@@ -694,7 +537,8 @@ static void take_posted(struct ready_shared *ready, struct poster *poster)
 
 static void a_bit_carries_what_was_written_before_it(void **state)
 {
-	struct poster poster[POSTERS] = {{.lane = 0}, {.lane = 63}, {.lane = 64}, {.lane = 4095}};
+	static const uint32_t lane[POSTERS] = {0, 63, 64, 4095};
+	struct poster poster[POSTERS] = {0};
 	struct ready_shared *ready;
 	pthread_t thread[POSTERS];
 	uint32_t left = POSTERS;
@@ -705,7 +549,8 @@ static void a_bit_carries_what_was_written_before_it(void **state)
 	assert_int_equal(ready_map(fd, &ready), 0);
 	close(fd);
 	for (uint32_t i = 0; i < POSTERS; i++) {
-		poster[i].ready = ready;
+		poster[i].hand = (struct bell_hand){
+			.ready = ready, .lane = lane[i], .socket = -1};
 		assert_int_equal(pthread_create(&thread[i], NULL, post_often, &poster[i]), 0);
 	}
 	while (left) {

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "bell_fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "fail.h"
+
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83 /* <asm-generic/socket.h> from 6.16 on */
+#endif
+
+/* Datagrams taken in one call. A sender that keeps the rules leaves one, seldom two; the rest of a
+ * flood keeps the descriptor readable. */
+#define DRAIN_MAX 64
+
+static int watch(int epoll, int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data = {.fd = fd}};
+
+	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+/* One descriptor for both, so that a loop hears of the other too. */
+static int watch_both(int socket, int other)
+{
+	int err, epoll = epoll_create1(EPOLL_CLOEXEC);
+
+	if (epoll < 0)
+		return -errno;
+	if (!watch(epoll, socket) && !watch(epoll, other))
+		return epoll;
+	err = -errno;
+	(void)close(epoll);
+	return err;
+}
+
+int bell_fd_open(struct bell_fd *fd, int other, int *strikes)
+{
+	const int off = 0;
+	int end[2], epoll = -1;
+
+	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, end))
+		return pinion_fail(-errno, "no sockets to be woken by: %s", strerror(errno));
+	if (other >= 0) {
+		epoll = watch_both(end[0], other);
+		if (epoll < 0) {
+			(void)close(end[0]);
+			(void)close(end[1]);
+			return pinion_fail(epoll, "cannot watch two descriptors: %s",
+					   strerror(-epoll));
+		}
+	}
+	fd->clean = !setsockopt(end[0], SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+	fd->socket = end[0];
+	fd->epoll = epoll;
+	*strikes = end[1];
+	return 0;
+}
+
+void bell_fd_close(const struct bell_fd *fd)
+{
+	if (fd->epoll >= 0)
+		(void)close(fd->epoll);
+	if (fd->socket >= 0)
+		(void)close(fd->socket);
+}
+
+/* The next datagram carries files: a look without room for them is told that they were cut off. */
+static bool has_files(int socket)
+{
+	struct msghdr message = {0};
+
+	return recvmsg(socket, &message, MSG_PEEK | MSG_DONTWAIT) >= 0 &&
+	       message.msg_flags & MSG_CTRUNC;
+}
+
+int bell_fd_drain(const struct bell_fd *fd)
+{
+	char byte;
+
+	for (int i = 0; i < DRAIN_MAX; i++) {
+		if (!fd->clean && has_files(fd->socket))
+			return -EPROTO;
+		if (recv(fd->socket, &byte, sizeof(byte), MSG_DONTWAIT) < 0)
+			return 0;
+	}
+	return 0;
+}
+
+void bell_fd_deafen(const struct bell_fd *fd)
+{
+	(void)epoll_ctl(fd->epoll, EPOLL_CTL_DEL, fd->socket, NULL);
+}
+
+/* A descriptor of another kind does no harm when it is written to; when it is closed it may. */
+static bool is_ours(int socket)
+{
+	int domain = 0, type = 0;
+	socklen_t len = sizeof(domain);
+
+	return !getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &domain, &len) && domain == AF_UNIX &&
+	       !getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &len) && type == SOCK_DGRAM;
+}
+
+int bell_fd_keep(int *strikes, int socket)
+{
+	int copy;
+
+	if (!is_ours(socket))
+		return pinion_fail(-EINVAL, "descriptor %d is not what notify_fd() gives", socket);
+	copy = fcntl(socket, F_DUPFD_CLOEXEC, 0);
+	if (copy < 0)
+		return pinion_fail(-errno, "cannot keep a descriptor: %s", strerror(errno));
+	if (*strikes >= 0)
+		(void)close(*strikes);
+	*strikes = copy;
+	return 0;
+}

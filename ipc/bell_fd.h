@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef IPC_BELL_FD_H
+#define IPC_BELL_FD_H
+
+/*
+ * A bell that is heard in a loop of the receiver's own: a descriptor that becomes readable. wait.h
+ * tells how it is used, bell.h how the sender knows.
+ *
+ * It is one end of a pair of datagram sockets. The receiver made it and nobody else ever has it.
+ * The sender gets the other end, and may be hostile, or think that the receiver is:
+ *
+ *     eventfd   who holds it shares its flags and its count: saturated, drained, or made to block
+ *     pipe      a write that stops at a page of its own (of FUSE, say) holds the pipe's mutex, and
+ *               a non-blocking read waits as long: 1.8 s of 2 in a trial, and as long as one likes.
+ *               Who holds one end can open the other. SIGPIPE.
+ *     stream    a close is an end of file, readable for ever, though somebody has a copy
+ *     datagram  each call says for itself that it does not wait (MSG_DONTWAIT); bytes are copied
+ *               before any lock; a close is not noticed, as it should be: a pidfd tells of deaths
+ *
+ * What is left: a datagram may carry files, and the last close of a file may take long. From 6.16
+ * on the kernel keeps them out (SO_PASSRIGHTS). Before, a datagram is looked at first, and one with
+ * files stays where it is; closing the socket may then take long.
+ */
+
+#include <stdbool.h>
+
+/* What the receiver watches; -1: none. */
+struct bell_fd {
+	int socket; /* readable when the bell was struck */
+	int epoll;  /* over the socket and another descriptor, where there is one */
+	bool clean; /* the kernel keeps files out of the socket */
+};
+
+#define BELL_FD_NONE ((struct bell_fd){.socket = -1, .epoll = -1})
+
+/* @other: what else makes it readable; -1: nothing. @strikes: where strikes go. */
+int bell_fd_open(struct bell_fd *fd, int other, int *strikes);
+void bell_fd_close(const struct bell_fd *fd);
+
+/* The descriptor for the loop. */
+static inline int bell_fd_watched(const struct bell_fd *fd)
+{
+	return fd->epoll >= 0 ? fd->epoll : fd->socket;
+}
+
+/* Takes what was sent, a bounded number of bytes. -EPROTO: somebody sends files. */
+int bell_fd_drain(const struct bell_fd *fd);
+
+/* pre: there is another descriptor. From now on that one alone makes it readable. */
+void bell_fd_deafen(const struct bell_fd *fd);
+
+/* Sender: a duplicate of @socket, in the place of the one in @strikes. -EINVAL: not such a socket.
+ */
+int bell_fd_keep(int *strikes, int socket);
+
+#endif
