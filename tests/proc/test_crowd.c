@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A fan-in over processes: 64 producers that come to rest and go on, some of them killed, one of
- * them clearing everybody's bits. Order is kept on each lane, and nothing is lost but what the dead
- * had not sent.
+ * them clearing everybody's bits; and a thousand, of which one floods. Order is kept on each lane,
+ * and nothing is lost but what the dead had not sent.
  */
 
 #include <pinion/fanin.h>
@@ -12,6 +12,7 @@
 #include "ready.h"
 
 #define PRODUCERS 64u
+#define THOUSAND 1000u
 #define MESSAGES 300u
 #define SLOTS 16u
 #define SECOND_NS UINT64_C(1000000000)
@@ -20,6 +21,7 @@ struct producer {
 	pid_t pid;
 	uint32_t member, lane;
 	int there, back; /* its rings */
+	bool floods;     /* it never rests */
 	struct pinion_channel *channel;
 	uint32_t came; /* messages */
 	bool gone;     /* -EPIPE came */
@@ -29,24 +31,31 @@ struct keeper {
 	struct pinion_pool *pool;
 	struct pinion_cache *cache;
 	struct pinion_fanin *fanin;
-	struct producer producer[PRODUCERS];
+	uint32_t nr;
+	int gate[2]; /* a pipe: producers begin when nobody can write to it any more; or -1, -1 */
+	struct producer producer[THOUSAND];
 };
 
-static void keeper_make(struct keeper *keeper)
+/* Buffers for two magazines of each, and for what is under way. */
+static void keeper_make(struct keeper *keeper, uint32_t nr, uint32_t magazine_size)
 {
-	struct pinion_pool_config config = pool_config(4096, BUFFER);
+	const uint32_t buffers = nr * 2 * magazine_size + 2048;
+	struct pinion_pool_config config = pool_config(buffers, BUFFER);
 
 	memset(keeper, 0, sizeof(*keeper));
-	config.nr_members = PRODUCERS + 2;
-	config.nr_caches = PRODUCERS + 2;
-	config.magazine_size = 16;
+	keeper->nr = nr;
+	keeper->gate[0] = keeper->gate[1] = -1;
+	config.nr_members = nr + 2;
+	config.nr_caches = nr + 2;
+	config.magazine_size = magazine_size;
 	keeper->pool = pool_make_from(&config);
 	keeper->cache = cache_make(keeper->pool, BUFFER);
 	assert_int_equal(pinion_fanin_create(&keeper->fanin), 0);
 }
 
 /* In the child. Waits for room by looking again: a receiver gives it, sooner or later. */
-static int send_numbers(struct pinion_pool *pool, struct pinion_channel *channel, uint32_t nr)
+static int send_numbers(struct pinion_pool *pool, struct pinion_channel *channel, uint32_t nr,
+			bool rests)
 {
 	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
 	uint64_t random = (uint64_t)getpid() | 1;
@@ -67,10 +76,20 @@ static int send_numbers(struct pinion_pool *pool, struct pinion_channel *channel
 		if (sent != 1)
 			return 12;
 		i++;
-		if (test_below(&random, 8) == 0)
+		if (rests && test_below(&random, 8) == 0)
 			nanosleep(&rest, NULL);
 	}
 	return pinion_cache_close(cache) ? 13 : 0;
+}
+
+static void wait_at_the_gate(const int gate[2])
+{
+	char byte;
+
+	if (gate[0] < 0)
+		return;
+	close(gate[1]);
+	(void)!read(gate[0], &byte, 1);
 }
 
 static int produce(struct keeper *keeper, const struct producer *self, uint32_t nr)
@@ -84,7 +103,8 @@ static int produce(struct keeper *keeper, const struct producer *self, uint32_t 
 		return 2;
 	if (pinion_channel_join(channel, pinion_fanin_fd(keeper->fanin), self->lane))
 		return 3;
-	status = send_numbers(keeper->pool, channel, nr);
+	wait_at_the_gate(keeper->gate);
+	status = send_numbers(keeper->pool, channel, nr, !self->floods);
 	return pinion_channel_close(channel) ? 4 : status;
 }
 
@@ -132,7 +152,7 @@ static void start(struct keeper *keeper, uint32_t number, uint32_t nr)
 
 static struct producer *producer_of(struct keeper *keeper, const struct pinion_channel *channel)
 {
-	for (uint32_t i = 0; i < PRODUCERS; i++)
+	for (uint32_t i = 0; i < keeper->nr; i++)
 		if (keeper->producer[i].channel == channel)
 			return &keeper->producer[i];
 	fail();
@@ -175,16 +195,16 @@ static uint32_t here(const struct keeper *keeper)
 {
 	uint32_t nr = 0;
 
-	for (uint32_t i = 0; i < PRODUCERS; i++)
+	for (uint32_t i = 0; i < keeper->nr; i++)
 		nr += !keeper->producer[i].gone;
 	return nr;
 }
 
-static void serve_until_all_are_gone(struct keeper *keeper)
+static void serve_until_left(struct keeper *keeper, uint32_t left)
 {
 	const uint64_t until = test_now_ns() + 60 * SECOND_NS;
 
-	while (here(keeper)) {
+	while (here(keeper) > left) {
 		assert_true(test_now_ns() < until);
 		if (!serve(keeper))
 			(void)pinion_fanin_wait(keeper->fanin, SECOND_NS / 10);
@@ -202,7 +222,7 @@ static int end_of(pid_t pid)
 /* What the dead had not taken or held comes back. */
 static void keeper_unmake(struct keeper *keeper)
 {
-	for (uint32_t i = 0; i < PRODUCERS; i++) {
+	for (uint32_t i = 0; i < keeper->nr; i++) {
 		assert_int_equal(pinion_channel_close(keeper->producer[i].channel), 0);
 		assert_int_equal(
 			pinion_pool_release(keeper->pool, keeper->producer[i].member, NULL), 0);
@@ -218,10 +238,10 @@ static void every_message_of_64_processes_comes_in_order(void **state)
 	struct keeper keeper;
 
 	(void)state;
-	keeper_make(&keeper);
+	keeper_make(&keeper, PRODUCERS, 16);
 	for (uint32_t i = 0; i < PRODUCERS; i++)
 		start(&keeper, i, MESSAGES);
-	serve_until_all_are_gone(&keeper);
+	serve_until_left(&keeper, 0);
 	for (uint32_t i = 0; i < PRODUCERS; i++) {
 		assert_int_equal(end_of(keeper.producer[i].pid), 0);
 		assert_int_equal(keeper.producer[i].came, MESSAGES);
@@ -235,11 +255,11 @@ static void a_process_that_clears_all_bits_starves_nobody(void **state)
 	pid_t liar;
 
 	(void)state;
-	keeper_make(&keeper);
+	keeper_make(&keeper, PRODUCERS, 16);
 	liar = start_liar(&keeper);
 	for (uint32_t i = 0; i < PRODUCERS; i++)
 		start(&keeper, i, MESSAGES / 10);
-	serve_until_all_are_gone(&keeper);
+	serve_until_left(&keeper, 0);
 	assert_int_equal(kill(liar, SIGKILL), 0);
 	assert_int_equal(end_of(liar), 128 + SIGKILL);
 	for (uint32_t i = 0; i < PRODUCERS; i++) {
@@ -269,17 +289,57 @@ static void of_the_killed_what_was_sent_comes_and_then_epipe(void **state)
 	struct keeper keeper;
 
 	(void)state;
-	keeper_make(&keeper);
+	keeper_make(&keeper, PRODUCERS, 16);
 	/* Those that are killed would send for ever. */
 	for (uint32_t i = 0; i < PRODUCERS; i++)
 		start(&keeper, i, i % 2 ? MESSAGES : UINT32_MAX);
 	kill_half(&keeper);
-	serve_until_all_are_gone(&keeper);
+	serve_until_left(&keeper, 0);
 	for (uint32_t i = 1; i < PRODUCERS; i += 2) {
 		assert_int_equal(end_of(keeper.producer[i].pid), 0);
 		assert_int_equal(keeper.producer[i].came, MESSAGES);
 	}
 	keeper_unmake(&keeper);
+}
+
+/*
+ * All are there before any begins. The first sends without end, and is still at it when the last of
+ * the others is gone: then it is killed. What those sent has come meanwhile.
+ */
+#define FEW 8u
+
+static void a_thousand_processes_come_through_beside_one_that_floods(void **state)
+{
+	struct keeper *keeper = calloc(1, sizeof(*keeper));
+	struct producer *flooder = &keeper->producer[0];
+	uint32_t flood;
+
+	(void)state;
+	assert_non_null(keeper);
+	keeper_make(keeper, THOUSAND, PINION_MAGAZINE_MIN);
+	assert_int_equal(pipe(keeper->gate), 0);
+	flooder->floods = true;
+	for (uint32_t i = 0; i < THOUSAND; i++)
+		start(keeper, i, i ? FEW : UINT32_MAX);
+	close(keeper->gate[1]);
+	serve_until_left(keeper, 1);
+	assert_false(flooder->gone);
+	flood = flooder->came;
+	while (flooder->came == flood)
+		(void)serve(keeper);
+	assert_int_equal(kill(flooder->pid, SIGKILL), 0);
+	assert_int_equal(end_of(flooder->pid), 128 + SIGKILL);
+	pinion_channel_sever(flooder->channel);
+	serve_until_left(keeper, 0);
+	for (uint32_t i = 1; i < THOUSAND; i++) {
+		assert_int_equal(end_of(keeper->producer[i].pid), 0);
+		assert_int_equal(keeper->producer[i].came, FEW);
+	}
+	print_message("# %u messages of the flooder, %u of others\n", flooder->came,
+		      (THOUSAND - 1) * FEW);
+	close(keeper->gate[0]);
+	keeper_unmake(keeper);
+	free(keeper);
 }
 
 int main(void)
@@ -288,6 +348,7 @@ int main(void)
 		pool_test(every_message_of_64_processes_comes_in_order),
 		pool_test(a_process_that_clears_all_bits_starves_nobody),
 		pool_test(of_the_killed_what_was_sent_comes_and_then_epipe),
+		pool_test(a_thousand_processes_come_through_beside_one_that_floods),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
