@@ -132,6 +132,19 @@ int pinion_broadcast_sever(struct pinion_broadcast *broadcast, uint32_t consumer
 	return 0;
 }
 
+/* Of this process, for who watches it. */
+static _Atomic uint64_t lies;
+
+uint64_t pinion_broadcast_lies(void)
+{
+	return atomic_load_explicit(&lies, memory_order_relaxed);
+}
+
+void broadcast_count_lie(void)
+{
+	atomic_fetch_add_explicit(&lies, 1, memory_order_relaxed);
+}
+
 /*
  * A8. What an open place says now. It said more than it was sent, or less than before, if the step
  * from its last word is larger than what it had out then. One subtraction finds both.
@@ -153,6 +166,7 @@ static void look(const struct pinion_broadcast *broadcast, struct place *place)
 		return;
 	}
 	place->state = PLACE_LIED;
+	broadcast_count_lie();
 	seat_end(place->seat, SEAT_SEVERED, &broadcast->ring.hand);
 }
 

@@ -108,6 +108,9 @@ struct pinion_seat {
 	struct bell_ear ear;
 };
 
+/* For pinion_broadcast_lies(). */
+void broadcast_count_lie(void);
+
 /* -EPROTO: not such a file. @protection: PROT_READ, and PROT_WRITE for the producer. */
 int broadcast_map_ring(int fd, int protection, struct ring *ring);
 

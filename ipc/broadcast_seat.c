@@ -174,6 +174,7 @@ int pinion_broadcast_recv(struct pinion_seat *seat, struct pinion_desc *desc, ui
 	if (ended(seat) == SEAT_SEVERED)
 		return -EPIPE;
 	seat->broken = true;
+	broadcast_count_lie();
 	close_seat(seat);
 	return -EPROTO;
 }

@@ -13,6 +13,7 @@ struct end {
 	struct ring ring;
 	enum pinion_ring_end is;
 	uint32_t seen; /* receiver: slots that were found published and not taken as yet */
+	bool lied_to;  /* the peer broke a rule, which is counted */
 	atomic_bool severed; /* R4, A4: the other end's process is dead */
 };
 
@@ -88,6 +89,31 @@ static bool is_gone(const struct end *end, const _Atomic uint32_t *closed)
 	       atomic_load_explicit(&end->severed, memory_order_acquire); /* A4 */
 }
 
+/* Of this process, for who watches it. */
+static _Atomic uint64_t lies;
+
+uint64_t pinion_ring_lies(void)
+{
+	return atomic_load_explicit(&lies, memory_order_relaxed);
+}
+
+void ring_end_lied_to(struct pinion_ring *pub)
+{
+	struct end *end = end_of(pub);
+
+	if (!end->lied_to)
+		atomic_fetch_add_explicit(&lies, 1, memory_order_relaxed);
+	end->lied_to = true;
+}
+
+static int no_room(struct end *end, int64_t why)
+{
+	if (!why)
+		return -EAGAIN;
+	ring_end_lied_to(&end->pub);
+	return (int)why;
+}
+
 /* Slots of the next @nr that can be written: at least 1, or why not. */
 static int room(struct end *end, uint32_t nr)
 {
@@ -96,7 +122,7 @@ static int room(struct end *end, uint32_t nr)
 	if (is_gone(end, &end->ring.shared->consumer_closed))
 		return -EPIPE;
 	free_slots = ring_room(&end->ring, nr);
-	return free_slots ? (int)free_slots : -EAGAIN;
+	return free_slots > 0 ? (int)free_slots : no_room(end, free_slots);
 }
 
 /* Reserved slots that may have been put and are not published would count as soon as those before

@@ -13,6 +13,9 @@
 /* NULL: this is the other end. */
 struct ring *ring_end_of(struct pinion_ring *ring, enum pinion_ring_end end);
 
+/* Its peer broke a rule; counted once. */
+void ring_end_lied_to(struct pinion_ring *ring);
+
 /* pre: it receives. */
 struct ring_waiter ring_end_waiter(struct pinion_ring *ring);
 

@@ -84,5 +84,12 @@ int pinion_ring_done(struct pinion_ring *ring)
 	KEEP_ERRNO;
 	const struct ring_waiter waiter = ring_end_waiter(ring);
 
-	return has_fd(ring) ? ring_fd_done(&waiter) : -EINVAL;
+	int err;
+
+	if (!has_fd(ring))
+		return -EINVAL;
+	err = ring_fd_done(&waiter);
+	if (err)
+		ring_end_lied_to(ring);
+	return err;
 }

@@ -150,6 +150,10 @@ int pinion_broadcast_sever(struct pinion_broadcast *broadcast, uint32_t consumer
  */
 int pinion_broadcast_lag(struct pinion_broadcast *broadcast, uint32_t consumer);
 
+/* How many consumers of this process's broadcasts, and producers of its seats, have broken a rule:
+ * what gave -EPROTO above and below, each once. From any thread. */
+uint64_t pinion_broadcast_lies(void);
+
 /*
  * pinion_broadcast_send() - lend up to @nr buffers to all consumers; returns how many, at least 1.
  * The rest remain as they were. Without any consumer they can be collected at once.

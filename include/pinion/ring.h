@@ -93,6 +93,10 @@ int pinion_ring_close(struct pinion_ring *ring);
  * recv() when all that was published has come. A wait() of this end's ends. From any thread. */
 void pinion_ring_sever(struct pinion_ring *ring);
 
+/* How many ends of this process were told -EPROTO, since their peer broke a rule: each counts once.
+ * From any thread. */
+uint64_t pinion_ring_lies(void);
+
 /* How many descriptors it holds when it is full. */
 uint32_t pinion_ring_slots(const struct pinion_ring *ring);
 

@@ -725,11 +725,13 @@ static void lie(uint64_t before, uint64_t word)
 {
 	struct stage stage = stage_make();
 	struct guest *liar = &stage.guest[1];
+	const uint64_t lies = pinion_broadcast_lies();
 
 	send_some(&stage, 4);
 	if (before)
 		take_part(liar, (uint32_t)before);
 	assert_int_equal(lag(&stage, 1), 4 - before);
+	assert_int_equal(pinion_broadcast_lies(), lies);
 	liar->raw->returned = word;
 	take_part(&stage.guest[0], 4);
 	take_part(&stage.guest[2], 1);
@@ -743,6 +745,7 @@ static void lie(uint64_t before, uint64_t word)
 	assert_int_equal(lag(&stage, 1), -EPROTO);
 	assert_int_equal(sever(&stage, 1), 0);
 	assert_int_equal(lag(&stage, 1), -EINVAL);
+	assert_int_equal(pinion_broadcast_lies(), lies + 1);
 	stage_close_whole(&stage);
 }
 
@@ -840,14 +843,17 @@ static void a_producer_that_lends_what_it_may_not_is_eproto(void **state)
 		const struct pinion_desc both[] = {good, bad[i]};
 		struct pinion_desc got[2];
 		struct guest *guest = &stage.guest[0];
+		const uint64_t lies = pinion_broadcast_lies();
 
 		ring_publish(&stage.broadcast->ring, both, 2);
 		assert_int_equal(pinion_broadcast_recv(guest->seat, got, 2), 1);
+		assert_int_equal(pinion_broadcast_lies(), lies);
 		assert_int_equal(pinion_broadcast_recv(guest->seat, got, 2), -EPROTO);
 		assert_int_equal(pinion_broadcast_recv(guest->seat, got, 2), -EPROTO);
 		assert_int_equal(pinion_broadcast_return(guest->seat, 1), -EPROTO);
 		assert_int_equal(pinion_broadcast_wait(guest->seat, 1000000000), 0);
 		assert_int_equal(lag(&stage, 0), -EPIPE);
+		assert_int_equal(pinion_broadcast_lies(), lies + 1);
 		give(stage.cache, &good.buffer, 1);
 		forget_what_is_out(&stage);
 		stage_close_whole(&stage);

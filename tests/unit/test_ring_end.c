@@ -512,12 +512,16 @@ static void credit_that_cannot_be_is_eproto_and_publishes_nothing(void **state)
 	for (size_t i = 0; i < sizeof(beyond) / sizeof(beyond[0]); i++) {
 		struct ends ends = ends_make(8);
 		struct ring *tx = ring_end_of(ends.tx, PINION_RING_SEND);
+		const uint64_t lies = pinion_ring_lies();
 
 		assert_int_equal(send_next(&ends, 8), 8);
+		assert_int_equal(send_next(&ends, 1), -EAGAIN);
+		assert_int_equal(pinion_ring_lies(), lies);
 		tx->shared->credit = tx->at + beyond[i];
 		for (int again = 0; again < 2; again++) {
 			assert_int_equal(send_next(&ends, 1), -EPROTO);
 			assert_int_equal(pinion_ring_reserve(ends.tx, 1), -EPROTO);
+			assert_int_equal(pinion_ring_lies(), lies + 1);
 		}
 		assert_int_equal(recv_next(&ends, 16), 8);
 		assert_int_equal(recv_next(&ends, 16), -EAGAIN);
@@ -534,6 +538,7 @@ static void credit_that_goes_backwards_is_eproto(void **state)
 	for (size_t i = 0; i < sizeof(back) / sizeof(back[0]); i++) {
 		struct ends ends = ends_make(8);
 		struct ring *tx = ring_end_of(ends.tx, PINION_RING_SEND);
+		const uint64_t lies = pinion_ring_lies();
 
 		assert_int_equal(send_next(&ends, 8), 8);
 		assert_int_equal(recv_next(&ends, 4), 4);
@@ -541,6 +546,7 @@ static void credit_that_goes_backwards_is_eproto(void **state)
 		tx->shared->credit -= back[i];
 		assert_int_equal(send_next(&ends, 3), -EPROTO);
 		assert_int_equal(pinion_ring_reserve(ends.tx, 3), -EPROTO);
+		assert_int_equal(pinion_ring_lies(), lies + 1);
 		ends_close(&ends);
 	}
 }

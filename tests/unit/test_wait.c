@@ -876,6 +876,26 @@ static void files_let_in_end_the_channel_and_are_not_closed_by_us(void **state)
 	close(tube[0]);
 }
 
+static void files_let_in_are_eproto_of_a_ring_alone_and_counted_once(void **state)
+{
+	const struct ends ends = ends_open();
+	const int to = pinion_ring_notify_fd(ends.rx), on = 1;
+	struct ring *rx = rx_of(&ends);
+	const uint64_t lies = pinion_ring_lies();
+
+	(void)state;
+	(void)setsockopt(rx->fd.socket, SOL_SOCKET, 83, &on, sizeof(on));
+	rx->fd.clean = false;
+	assert_int_equal(pinion_ring_done(ends.rx), 0);
+	assert_int_equal(pinion_ring_lies(), lies);
+	assert_int_equal(send_file(to, 0), 1);
+	for (int again = 0; again < 2; again++) {
+		assert_int_equal(pinion_ring_done(ends.rx), -EPROTO);
+		assert_int_equal(pinion_ring_lies(), lies + 1);
+	}
+	ends_close(&ends);
+}
+
 static void files_are_kept_out_where_the_kernel_can(void **state)
 {
 	const struct ends ends = ends_open();
@@ -1264,6 +1284,7 @@ int main(void)
 		pool_test(nothing_said_to_the_socket_looks_like_an_end),
 		pool_test(a_receiver_that_is_gone_does_not_kill_the_sender),
 		pool_test(files_let_in_end_the_channel_and_are_not_closed_by_us),
+		pool_test(files_let_in_are_eproto_of_a_ring_alone_and_counted_once),
 		pool_test(files_are_kept_out_where_the_kernel_can),
 		pool_test(no_wake_up_is_lost_by_wait),
 		pool_test(no_wake_up_is_lost_by_wait_any),
