@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <pinion/hostmem.h>
 
@@ -62,6 +63,8 @@ failed:
 static void vacate(struct place *place)
 {
 	broadcast_unmap_seat(place->seat);
+	if (place->seat && place->hand.socket >= 0)
+		(void)close(place->hand.socket);
 	*place = (struct place){.state = PLACE_FREE};
 }
 
@@ -105,7 +108,8 @@ int pinion_broadcast_admit(struct pinion_broadcast *broadcast, int fd, uint32_t 
 		broadcast_unmap_seat(seat);
 		return pinion_fail(-EEXIST, "this seat was used before");
 	}
-	*place = (struct place){PLACE_OPEN, seat, .begin = broadcast->ring.at};
+	*place = (struct place){PLACE_OPEN, seat, .begin = broadcast->ring.at,
+				.hand = broadcast->ring.hand};
 	atomic_store_explicit(&seat->begin, 1 + place->begin, memory_order_release); /* R10 */
 	*consumer = (uint32_t)(place - broadcast->place);
 	if (*consumer >= broadcast->nr_places)
@@ -127,7 +131,7 @@ int pinion_broadcast_sever(struct pinion_broadcast *broadcast, uint32_t consumer
 
 	if (!place)
 		return -EINVAL;
-	seat_end(place->seat, SEAT_SEVERED, &broadcast->ring.hand);
+	seat_end(place->seat, SEAT_SEVERED, &place->hand);
 	vacate(place);
 	return 0;
 }
@@ -167,7 +171,7 @@ static void look(const struct pinion_broadcast *broadcast, struct place *place)
 	}
 	place->state = PLACE_LIED;
 	broadcast_count_lie();
-	seat_end(place->seat, SEAT_SEVERED, &broadcast->ring.hand);
+	seat_end(place->seat, SEAT_SEVERED, &place->hand);
 }
 
 int pinion_broadcast_lag(struct pinion_broadcast *broadcast, uint32_t consumer)
@@ -185,6 +189,21 @@ int pinion_broadcast_lag(struct pinion_broadcast *broadcast, uint32_t consumer)
 	return (int)(broadcast->ring.at - place->begin - place->returned);
 }
 
+int pinion_broadcast_set_notify(struct pinion_broadcast *broadcast, uint32_t consumer, int fd)
+{
+	KEEP_ERRNO;
+	struct place *place = place_of(broadcast, consumer);
+	int err;
+
+	if (!place)
+		return pinion_fail(-EINVAL, "the broadcast has no consumer %u", consumer);
+	err = bell_fd_keep(&place->hand.socket, fd);
+	/* Strikes before this left the bell armed. */
+	if (!err)
+		bell_strike(&place->seat->bell, &place->hand);
+	return err;
+}
+
 void pinion_broadcast_end(struct pinion_broadcast *broadcast)
 {
 	KEEP_ERRNO;
@@ -192,7 +211,7 @@ void pinion_broadcast_end(struct pinion_broadcast *broadcast)
 	broadcast->ended = true;
 	for (uint32_t i = 0; i < broadcast->nr_places; i++)
 		if (broadcast->place[i].state == PLACE_OPEN)
-			seat_end(broadcast->place[i].seat, SEAT_ENDED, &broadcast->ring.hand);
+			seat_end(broadcast->place[i].seat, SEAT_ENDED, &broadcast->place[i].hand);
 }
 
 /* --- work */
@@ -226,7 +245,7 @@ static void strike(const struct pinion_broadcast *broadcast)
 {
 	for (uint32_t i = 0; i < broadcast->nr_places; i++)
 		if (broadcast->place[i].state == PLACE_OPEN)
-			bell_strike(&broadcast->place[i].seat->bell, &broadcast->ring.hand);
+			bell_strike(&broadcast->place[i].seat->bell, &broadcast->place[i].hand);
 }
 
 /* What every open place has returned was collected before its slot is free: so the one number that

@@ -84,6 +84,7 @@ struct place {
 	struct seat_shared *seat; /* NULL: free */
 	uint64_t begin;           /* its first position */
 	uint64_t returned;        /* as last seen and checked */
+	struct bell_hand hand;    /* of its bell */
 };
 
 struct pinion_broadcast {
@@ -106,6 +107,8 @@ struct pinion_seat {
 	uint32_t producer;    /* holder bits */
 	bool broken;          /* the producer lied */
 	struct bell_ear ear;
+	struct bell_fd fd; /* for a loop of the consumer's own */
+	int notify;        /* what the producer is given of it */
 };
 
 /* For pinion_broadcast_lies(). */

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <pinion/hostmem.h>
 
@@ -43,6 +44,9 @@ static int find_begin(struct pinion_seat *seat)
 
 static void discard(struct pinion_seat *seat)
 {
+	bell_fd_close(&seat->fd);
+	if (seat->notify >= 0)
+		(void)close(seat->notify);
 	ring_unmap(&seat->ring);
 	broadcast_unmap_seat(seat->shared);
 	free(seat);
@@ -60,6 +64,8 @@ int pinion_broadcast_join(struct pinion_pool *pool, int fd, int seat_fd, uint32_
 	seat = calloc(1, sizeof(*seat));
 	if (!seat)
 		return pinion_fail(-ENOMEM, "no memory for a seat");
+	seat->fd = BELL_FD_NONE;
+	seat->notify = -1;
 	seat->pool = pool;
 	seat->producer = pinion_owner_held(producer);
 	err = broadcast_map_ring(fd, PROT_READ, &seat->ring);
@@ -80,6 +86,16 @@ int pinion_broadcast_join(struct pinion_pool *pool, int fd, int seat_fd, uint32_
 static void close_seat(struct pinion_seat *seat)
 {
 	atomic_store_explicit(&seat->shared->closed, 1, memory_order_release); /* R8 */
+}
+
+/* The producer broke a rule. */
+static int break_off(struct pinion_seat *seat)
+{
+	if (!seat->broken)
+		broadcast_count_lie();
+	seat->broken = true;
+	close_seat(seat);
+	return -EPROTO;
 }
 
 int pinion_broadcast_leave(struct pinion_seat *seat)
@@ -173,10 +189,7 @@ int pinion_broadcast_recv(struct pinion_seat *seat, struct pinion_desc *desc, ui
 	/* Severed between our look and the check: no lie, a buffer that it has back already. */
 	if (ended(seat) == SEAT_SEVERED)
 		return -EPIPE;
-	seat->broken = true;
-	broadcast_count_lie();
-	close_seat(seat);
-	return -EPROTO;
+	return break_off(seat);
 }
 
 int pinion_broadcast_return(struct pinion_seat *seat, uint32_t nr)
@@ -231,4 +244,61 @@ int pinion_broadcast_wait(struct pinion_seat *seat, uint64_t timeout_ns)
 	err = vigil_sleep(&vigil, seat, deadline_ns);
 	bell_disarm(&seat->shared->bell);
 	return err;
+}
+
+/* --- in a loop */
+
+int pinion_broadcast_fd(struct pinion_seat *seat)
+{
+	KEEP_ERRNO;
+	int err = 0;
+
+	if (seat->fd.socket < 0)
+		err = bell_fd_open(&seat->fd, -1, &seat->notify);
+	return err ? err : bell_fd_watched(&seat->fd);
+}
+
+int pinion_broadcast_notify_fd(struct pinion_seat *seat)
+{
+	int fd = pinion_broadcast_fd(seat);
+
+	return fd < 0 ? fd : seat->notify;
+}
+
+/* Why to go on, when there is a reason. */
+static int reason(struct pinion_seat *seat)
+{
+	uint32_t how = ended(seat);
+
+	if (seat->broken)
+		return -EPROTO;
+	if (how == SEAT_SEVERED)
+		return -EPIPE;
+	/* It may have published just before it ended. */
+	return how == SEAT_OPEN || ring_ready(&seat->ring) ? 1 : -EPIPE;
+}
+
+int pinion_broadcast_prepare(struct pinion_seat *seat)
+{
+	KEEP_ERRNO;
+
+	if (seat->fd.socket < 0)
+		return -EINVAL;
+	if (ready(seat))
+		return reason(seat);
+	bell_arm(&seat->shared->bell, &seat->ear, BELL_ARMED_FD);
+	if (!ready(seat))
+		return 0;
+	bell_disarm(&seat->shared->bell);
+	return reason(seat);
+}
+
+int pinion_broadcast_done(struct pinion_seat *seat)
+{
+	KEEP_ERRNO;
+
+	if (seat->fd.socket < 0)
+		return -EINVAL;
+	bell_disarm(&seat->shared->bell);
+	return bell_fd_drain(&seat->fd) ? break_off(seat) : 0;
 }

@@ -150,6 +150,15 @@ int pinion_broadcast_sever(struct pinion_broadcast *broadcast, uint32_t consumer
  */
 int pinion_broadcast_lag(struct pinion_broadcast *broadcast, uint32_t consumer);
 
+/*
+ * pinion_broadcast_set_notify() - what that consumer's notify_fd() gave (below); a duplicate is
+ * kept, the caller closes @fd. One that went to sleep before this is woken if there is something.
+ *
+ * -EINVAL  no such consumer; or not such a descriptor
+ * -EMFILE  no room for the duplicate
+ */
+int pinion_broadcast_set_notify(struct pinion_broadcast *broadcast, uint32_t consumer, int fd);
+
 /* How many consumers of this process's broadcasts, and producers of its seats, have broken a rule:
  * what gave -EPROTO above and below, each once. From any thread. */
 uint64_t pinion_broadcast_lies(void);
@@ -230,6 +239,28 @@ int pinion_broadcast_return(struct pinion_seat *seat, uint32_t nr);
  * -EINTR      a signal handler ran
  */
 int pinion_broadcast_wait(struct pinion_seat *seat, uint64_t timeout_ns);
+
+/*
+ * In a loop that waits for descriptors of all kinds, as wait.h tells it of a channel: the consumer
+ * puts fd() there, and passes notify_fd() to the producer (fork, SCM_RIGHTS), for set_notify().
+ * prepare() comes before the loop sleeps, done() when the descriptor is readable. What those of a
+ * channel promise holds here: no lost wake-up, no call that blocks, whatever the other end does.
+ * The descriptor does not tell of the producer's death, nor does pinion_broadcast_orphan() wake the
+ * loop: it watches the pidfd as well, or whatever tells it of deaths.
+ *
+ * pinion_broadcast_fd(), _notify_fd(): both are the seat's, which closes them.
+ * -EMFILE, -ENFILE, -ENOMEM  what the kernel says
+ *
+ * pinion_broadcast_prepare(): 0: the loop may sleep. 1: something can be received: do that and
+ * prepare again. pinion_broadcast_done(): nothing has to be sent for now. Harmless at any time.
+ * -EINVAL  pinion_broadcast_fd() was not called
+ * -EPIPE   (prepare) nothing will come, see recv
+ * -EPROTO  the producer lied, or (done) sent files along: this end is closed
+ */
+int pinion_broadcast_fd(struct pinion_seat *seat);
+int pinion_broadcast_notify_fd(struct pinion_seat *seat);
+int pinion_broadcast_prepare(struct pinion_seat *seat);
+int pinion_broadcast_done(struct pinion_seat *seat);
 
 /* --- the keeper, about a producer that is dead (its pidfd says so) */
 

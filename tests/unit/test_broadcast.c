@@ -5,11 +5,13 @@
  * producer should not write is written through its own. Deaths are those of ../proc.
  */
 
+#include <poll.h>
 #include <pthread.h>
 #include <sys/mman.h>
 
 #include "broadcast.h"
 #include "pool_support.h"
+#include "send_file.h"
 
 #define CONSUMERS 3
 #define SLOTS 8
@@ -860,6 +862,216 @@ static void a_producer_that_lends_what_it_may_not_is_eproto(void **state)
 	}
 }
 
+/* --- a consumer in a loop of its own */
+
+static bool is_readable(int fd)
+{
+	struct pollfd look = {.fd = fd, .events = POLLIN};
+
+	return poll(&look, 1, 0) == 1;
+}
+
+static int notify(struct stage *stage, struct guest *guest)
+{
+	return pinion_broadcast_set_notify(stage->broadcast, guest->number,
+					   pinion_broadcast_notify_fd(guest->seat));
+}
+
+static void what_is_sent_makes_a_consumers_descriptor_readable(void **state)
+{
+	struct stage stage = stage_make();
+	struct guest *first = &stage.guest[0], *second = &stage.guest[1];
+	const int fd = pinion_broadcast_fd(first->seat), other = pinion_broadcast_fd(second->seat);
+
+	(void)state;
+	assert_int_equal(notify(&stage, first), 0);
+	assert_int_equal(notify(&stage, second), 0);
+	for (uint32_t round = 0; round < 100; round++) {
+		assert_int_equal(pinion_broadcast_prepare(first->seat), 0);
+		assert_false(is_readable(fd));
+		send_some(&stage, 1);
+		/* The other did not say that it sleeps. */
+		assert_true(is_readable(fd));
+		assert_false(is_readable(other));
+		assert_int_equal(pinion_broadcast_prepare(second->seat), 1);
+		assert_int_equal(pinion_broadcast_done(first->seat), 0);
+		assert_false(is_readable(fd));
+		for (int i = 0; i < CONSUMERS; i++)
+			take_part(&stage.guest[i], 1);
+		assert_int_equal(collect_all(&stage), 1);
+	}
+	stage_close_whole(&stage);
+}
+
+/* In the place of the library's: what comes while the consumer arms its bell, of a producer that
+ * looked at it before. */
+void __real_bell_arm(struct bell *bell, struct bell_ear *ear, uint32_t state);
+void __wrap_bell_arm(struct bell *bell, struct bell_ear *ear, uint32_t state);
+
+static struct stage *early;
+
+void __wrap_bell_arm(struct bell *bell, struct bell_ear *ear, uint32_t state)
+{
+	if (early) {
+		send_some(early, 1);
+		early = NULL;
+	}
+	__real_bell_arm(bell, ear, state);
+}
+
+static void what_comes_just_before_the_loop_sleeps_is_found(void **state)
+{
+	struct stage stage = stage_make();
+	struct guest *guest = &stage.guest[0];
+
+	(void)state;
+	assert_int_equal(notify(&stage, guest), 0);
+	early = &stage;
+	assert_int_equal(pinion_broadcast_prepare(guest->seat), 1);
+	assert_null(early);
+	assert_int_equal(atomic_load(&guest->raw->bell.state), BELL_QUIET);
+	take_part(guest, 1);
+	stage_close_whole(&stage);
+}
+
+static void a_producer_told_late_where_to_notify_does_so_then(void **state)
+{
+	struct stage stage = stage_make();
+	struct guest *guest = &stage.guest[0];
+	const int fd = pinion_broadcast_fd(guest->seat);
+
+	(void)state;
+	assert_int_equal(pinion_broadcast_prepare(guest->seat), 0);
+	send_some(&stage, 1);
+	assert_false(is_readable(fd));
+	assert_int_equal(notify(&stage, guest), 0);
+	assert_true(is_readable(fd));
+	assert_int_equal(pinion_broadcast_done(guest->seat), 0);
+	take_part(guest, 1);
+	/* Once more, where the first socket was kept. */
+	assert_int_equal(notify(&stage, guest), 0);
+	stage_close_whole(&stage);
+}
+
+static void the_end_and_a_sever_wake_a_loop_that_is_then_told(void **state)
+{
+	struct stage stage = stage_make();
+	struct guest *severed = &stage.guest[0], *last = &stage.guest[1];
+
+	(void)state;
+	assert_int_equal(notify(&stage, severed), 0);
+	assert_int_equal(notify(&stage, last), 0);
+	assert_int_equal(pinion_broadcast_prepare(severed->seat), 0);
+	assert_int_equal(sever(&stage, 0), 0);
+	assert_true(is_readable(pinion_broadcast_fd(severed->seat)));
+	assert_int_equal(pinion_broadcast_done(severed->seat), 0);
+	assert_int_equal(pinion_broadcast_prepare(severed->seat), -EPIPE);
+	send_some(&stage, 1);
+	pinion_broadcast_end(stage.broadcast);
+	assert_int_equal(pinion_broadcast_prepare(last->seat), 1);
+	take_part(last, 1);
+	assert_int_equal(pinion_broadcast_prepare(last->seat), -EPIPE);
+	stage_close_whole(&stage);
+}
+
+static void what_a_loop_of_a_consumer_may_not_is_einval(void **state)
+{
+	struct stage stage = stage_make();
+	struct guest *guest = &stage.guest[0];
+
+	(void)state;
+	assert_int_equal(pinion_broadcast_prepare(guest->seat), -EINVAL);
+	assert_int_equal(pinion_broadcast_done(guest->seat), -EINVAL);
+	assert_int_equal(pinion_broadcast_set_notify(stage.broadcast, guest->number, 0), -EINVAL);
+	assert_sentence("notify_fd");
+	assert_int_equal(pinion_broadcast_set_notify(stage.broadcast, 99,
+						     pinion_broadcast_notify_fd(guest->seat)),
+			 -EINVAL);
+	assert_sentence("consumer 99");
+	assert_int_equal(pinion_broadcast_done(guest->seat), 0);
+	stage_close_whole(&stage);
+}
+
+/* As on a kernel before 6.16, which lets them in. */
+static void files_from_a_producer_are_a_lie_that_closes_the_seat(void **state)
+{
+	struct stage stage = stage_make();
+	struct guest *guest = &stage.guest[0];
+	const int to = pinion_broadcast_notify_fd(guest->seat), on = 1;
+	const uint64_t lies = pinion_broadcast_lies();
+
+	(void)state;
+	(void)setsockopt(guest->seat->fd.socket, SOL_SOCKET, 83, &on, sizeof(on));
+	guest->seat->fd.clean = false;
+	assert_int_equal(send_file(to, 0), 1);
+	for (int again = 0; again < 2; again++) {
+		assert_int_equal(pinion_broadcast_done(guest->seat), -EPROTO);
+		assert_int_equal(pinion_broadcast_prepare(guest->seat), -EPROTO);
+		assert_int_equal(pinion_broadcast_lies(), lies + 1);
+	}
+	assert_int_equal(lag(&stage, 0), -EPIPE);
+	stage_close_whole(&stage);
+}
+
+/* No wake-up is lost: nobody looks up from the descriptor by himself. */
+#define LOOP_ROUNDS 20000u
+
+static void *lend_and_rest(void *arg)
+{
+	struct stage *stage = arg;
+	uint64_t random = 4711;
+
+	for (uint32_t i = 0; i < LOOP_ROUNDS;) {
+		const struct timespec rest = {0, test_below(&random, 20000)};
+		struct pinion_desc desc = {.len = 1, .tag = i};
+
+		(void)collect_all(stage);
+		if (pinion_buffer_alloc(stage->cache, &desc.buffer))
+			return arg;
+		if (pinion_broadcast_send(stage->broadcast, &desc, 1) == 1)
+			i++;
+		else if (pinion_buffer_free(stage->cache, desc.buffer))
+			return arg;
+		if (test_below(&random, 4) == 0)
+			nanosleep(&rest, NULL);
+	}
+	pinion_broadcast_end(stage->broadcast);
+	return NULL;
+}
+
+static void no_wake_up_of_a_consumers_loop_is_lost(void **state)
+{
+	struct stage stage = stage_make();
+	struct pinion_seat *seat = stage.guest[0].seat;
+	struct pollfd look = {.fd = pinion_broadcast_fd(seat), .events = POLLIN};
+	struct pinion_desc desc[SLOTS];
+	uint32_t next = 0;
+	pthread_t thread;
+	void *failed;
+	int what, got;
+
+	(void)state;
+	guest_leave(&stage.guest[1]);
+	guest_leave(&stage.guest[2]);
+	assert_int_equal(notify(&stage, &stage.guest[0]), 0);
+	assert_int_equal(pthread_create(&thread, NULL, lend_and_rest, &stage), 0);
+	while ((what = pinion_broadcast_prepare(seat)) >= 0) {
+		if (what == 0)
+			assert_int_equal(poll(&look, 1, 20000), 1);
+		assert_int_equal(pinion_broadcast_done(seat), 0);
+		while ((got = pinion_broadcast_recv(seat, desc, SLOTS)) > 0) {
+			for (int i = 0; i < got; i++)
+				assert_int_equal(desc[i].tag, next++);
+			assert_int_equal(pinion_broadcast_return(seat, (uint32_t)got), 0);
+		}
+	}
+	assert_int_equal(what, -EPIPE);
+	assert_int_equal(next, LOOP_ROUNDS);
+	assert_int_equal(pthread_join(thread, &failed), 0);
+	assert_null(failed);
+	stage_close_whole(&stage);
+}
+
 /* --- the producer's death. What a keeper does stands in the header. */
 
 static int lent(const struct stage *stage, int i, struct pinion_buffer *buffer)
@@ -1231,6 +1443,13 @@ static const struct CMUnitTest tests[] = {
 	pool_test(wait_ends_at_its_time_limit),
 	pool_test(a_sleeper_is_woken_by_whatever_there_is_to_say),
 	pool_test(what_is_lent_stays_as_it_was_until_it_is_returned),
+	pool_test(what_is_sent_makes_a_consumers_descriptor_readable),
+	pool_test(what_comes_just_before_the_loop_sleeps_is_found),
+	pool_test(a_producer_told_late_where_to_notify_does_so_then),
+	pool_test(the_end_and_a_sever_wake_a_loop_that_is_then_told),
+	pool_test(what_a_loop_of_a_consumer_may_not_is_einval),
+	pool_test(files_from_a_producer_are_a_lie_that_closes_the_seat),
+	pool_test(no_wake_up_of_a_consumers_loop_is_lost),
 };
 
 int main(void)

@@ -9,6 +9,7 @@
 
 #include "fanin_inside.h"
 #include "fanin_support.h"
+#include "send_file.h"
 
 static bool is_readable(int fd, int ms)
 {
@@ -228,26 +229,6 @@ static void a_producer_told_late_where_to_notify_calls_then(void **state)
 	assert_int_equal(pinion_fanin_prepare(crowd->fanin), 1);
 	hear_one(crowd, 0, 2, 1);
 	crowd_unmake(crowd);
-}
-
-static ssize_t send_file(int to, int file)
-{
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct iovec byte = {"x", 1};
-	const struct msghdr message = {.msg_iov = &byte, .msg_iovlen = 1,
-				       .msg_control = &control,
-				       .msg_controllen = sizeof(control)};
-
-	control.header = (struct cmsghdr){
-		.cmsg_level = SOL_SOCKET,
-		.cmsg_type = SCM_RIGHTS,
-		.cmsg_len = CMSG_LEN(sizeof(int)),
-	};
-	memcpy(CMSG_DATA(&control.header), &file, sizeof(file));
-	return sendmsg(to, &message, MSG_DONTWAIT);
 }
 
 /* As on a kernel before 6.16, which lets them in. */

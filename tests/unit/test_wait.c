@@ -18,6 +18,7 @@
 #include "channel_support.h"
 #include "ready.h"
 #include "ring_end.h"
+#include "send_file.h"
 
 #define SLOTS 64
 #define MS UINT64_C(1000000)
@@ -828,24 +829,6 @@ static void a_receiver_that_is_gone_does_not_kill_the_sender(void **state)
 		assert_int_equal(atomic_load(&shared->bell.state), BELL_QUIET);
 	}
 	assert_int_equal(pinion_ring_close(ends.tx), 0);
-}
-
-static ssize_t send_file(int to, int file)
-{
-	struct iovec byte = {"x", 1};
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = {.bytes = {0}};
-	struct msghdr message = {.msg_iov = &byte, .msg_iovlen = 1, .msg_control = &control,
-				 .msg_controllen = sizeof(control)};
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-
-	header->cmsg_level = SOL_SOCKET;
-	header->cmsg_type = SCM_RIGHTS;
-	header->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(header), &file, sizeof(file));
-	return sendmsg(to, &message, MSG_DONTWAIT);
 }
 
 /* As on a kernel before 6.16, which lets them in. */
