@@ -24,13 +24,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <pinion/wait.h>
+
 #include "pin.h"
 #include "pool_support.h"
 #include "tap.h"
 #include "walk.h"
 
 /* Each duel has the same share: the shorter it is, the more N. PINION_STEPS overrides it. */
-#define STEPS 8000u
+#define STEPS 6000u
 
 /* What two do at once. Their parts are transfers' act(). */
 struct duel {
@@ -75,6 +77,147 @@ static void both_have_sent(struct pair *pair)
 	side_draw(&pair->second, 2);
 }
 
+static void first_waits_for_both(struct pair *pair)
+{
+	four_each(pair);
+	pair_more(pair, &pair->first);
+}
+
+static void second_waits_for_both(struct pair *pair)
+{
+	four_each(pair);
+	pair_more(pair, &pair->second);
+}
+
+static void first_has_a_loop(struct pair *pair)
+{
+	four_each(pair);
+	pair_loop(pair, &pair->first);
+}
+
+static void second_has_a_loop(struct pair *pair)
+{
+	four_each(pair);
+	pair_loop(pair, &pair->second);
+}
+
+/* In a loop, which was called once; what it was called for is received. */
+static void turn_comes(struct pair *pair, struct side *to, struct side *from)
+{
+	pair_cycle(pair, NEAR_THE_END);
+	pair_loop(pair, to);
+	if (pinion_channel_prepare(to->channel))
+		tap_bail("a loop does not go to sleep");
+	side_post(from, 1);
+	side_take(to, 1);
+	side_draw(from, 4);
+}
+
+static void first_was_called(struct pair *pair)
+{
+	turn_comes(pair, &pair->first, &pair->second);
+}
+
+static void second_was_called(struct pair *pair)
+{
+	turn_comes(pair, &pair->second, &pair->first);
+}
+
+/* Each has asked two, and heard one of the other's, which it has in hand. */
+static void both_talk(struct pair *pair)
+{
+	pair_cycle(pair, NEAR_THE_END);
+	pair_talk(pair, 4, 4);
+	side_ask(&pair->first, 2);
+	side_ask(&pair->second, 2);
+	side_hear(&pair->first, 1);
+	side_hear(&pair->second, 1);
+}
+
+static void first_asks(struct pair *pair)
+{
+	both_talk(pair);
+	side_draw(&pair->first, 2);
+	pair->second.nr = 2;
+}
+
+static void second_asks(struct pair *pair)
+{
+	both_talk(pair);
+	side_draw(&pair->second, 2);
+	pair->first.nr = 2;
+}
+
+static void both_ask(struct pair *pair)
+{
+	both_talk(pair);
+	side_draw(&pair->first, 2);
+	side_draw(&pair->second, 2);
+}
+
+static void first_answers(struct pair *pair)
+{
+	both_talk(pair);
+	pair->second.nr = 2;
+}
+
+static void second_answers(struct pair *pair)
+{
+	both_talk(pair);
+	pair->first.nr = 2;
+}
+
+static void both_hear(struct pair *pair)
+{
+	both_talk(pair);
+	pair->first.nr = pair->second.nr = 2;
+}
+
+/* Over a ring by itself, of which two are left that nobody took. */
+static void ring_moves(struct pair *pair, enum pinion_ring_end end)
+{
+	struct side *from = end == PINION_RING_SEND ? &pair->first : &pair->second;
+	struct side *to = end == PINION_RING_SEND ? &pair->second : &pair->first;
+
+	pair_ring(pair, end, NEAR_THE_END - 2);
+	for (uint32_t i = 0; i < 6; i++)
+		from->desc[i] = pair_desc(NEAR_THE_END - 2 + i);
+	if (pinion_ring_send(from->ring, from->desc, 2) != 2)
+		tap_bail("a ring does not move");
+	from->nr = to->nr = 4;
+	memmove(from->desc, from->desc + 2, 4 * sizeof(*from->desc));
+}
+
+static void first_sends_in_a_ring(struct pair *pair)
+{
+	ring_moves(pair, PINION_RING_SEND);
+}
+
+static void second_sends_in_a_ring(struct pair *pair)
+{
+	ring_moves(pair, PINION_RING_RECV);
+}
+
+/* One of them waits there, for there is nothing left. */
+static void ring_rests(struct pair *pair, enum pinion_ring_end end)
+{
+	struct side *to = end == PINION_RING_SEND ? &pair->second : &pair->first;
+
+	ring_moves(pair, end);
+	if (pinion_ring_recv(to->ring, to->desc, 2) != 2)
+		tap_bail("a ring does not move");
+}
+
+static void first_waits_at_a_ring(struct pair *pair)
+{
+	ring_rests(pair, PINION_RING_RECV);
+}
+
+static void second_waits_at_a_ring(struct pair *pair)
+{
+	ring_rests(pair, PINION_RING_SEND);
+}
+
 static const struct duel duels[] = {
 	{"send_recv", four_each, "send", "recv"},
 	{"recv_send", four_each, "recv", "send"},
@@ -93,6 +236,33 @@ static const struct duel duels[] = {
 	{"wait_leave", four_each, "wait_woken", "leave"},
 	{"send_wait", four_each, "send", "wait_woken"},
 	{"leave_wait", four_each, "leave", "wait_woken"},
+	{"wait_any_send", first_waits_for_both, "wait_any_woken", "send"},
+	{"send_wait_any", second_waits_for_both, "send", "wait_any_woken"},
+	{"leave_wait_any", second_waits_for_both, "leave", "wait_any_woken"},
+	{"prepare_send", first_has_a_loop, "loop_prepare", "send"},
+	{"send_prepare", second_has_a_loop, "send", "loop_prepare"},
+	{"turn_send", first_was_called, "loop_turn", "send"},
+	{"send_turn", second_was_called, "send", "loop_turn"},
+	{"turn_leave", first_was_called, "loop_turn", "leave"},
+	{"leave_turn", second_was_called, "leave", "loop_turn"},
+	{"ask_hear", first_asks, "ask", "hear_requests"},
+	{"hear_ask", second_asks, "hear_requests", "ask"},
+	{"ask_ask", both_ask, "ask", "ask"},
+	{"answer_hear", first_answers, "answer", "hear_requests"},
+	{"hear_answer", second_answers, "hear_requests", "answer"},
+	{"answer_answer", both_talk, "answer", "answer"},
+	{"hear_hear", both_hear, "hear_requests", "hear_requests"},
+	{"answer_leave", both_talk, "answer", "leave"},
+	{"leave_hear", second_answers, "leave", "hear_requests"},
+	{"ring_send_recv", first_sends_in_a_ring, "ring_send", "ring_recv"},
+	{"ring_recv_send", second_sends_in_a_ring, "ring_recv", "ring_send"},
+	{"ring_commit_release", first_sends_in_a_ring, "ring_commit", "ring_release"},
+	{"ring_leave_recv", first_sends_in_a_ring, "ring_leave_send", "ring_recv"},
+	{"ring_send_leave", first_sends_in_a_ring, "ring_send", "ring_leave_recv"},
+	{"ring_wait_send", first_waits_at_a_ring, "ring_wait_woken", "ring_send"},
+	{"ring_send_wait", second_waits_at_a_ring, "ring_send", "ring_wait_woken"},
+	{"ring_leave_wait", second_waits_at_a_ring, "ring_leave_send", "ring_wait_woken"},
+	{"ring_sever_send", second_sends_in_a_ring, "ring_sever", "ring_send"},
 };
 #define DUELS (sizeof(duels) / sizeof(duels[0]))
 
@@ -177,7 +347,7 @@ static uint64_t bound(const struct run *run)
 
 static bool receives(const struct transfer *transfer)
 {
-	return !strncmp(transfer->name, "recv", 4);
+	return !strncmp(transfer->name, "recv", 4) || !strncmp(transfer->name, "hear", 4);
 }
 
 static const char *wrong_result(const struct transfer *transfer, int result)
@@ -187,6 +357,20 @@ static const char *wrong_result(const struct transfer *transfer, int result)
 	if (result >= 0 || result == -EAGAIN || result == -EPIPE || result == -EBUSY)
 		return NULL;
 	return transfer->woken ? "it was not woken" : "it returned what it should not";
+}
+
+static bool loops(const struct transfer *transfer)
+{
+	return !strncmp(transfer->name, "loop_", 5);
+}
+
+/* @side went to sleep in its loop, beside one that did what @other says. */
+static const char *left_asleep(const struct transfer *transfer, const struct tracee *tracee,
+			       const struct side *side, const struct tracee *other)
+{
+	if (!loops(transfer) || tracee->stage->err || other->stage->err < 0)
+		return NULL;
+	return side_is_called(side) ? NULL : "a loop sleeps on, and something is there for it";
 }
 
 static int got(const struct transfer *transfer, const struct tracee *tracee)
@@ -310,6 +494,10 @@ static void duel_once(struct run *run, const struct store *where, uint64_t death
 	if (!death) {
 		end_second(run, second);
 		note(run, &run->one, wrong_sums(run));
+		note(run, &run->one,
+		     left_asleep(run->first, &run->one, &run->pair->first, &run->two));
+		note(run, &run->two,
+		     left_asleep(run->second, &run->two, &run->pair->second, &run->one));
 		tracee_kill(&run->two);
 	}
 	tracee_kill(&run->one);

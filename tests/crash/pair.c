@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 
 #include <pinion/cache.h>
 #include <pinion/error.h>
+#include <pinion/wait.h>
 
 #include "channel.h"
 #include "operations.h"
@@ -75,6 +77,8 @@ static void side_leave(struct side *side)
 		(void)pinion_requester_close(side->requester);
 	if (side->channel)
 		channel_abandon(side->channel);
+	if (side->more)
+		channel_abandon(side->more);
 	if (side->ring)
 		(void)pinion_ring_close(side->ring);
 	(void)pinion_cache_close(side->cache);
@@ -246,6 +250,36 @@ void pair_ring(struct pair *pair, enum pinion_ring_end first, uint32_t nr)
 			     pinion_ring_recv(to->ring, to->desc, 1) == 1,
 		     "a ring does not move");
 	}
+}
+
+static struct side *other_than(struct pair *pair, const struct side *side)
+{
+	return side == &pair->first ? &pair->second : &pair->first;
+}
+
+void pair_more(struct pair *pair, struct side *to)
+{
+	const int fd = pair->ring[RING_MORE].fd;
+	struct side *from = other_than(pair, to);
+
+	must(!pinion_channel_open(to->pool, -1, fd, from->member, &to->more) &&
+		     !pinion_channel_open(from->pool, fd, -1, to->member, &from->more),
+	     "no channel more");
+}
+
+void pair_loop(struct pair *pair, struct side *to)
+{
+	const int fd = pinion_channel_notify_fd(to->channel);
+
+	must(fd >= 0 && !pinion_channel_set_notify(other_than(pair, to)->channel, fd),
+	     "no descriptor for a loop");
+}
+
+bool side_is_called(const struct side *side)
+{
+	struct pollfd loop = {.fd = pinion_channel_fd(side->channel), .events = POLLIN};
+
+	return poll(&loop, 1, 0) > 0;
 }
 
 void pair_talk(struct pair *pair, uint32_t depth, uint32_t peer_depth)

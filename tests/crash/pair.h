@@ -3,7 +3,8 @@
 #define PINION_TESTS_PAIR_H
 
 /*
- * Two members of a pool and what runs between them: a channel, and beside it a ring by itself.
+ * Two members of a pool and what runs between them: a channel, and beside it a ring by itself, or a
+ * channel more, of one way.
  *
  *     member  who
  *     KEEPER  the tracer, as the one who recovers
@@ -14,7 +15,7 @@
  * turn. Then it forks (_Fork(3), of which the library does not hear): the child goes on as FIRST,
  * private state and all, and the tracer leaves that end alone.
  *
- * What is shared is the pool's control area and the files of three rings. A look into what might
+ * What is shared is the pool's control area and the files of four rings. A look into what might
  * become of them is taken in a fork of the tracer, on the real thing, while the children stand
  * still; then the shared state is put back. So SECOND's private state is what it would be.
  */
@@ -34,7 +35,7 @@
 #define PAIR_MEMBERS 4u
 #define PAIR_BUFFERS 128u /* twice what a ring holds, and what lies in caches */
 
-enum { RING_TO_SECOND, RING_TO_FIRST, RING_ALONE, RINGS };
+enum { RING_TO_SECOND, RING_TO_FIRST, RING_ALONE, RING_MORE, RINGS };
 
 /* One end. */
 struct side {
@@ -42,10 +43,12 @@ struct side {
 	struct pinion_pool *pool;
 	struct pinion_cache *cache;
 	struct pinion_channel *channel;     /* NULL: closed */
+	struct pinion_channel *more;        /* over RING_MORE; NULL: not open */
 	struct pinion_ring *ring;           /* of RING_ALONE; NULL: not open */
 	struct pinion_requester *requester; /* over the channel; NULL: none */
 	struct pinion_desc desc[RING];      /* to send; or what came */
 	uint32_t nr;                        /* how many of them */
+	int notify;                         /* where the other's loop is called */
 
 	/* By id: what it sent last. */
 	struct pinion_buffer sent[PAIR_BUFFERS];
@@ -108,6 +111,16 @@ void pair_cycle(struct pair *pair, uint32_t nr);
 
 /* Opens RING_ALONE for both, @first being a sender or a receiver, and brings it to @nr. */
 void pair_ring(struct pair *pair, enum pinion_ring_end first, uint32_t nr);
+
+/* Opens RING_MORE, for @to to receive on. Nothing is ever sent there: it is one more to wait
+ * for. */
+void pair_more(struct pair *pair, struct side *to);
+
+/* @to receives in a loop: its descriptor is there, and the other knows where to strike. */
+void pair_loop(struct pair *pair, struct side *to);
+
+/* @side's loop, if it sleeps, is about to wake. */
+bool side_is_called(const struct side *side);
 
 /* The @i-th descriptor that ever passes RING_ALONE. */
 struct pinion_desc pair_desc(uint32_t i);

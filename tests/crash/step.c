@@ -149,16 +149,21 @@ static uint64_t peek_user(const struct tracee *tracee, size_t off)
 	return (uint64_t)ptrace(PTRACE_PEEKUSER, tracee->pid, off, NULL);
 }
 
+#define FUTEX_WAITV 449u /* futex_waitv(2), which not all headers know */
+
 /* syscall is 0f 05; its number is in rax, the operation of futex(2) in rsi. */
 bool tracee_will_sleep(const struct tracee *tracee)
 {
 	const uint64_t rip = peek_user(tracee, offsetof(struct user, regs.rip));
 	const long text = ptrace(PTRACE_PEEKTEXT, tracee->pid, rip, NULL);
+	const uint64_t call = peek_user(tracee, offsetof(struct user, regs.rax));
 
-	return (text & 0xffff) == 0x050f &&
-	       peek_user(tracee, offsetof(struct user, regs.rax)) == SYS_futex &&
-	       ((int)peek_user(tracee, offsetof(struct user, regs.rsi)) & FUTEX_CMD_MASK) ==
-		       FUTEX_WAIT_BITSET;
+	if ((text & 0xffff) != 0x050f)
+		return false;
+	return call == FUTEX_WAITV ||
+	       (call == SYS_futex &&
+		((int)peek_user(tracee, offsetof(struct user, regs.rsi)) & FUTEX_CMD_MASK) ==
+			FUTEX_WAIT_BITSET);
 }
 
 enum step tracee_step_asleep(struct tracee *tracee, void (*wake)(void *arg), void *arg)

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <pinion/wait.h>
+
 #include "bell.h"
 #include "tap.h"
 
@@ -38,6 +40,44 @@ static int wait_long(struct side *first)
 	return pinion_channel_wait(first->channel, A_MINUTE);
 }
 
+/* The channel is the second of two. */
+static int wait_for_both(struct side *first, uint64_t timeout_ns)
+{
+	struct pinion_channel *both[] = {first->more, first->channel};
+	uint32_t which = 0;
+	int err = pinion_channel_wait_any(both, 2, timeout_ns, &which);
+
+	return err ? err : (int)which;
+}
+
+static int wait_any(struct side *first)
+{
+	return wait_for_both(first, ONE_MS);
+}
+
+static int wait_any_long(struct side *first)
+{
+	return wait_for_both(first, A_MINUTE);
+}
+
+static int loop_prepare(struct side *first)
+{
+	return pinion_channel_prepare(first->channel);
+}
+
+/* From one sleep of a loop to the next. */
+static int loop_turn(struct side *first)
+{
+	int err = pinion_channel_done(first->channel);
+
+	return err ? err : pinion_channel_prepare(first->channel);
+}
+
+static int set_notify(struct side *first)
+{
+	return pinion_channel_set_notify(first->channel, first->notify);
+}
+
 static int leave(struct side *first)
 {
 	return pinion_channel_close(first->channel);
@@ -56,6 +96,23 @@ static int ring_send(struct side *first)
 static int ring_recv(struct side *first)
 {
 	return pinion_ring_recv(first->ring, first->desc, first->nr);
+}
+
+static int ring_wait(struct side *first)
+{
+	return pinion_ring_wait(first->ring, ONE_MS);
+}
+
+static int ring_wait_long(struct side *first)
+{
+	return pinion_ring_wait(first->ring, A_MINUTE);
+}
+
+/* As by another thread of its process. */
+static int ring_sever(struct side *first)
+{
+	pinion_ring_sever(first->ring);
+	return 0;
 }
 
 static int ring_leave(struct side *first)
@@ -265,6 +322,63 @@ static void to_sleep(struct pair *pair)
 	side_draw(&pair->second, 1);
 }
 
+static void to_wait_any(struct pair *pair)
+{
+	to_wait(pair);
+	pair_more(pair, &pair->first);
+}
+
+static void to_sleep_at_both(struct pair *pair)
+{
+	to_sleep(pair);
+	pair_more(pair, &pair->first);
+}
+
+/* SECOND strikes where FIRST's loop waits. */
+static void to_prepare(struct pair *pair)
+{
+	pair_cycle(pair, 5);
+	pair_loop(pair, &pair->first);
+}
+
+static void to_prepare_for_nothing(struct pair *pair)
+{
+	to_prepare(pair);
+	side_post(&pair->second, 1);
+}
+
+static void sleep_in_a_loop(struct side *side)
+{
+	if (pinion_channel_prepare(side->channel))
+		tap_bail("a loop does not go to sleep");
+}
+
+/* Called once; what it was called for is received. */
+static void to_turn(struct pair *pair)
+{
+	to_prepare(pair);
+	sleep_in_a_loop(&pair->first);
+	side_post(&pair->second, 1);
+	side_take(&pair->first, 1);
+}
+
+static void to_call(struct pair *pair)
+{
+	pair_cycle(pair, 3);
+	side_draw(&pair->first, 1);
+	pair_loop(pair, &pair->second);
+	sleep_in_a_loop(&pair->second);
+}
+
+/* It was sent something before its sender knew how to call it. */
+static void to_set_notify(struct pair *pair)
+{
+	pair_cycle(pair, 3);
+	pair->first.notify = pinion_channel_notify_fd(pair->second.channel);
+	sleep_in_a_loop(&pair->second);
+	side_post(&pair->first, 1);
+}
+
 /* Both have sent something that nobody took. */
 static void to_leave(struct pair *pair)
 {
@@ -375,6 +489,21 @@ static void to_ring_recv(struct pair *pair)
 		tap_bail("a ring is not filled");
 }
 
+/* Nothing is there, and one may come. FIRST holds credit back, and SECOND has all of the room. */
+static void to_ring_sleep(struct pair *pair)
+{
+	ring_of(pair, PINION_RING_RECV, 5, RING);
+	pair->second.nr = 1;
+	pair->second.desc[0] = pair_desc(5);
+}
+
+static void to_ring_wait(struct pair *pair)
+{
+	to_ring_sleep(pair);
+	if (pinion_ring_send(pair->second.ring, pair->second.desc, 1) != 1)
+		tap_bail("a ring does not move");
+}
+
 const struct transfer transfers[] = {
 	{"send", to_send, send, .result = 1, .batch = 1},
 	{"send_four", to_send_four, send, .result = 4, .batch = 4},
@@ -395,6 +524,16 @@ const struct transfer transfers[] = {
 	{"wait_in_vain", to_sleep, wait, .result = -ETIMEDOUT, .from = (const void *)bell_announce},
 	{"wait_woken", to_sleep, wait_long, .result = 0, .woken = true,
 	 .from = (const void *)bell_announce},
+	{"wait_any", to_wait_any, wait_any, .result = 1},
+	{"wait_any_in_vain", to_sleep_at_both, wait_any, .result = -ETIMEDOUT,
+	 .from = (const void *)bell_announce},
+	{"wait_any_woken", to_sleep_at_both, wait_any_long, .result = 1, .woken = true,
+	 .from = (const void *)bell_announce},
+	{"loop_prepare", to_prepare, loop_prepare, .result = 0},
+	{"loop_prepare_for_nothing", to_prepare_for_nothing, loop_prepare, .result = 1},
+	{"loop_turn", to_turn, loop_turn, .result = 0, .gives = true},
+	{"loop_call", to_call, send, .result = 1, .batch = 1, .calls = true},
+	{"loop_set_notify", to_set_notify, set_notify, .result = 0, .calls = true},
 	{"leave", to_leave, leave, .result = 0},
 	{"leave_a_sleeper", to_leave_a_sleeper, leave, .result = 0},
 	{"reclaim", to_reclaim, reclaim, .result = 3, .bereft = true},
@@ -412,6 +551,12 @@ const struct transfer transfers[] = {
 	{"ring_recv", to_ring_recv, ring_recv, .result = 4, .gives = true, .alone = true},
 	{"ring_release", to_ring_recv, ring_release, .result = 0, .gives = true, .alone = true},
 	{"ring_leave_recv", to_ring_recv, ring_leave, .result = 0, .alone = true},
+	{"ring_sever", to_ring_recv, ring_sever, .result = 0, .alone = true},
+	{"ring_wait", to_ring_wait, ring_wait, .result = 0, .alone = true},
+	{"ring_wait_in_vain", to_ring_sleep, ring_wait, .result = -ETIMEDOUT, .alone = true,
+	 .from = (const void *)bell_announce},
+	{"ring_wait_woken", to_ring_sleep, ring_wait_long, .result = 0, .woken = true,
+	 .alone = true, .from = (const void *)bell_announce},
 };
 const size_t nr_transfers = sizeof(transfers) / sizeof(transfers[0]);
 

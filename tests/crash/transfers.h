@@ -22,8 +22,9 @@ struct transfer {
 	int result;       /* what act() returns */
 	uint32_t batch;   /* what SECOND then finds more in its ring, all at once */
 	bool gives;       /* credit: if not, it was not the path that is meant */
-	bool woken;       /* FIRST falls asleep, and SECOND then sends it one */
+	bool woken;       /* FIRST falls asleep, and SECOND then sends it what it has */
 	bool alone;       /* it is about RING_ALONE */
+	bool calls;       /* SECOND's loop, which slept, is called */
 	bool bereft;      /* SECOND is dead, and recovered, when it begins */
 	bool brief;       /* killed after its stores alone */
 	const void *from; /* the function where stepping begins; NULL: at act() */

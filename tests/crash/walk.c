@@ -67,9 +67,13 @@ static void look(struct way *way, bool check)
 
 static void wake(void *arg)
 {
-	struct pair *pair = arg;
+	struct way *way = arg;
+	struct side *second = &way->pair->second;
 
-	side_send(&pair->second);
+	if (!way->transfer->alone)
+		side_send(second);
+	else if (pinion_ring_send(second->ring, second->desc, second->nr) != (int)second->nr)
+		tap_bail("%s is not woken", way->transfer->name);
 }
 
 static enum step advance(struct way *way)
@@ -80,7 +84,7 @@ static enum step advance(struct way *way)
 	if (way->transfer->woken && !tracee_place(&way->tracee) &&
 	    tracee_will_sleep(&way->tracee)) {
 		tracks->place = 0;
-		return tracee_step_asleep(&way->tracee, wake, way->pair);
+		return tracee_step_asleep(&way->tracee, wake, way);
 	}
 	return tracks_step(tracks, &way->tracee);
 }
@@ -92,6 +96,8 @@ static const char *claim(const struct way *way, enum step at, uint64_t credit)
 		return "it died by itself";
 	if (way->tracee.stage->err != way->transfer->result)
 		return "it did not return what it should";
+	if (way->transfer->calls && !side_is_called(&way->pair->second))
+		return "a loop sleeps on, and something is there for it";
 	if ((pair_credit(way->pair) != credit) != way->transfer->gives)
 		return way->transfer->gives ? "it gave no credit" : "it gave credit";
 	return NULL;
