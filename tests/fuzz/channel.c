@@ -60,6 +60,7 @@ void target_open(void)
 			held(neighbour.buffer[i], &neighbour.c);
 	rings_wipe(&rings);
 	memset(&model, 0, sizeof(model));
+	model.sent = model.received = model.given = model.next = rings_start(&rings);
 	assert_int_equal(pinion_channel_open(stage.a.pool, rings.fd_ab, rings.fd_ba,
 					     pinion_pool_member(stage.b.pool), &stage.a.channel),
 			 0);
@@ -108,7 +109,7 @@ static void take_sent(struct script *script)
 	const uint8_t how = script_byte(script);
 	struct pinion_desc desc;
 
-	if (how % SLOTS >= model.sent)
+	if (how % SLOTS >= model.sent - rings_start(&rings))
 		return;
 	if (!slot_says(rings.ab.shared->slot, model.sent - 1 - how % SLOTS, &desc) ||
 	    pinion_buffer_id(desc.buffer) >= BUFFERS || is_honest(pinion_buffer_id(desc.buffer)))

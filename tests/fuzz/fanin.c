@@ -43,8 +43,8 @@ static void open_once(void)
 	stage_open();
 	once.c.pool = pool_join(stage.a.pool);
 	hold(once.c.pool, once.first, HONEST);
-	assert_int_equal(pinion_ring_create(SLOTS, &once.fd_ca), 0);
-	assert_int_equal(pinion_ring_create(SLOTS, &once.fd_ac), 0);
+	once.fd_ca = ring_file(SLOTS);
+	once.fd_ac = ring_file(SLOTS);
 	assert_int_equal(ring_map(once.fd_ca, &once.ca), 0);
 	assert_int_equal(ring_map(once.fd_ac, &once.ac), 0);
 	stage_picture();

@@ -13,20 +13,25 @@
 #define SLOTS 4u
 #define BUFFERS 48u /* and words up to 64, of ids that name none */
 
-/* As new: nothing published, no credit, nobody closed. */
+static inline uint64_t lap_of(uint64_t at)
+{
+	return at / SLOTS % 2 ? 0 : 1;
+}
+
+/* As new: nothing published, no credit, nobody closed. Slots have the lap of the round before. */
 static inline void ring_wipe(struct ring_shared *shared)
 {
-	memset(shared->slot, 0, SLOTS * sizeof(shared->slot[0]));
-	shared->credit = 0;
+	const uint64_t start = shared->start;
+
+	for (uint64_t at = start - SLOTS; at != start; at++) {
+		shared->slot[at % SLOTS].head = lap_of(at) << 63;
+		shared->slot[at % SLOTS].body = lap_of(at) << 31;
+	}
+	shared->credit = start;
 	shared->consumer_closed = 0;
 	shared->producer_closed = 0;
 	shared->bell.state = 0;
 	shared->bell.fenced = 1;
-}
-
-static inline uint64_t lap_of(uint64_t at)
-{
-	return at / SLOTS % 2 ? 0 : 1;
 }
 
 /* The descriptor in the slot of position @at; false: not published there. */

@@ -44,6 +44,7 @@ void target_open(void)
 	stage_put_back();
 	rings_wipe(&rings);
 	memset(&model, 0, sizeof(model));
+	model.received = model.next = rings_start(&rings);
 	for (uint32_t i = 0; i < OURS; i++)
 		model.hand[pinion_buffer_id(stage.ours[i])] = stage.ours[i].bits;
 	assert_int_equal(pinion_channel_open(stage.a.pool, rings.fd_ab, rings.fd_ba,

@@ -20,8 +20,8 @@ struct rings {
 
 static inline void rings_open(struct rings *rings)
 {
-	assert_int_equal(pinion_ring_create(SLOTS, &rings->fd_ab), 0);
-	assert_int_equal(pinion_ring_create(SLOTS, &rings->fd_ba), 0);
+	rings->fd_ab = ring_file(SLOTS);
+	rings->fd_ba = ring_file(SLOTS);
 	assert_int_equal(ring_map(rings->fd_ab, &rings->ab), 0);
 	assert_int_equal(ring_map(rings->fd_ba, &rings->ba), 0);
 }
@@ -32,6 +32,12 @@ static inline void rings_wipe(struct rings *rings)
 		rings_open(rings);
 	ring_wipe(rings->ab.shared);
 	ring_wipe(rings->ba.shared);
+}
+
+/* The position at which both begin: 0, or as PINION_RING_START says. */
+static inline uint64_t rings_start(const struct rings *rings)
+{
+	return rings->ab.shared->start;
 }
 
 /* Slots as they must be after a call. */
@@ -69,7 +75,7 @@ static inline int room_for(const struct ring_shared *shared, uint64_t *given, ui
 	uint64_t room = SLOTS - (sent - *given);
 
 	if (room < nr) {
-		if (credit < *given || credit > sent)
+		if (credit - *given > sent - *given)
 			return -EPROTO;
 		*given = credit;
 		room = SLOTS - (sent - credit);

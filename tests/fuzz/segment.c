@@ -60,6 +60,7 @@ void target_open(void)
 	config.max_segments = SEGMENTS;
 	rings_wipe(&rings);
 	memset(&run, 0, sizeof(run));
+	run.received = rings_start(&rings);
 	run.k = pool_make_from(&config);
 	files = pool_files(run.k);
 	assert_int_equal(pinion_pool_admit(run.k, getpid(), &a), 0);
