@@ -16,6 +16,7 @@
 
 #include "channel.h"
 #include "operations.h"
+#include "pool_support.h"
 #include "step.h"
 #include "tap.h"
 
@@ -44,6 +45,7 @@ void company_open(struct company *company)
 	(void)mallopt(M_MMAP_THRESHOLD, 4096);
 	*company = (struct company){0};
 	company_must(!pinion_pool_create(&config, &company->pool), "no pool");
+	pool_age(company->pool);
 	for (uint32_t i = 0; i < PLAYERS; i++)
 		company_must(!pinion_pool_admit(company->pool, getpid(), &member) &&
 				     member == i + 1,

@@ -25,9 +25,10 @@ struct check {
 /* Copies as large as a pool are kept from check to check. */
 static struct check check;
 
-static uint64_t generation(uint64_t word)
+/* Is @word of a later generation than @was? (As generation_rose() has it.) */
+static bool is_later(uint64_t word, uint64_t was)
 {
-	return word >> PINION_ID_BITS;
+	return generation_rose((struct pinion_buffer){word}, (struct pinion_buffer){was});
 }
 
 static bool is_dead(uint32_t holder)
@@ -58,7 +59,7 @@ static const char *each_word(const char *(*broken)(const _Atomic uint64_t *word,
 
 static const char *generation_fell(const _Atomic uint64_t *word, uint64_t was)
 {
-	return generation(*word) < generation(was) ? "a generation went down" : NULL;
+	return is_later(was, *word) ? "a generation went down" : NULL;
 }
 
 /* What one word of before is allowed to be after recovery. */
@@ -68,7 +69,7 @@ static const char *wrongly_recovered(const _Atomic uint64_t *word, uint64_t was)
 
 	if (is_dead(now))
 		return "the dead still hold a buffer";
-	if (is_dead(before) && generation(*word) <= generation(was))
+	if (is_dead(before) && !is_later(*word, was))
 		return "a buffer of the dead came back with the generation that they knew";
 	if (is_living(before) && *word != was)
 		return "recovery took a buffer from the living";
@@ -296,7 +297,7 @@ static bool is_renewed(uint32_t slot)
 		const _Atomic uint64_t *word =
 			&pool->view.owner[(slot << pool->geometry.segment_shift) + i];
 
-		if (generation(*word) <= generation(snapshot_word(&check.after, pool, word)))
+		if (!is_later(*word, snapshot_word(&check.after, pool, word)))
 			return false;
 	}
 	return true;

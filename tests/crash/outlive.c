@@ -207,12 +207,14 @@ static const char *wrongly_kept(const struct view *view, uint32_t id, uint64_t w
 {
 	const uint32_t holder = pinion_owner_holder(was);
 	const bool is_free = pinion_owner_holder(word) & PINION_HOLDER_MAGAZINE;
-	const uint64_t moves = (word >> PINION_ID_BITS) - (was >> PINION_ID_BITS);
+	const struct pinion_buffer old = pinion_owner_buffer(was, id);
+	const struct pinion_buffer new = pinion_owner_buffer(word, id);
+	const bool moved_once = new.bits == pinion_buffer_next(old).bits;
 
 	if (holder == pinion_owner_held(PAIR_FIRST)) {
 		if (view->received[id])
-			return moves == 1 ? NULL : "a buffer changed hands more than once";
-		return is_free && moves == 1 ? NULL : "a buffer of the dead did not come back";
+			return moved_once ? NULL : "a buffer changed hands more than once";
+		return is_free && moved_once ? NULL : "a buffer of the dead did not come back";
 	}
 	if (view->received[id])
 		return "SECOND received what the dead did not hold";
@@ -220,7 +222,8 @@ static const char *wrongly_kept(const struct view *view, uint32_t id, uint64_t w
 		return NULL;
 	if (!is_out(&view->pair->second, id, was) || !view->pair->second.channel)
 		return word == was ? NULL : "SECOND lost a buffer that it had not sent";
-	return is_free && moves ? NULL : "a buffer sent to the dead did not come back";
+	return is_free && new.bits != old.bits ? NULL
+					       : "a buffer sent to the dead did not come back";
 }
 
 static const char *accounts(struct view *view)

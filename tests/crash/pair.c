@@ -18,6 +18,7 @@
 
 #include "channel.h"
 #include "operations.h"
+#include "pool_support.h"
 #include "ring_support.h"
 #include "step.h"
 #include "tap.h"
@@ -60,6 +61,7 @@ void pair_open(struct pair *pair)
 	(void)mallopt(M_MMAP_THRESHOLD, 4096);
 	*pair = (struct pair){0};
 	must(!pinion_pool_create(&config, &pair->pool), "no pool");
+	pool_age(pair->pool);
 	for (uint32_t i = PAIR_FIRST; i <= PAIR_SECOND; i++)
 		must(!pinion_pool_admit(pair->pool, getpid(), &member) && member == i,
 		     "a member was not admitted");

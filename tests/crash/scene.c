@@ -11,6 +11,7 @@
 #include <pinion/error.h>
 
 #include "picture.h"
+#include "pool_support.h"
 #include "post.h"
 #include "tap.h"
 
@@ -38,8 +39,8 @@ static const struct pinion_pool_config config = {
 };
 
 /* Opens a cache and takes @nr buffers; the last is @buffer. */
-static int take(struct pinion_pool *pool, size_t size, int nr, struct pinion_cache **cache,
-		struct pinion_buffer *buffer)
+static int take_buffer(struct pinion_pool *pool, size_t size, int nr, struct pinion_cache **cache,
+		       struct pinion_buffer *buffer)
 {
 	const struct pinion_cache_config wish = {.buffer_size = size, .node = PINION_NODE_ANY};
 	int err = pinion_cache_open(pool, &wish, cache);
@@ -61,9 +62,9 @@ static int live_and_die(struct pinion_pool *keeper)
 
 	pinion_pool_export(keeper, &fds);
 	err = pinion_pool_attach(&fds, SCENE_DEAD, &pool);
-	err = err || take(pool, LARGE, 1, &cache, &buffer) || pinion_cache_close(cache);
-	err = err || take(pool, GOING, 1, &cache, &buffer);
-	err = err || take(pool, SMALL, 5, &cache, &buffer);
+	err = err || take_buffer(pool, LARGE, 1, &cache, &buffer) || pinion_cache_close(cache);
+	err = err || take_buffer(pool, GOING, 1, &cache, &buffer);
+	err = err || take_buffer(pool, SMALL, 5, &cache, &buffer);
 	/* One came back: its generation is not that of its neighbours. */
 	return err || pinion_buffer_free(cache, buffer);
 }
@@ -89,6 +90,7 @@ void scene_open(struct scene *scene)
 	*scene = (struct scene){0};
 	if (pinion_pool_create(&config, &scene->pool))
 		tap_bail("no pool: %s", pinion_error_text());
+	pool_age(scene->pool);
 	for (uint32_t i = SCENE_FIRST; i <= SCENE_DEAD; i++)
 		if (pinion_pool_admit(scene->pool, getpid(), &member) || member != i)
 			tap_bail("member %u was not admitted: %s", i, pinion_error_text());
