@@ -659,6 +659,48 @@ static void a_seat_cannot_be_shortened(void **state)
 	stage_close_whole(&stage);
 }
 
+/* Lines of a seat: the first is written once, the last is the bell, which both ring and hush. */
+enum { LINE_RETURNED = 1, LINE_CLOSED, LINE_PRODUCER, LINE_BELL };
+
+/* Which lines of a seat, below its bell, are not as they were, a bit each; they are then. */
+static unsigned lines_changed(const struct guest *guest, char *was)
+{
+	const char *now = (const char *)guest->raw;
+	unsigned changed = 0;
+
+	for (unsigned i = 0; i < LINE_BELL; i++)
+		changed |= (unsigned)(memcmp(was + 64 * i, now + 64 * i, 64) != 0) << i;
+	memcpy(was, now, (size_t)64 * LINE_BELL);
+	return changed;
+}
+
+static void each_word_of_a_seat_has_one_writer(void **state)
+{
+	struct stage stage = stage_make();
+	struct guest *guest = &stage.guest[0];
+	char was[64 * LINE_BELL] = {0};
+
+	(void)state;
+	(void)lines_changed(guest, was);
+	send_some(&stage, 4);
+	assert_int_equal(lines_changed(guest, was), 0);
+	assert_int_equal(recv_some(guest, 4), 4);
+	assert_int_equal(lines_changed(guest, was), 0);
+	assert_int_equal(pinion_broadcast_return(guest->seat, 3), 0);
+	assert_int_equal(lines_changed(guest, was), 1u << LINE_RETURNED);
+	take_part(&stage.guest[1], 4);
+	take_part(&stage.guest[2], 4);
+	assert_int_equal(lines_changed(guest, was), 0); /* others return in seats of their own */
+	assert_int_equal(collect_all(&stage), 3);
+	assert_int_equal(lag(&stage, 0), 1);
+	assert_int_equal(lines_changed(guest, was), 0);
+	assert_int_equal(sever(&stage, 0), 0);
+	assert_int_equal(lines_changed(guest, was), 1u << LINE_PRODUCER);
+	guest_leave(guest);
+	assert_int_equal(lines_changed(guest, was) & ~(1u << LINE_RETURNED), 1u << LINE_CLOSED);
+	stage_close_whole(&stage);
+}
+
 static void refused(struct stage *stage, int ring, int seat, int err)
 {
 	struct pinion_seat *joined = NULL;
@@ -1429,6 +1471,7 @@ static const struct CMUnitTest tests[] = {
 	pool_test(a_number_of_slots_that_cannot_be_is_einval),
 	pool_test(nobody_but_the_producer_writes_the_ring),
 	pool_test(a_seat_cannot_be_shortened),
+	pool_test(each_word_of_a_seat_has_one_writer),
 	pool_test(to_join_before_the_producer_is_eagain),
 	pool_test(other_files_are_eproto),
 	pool_test(a_consumer_that_returned_what_was_not_sent_is_cut_off_alone),
