@@ -17,7 +17,7 @@
 
 static void run_pinion(struct bench *b)
 {
-	struct pinion_pool *pool = bench_pool(b, b->len, BUFFER_SIZE);
+	struct pinion_pool *pool = bench_pool_by_default(b, b->len, BUFFER_SIZE);
 	struct pinion_pool_fds fds;
 	struct stat status;
 

@@ -11,11 +11,12 @@ void bench_check(int err)
 		bench_die("%s (%s)", pinion_error_text(), strerror(-err));
 }
 
-struct pinion_pool *bench_pool(const struct bench *b, size_t len, size_t buffer_size)
+static struct pinion_pool *make(const struct bench *b, size_t len, size_t buffer_size,
+				uint32_t magazine_size)
 {
 	const struct pinion_pool_config config = {
 		.name = "pinion-bench",
-		.magazine_size = 256, /* a cache keeps two: as much as the peer's, of 512 */
+		.magazine_size = magazine_size,
 		.nr_segments = 1,
 		.segment = {{
 			.len = len,
@@ -28,6 +29,17 @@ struct pinion_pool *bench_pool(const struct bench *b, size_t len, size_t buffer_
 
 	bench_check(pinion_pool_create(&config, &pool));
 	return pool;
+}
+
+struct pinion_pool *bench_pool(const struct bench *b, size_t len, size_t buffer_size)
+{
+	/* A cache keeps two: as much as the peer's, of 512. */
+	return make(b, len, buffer_size, 256);
+}
+
+struct pinion_pool *bench_pool_by_default(const struct bench *b, size_t len, size_t buffer_size)
+{
+	return make(b, len, buffer_size, 0);
 }
 
 struct pinion_cache *bench_cache(struct pinion_pool *pool, size_t buffer_size)

@@ -12,6 +12,9 @@
 /* A pool of @len bytes (a multiple of 2 MiB). It ends with the process. */
 struct pinion_pool *bench_pool(const struct bench *b, size_t len, size_t buffer_size);
 
+/* The same with magazines as the library makes them if nobody says how large. */
+struct pinion_pool *bench_pool_by_default(const struct bench *b, size_t len, size_t buffer_size);
+
 struct pinion_cache *bench_cache(struct pinion_pool *pool, size_t buffer_size);
 
 /* Dies with the library's sentence when @err is one. */
