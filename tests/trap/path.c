@@ -162,7 +162,7 @@ static void open_broadcast(struct scene *scene)
 	close(ring);
 	close(seat);
 	scene->bell = &scene->seat->shared->bell;
-	scene->hand = &scene->broadcast->ring.hand;
+	scene->hand = &scene->broadcast->place[consumer].hand;
 	for (uint32_t i = 0; i < 2 * BELL_IDLE_MAX; i++)
 		assert_int_equal(pinion_broadcast_recv(scene->seat, &desc, 1), -EAGAIN);
 }
