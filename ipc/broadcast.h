@@ -106,6 +106,7 @@ struct pinion_seat {
 	uint64_t held;        /* loans: ring.at == begin + returned + held */
 	uint32_t producer;    /* holder bits */
 	bool broken;          /* the producer lied */
+	uint32_t empty;       /* receives that found nothing, for slot_follow_seldom() */
 	struct bell_ear ear;
 	struct bell_fd fd; /* for a loop of the consumer's own */
 	int notify;        /* what the producer is given of it */

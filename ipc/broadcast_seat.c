@@ -145,6 +145,7 @@ static int believe(const struct pinion_seat *seat, const struct pinion_desc *des
 static int why_empty(struct pinion_seat *seat, uint32_t how)
 {
 	bell_idle(&seat->shared->bell, &seat->ear);
+	slot_follow_seldom(seat->pool, &seat->empty);
 	if (how == SEAT_OPEN)
 		return -EAGAIN;
 	/* It may have published just before it ended: look once more. */
@@ -239,6 +240,7 @@ int pinion_broadcast_wait(struct pinion_seat *seat, uint64_t timeout_ns)
 	uint64_t deadline_ns = vigil_later(bell_now_ns(), timeout_ns);
 	int err;
 
+	slot_follow(seat->pool);
 	if (vigil_spin(ready, seat, SPINS))
 		return 0;
 	err = vigil_sleep(&vigil, seat, deadline_ns);
@@ -284,6 +286,7 @@ int pinion_broadcast_prepare(struct pinion_seat *seat)
 
 	if (seat->fd.socket < 0)
 		return -EINVAL;
+	slot_follow(seat->pool);
 	if (ready(seat))
 		return reason(seat);
 	bell_arm(&seat->shared->bell, &seat->ear, BELL_ARMED_FD);

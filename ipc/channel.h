@@ -28,6 +28,9 @@ struct ring *channel_rx(struct pinion_channel *channel);
 bool channel_ready(const struct pinion_channel *channel);
 void channel_look(struct pinion_channel *channel);
 
+/* For who is about to wait: slots of segments that went can be used again (pool/slot.h). */
+void channel_follow(struct pinion_channel *channel);
+
 /* How many descriptors may be under way in either ring, sent and not taken, so that the other end
  * always finds room for them. 0 where a ring is not there. */
 uint32_t channel_room(const struct pinion_channel *channel);

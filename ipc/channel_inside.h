@@ -27,6 +27,7 @@ struct pinion_channel {
 	uint32_t self, peer; /* holder bits */
 	uint32_t peer_member;
 	struct pinion_buffer *out; /* by tx slot: what we published there, our own record */
+	uint32_t empty;            /* receives that found nothing, for slot_follow_seldom() */
 	int pidfd;                 /* the peer's; -1: somebody else watches it */
 	/* Any thread of this end may set these, and the others have to see it some time. */
 	atomic_bool severed; /* the keeper says that the peer is gone (R4, A4) */

@@ -78,6 +78,7 @@ static uint32_t take(struct pinion_channel *channel, struct pinion_desc *desc, u
 static int why_empty(struct pinion_channel *channel)
 {
 	ring_idle(&channel->rx);
+	slot_follow_seldom(channel->pool, &channel->empty);
 	if (!channel_is_gone(channel, &channel->rx.shared->producer_closed))
 		return -EAGAIN;
 	/* It may have published just before it closed: look once more. */

@@ -8,6 +8,7 @@
 #include "channel_inside.h"
 #include "fail.h"
 #include "ring_fd.h"
+#include "slot.h"
 
 _Static_assert(PINION_WAIT_ANY_MAX == BELL_ANY_MAX, "as many as the kernel takes");
 _Static_assert(PINION_SPIN_DEFAULT_NS == RING_SPIN_NS, "what the header promises");
@@ -43,6 +44,11 @@ void channel_look(struct pinion_channel *channel)
 		pinion_channel_sever(channel);
 }
 
+void channel_follow(struct pinion_channel *channel)
+{
+	slot_follow(channel->pool);
+}
+
 static void peer_is_gone(void *context)
 {
 	pinion_channel_sever(context);
@@ -65,6 +71,7 @@ int pinion_channel_wait(struct pinion_channel *channel, uint64_t timeout_ns)
 	const struct ring_waiter waiter = channel_waiter(channel);
 	uint32_t which = 0;
 
+	channel_follow(channel);
 	if (!channel->rx.shared)
 		return channel_wait_to_send(channel, timeout_ns);
 	return ring_wait(&waiter, 1, timeout_ns, &which);
@@ -74,6 +81,7 @@ static int waiter_at(const void *channels, uint32_t i, struct ring_waiter *waite
 {
 	struct pinion_channel *const *channel = channels;
 
+	channel_follow(channel[i]);
 	*waiter = channel_waiter(channel[i]);
 	return waiter->ring->shared ? 0 : -EACCES;
 }
@@ -124,6 +132,7 @@ int pinion_channel_prepare(struct pinion_channel *channel)
 
 	if (!waiter.ring->shared)
 		return -EACCES;
+	channel_follow(channel);
 	return waiter.ring->fd.socket < 0 ? -EINVAL : ring_fd_prepare(&waiter);
 }
 

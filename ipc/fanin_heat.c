@@ -128,8 +128,11 @@ void fanin_patrol(struct pinion_fanin *fanin)
 	uint32_t n = next_cold(fanin, fanin->patrol);
 
 	fanin->calls = PATROL_CALLS - 1;
+	if (fanin->nr_hot)
+		channel_follow(fanin->lane[fanin->at].channel);
 	if (n == FANIN_NONE)
 		return;
+	channel_follow(fanin->lane[n].channel);
 	fanin->patrol = (n + 1) % READY_LANES;
 	if (channel_ready(fanin->lane[n].channel))
 		fanin_heat(fanin, n);
@@ -144,6 +147,7 @@ void fanin_patrol_all(struct pinion_fanin *fanin, uint64_t now)
 			uint32_t n = word * 64 + (uint32_t)__builtin_ctzll(cold);
 
 			channel_look(fanin->lane[n].channel);
+			channel_follow(fanin->lane[n].channel);
 			if (channel_ready(fanin->lane[n].channel))
 				fanin_heat(fanin, n);
 		}

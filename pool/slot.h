@@ -27,6 +27,21 @@ static inline bool slot_changed(const struct pinion_pool *pool)
 	       atomic_load_explicit(&pool->epoch, memory_order_relaxed);
 }
 
+/* For who has a moment. A member that lives and never looks keeps slots of segments that went from
+ * being used again. */
+static inline void slot_follow(struct pinion_pool *pool)
+{
+	if (slot_changed(pool))
+		(void)slot_sync(pool);
+}
+
+/* The same for who is there all the time, and has something better to do: @calls counts. */
+static inline void slot_follow_seldom(struct pinion_pool *pool, uint32_t *calls)
+{
+	if (!(++*calls % 1024))
+		slot_follow(pool);
+}
+
 /*
  * An id that the view does not have was met: can its segment be mapped by now? 0 when the view has
  * it then; -EINVAL: there is none; -EAGAIN: its file is not here yet; else it failed for want of

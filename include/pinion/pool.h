@@ -201,7 +201,8 @@ int pinion_pool_become(struct pinion_pool *pool, uint32_t member);
  * -EPERM   this process neither made nor adopted the pool, or is the child of one that did
  * -EINVAL  it has more buffers than the pool has ids for in a segment (max_segments): add several
  * -ENOSPC  no slot is free: all are in use, or some member has not yet noticed that a segment
- *          went (it does at its next look into the depot)
+ *          went. It does at its next look into the depot, when it begins to wait, and now and then
+ *          while it polls; try again. One that sleeps without a time limit does when it wakes.
  * and of a keeper that records (resume.h) what its store said.
  */
 int pinion_pool_grow(struct pinion_pool *pool, const struct pinion_segment_config *config,
