@@ -163,8 +163,12 @@ static inline int pinion_vfio_region_info(int device, uint32_t index,
 		return err;
 	/* Asked with too little room, the kernel answers with the room that it needs. */
 	len = head.argsz;
-	if (len <= sizeof(head))
+	if (len <= sizeof(head)) {
+		/* Nothing lies behind it, whatever it says. */
+		if ((head.flags & VFIO_REGION_INFO_FLAG_CAPS) != 0)
+			return -EBADMSG;
 		return pinion_vfio_region_parse(&head, sizeof(head), region);
+	}
 	if (len > PINION_VFIO_INFO_MAX)
 		return -EBADMSG;
 	whole = (struct vfio_region_info *)calloc(1, len);
