@@ -27,7 +27,7 @@ static struct stretch stretch_at(const struct pinion_channel *channel, uint64_t 
 static inline bool are_taken(_Atomic uint64_t *owner, const struct pinion_buffer *out, uint32_t nr,
 			     uint32_t self)
 {
-	if (out->bits && row_is(out, nr))
+	if (out->bits && row_seems(out, nr) && row_is(out, nr))
 		return !row_words_any(&owner[pinion_buffer_id(*out)], nr,
 				      pinion_owner_word(*out, self));
 	for (uint32_t i = 0; i < nr; i++)

@@ -27,9 +27,9 @@ static inline uint32_t desc_row_seems(const struct pinion_desc *desc, uint32_t n
 	if (ROW_BY_WORDS || row < DESC_ROW_MIN || id > PINION_ID_MAX - row ||
 	    desc[row - 1].buffer.bits != desc->buffer.bits + (row - 1))
 		return 0;
-	if (!window_reach(window, view, id) || window->first + window->nr - id < row)
+	if (!window_reach(window, view, id))
 		return 0;
-	return row;
+	return window->nr - (id - window->first) < row ? 0 : row;
 }
 
 /* Are they one, and is none said to be longer than @size? A row_vector is two descriptors; of two

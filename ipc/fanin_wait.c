@@ -118,7 +118,10 @@ int pinion_fanin_notify_fd(struct pinion_fanin *fanin)
 	return fd < 0 ? fd : fanin->notify;
 }
 
-/* Set anew it is not readable, if it was. Seldom: as often as all lanes are looked at. */
+#define AT_ONCE UINT64_C(1) /* a time that is over */
+
+/* Set anew it is not readable, if it was. Seldom: as often as all lanes are looked at. What is over
+ * is set each time, since a loop may be told of edges alone. */
 static int set_timer(struct pinion_fanin *fanin, uint64_t when)
 {
 	const struct itimerspec time = {
@@ -126,15 +129,13 @@ static int set_timer(struct pinion_fanin *fanin, uint64_t when)
 			     .tv_nsec = (long)(when % 1000000000u)},
 	};
 
-	if (when == fanin->timer_ns)
+	if (when == fanin->timer_ns && when != AT_ONCE)
 		return 0;
 	if (timerfd_settime(fanin->timer, TFD_TIMER_ABSTIME, &time, NULL))
 		return -errno;
 	fanin->timer_ns = when;
 	return 0;
 }
-
-#define AT_ONCE UINT64_C(1) /* a time that is over */
 
 /* What a bit says that came just now may be a lie, and a liar may set one at each look: so the loop
  * goes on, and the descriptor is readable already. */

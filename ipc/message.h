@@ -41,7 +41,7 @@ enum message_kind {
 
 /* The last files of a WELCOME, behind the rings, in this order: a bit for each that is there. */
 enum message_last {
-	MESSAGE_LAST_RING = 0,   /* none */
+	MESSAGE_LAST_NONE = 0,
 	MESSAGE_LAST_NOTIFY = 1, /* where to notify a keeper that waits in a loop */
 	MESSAGE_LAST_READY = 2,  /* the ready set of its fan-in */
 	MESSAGE_LAST_BOTH = 3,

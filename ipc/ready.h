@@ -67,8 +67,8 @@ int ready_create(int *fd);
 int ready_map(int fd, struct ready_shared **ready);
 void ready_unmap(struct ready_shared *ready);
 
-/* Producer: there is something in its lane. pre: the ring's bell is QUIET already, the lane exists.
- */
+/* Producer: there is something in its lane. pre: the ring's bell is QUIET already, or its
+ * receiver has found out since what there is; the lane exists. */
 void ready_post(const struct bell_hand *hand);
 
 /* Receiver. */

@@ -266,13 +266,15 @@ static inline uint32_t ring_copy(const struct ring *ring, uint64_t at, struct pi
 static inline void ring_write_back(const struct ring *ring, uint64_t at,
 				   const struct pinion_desc *desc, uint32_t nr)
 {
-	uint32_t i = 3 - (uint32_t)(at & 3), end = ring_run(ring, at, nr);
+	uint32_t i = 3 - (uint32_t)(at & 3);
 
 	if (nr < 4)
 		return;
-	for (; i < nr; end = nr) {
+	/* A peer that does not mind the credit may publish more than a round. */
+	while (i < nr) {
+		const uint32_t end = i + ring_run(ring, at + i, nr - i);
 		struct pinion_slot *slot = ring_slot(ring, at + i);
-		uint64_t lap = ring_lap(ring, at + i).body;
+		const uint64_t lap = ring_lap(ring, at + i).body;
 
 		for (; i < end; i += 4, slot += 4)
 			atomic_store_explicit(&slot->body,

@@ -83,7 +83,6 @@ int pinion_ring_done(struct pinion_ring *ring)
 {
 	KEEP_ERRNO;
 	const struct ring_waiter waiter = ring_end_waiter(ring);
-
 	int err;
 
 	if (!has_fd(ring))

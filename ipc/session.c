@@ -43,7 +43,7 @@ static bool ends_well(const struct message *welcome)
 		return false;
 	if (welcome->value & MESSAGE_LAST_READY && welcome->lane >= PINION_FANIN_LANES)
 		return false;
-	return welcome->value == MESSAGE_LAST_RING || welcome->rights & PINION_RIGHT_SEND;
+	return welcome->value == MESSAGE_LAST_NONE || welcome->rights & PINION_RIGHT_SEND;
 }
 
 /* A WELCOME with the files that it names, and no rights but those that were asked for. */

@@ -26,13 +26,20 @@ struct window {
 /* Is there a buffer with this id, mapped here? Moves the window to its segment. */
 static inline bool window_reach(struct window *window, const struct pinion_view *view, uint32_t id)
 {
+	const uint32_t first = id >> view->segment_shift << view->segment_shift;
+	uint32_t nr;
+
 	if (__builtin_expect(id - window->first < window->nr, 1))
 		return true;
-	if (!pinion_view_has(view, id))
+	if (id >= view->nr_ids)
 		return false;
-	window->first = id >> view->segment_shift << view->segment_shift;
-	window->nr = atomic_load_explicit(&pinion_view_segment_of(view, id)->nr,
-					  memory_order_acquire); /* A11 */
+	/* Once: another thread may be unmapping it. */
+	nr = atomic_load_explicit(&pinion_view_segment_of(view, id)->nr,
+				  memory_order_acquire); /* A11 */
+	if (id - first >= nr)
+		return false;
+	window->first = first;
+	window->nr = nr;
 	window->size = pinion_view_segment_of(view, id)->size;
 	return true;
 }

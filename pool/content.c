@@ -53,12 +53,11 @@ static inline bool row_begins(const _Atomic uint32_t *content, const struct depo
 			      uint32_t *first)
 {
 	const chunk_vector ids = *(const chunk_vector *)(const void *)content;
-	const chunk_vector odd = ids ^ (ids[0] + (chunk_vector){0, 1, 2, 3, 4, 5, 6, 7});
-	const uint32_t at = ids[0] - range->base;
+	const uint32_t id = id_at(content), at = id - range->base;
+	const row_vector odd = (row_vector)(ids ^ (id + (chunk_vector){0, 1, 2, 3, 4, 5, 6, 7}));
 
-	*first = ids[0];
-	return row_is_zero((const row_vector *)(const void *)&odd) && at < range->nr_ids &&
-	       range->nr_ids - at >= CHUNK;
+	*first = id;
+	return row_is_zero(&odd) && at < range->nr_ids && range->nr_ids - at >= CHUNK;
 }
 
 /* All of a chunk, if that is one row at one generation. */

@@ -160,7 +160,8 @@ int pinion_broadcast_lag(struct pinion_broadcast *broadcast, uint32_t consumer);
 int pinion_broadcast_set_notify(struct pinion_broadcast *broadcast, uint32_t consumer, int fd);
 
 /* How many consumers of this process's broadcasts, and producers of its seats, have broken a rule:
- * what gave -EPROTO above and below, each once. From any thread. */
+ * what gave -EPROTO to send(), recv() and the like, each once; a file that is none does not count.
+ * From any thread. */
 uint64_t pinion_broadcast_lies(void);
 
 /*
@@ -245,6 +246,8 @@ int pinion_broadcast_wait(struct pinion_seat *seat, uint64_t timeout_ns);
  * puts fd() there, and passes notify_fd() to the producer (fork, SCM_RIGHTS), for set_notify().
  * prepare() comes before the loop sleeps, done() when the descriptor is readable. What those of a
  * channel promise holds here: no lost wake-up, no call that blocks, whatever the other end does.
+ * (Before Linux 6.16 a producer can leave files in the socket, whose last close may take long:
+ * that is in leave().)
  * The descriptor does not tell of the producer's death, nor does pinion_broadcast_orphan() wake the
  * loop: it watches the pidfd as well, or whatever tells it of deaths.
  *

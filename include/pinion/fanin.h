@@ -145,8 +145,9 @@ int pinion_fanin_wait(struct pinion_fanin *fanin, uint64_t timeout_ns);
  * pinion_fanin_notify_fd() - what producers want for pinion_channel_set_notify(). It is the
  * fan-in's too. One that was not given it is heard of within 100 ms.
  *
- * Any producer can put files into that socket before Linux 6.16. Whose they are nobody can say, and
- * the descriptor is then readable every 100 ms only.
+ * Any producer can shut that socket for all of them, and before Linux 6.16 put files into it. Whose
+ * doing it was nobody can say; the descriptor is then readable every 100 ms only, and with files
+ * inside destroy() takes as long as the last close of one does.
  *
  * -EMFILE, -ENFILE, -ENOMEM  what the kernel says
  */

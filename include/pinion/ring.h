@@ -94,7 +94,7 @@ int pinion_ring_close(struct pinion_ring *ring);
 void pinion_ring_sever(struct pinion_ring *ring);
 
 /* How many ends of this process were told -EPROTO, since their peer broke a rule: each counts once.
- * From any thread. */
+ * A file that is no ring does not count. From any thread. */
 uint64_t pinion_ring_lies(void);
 
 /* How many descriptors it holds when it is full. */

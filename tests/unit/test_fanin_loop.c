@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include "fanin_inside.h"
@@ -190,6 +191,30 @@ static void a_bit_for_nothing_does_not_hold_up_the_loop(void **state)
 	crowd_unmake(crowd);
 }
 
+/* Level triggered it would be readable still; a loop that is told of edges alone needs one more. */
+static void each_bit_for_nothing_is_an_edge_of_its_own(void **state)
+{
+	struct crowd *crowd = loop_make(3);
+	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+	const int loop = epoll_create1(EPOLL_CLOEXEC);
+
+	(void)state;
+	assert_true(loop >= 0);
+	doze(crowd);
+	assert_int_equal(epoll_ctl(loop, EPOLL_CTL_ADD, pinion_fanin_loop_fd(crowd->fanin), &event),
+			 0);
+	for (uint32_t round = 0; round < 10; round++) {
+		before_arming = tell_a_lie;
+		early = crowd;
+		assert_int_equal(pinion_fanin_prepare(crowd->fanin), 0);
+		assert_null(early);
+		assert_int_equal(epoll_wait(loop, &event, 1, 1000), 1);
+		assert_int_equal(pinion_fanin_done(crowd->fanin), 0);
+	}
+	assert_int_equal(close(loop), 0);
+	crowd_unmake(crowd);
+}
+
 static void a_death_makes_the_loops_descriptor_readable_within_100_ms(void **state)
 {
 	struct crowd *crowd = loop_make(3);
@@ -334,6 +359,7 @@ int main(void)
 		pool_test(what_comes_just_before_the_loop_sleeps_is_found),
 		pool_test(the_loop_finds_what_a_liar_hid),
 		pool_test(a_bit_for_nothing_does_not_hold_up_the_loop),
+		pool_test(each_bit_for_nothing_is_an_edge_of_its_own),
 		pool_test(a_death_makes_the_loops_descriptor_readable_within_100_ms),
 		pool_test(a_producer_told_late_where_to_notify_calls_then),
 		pool_test(files_let_in_leave_the_loop_its_timer),

@@ -139,6 +139,24 @@ static void of_each_line_copied_to_its_end_one_word_is_written_back(void **state
 	ring_unmap(&ring);
 }
 
+/* A peer that does not mind the credit may publish ever more, to who asks for as much at once. */
+static void what_is_written_back_stays_in_the_ring(void **state)
+{
+	struct ring ring = ring_open(8);
+	struct pinion_desc desc[128];
+	const char *behind = (const char *)ring_slot(&ring, 7) + sizeof(struct pinion_slot);
+
+	(void)state;
+	for (uint32_t i = 0; i < 128; i++)
+		desc[i] = desc_of(i);
+	for (uint32_t at = 0; at < 16; at++)
+		for (uint32_t nr = 4; nr <= 128; nr++)
+			ring_write_back(&ring, at, desc, nr);
+	for (size_t i = 0; i < ring.len - offsetof(struct ring_shared, slot) - 8 * 16; i++)
+		assert_int_equal(behind[i], 0);
+	ring_unmap(&ring);
+}
+
 /* Positions far out: laps are a matter of one bit of the position, not of its size. */
 static void laps_hold_when_positions_are_large(void **state)
 {
@@ -452,6 +470,7 @@ int main(void)
 		pool_test(what_is_published_comes_back_in_order_over_many_laps),
 		pool_test(laps_hold_when_positions_are_large),
 		pool_test(of_each_line_copied_to_its_end_one_word_is_written_back),
+		pool_test(what_is_written_back_stays_in_the_ring),
 		pool_test(a_ring_may_begin_anywhere),
 		pool_test(a_reserved_bit_is_not_valid),
 		pool_test(half_a_slot_is_not_published),
