@@ -246,13 +246,17 @@ static bool is_told(struct scene *scene)
 	return poll(&want, 1, 0) == 1;
 }
 
-/* With a bit to take the loop comes back once. */
+/* With a bit to take the loop comes back once; and once more if we were held up until its timer was
+ * over. */
 static bool sleeps(struct scene *scene)
 {
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 10; i++) {
 		if (pinion_fanin_prepare(scene->fanin))
 			return false;
-	return !is_told(scene);
+		if (i && !is_told(scene))
+			return true;
+	}
+	return false;
 }
 
 static const char *loop_wakes(struct scene *scene)

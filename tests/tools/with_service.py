@@ -108,7 +108,9 @@ class WithService(unittest.TestCase):
         def stopped() -> bool:
             os.kill(self.device.pid, signal.SIGSTOP)
             time.sleep(0.1)  # for the client to send what it has to
-            if self.pool()["channels"][0]["to_device"] == UNDER_WAY:
+            # Taken already, and not sent back, it would be held by the device.
+            if (self.pool()["channels"][0]["to_device"] == UNDER_WAY
+                    and self.member_of(self.client)["held"] == KEPT + UNDER_WAY):
                 return True
             os.kill(self.device.pid, signal.SIGCONT)
             return False
