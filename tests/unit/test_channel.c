@@ -529,6 +529,67 @@ static void published_names_what_may_still_be_untaken(void **state)
 	pair_close_whole(&pair);
 }
 
+/* Two members beside the keeper, and what one sent the other, which took the first of it. */
+static struct pinion_pool *three_members(struct pair *pair)
+{
+	struct pinion_pool *keeper = pool_make(512);
+	struct side *side[2] = {&pair->a, &pair->b};
+
+	for (int i = 0; i < 2; i++) {
+		side[i]->pool = pool_join(keeper);
+		side[i]->cache = cache_make(side[i]->pool, BUFFER);
+	}
+	pair_open_channels(pair, 8);
+	for (uint32_t i = 0; i < 3; i++) {
+		const struct pinion_desc desc = desc_new(&pair->a, 0, i);
+
+		send_one(&pair->a, &desc);
+	}
+	assert_int_equal(recv_one(&pair->b).tag, 0);
+	return keeper;
+}
+
+/* It is dead: what comes back of it. */
+static uint32_t recovered(struct pinion_pool *keeper, struct side *side)
+{
+	const uint32_t member = pinion_pool_member(side->pool);
+	struct pinion_recovery report = {77, 77, 77};
+
+	abandon(side->cache);
+	assert_int_equal(pinion_pool_release(keeper, member, &report), 0);
+	assert_int_equal(pinion_pool_held(keeper, member), 0);
+	return report.returned;
+}
+
+/* Who closed has no end any more to reclaim by, and no recovery knows that they are nobody's. */
+static void what_the_dead_did_not_take_stays_with_who_closed_until_its_recovery(void **state)
+{
+	struct pinion_buffer all[512];
+	struct pinion_pool *keeper;
+	uint32_t closed;
+	struct pair pair;
+
+	(void)state;
+	keeper = three_members(&pair);
+	closed = pinion_pool_member(pair.a.pool);
+	assert_int_equal(pinion_channel_close(pair.a.channel), 0);
+	assert_int_equal(recovered(keeper, &pair.b), 1);
+	assert_int_equal(pinion_pool_held(keeper, closed), 2);
+	assert_pool_sound(keeper);
+	/* It lives, and works with all the others. */
+	assert_int_equal(take_all(pair.a.cache, all, 512), 510);
+	give(pair.a.cache, all, 510);
+	assert_int_equal(pinion_pool_held(keeper, closed), 2);
+	assert_int_equal(recovered(keeper, &pair.a), 2);
+	assert_pool_whole(keeper);
+	assert_int_equal(pinion_channel_close(pair.b.channel), 0);
+	ring_unmap(&pair.ab);
+	ring_unmap(&pair.ba);
+	assert_int_equal(pinion_pool_detach(pair.a.pool), 0);
+	assert_int_equal(pinion_pool_detach(pair.b.pool), 0);
+	assert_int_equal(pinion_pool_destroy(keeper), 0);
+}
+
 static void severed_channels_are_epipe_in_both_directions(void **state)
 {
 	struct pair pair = pair_make(512, 8);
@@ -605,6 +666,7 @@ int main(void)
 		pool_test(close_and_reclaim_lose_nothing),
 		pool_test(reclaim_that_cannot_free_can_be_tried_again),
 		pool_test(published_names_what_may_still_be_untaken),
+		pool_test(what_the_dead_did_not_take_stays_with_who_closed_until_its_recovery),
 		pool_test(severed_channels_are_epipe_in_both_directions),
 		pool_test(wrong_files_are_eproto_and_leave_nothing_open),
 		pool_test(a_peer_that_cannot_be_is_einval),
