@@ -90,6 +90,7 @@ struct tally {
 	uint64_t returned, transit, magazines;
 	uint64_t handed_over; /* by members: roughly, without a lock */
 	uint64_t grown, retired, rests, adopted_living;
+	uint64_t turns, crowded; /* of the keeper; those in which CROWD members lived */
 };
 
 /* Where a named pool stands, for the keeper that comes after a killed one. */

@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include "burial.h"
+#include "census.h"
 #include "desk.h"
+#include "enough.h"
 #include "era.h"
 #include "link.h"
 #include "member.h"
@@ -163,14 +165,27 @@ static void rest(void)
 	} while ((anyone_is_seated() || strays_are_left()) && !board_has_problem(keeper.board));
 	if (board_has_problem(keeper.board))
 		return;
+	census(keeper.board, keeper.pool);
 	ledger_rest(&keeper.ledger);
 	keeper.board->tally.rests++;
+}
+
+/* pre: watch() has just seen who is dead. */
+static void count_living(void)
+{
+	uint32_t nr = 0;
+
+	for (uint32_t i = 0; i < SEATS; i++)
+		nr += state_of(i) == SEAT_LIVE;
+	keeper.board->tally.turns++;
+	keeper.board->tally.crowded += nr >= CROWD;
 }
 
 static void turn(void)
 {
 	fill_a_seat();
 	watch();
+	count_living();
 	burial_release_mourned();
 	if (link_renew(keeper.board))
 		board_problem(keeper.board, "a link could not be made anew");

@@ -7,6 +7,7 @@
 #include <getopt.h>
 #include <sys/prctl.h>
 
+#include "enough.h"
 #include "keeper.h"
 #include "link.h"
 #include "mount.h"
@@ -123,17 +124,49 @@ static void claim(const char *what, const enum plan_kind *kind, uint32_t nr, uin
 	const uint64_t start = test_now_ns();
 	struct board *board = soak.board;
 
+	const char *lack;
+
 	run_plans(kind, nr, kills);
 	report(&board->tally, test_now_ns() - start);
+	lack = enough_lacks(&board->tally, kind[0] == PLAN_MORTAL);
+	if (lack)
+		tap_remark("too little for a result: %s", lack);
 	if (board_has_problem(board)) {
 		tap_remark("after %ju kills: %s", (uintmax_t)board->tally.killed, board->problem);
 		tap_remark("again (choices, not moments): PINION_SEED=%#jx", (uintmax_t)soak.seed);
 	}
-	tap_result(!board_has_problem(board), "%s: %ju kills", what,
+	tap_result(!board_has_problem(board) && !lack, "%s: %ju kills", what,
 		   (uintmax_t)board->tally.killed);
 }
 
-/* The tests are themselves tested: what was planted must be found. */
+/* The tests are themselves tested: a run that lacks any one thing is told from a usual one. */
+static void claim_lacks(void)
+{
+	const struct tally usual = {
+		.killed = 1000, .killed_in[DOING_ALLOC] = 500, .turns = 1500, .crowded = 300,
+		.handed_over = 1, .transit = 1, .rests = 1, .grown = 1, .retired = 1,
+		.keepers = 1, .adopted_living = 1,
+	};
+	struct tally less[9];
+	bool all = !enough_lacks(&usual, true) && !enough_lacks(&usual, false);
+
+	for (int i = 0; i < 9; i++)
+		less[i] = usual;
+	less[0].killed_in[DOING_ALLOC] = 249;
+	less[1].crowded = 15;
+	less[2].handed_over = 0;
+	less[3].transit = 0;
+	less[4].rests = 0;
+	less[5].grown = 0;
+	less[6].retired = 0;
+	less[7].keepers = 0;
+	less[8].adopted_living = 0;
+	for (int i = 0; i < 9; i++)
+		all = all && enough_lacks(&less[i], true);
+	tap_result(all, "a run that did too little of anything is noticed");
+}
+
+/* The same for what is planted: it must be found. */
 static void claim_planted(const enum plan_kind *kind, uint32_t nr)
 {
 	const struct board *board = soak.board;
@@ -224,15 +257,17 @@ int main(int argc, char **argv)
 	/* Members that outlive their keeper become ours. */
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1))
 		tap_bail("prctl: %s", strerror(errno));
-	tap_plan(soak.planted ? 1 : 2);
+	tap_plan(2);
 	soak.seed = test_seed();
 	soak.random = soak.seed;
 	soak.mount = mount_open(soak.nodes * MOUNT_PAGES);
 	make_board();
-	if (soak.planted)
+	if (soak.planted) {
 		claim_planted(kinds, soak.mount ? 3 : 1);
-	else
+		claim_lacks();
+	} else {
 		claim_all(kinds, soak.mount ? 3 : 1);
+	}
 	link_destroy_all(soak.board);
 	mount_close();
 	return tap_status();

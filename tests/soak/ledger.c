@@ -140,9 +140,9 @@ void ledger_rest(struct ledger *ledger)
 	if (problem)
 		board_problem(ledger->board, "at rest: %s", problem);
 	for (uint32_t z = 0; z < pinion_pool_zones(pool); z++)
-		if (pinion_pool_stat(pool, z, &stat) || stat.free != stat.total || stat.held)
-			board_problem(ledger->board, "at rest, in zone %u: %u of %u are free, %u "
-				      "held", z, stat.free, stat.total, stat.held);
+		if (pinion_pool_stat(pool, z, &stat) || stat.free != stat.total)
+			board_problem(ledger->board, "at rest, in zone %u: %u of %u are free", z,
+				      stat.free, stat.total);
 	if (nr_admitted(pool) != 1)
 		board_problem(ledger->board, "at rest %u members are admitted",
 			      nr_admitted(pool));

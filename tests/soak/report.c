@@ -3,16 +3,8 @@
 
 #include <stdio.h>
 
+#include "enough.h"
 #include "tap.h"
-
-static uint64_t inside(const uint64_t *killed_in)
-{
-	uint64_t nr = 0;
-
-	for (int i = DOING_NOTHING + 1; i < DOING_NR; i++)
-		nr += killed_in[i];
-	return nr;
-}
 
 static void report_where(const char *who, const uint64_t *killed_in)
 {
@@ -32,7 +24,7 @@ void report(const struct tally *tally, uint64_t ns)
 
 	tap_remark("%ju kills in %.1f s, %.0f a second, %.0f %% inside a call; %ju left in order",
 		   (uintmax_t)tally->killed, seconds, (double)tally->killed / seconds,
-		   100.0 * (double)inside(tally->killed_in) /
+		   100.0 * (double)enough_inside(tally) /
 			   (double)(tally->killed ? tally->killed : 1),
 		   (uintmax_t)tally->left);
 	report_where("members", tally->killed_in);
@@ -41,6 +33,8 @@ void report(const struct tally *tally, uint64_t ns)
 		   (uintmax_t)tally->magazines, (uintmax_t)tally->handed_over);
 	tap_remark("grown %ju, retired %ju segments; looked at the whole %ju times",
 		   (uintmax_t)tally->grown, (uintmax_t)tally->retired, (uintmax_t)tally->rests);
+	tap_remark("%u members or more alive at the same time in %ju of %ju turns", CROWD,
+		   (uintmax_t)tally->crowded, (uintmax_t)tally->turns);
 	if (!tally->keepers)
 		return;
 	tap_remark("%ju keepers killed, %ju living members taken over", (uintmax_t)tally->keepers,
