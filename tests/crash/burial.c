@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "burial.h"
 
-#include <pinion/error.h>
-
 #include "invariant.h"
+#include "recount.h"
 
 #define ALL (1u << (FIRST + 1) | 1u << (SECOND + 1) | 1u << (THIRD + 1))
 
@@ -12,13 +11,15 @@ const char *burial_recover(const struct view *view, int player, const struct pin
 {
 	struct pinion_pool *pool = view->company->pool;
 	const uint32_t member = view->company->player[player].member;
+	const char *problem = recount_recover(pool, member, transit, nr);
 	struct snapshot once = {0};
 
-	if (pinion_pool_recover(pool, member, transit, nr, NULL))
-		return pinion_error_text();
+	if (problem)
+		return problem;
 	snapshot_take(&once, pool);
-	if (pinion_pool_recover(pool, member, transit, nr, NULL))
-		return pinion_error_text();
+	problem = recount_recover(pool, member, transit, nr);
+	if (problem)
+		return problem;
 	return snapshot_same(&once, pool) ? NULL : "a second recovery changed something";
 }
 
@@ -27,8 +28,10 @@ const char *burial_release(const struct view *view, int player)
 	struct pinion_pool *pool = view->company->pool;
 	const uint32_t member = view->company->player[player].member;
 
-	if (pinion_pool_release(pool, member, NULL))
-		return pinion_error_text();
+	const char *problem = recount_release(pool, member);
+
+	if (problem)
+		return problem;
 	return pinion_pool_held(pool, member) ? "the dead still hold a buffer" : NULL;
 }
 

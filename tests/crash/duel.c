@@ -28,6 +28,7 @@
 
 #include "pin.h"
 #include "pool_support.h"
+#include "recount.h"
 #include "tap.h"
 #include "walk.h"
 
@@ -445,10 +446,12 @@ static void bury_second(struct run *run)
 {
 	struct pinion_buffer transit[RING];
 	const uint32_t nr = pinion_channel_published(run->pair->first.channel, transit);
+	const char *problem;
 
 	tracee_kill(&run->two);
-	if (pinion_pool_recover(run->pair->pool, PAIR_SECOND, transit, nr, NULL))
-		note(run, &run->one, "SECOND cannot be recovered");
+	problem = recount_recover(run->pair->pool, PAIR_SECOND, transit, nr);
+	if (problem)
+		note(run, &run->one, problem);
 }
 
 static void end_first(struct run *run, enum step at)

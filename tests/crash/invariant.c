@@ -10,6 +10,7 @@
 #include "operations.h"
 #include "picture.h"
 #include "pool_support.h"
+#include "recount.h"
 #include "slot.h"
 
 /* Buffers of the largest pool that is checked here. */
@@ -126,15 +127,17 @@ static const char *recover(bool release)
 {
 	struct pinion_pool *pool = check.pool;
 
-	for (uint32_t i = 0; i < pool->geometry.nr_members; i++) {
+	const char *problem = NULL;
+
+	for (uint32_t i = 0; !problem && i < pool->geometry.nr_members; i++) {
 		if (pool->members[i].state == MEMBER_FREE || i == pinion_pool_member(pool))
 			continue;
-		if ((release || check.dead >> i & 1) && pinion_pool_recover(pool, i, NULL, 0, NULL))
-			return pinion_error_text();
-		if (release && pinion_pool_release(pool, i, NULL))
-			return pinion_error_text();
+		if (release || check.dead >> i & 1)
+			problem = recount_recover(pool, i, NULL, 0);
+		if (!problem && release)
+			problem = recount_release(pool, i);
 	}
-	return NULL;
+	return problem;
 }
 
 static const char *recover_once(void)

@@ -10,13 +10,13 @@
  *       - a segment is all there or not at all: what of it lacks, pool_problem() misses below
  *       - members are told of each change, so that they look
  *       - of one that is gone nobody holds a buffer
- *  3. recovery of the dead succeeds; then
+ *  3. recovery of the dead succeeds, and reports what they had by our own count: recount.h; then
  *       - each buffer is in exactly one state, free ones lie in a magazine of their segment, a
  *         magazine in the depot holds what words say and has its hint: pool_problem()
  *       - no buffer, magazine or ticket is the dead's; buffers that were have a higher generation
  *       - what the living had, buffers, magazines and tickets, is as it was
  *       - no generation went down, and no magazine is said to be filled by one who is released
- *  4. recovery again changes no byte
+ *  4. recovery again changes no byte, and reports nothing
  *  5. every buffer in the depot of a segment that stays can really be allocated, once, and freed
  *  6. recovered and released all together, every member slot and ticket is free, every buffer back
  *  7. then segments that were going can go, and each slot without one can be grown into, with

@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include <pinion/cache.h>
-#include <pinion/error.h>
 
 #include "fate.h"
 #include "invariant.h"
+#include "recount.h"
 #include "tap.h"
 
 /* One thing that might come: what is wrong then, or NULL. */
@@ -182,22 +182,27 @@ static const char *recover(struct view *view)
 	struct pair *pair = view->pair;
 	struct pinion_buffer transit[RING];
 	struct snapshot once = {0};
+	const char *problem;
 	uint32_t nr = 0;
 
 	if (pair->second.channel)
 		nr = pinion_channel_published(pair->second.channel, transit);
-	if (pinion_pool_recover(pair->pool, PAIR_FIRST, transit, nr, NULL))
-		return pinion_error_text();
+	problem = recount_recover(pair->pool, PAIR_FIRST, transit, nr);
+	if (problem)
+		return problem;
 	snapshot_take(&once, pair->pool);
-	if (pinion_pool_recover(pair->pool, PAIR_FIRST, transit, nr, NULL))
-		return pinion_error_text();
+	problem = recount_recover(pair->pool, PAIR_FIRST, transit, nr);
+	if (problem)
+		return problem;
 	return snapshot_same(&once, pair->pool) ? NULL : "a second recovery changed something";
 }
 
 static const char *release(struct view *view)
 {
-	if (pinion_pool_release(view->pair->pool, PAIR_FIRST, NULL))
-		return pinion_error_text();
+	const char *problem = recount_release(view->pair->pool, PAIR_FIRST);
+
+	if (problem)
+		return problem;
 	return pinion_pool_held(view->pair->pool, PAIR_FIRST) ? "the dead still hold a buffer"
 							      : NULL;
 }
