@@ -6,6 +6,9 @@
 
 #include "pool_support.h"
 
+#include <pthread.h>
+#include <sched.h>
+
 #include "slot.h"
 
 #define HELD 100
@@ -302,6 +305,206 @@ static void many_children_give_nothing_back_twice(void **state)
 	scene_end(&scene);
 }
 
+/*
+ * A fork in the midst of what other threads of the parent do: a buffer half taken, a magazine half
+ * exchanged, a cache half open, a lock held. They go on beside the child, which lives meanwhile.
+ */
+#define WORKERS 2
+#define FORKS 150
+#define FORKS_NS UINT64_C(600000000)
+#define AT_ONCE 40  /* buffers that a worker has, at most */
+#define ROUNDS 20   /* of each worker beside each child */
+#define HANGS_S 30
+
+struct worker {
+	struct pinion_pool *pool;
+	struct pinion_cache *cache;
+	pthread_t thread;
+	uint64_t random;
+	_Atomic uint64_t shown;  /* a handle that it has, or had */
+	_Atomic uint64_t rounds;
+	_Atomic bool *stop;
+	_Atomic(const char *) problem;
+};
+
+struct crew {
+	struct pinion_pool *pool;
+	struct pinion_cache *cache; /* of the thread that forks */
+	struct pinion_buffer held[HELD];
+	struct worker worker[WORKERS];
+	_Atomic bool stop;
+	int go[2];
+};
+
+static uint64_t *bytes_of(const struct worker *worker, struct pinion_buffer buffer)
+{
+	return pinion_buffer_addr(worker->pool, buffer);
+}
+
+/* As many as are wanted, signed, and all of them back. */
+static const char *take_and_give(struct worker *worker)
+{
+	const uint32_t nr = 1 + test_below(&worker->random, AT_ONCE);
+	struct pinion_buffer buffer[AT_ONCE];
+
+	for (uint32_t i = 0; i < nr; i++) {
+		if (pinion_buffer_alloc(worker->cache, &buffer[i]))
+			return "a thread of the parent gets no buffer";
+		*bytes_of(worker, buffer[i]) = buffer[i].bits;
+	}
+	worker->shown = buffer[0].bits;
+	for (uint32_t i = 0; i < nr; i++) {
+		if (*bytes_of(worker, buffer[i]) != buffer[i].bits)
+			return "somebody else wrote into a buffer of the parent's";
+		if (pinion_buffer_free(worker->cache, buffer[i]))
+			return "a thread of the parent cannot free";
+	}
+	return NULL;
+}
+
+/* Lists change, and locks are held. */
+static const char *open_and_close(struct worker *worker)
+{
+	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
+	struct pinion_cache *cache;
+
+	if (pinion_cache_open(worker->pool, &any, &cache))
+		return "a thread of the parent cannot open a cache";
+	if (pinion_pool_held(worker->pool, 0) < HELD)
+		return "the parent has lost what it held";
+	return pinion_cache_close(cache) ? "a thread of the parent cannot close a cache" : NULL;
+}
+
+static void *work(void *arg)
+{
+	struct worker *worker = arg;
+
+	while (!worker->problem && !*worker->stop) {
+		worker->problem = take_and_give(worker);
+		if (!worker->problem && test_below(&worker->random, 16) == 0)
+			worker->problem = open_and_close(worker);
+		worker->rounds++;
+	}
+	return NULL;
+}
+
+/* None of the threads is here, and what they had is no more ours than what the caller had. */
+static int use_a_workers(struct worker *worker)
+{
+	const struct pinion_buffer shown = {worker->shown};
+	struct pinion_buffer got[8];
+
+	STEP(1, pinion_buffer_alloc(worker->cache, got) == -ECHILD);
+	STEP(2, pinion_buffer_alloc_bulk(worker->cache, got, 8) == -ECHILD);
+	STEP(3, pinion_buffer_free(worker->cache, shown) == -ECHILD);
+	STEP(4, pinion_buffer_free_bulk(worker->cache, &shown, 1) == -ECHILD);
+	STEP(5, pinion_cache_flush(worker->cache) == -ECHILD);
+	return 0;
+}
+
+static int use_the_crews(struct crew *crew)
+{
+	struct scene scene = {.pool = crew->pool, .cache = crew->cache};
+	char go;
+
+	(void)alarm(HANGS_S); /* who waits for a thread of the parent waits for ever */
+	memcpy(scene.held, crew->held, sizeof(scene.held));
+	for (int i = 0; i < WORKERS; i++)
+		STEP(20 + i, use_a_workers(&crew->worker[i]) == 0);
+	STEP(30, read(crew->go[0], &go, 1) == 1);
+	for (int i = 0; i < WORKERS; i++) {
+		STEP(40 + i, use_a_workers(&crew->worker[i]) == 0);
+		STEP(50 + i, pinion_cache_close(crew->worker[i].cache) == 0);
+	}
+	return use_the_parents(&scene);
+}
+
+/* As if no child were there. */
+static void wait_for_rounds(const struct crew *crew)
+{
+	const uint64_t late = test_now_ns() + HANGS_S * UINT64_C(1000000000);
+
+	for (int i = 0; i < WORKERS; i++) {
+		const struct worker *worker = &crew->worker[i];
+		const uint64_t from = worker->rounds;
+
+		while (worker->rounds < from + ROUNDS && !worker->problem && test_now_ns() < late)
+			sched_yield();
+		assert_string_equal(worker->problem ? worker->problem : "", "");
+		assert_true(worker->rounds >= from + ROUNDS);
+	}
+}
+
+static void fork_once(struct crew *crew)
+{
+	int status = -1;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(use_the_crews(crew));
+	wait_for_rounds(crew);
+	assert_int_equal(write(crew->go[1], "", 1), 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+static void crew_start(struct crew *crew)
+{
+	struct pinion_pool_config config = pool_config(2048, BUFFER);
+	uint64_t random = test_seed();
+
+	config.nr_caches = 1 + 2 * WORKERS;
+	crew->pool = pool_make_from(&config);
+	crew->cache = cache_make(crew->pool, BUFFER);
+	take(crew->cache, crew->held, HELD);
+	assert_int_equal(pipe2(crew->go, O_CLOEXEC), 0);
+	for (int i = 0; i < WORKERS; i++) {
+		struct worker *worker = &crew->worker[i];
+
+		worker->pool = crew->pool;
+		worker->cache = cache_make(crew->pool, BUFFER);
+		worker->random = test_random(&random) | 1;
+		worker->stop = &crew->stop;
+		assert_int_equal(pthread_create(&worker->thread, NULL, work, worker), 0);
+	}
+}
+
+/* Nothing is held but what the thread has that forked, and that is as it was. */
+static void crew_end(struct crew *crew)
+{
+	crew->stop = true;
+	for (int i = 0; i < WORKERS; i++) {
+		assert_int_equal(pthread_join(crew->worker[i].thread, NULL), 0);
+		assert_null(crew->worker[i].problem);
+		assert_int_equal(pinion_cache_close(crew->worker[i].cache), 0);
+	}
+	assert_int_equal(pinion_pool_held(crew->pool, 0), HELD);
+	assert_pool_sound(crew->pool);
+	give(crew->cache, crew->held, HELD);
+	assert_int_equal(pinion_cache_close(crew->cache), 0);
+	assert_pool_whole(crew->pool);
+	assert_int_equal(pinion_pool_destroy(crew->pool), 0);
+	close(crew->go[0]);
+	close(crew->go[1]);
+}
+
+static void a_fork_amid_threads_at_work_disturbs_none_of_them(void **state)
+{
+	static struct crew crew; /* a failing assertion leaves the threads at work */
+	const uint64_t until = test_now_ns() + FORKS_NS;
+	int nr = 0;
+
+	(void)state;
+	crew_start(&crew);
+	for (; nr < FORKS && (nr < 5 || test_now_ns() < until); nr++)
+		fork_once(&crew);
+	print_message("# %d forks\n", nr);
+	crew_end(&crew);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -313,6 +516,7 @@ int main(void)
 		pool_test(a_child_acknowledges_nothing_for_its_parent),
 		pool_test(who_becomes_late_has_no_segment_that_went),
 		pool_test(many_children_give_nothing_back_twice),
+		pool_test(a_fork_amid_threads_at_work_disturbs_none_of_them),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
