@@ -3,7 +3,8 @@
  * Any sequence of operations, held against a model that knows nothing of magazines: per buffer,
  * who holds it under which handle; per slot, what segment is there. After every step the sums must
  * agree, and the whole control area must be sound. Members here are attachments of this process;
- * one that "dies" leaves its caches as they are.
+ * one that "dies" leaves its caches as they are. Quotas are of what a member holds and has in its
+ * caches: that is counted anew at each allocation, from the words.
  *
  * PINION_SEED repeats a run; a step that goes wrong says its number.
  */
@@ -43,7 +44,8 @@ struct model_member {
 	size_t wish[CACHES];
 	uint64_t looked[CACHES]; /* step of the last flush */
 	bool mapped[SLOTS];
-	bool limited;
+	uint64_t quota;  /* bytes; 0: no limit */
+	uint64_t unseen; /* bytes that it received since it last learned how much it has, at most */
 };
 
 struct model {
@@ -53,6 +55,7 @@ struct model {
 	struct model_member member[MEMBERS];
 	struct model_slot slot[SLOTS];
 	struct model_buffer buffer[IDS];
+	uint64_t refused, bounded; /* allocations by members that had their quota, and below it */
 };
 
 static uint32_t below(struct model *model, uint32_t bound)
@@ -164,9 +167,75 @@ static void check_exhausted(struct model *model, const struct model_member *memb
 	}
 }
 
+/* What a member has at one moment, by words alone. */
+struct stock {
+	uint64_t len;              /* bytes held and in its magazines */
+	uint32_t magazines[SLOTS]; /* that are its own */
+};
+
+static bool is_its_magazine(const struct pinion_pool *pool, uint32_t m, uint32_t word)
+{
+	return pinion_owner_holder(pool->magazine[word & PINION_HOLDER_INDEX_MASK]) ==
+	       pinion_owner_held(m);
+}
+
+static struct stock stock_of(const struct model *model, uint32_t m)
+{
+	const struct pinion_pool *pool = model->pool;
+	struct stock stock = {0};
+
+	for (uint32_t s = 0; s < SLOTS; s++) {
+		const uint32_t first = pool_magazine_first(pool, s);
+
+		for (uint32_t i = 0; i < model->slot[s].nr; i++) {
+			const uint32_t holder =
+				pinion_owner_holder(pool->view.owner[s * MOST + i]);
+			const bool its = holder & PINION_HOLDER_MAGAZINE
+						 ? is_its_magazine(pool, m, holder)
+						 : holder == pinion_owner_held(m);
+
+			stock.len += its ? UINT64_C(1) << pool->segment[s].buffer_shift : 0;
+		}
+		for (uint32_t i = first; i < first + pool->layout.stride; i++)
+			stock.magazines[s] += is_its_magazine(pool, m, i);
+	}
+	return stock;
+}
+
+/* A magazine came full, and not with a rack of its own: those that come with a rack are not asked
+ * about, and hold what they happen to. */
+static bool drew_only(const struct stock *before, const struct stock *after)
+{
+	for (uint32_t s = 0; s < SLOTS; s++)
+		if (after->magazines[s] > before->magazines[s])
+			return false;
+	return after->len > before->len;
+}
+
+/* Who is refused has its quota; who draws had not, by what it could know, and gets one magazine. */
+static void check_quota(struct model *model, uint32_t m, uint32_t c, const struct stock *before,
+			int got)
+{
+	struct model_member *member = &model->member[m];
+	const struct stock after = stock_of(model, m);
+	/* Of the buffer, with what debugging adds to it. */
+	const uint64_t size = member->cache[c]->buffer_size *
+			      (model->flags & PINION_POOL_DEBUG ? 2 : 1);
+
+	if (got == -EDQUOT) {
+		assert_true(member->quota && after.len >= member->quota);
+		member->unseen = 0;
+		model->refused++;
+	} else if (member->quota && drew_only(before, &after)) {
+		assert_true(after.len < member->quota + member->unseen + SIZE * size);
+		model->bounded++;
+	}
+}
+
 static void step_alloc(struct model *model, uint32_t m, uint32_t c)
 {
 	struct model_member *member = &model->member[m];
+	const struct stock before = stock_of(model, m);
 	const uint32_t want = below(model, 3) ? 1 : 1 + below(model, 30);
 	struct pinion_buffer got[30];
 	int nr = (int)want;
@@ -181,10 +250,11 @@ static void step_alloc(struct model *model, uint32_t m, uint32_t c)
 	for (int i = 0; i < nr; i++)
 		model_take(model, m, c, got[i]);
 	assert_true(nr != 0 && nr <= (int)want);
+	check_quota(model, m, c, &before, nr);
 	if (nr == (int)want)
 		return;
-	assert_true(nr > 0 || nr == -ENOMEM || (nr == -EDQUOT && member->limited));
-	if (!member->limited)
+	assert_true(nr > 0 || nr == -ENOMEM || nr == -EDQUOT);
+	if (!member->quota || nr == -ENOMEM)
 		check_exhausted(model, member, c);
 }
 
@@ -253,6 +323,7 @@ static void hand_over(struct model *model, uint32_t id, uint32_t to)
 	entry->handle = pinion_buffer_next(entry->handle);
 	entry->holder = (int)to;
 	entry->transit = false;
+	model->member[to].unseen += UINT64_C(1) << model->pool->segment[id / MOST].buffer_shift;
 	model->pool->view.owner[id] = pinion_owner_word(entry->handle, pinion_owner_held(to));
 	sign(&model->member[to], entry->handle);
 }
@@ -316,7 +387,7 @@ static void join(struct model *model, uint32_t m)
 	number = pinion_pool_member(member->pool);
 	assert_int_equal(number, m);
 	member->life = LIVING;
-	member->limited = false;
+	member->quota = member->unseen = 0;
 	member->incarnation = ++model->incarnations;
 	for (uint32_t s = 0; s < SLOTS; s++)
 		member->mapped[s] = model->slot[s].nr != 0;
@@ -335,6 +406,24 @@ static void die(struct model *model, uint32_t m)
 			abandon(member->cache[c]);
 	assert_int_equal(pinion_pool_detach(member->pool), 0);
 	member->life = DEAD;
+}
+
+/* Nothing is left to do, and nothing is done: not a byte of the control area changes. */
+static void recover_again(const struct model *model, uint32_t m,
+			  const struct pinion_buffer *transit, uint32_t nr)
+{
+	const struct pinion_hostmem *control = &model->pool->control;
+	struct pinion_recovery report = {77, 77, 77};
+	void *before = malloc(control->len);
+
+	assert_non_null(before);
+	memcpy(before, control->addr, control->len);
+	assert_int_equal(pinion_pool_recover(model->pool, m, transit, nr, &report), 0);
+	assert_int_equal(report.transit, nr);
+	assert_int_equal(report.returned, 0);
+	assert_int_equal(report.magazines, 0);
+	assert_memory_equal(control->addr, before, control->len);
+	free(before);
 }
 
 /* All that is in transit from the dead so far, and half of what this one held. */
@@ -356,6 +445,7 @@ static void recover(struct model *model, uint32_t m)
 	assert_int_equal(pinion_pool_recover(model->pool, m, transit, nr, &report), 0);
 	assert_int_equal(report.transit, nr);
 	assert_int_equal(report.returned, free);
+	recover_again(model, m, transit, nr);
 	model->member[m].life = RECOVERED;
 	for (uint32_t id = 0; id < IDS; id++)
 		if (model->buffer[id].holder == (int)m && !model->buffer[id].transit) {
@@ -472,10 +562,10 @@ static void step_pass(struct model *model, uint32_t m)
 
 static void step_quota(struct model *model, uint32_t m)
 {
-	model->member[m].limited = below(model, 2);
-	assert_int_equal(pinion_pool_quota(model->pool, m,
-					   model->member[m].limited ? BUFFER * below(model, 60) + 1
-								    : 0), 0);
+	const uint64_t quota = below(model, 2) ? BUFFER * below(model, 60) + 1 : 0;
+
+	assert_int_equal(pinion_pool_quota(model->pool, m, quota), 0);
+	model->member[m].quota = quota;
 }
 
 static void step(struct model *model)
@@ -603,8 +693,11 @@ static void any_sequence_agrees_with_the_model(void **state)
 			step(&now);
 			compare(&now);
 		}
-		print_message("# flags %u: %ju steps, %ju members\n", modes[i],
-			      (uintmax_t)now.step, (uintmax_t)now.incarnations);
+		print_message("# flags %u: %ju steps, %ju members; %ju allocations beyond a quota, "
+			      "%ju below\n", modes[i], (uintmax_t)now.step,
+			      (uintmax_t)now.incarnations, (uintmax_t)now.refused,
+			      (uintmax_t)now.bounded);
+		assert_true(now.step < STEPS / 10 || (now.refused && now.bounded));
 		finish(&now);
 	}
 }
