@@ -3,6 +3,8 @@
 
 #include "judge.h"
 
+#define ROW 8u /* DESC_ROW_MIN */
+
 /* --- receiving */
 
 static void publish(struct scene *scene, uint32_t nr)
@@ -26,7 +28,7 @@ static void publish_three(struct scene *scene)
 
 static void publish_all(struct scene *scene)
 {
-	publish(scene, SLOTS);
+	publish(scene, scene->slots);
 }
 
 static void nothing(struct scene *scene)
@@ -110,10 +112,10 @@ static const char *judge_taken(const struct scene *scene, const struct pinion_de
 
 static const char *judge_recv(struct scene *scene, int result)
 {
-	struct pinion_desc was[SLOTS];
+	struct pinion_desc was[SLOTS_MAX];
 	uint32_t there = 0, good = 0;
 
-	while (there < SLOTS && fetched(scene, there, &was[there]))
+	while (there < scene->slots && fetched(scene, there, &was[there]))
 		there++;
 	if (result > 0 && (uint32_t)result > there)
 		return "more came than was published";
@@ -126,6 +128,43 @@ static const char *judge_recv(struct scene *scene, int result)
 	if (result != (int)good)
 		return "not as many came as were good";
 	return judge_taken(scene, was, good);
+}
+
+/* A row goes by vectors. */
+static void publish_row(struct scene *scene)
+{
+	publish(scene, ROW);
+}
+
+/* The next buffer is not its neighbour. */
+static void publish_row_and_one(struct scene *scene)
+{
+	const struct pinion_desc other = desc_for(scene->theirs[ROW + 1], ROW);
+
+	publish(scene, ROW);
+	scene_publish(scene, ROW, &other);
+}
+
+/* Half of its ids name no buffer, and all words say that b holds them. */
+static void publish_row_beyond(struct scene *scene)
+{
+	for (uint32_t i = 0; i < ROW; i++) {
+		const struct pinion_buffer buffer = pinion_buffer_make(BUFFERS - ROW / 2 + i, 1);
+		const struct pinion_desc desc = desc_for(buffer, i);
+
+		scene_hold(scene, buffer, &scene->b);
+		scene_publish(scene, i, &desc);
+	}
+}
+
+static int recv_row(struct scene *scene)
+{
+	return pinion_channel_recv(scene->a.channel, scene->desc, ROW);
+}
+
+static int recv_row_and_one(struct scene *scene)
+{
+	return pinion_channel_recv(scene->a.channel, scene->desc, ROW + 1);
 }
 
 static int wait_shortly(struct scene *scene)
@@ -193,21 +232,21 @@ static int send_it(struct scene *scene)
 	return pinion_channel_send(scene->a.channel, scene->desc, 1);
 }
 
+/* Only then is the credit looked at. */
+static bool is_second_lap(const struct scene *scene)
+{
+	return scene_load(scene, PLACE_CREDIT, 0, 0);
+}
+
 /* Was the buffer sent in that slot before not taken? In the first lap there was none, and no word
  * says otherwise. */
 static bool last_is_ours(const struct scene *scene)
 {
-	const bool first_lap = !scene_load(scene, PLACE_CREDIT, 0, 0);
-	const struct pinion_buffer last = scene->ours[0];
-	const struct fetch *word = scene_load(scene, PLACE_WORD, pinion_buffer_id(last), 0);
-
-	return !first_lap && word &&
-	       word->value[0] == pinion_owner_word(last, scene->a.pool->view.self);
+	return is_second_lap(scene) && is_ours(scene, scene->ours[0]);
 }
 
 static const char *judge_send(struct scene *scene, int result)
 {
-	const bool second_lap = scene_load(scene, PLACE_CREDIT, 0, 0);
 	int want = room_by_credit(scene);
 
 	if (seen(scene, PLACE_CONSUMER_CLOSED))
@@ -218,8 +257,79 @@ static const char *judge_send(struct scene *scene, int result)
 		want = -EPROTO;
 	if (result != want)
 		return "not what follows from flag, credit and words";
-	if (result > 0 && !stored(scene, second_lap ? SLOTS : 0, &scene->desc[0]))
+	if (result > 0 && !stored(scene, is_second_lap(scene) ? SLOTS : 0, &scene->desc[0]))
 		return "what was sent is not in the slot";
+	return NULL;
+}
+
+/* A row that a has, whole and for the first time in that ring, ... */
+static void hold_row(struct scene *scene)
+{
+	for (uint32_t i = 0; i < ROW; i++)
+		scene->desc[i] = desc_for(scene->ours[ROW + i], i);
+}
+
+/* a sends its other row, as it is for the @nth time. */
+static void send_other_row(struct scene *scene, uint32_t nth)
+{
+	struct pinion_desc desc[ROW];
+
+	for (uint32_t i = 0; i < ROW; i++) {
+		desc[i] = desc_for(scene->ours[i], i);
+		for (uint32_t passed = 0; passed < 2 * nth; passed++)
+			desc[i].buffer = pinion_buffer_next(desc[i].buffer);
+		scene_hold(scene, desc[i].buffer, &scene->a);
+	}
+	assert_int_equal(pinion_channel_send(scene->a.channel, desc, ROW), ROW);
+}
+
+/* ... or where the slots have the marks of another, which b gave back once, and has. */
+static void send_rows_and_take(struct scene *scene)
+{
+	send_other_row(scene, 0);
+	send_other_row(scene, 1);
+	scene_take(scene, 2 * ROW);
+	hold_row(scene);
+}
+
+static int send_row(struct scene *scene)
+{
+	return pinion_channel_send(scene->a.channel, scene->desc, ROW);
+}
+
+/* How many of a row have room, by the credit as it was fetched, if it was; or an error. */
+static int room_for_row(const struct scene *scene)
+{
+	const uint64_t given = seen(scene, PLACE_CREDIT) - scene->start;
+	const int room = room_by_credit(scene);
+
+	return room <= 0 ? room : given < ROW && is_second_lap(scene) ? (int)given : (int)ROW;
+}
+
+/* How many of @room go; an error, if none. */
+static int good_of_row(const struct scene *scene, int room)
+{
+	for (int i = 0; i < room; i++) {
+		if (!is_ours(scene, scene->desc[i].buffer))
+			return i ? i : -EINVAL;
+		if (is_second_lap(scene) && is_ours(scene, scene->ours[i]))
+			return i ? i : -EPROTO;
+	}
+	return room;
+}
+
+static const char *judge_send_row(struct scene *scene, int result)
+{
+	const uint32_t from = is_second_lap(scene) ? 2 * ROW : 0;
+	int want = seen(scene, PLACE_CONSUMER_CLOSED) ? -EPIPE : room_for_row(scene);
+
+	if (want > 0)
+		want = good_of_row(scene, want);
+	if (result != want)
+		return "not what follows from flag, credit and words";
+	for (int i = 0; i < result; i++)
+		if (!stored(scene, from + (uint32_t)i, &scene->desc[i]))
+			return "what was sent is not in the slots";
 	return NULL;
 }
 
@@ -289,12 +399,11 @@ static int ring_send_it(struct scene *scene)
 
 static const char *judge_ring_send(struct scene *scene, int result)
 {
-	const bool second_lap = scene_load(scene, PLACE_CREDIT, 0, 0);
 	const int want = seen(scene, PLACE_CONSUMER_CLOSED) ? -EPIPE : room_by_credit(scene);
 
 	if (result != want)
 		return "not what follows from flag and credit";
-	if (result > 0 && !stored(scene, second_lap ? SLOTS : 0, &scene->desc[0]))
+	if (result > 0 && !stored(scene, is_second_lap(scene) ? SLOTS : 0, &scene->desc[0]))
 		return "what was sent is not in the slot";
 	return NULL;
 }
@@ -380,6 +489,34 @@ const struct call calls[] = {
 	 .loads[PLACE_WORD] = 4,
 	 .most = 1,
 	 .whole = true},
+	{.name = "channel_recv_row",
+	 .slots = SLOTS_MAX,
+	 .prepare = publish_row,
+	 .act = recv_row,
+	 .judge = judge_recv,
+	 .loads[PLACE_SLOT] = ROW,
+	 .loads[PLACE_WORD] = ROW,
+	 .most = 1,
+	 .whole = true,
+	 .vectors = true},
+	{.name = "channel_recv_row_and_one",
+	 .slots = SLOTS_MAX,
+	 .prepare = publish_row_and_one,
+	 .act = recv_row_and_one,
+	 .judge = judge_recv,
+	 .loads[PLACE_SLOT] = ROW + 1,
+	 .loads[PLACE_WORD] = ROW + 1,
+	 .most = 1,
+	 .whole = true},
+	{.name = "channel_recv_row_beyond",
+	 .slots = SLOTS_MAX,
+	 .prepare = publish_row_beyond,
+	 .act = recv_row,
+	 .judge = judge_recv,
+	 .loads[PLACE_SLOT] = ROW,
+	 .loads[PLACE_WORD] = ROW / 2,
+	 .most = 1,
+	 .whole = true},
 	{.name = "channel_recv_part",
 	 .prepare = publish_three,
 	 .act = recv_all,
@@ -433,6 +570,25 @@ const struct call calls[] = {
 	 .loads[PLACE_CREDIT] = 1,
 	 .loads[PLACE_WORD] = 2,
 	 .most = 1},
+	{.name = "channel_send_row",
+	 .slots = SLOTS_MAX,
+	 .prepare = hold_row,
+	 .act = send_row,
+	 .judge = judge_send_row,
+	 LOADS_OF_SEND,
+	 .loads[PLACE_WORD] = ROW,
+	 .most = 1,
+	 .vectors = true},
+	{.name = "channel_send_row_again",
+	 .slots = SLOTS_MAX,
+	 .prepare = send_rows_and_take,
+	 .act = send_row,
+	 .judge = judge_send_row,
+	 LOADS_OF_SEND,
+	 .loads[PLACE_CREDIT] = 1,
+	 .loads[PLACE_WORD] = 2 * ROW,
+	 .most = 1,
+	 .vectors = true},
 	{.name = "channel_reclaim",
 	 .prepare = consumer_closes,
 	 .act = reclaim,

@@ -17,12 +17,14 @@
 struct call {
 	const char *name;
 	enum kind kind; /* of the scene */
+	uint32_t slots; /* of its rings; 0: SLOTS */
 	void (*prepare)(struct scene *scene);
 	int (*act)(struct scene *scene);
 	const char *(*judge)(struct scene *scene, int result);
 	int loads[PLACES]; /* of an honest run, exactly; ANY: a matter of its path */
 	uint32_t most;     /* loads of one place; 0: as often as it likes */
 	bool whole;        /* slots are loaded 16 bytes at once */
+	bool vectors;      /* owner words are loaded several at once */
 	uint32_t values;   /* so many are tried, not all: it looks a thousand times; 0: all */
 };
 

@@ -74,12 +74,39 @@ static inline bool stored(const struct scene *scene, uint32_t at, const struct p
 
 /* --- is it good? */
 
+/* Was the word written together with its neighbours? */
+static inline bool taken_in_row(const struct scene *scene, uint32_t id)
+{
+	for (uint32_t i = 0; i < scene->nr_fetches && i < FETCHES_MAX; i++) {
+		const struct fetch *fetch = &scene->fetch[i];
+
+		if (fetch->place == PLACE_WORD && fetch->index == id && fetch->store &&
+		    fetch->vector)
+			return true;
+	}
+	return false;
+}
+
+/* The @nth load of a word that counts: those of a row that was none in the end are followed by one
+ * of each word, as far as it is good. */
+static inline const struct fetch *decisive_word(const struct scene *scene, uint32_t id,
+						uint32_t nth)
+{
+	const struct fetch *fetch;
+	uint32_t alone = 0;
+
+	for (uint32_t i = 0; (fetch = scene_load(scene, PLACE_WORD, id, i)) != NULL; i++)
+		if (!fetch->vector && !taken_in_row(scene, id) && alone++ == nth)
+			return fetch;
+	return scene_load(scene, PLACE_WORD, id, nth);
+}
+
 /* Does what the peer sent there stand the test, by the word as fetched? @nth: of that word's. */
 static inline bool may_take(const struct scene *scene, const struct pinion_desc *desc, uint32_t nth)
 {
 	const struct pinion_buffer buffer = desc->buffer;
 	const uint32_t id = pinion_buffer_id(buffer);
-	const struct fetch *word = scene_load(scene, PLACE_WORD, id, nth);
+	const struct fetch *word = decisive_word(scene, id, nth);
 
 	return id < BUFFERS && desc->len <= BUFFER && word &&
 	       word->value[0] == pinion_owner_word(buffer, scene->b.pool->view.self);
@@ -92,17 +119,21 @@ static inline int room_by_credit(const struct scene *scene)
 
 	if (!credit)
 		return 1;
-	if (credit->value[0] - scene->start > SLOTS)
+	if (credit->value[0] - scene->start > scene->slots)
 		return -EPROTO;
 	return credit->value[0] != scene->start ? 1 : -EAGAIN;
 }
 
-static inline bool it_is_ours(const struct scene *scene)
+static inline bool is_ours(const struct scene *scene, struct pinion_buffer it)
 {
-	const struct pinion_buffer it = scene->desc[0].buffer;
-	const struct fetch *word = scene_load(scene, PLACE_WORD, pinion_buffer_id(it), 0);
+	const struct fetch *word = decisive_word(scene, pinion_buffer_id(it), 0);
 
 	return word && word->value[0] == pinion_owner_word(it, scene->a.pool->view.self);
+}
+
+static inline bool it_is_ours(const struct scene *scene)
+{
+	return is_ours(scene, scene->desc[0].buffer);
 }
 
 #endif

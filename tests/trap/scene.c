@@ -72,7 +72,7 @@ static void open_fanin(struct scene *scene)
 
 static void open_between(struct scene *scene)
 {
-	const int ab = ring_file(SLOTS), ba = ring_file(SLOTS);
+	const int ab = ring_file(scene->slots), ba = ring_file(scene->slots);
 
 	assert_int_equal(ring_map(ab, &scene->ab), 0);
 	assert_int_equal(ring_map(ba, &scene->ba), 0);
@@ -109,7 +109,7 @@ static void open_broadcast(struct scene *scene)
 	uint32_t consumer;
 	int ring, seat;
 
-	assert_int_equal(pinion_broadcast_create(SLOTS, &ring), 0);
+	assert_int_equal(pinion_broadcast_create(scene->slots, &ring), 0);
 	assert_int_equal(pinion_broadcast_create_seat(&seat), 0);
 	assert_int_equal(
 		broadcast_map_ring(ring, PROT_READ | PROT_WRITE, lends ? &scene->ab : &scene->ba),
@@ -137,14 +137,21 @@ static struct stage {
 	void *picture;
 } stage;
 
+static void hold_rows(struct pinion_pool *pool, struct pinion_buffer *buffer)
+{
+	hold(pool, buffer, HELD);
+	qsort(buffer, HELD, sizeof(*buffer), by_id);
+	assert_int_equal(buffer[HELD - 1].bits - buffer[0].bits, HELD - 1);
+}
+
 static void stage_open(void)
 {
 	const struct pinion_hostmem *control;
 
 	stage.a = pool_make(BUFFERS);
 	stage.b = pool_join(stage.a);
-	hold(stage.a, stage.ours, HELD);
-	hold(stage.b, stage.theirs, HELD);
+	hold_rows(stage.a, stage.ours);
+	hold_rows(stage.b, stage.theirs);
 	pool_lay_bait(stage.b);
 	control = &stage.b->control;
 	stage.picture = malloc(control->len);
@@ -152,13 +159,16 @@ static void stage_open(void)
 	memcpy(stage.picture, control->addr, control->len);
 }
 
-void scene_open(struct scene *scene, enum kind kind)
+void scene_open(struct scene *scene, enum kind kind, uint32_t slots)
 {
 	if (!stage.a)
 		stage_open();
 	memcpy(stage.b->control.addr, stage.picture, stage.b->control.len);
-	*scene = (struct scene){
-		.kind = kind, .flip.nth = UINT32_MAX, .a.pool = stage.a, .b.pool = stage.b};
+	*scene = (struct scene){.kind = kind,
+				.slots = slots,
+				.flip.nth = UINT32_MAX,
+				.a.pool = stage.a,
+				.b.pool = stage.b};
 	memcpy(scene->ours, stage.ours, sizeof(stage.ours));
 	memcpy(scene->theirs, stage.theirs, sizeof(stage.theirs));
 	scene->a.cache = cache_make(scene->a.pool, BUFFER);
@@ -200,12 +210,12 @@ void scene_close(struct scene *scene)
 
 uint32_t scene_index(const struct scene *scene, uint32_t at)
 {
-	return (uint32_t)((scene->start + at) % SLOTS);
+	return (uint32_t)((scene->start + at) % scene->slots);
 }
 
 uint64_t scene_odd(const struct scene *scene, uint32_t at)
 {
-	return (scene->start + at) / SLOTS % 2 ? 0 : 1;
+	return (scene->start + at) / scene->slots % 2 ? 0 : 1;
 }
 
 void scene_publish(struct scene *scene, uint32_t nth, const struct pinion_desc *desc)
@@ -222,10 +232,15 @@ void scene_take(struct scene *scene, uint32_t nr)
 	for (uint32_t i = 0; i < nr; i++) {
 		assert_int_equal(ring_copy(&scene->ab, scene->start + i, &desc, 1), 1);
 		desc.buffer = pinion_buffer_next(desc.buffer);
-		scene->b.pool->view.owner[pinion_buffer_id(desc.buffer)] =
-			pinion_owner_word(desc.buffer, scene->b.pool->view.self);
+		scene_hold(scene, desc.buffer, &scene->b);
 	}
 	scene->ab.shared->credit = scene->start + nr;
+}
+
+void scene_hold(struct scene *scene, struct pinion_buffer buffer, const struct side *side)
+{
+	scene->b.pool->view.owner[pinion_buffer_id(buffer)] =
+		pinion_owner_word(buffer, side->pool->view.self);
 }
 
 uint64_t scene_word(const struct scene *scene, struct pinion_buffer buffer)
@@ -303,26 +318,28 @@ static bool lies_in(const void *addr, const void *area, size_t len, size_t *off)
 	return area && *off < len;
 }
 
-/* Which place is it? */
-static struct fetch place_of(const struct scene *scene, const struct watch_access *access)
+/* Which place is it, @from bytes on in what is accessed? */
+static struct fetch place_of(const struct scene *scene, const struct watch_access *access,
+			     uint32_t from)
 {
 	const struct ring *ring[] = {&scene->ab, &scene->ba};
 	const struct pinion_view *view = &scene->b.pool->view;
+	void *const alias = (char *)access->alias + from;
 	struct fetch fetch = {.place = PLACE_OTHER,
-			      .alias = access->alias,
+			      .alias = alias,
 			      .load = access->load,
 			      .store = access->store,
 			      .whole = access->whole};
 	size_t off;
 
 	for (int i = 0; i < 2; i++)
-		if (lies_in(access->alias, ring[i]->shared, ring[i]->len, &off))
+		if (lies_in(alias, ring[i]->shared, ring[i]->len, &off))
 			place_in_ring(&fetch, ring[i]->shared, off);
-	if (lies_in(access->alias, scene->chair, SEAT_LEN, &off))
+	if (lies_in(alias, scene->chair, SEAT_LEN, &off))
 		place_in_seat(&fetch, off);
-	if (lies_in(access->alias, scene->ready, READY_LEN, &off))
+	if (lies_in(alias, scene->ready, READY_LEN, &off))
 		place_in_ready(&fetch, off);
-	if (lies_in(access->alias, view->owner, view->nr_ids * sizeof(uint64_t), &off)) {
+	if (lies_in(alias, view->owner, view->nr_ids * sizeof(uint64_t), &off)) {
 		fetch.place = PLACE_WORD;
 		fetch.index = (uint32_t)(off / sizeof(uint64_t));
 	}
@@ -351,20 +368,33 @@ static void change(const struct fetch *fetch, struct flip *flip)
 	}
 }
 
+static void note_one(struct scene *scene, struct fetch *fetch)
+{
+	if (fetch->load && scene->nr_loads++ == scene->flip.nth)
+		change(fetch, &scene->flip);
+	if (fetch->place == PLACE_SLOT)
+		memcpy(fetch->value, fetch->alias, 16);
+	else
+		memcpy(fetch->value, fetch->alias, is_small(fetch) ? 4 : 8);
+	if (scene->nr_fetches < FETCHES_MAX)
+		scene->fetch[scene->nr_fetches] = *fetch;
+	scene->nr_fetches++;
+}
+
+/* A vector of words is an access to each of them. */
 static void note(void *context, const struct watch_access *access)
 {
 	struct scene *scene = context;
-	struct fetch fetch = place_of(scene, access);
+	struct fetch fetch = place_of(scene, access, 0);
+	uint32_t at = 0;
 
-	if (fetch.load && scene->nr_loads++ == scene->flip.nth)
-		change(&fetch, &scene->flip);
-	if (fetch.place == PLACE_SLOT)
-		memcpy(fetch.value, fetch.alias, 16);
-	else
-		memcpy(fetch.value, fetch.alias, is_small(&fetch) ? 4 : 8);
-	if (scene->nr_fetches < FETCHES_MAX)
-		scene->fetch[scene->nr_fetches] = fetch;
-	scene->nr_fetches++;
+	fetch.vector = fetch.place == PLACE_WORD && access->vector;
+	note_one(scene, &fetch);
+	while (fetch.vector && (at += sizeof(uint64_t)) < access->vector) {
+		fetch = place_of(scene, access, at);
+		fetch.vector = true;
+		note_one(scene, &fetch);
+	}
 }
 
 int scene_watch(struct scene *scene, int (*act)(struct scene *scene))

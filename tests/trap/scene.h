@@ -49,13 +49,15 @@ struct fetch {
 	uint32_t index; /* of the slot, or the buffer's id */
 	void *alias;
 	bool load, store, whole;
+	bool vector;       /* together with its neighbours */
 	uint64_t value[2]; /* the accessed 8 or 4 bytes; of a slot always both halves */
 };
 
-#define SLOTS 4u
+#define SLOTS 4u /* of a ring, unless a call says otherwise */
+#define SLOTS_MAX 16u
 #define BUFFERS 48u /* and ids up to 64, which name none */
-#define HELD 8u /* buffers that a and b each hold at the start */
-#define FETCHES_MAX 64u
+#define HELD 16u    /* buffers that a and b each hold at the start: rows, by their ids */
+#define FETCHES_MAX 128u
 
 /* What the peer changes, and when. */
 struct flip {
@@ -79,7 +81,8 @@ struct scene {
 	struct side a, b;
 	struct ring ab, ba;              /* b's mappings: a sends on ab, and receives from ba */
 	struct ring_shared *tx, *rx;     /* a's, of the channel or of the raw ends */
-	uint64_t start;                  /* where all rings begin */
+	uint32_t slots;                  /* of all rings */
+	uint64_t start;                  /* where they begin */
 	struct pinion_ring *send, *recv; /* raw ends, instead of a channel */
 	struct pinion_requester *requester;
 	uint32_t tag; /* of what a asked */
@@ -96,11 +99,11 @@ struct scene {
 	uint32_t nr_loads;
 	struct flip flip;
 
-	struct pinion_desc desc[SLOTS]; /* what the call was given, or gave */
-	struct pinion_buffer buffer[SLOTS];
+	struct pinion_desc desc[SLOTS_MAX]; /* what the call was given, or gave */
+	struct pinion_buffer buffer[SLOTS_MAX];
 };
 
-void scene_open(struct scene *scene, enum kind kind);
+void scene_open(struct scene *scene, enum kind kind, uint32_t slots);
 void scene_close(struct scene *scene);
 
 /* Slot and lap of the @at-th position from there on. */
@@ -111,6 +114,8 @@ uint64_t scene_odd(const struct scene *scene, uint32_t at);
 void scene_publish(struct scene *scene, uint32_t nth, const struct pinion_desc *desc);
 /* b takes what a sent in its first slots, and gives credit. */
 void scene_take(struct scene *scene, uint32_t nr);
+/* The word of @buffer says that @side holds it. */
+void scene_hold(struct scene *scene, struct pinion_buffer buffer, const struct side *side);
 
 uint64_t scene_word(const struct scene *scene, struct pinion_buffer buffer);
 

@@ -3,7 +3,7 @@
 
 /* What a liar may put anywhere: small numbers, all ones, single bits, and what would be believed
  * there or in another place: handles and words that are good, stale, foreign, of no buffer. */
-#define VALUES_MAX 64u
+#define VALUES_MAX 80u
 
 static uint32_t fill_values(const struct scene *scene, uint64_t *value)
 {
@@ -14,7 +14,7 @@ static uint32_t fill_values(const struct scene *scene, uint64_t *value)
 		other,
 		pinion_buffer_next(theirs),
 		scene->ours[0],
-		scene->ours[SLOTS],
+		scene->ours[HELD - 1],
 		pinion_buffer_make(BUFFERS - 1, 1),
 		pinion_buffer_make(BUFFERS, 1),
 		pinion_buffer_make(scene->a.pool->view.nr_ids, 1),
@@ -23,7 +23,7 @@ static uint32_t fill_values(const struct scene *scene, uint64_t *value)
 	};
 	uint32_t nr = 0;
 
-	for (uint64_t small = 0; small <= SLOTS + 1; small++)
+	for (uint64_t small = 0; small <= scene->slots + 1; small++)
 		value[nr++] = scene->start + small;
 	for (int bit = 31; bit < 64; bit += 32)
 		value[nr++] = UINT64_C(1) << bit;
@@ -51,12 +51,17 @@ static bool strays(const struct call *call, const struct scene *scene)
 	for (uint32_t i = 0; i < scene->nr_fetches && i < FETCHES_MAX; i++) {
 		const struct fetch *fetch = &scene->fetch[i];
 
-		if ((fetch->place == PLACE_SLOT && fetch->index >= SLOTS) ||
+		if ((fetch->place == PLACE_SLOT && fetch->index >= scene->slots) ||
 		    (fetch->place == PLACE_WORD && fetch->index >= BUFFERS) ||
 		    (fetch->place == PLACE_OTHER && !call->loads[PLACE_OTHER]))
 			return true;
 	}
 	return false;
+}
+
+static uint32_t slots_of(const struct call *call)
+{
+	return call->slots ? call->slots : SLOTS;
 }
 
 /* Opens, prepares, runs and judges. pre: the scene is all zeroes; it stays open. */
@@ -65,7 +70,7 @@ static const char *run(const struct call *call, struct scene *scene, const struc
 	const char *problem;
 	int result;
 
-	scene_open(scene, call->kind);
+	scene_open(scene, call->kind, slots_of(call));
 	call->prepare(scene);
 	if (flip)
 		scene->flip = *flip;
@@ -103,6 +108,14 @@ static bool all_whole(const struct scene *scene)
 	return true;
 }
 
+static bool all_in_vectors(const struct scene *scene)
+{
+	for (uint32_t i = 0; i < scene->nr_fetches && i < FETCHES_MAX; i++)
+		if (scene->fetch[i].place == PLACE_WORD && !scene->fetch[i].vector)
+			return false;
+	return true;
+}
+
 const char *sweep_count(const struct call *call, int loads[PLACES])
 {
 	struct scene scene;
@@ -118,6 +131,8 @@ const char *sweep_count(const struct call *call, int loads[PLACES])
 		problem = "a place is loaded too often";
 	if (!problem && call->whole && !all_whole(&scene))
 		problem = "a slot is not loaded by one instruction";
+	if (!problem && call->vectors && !all_in_vectors(&scene))
+		problem = "words are looked at one by one";
 	for (int place = 0; place < PLACES && !problem; place++)
 		if (call->loads[place] != ANY && call->loads[place] != loads[place])
 			problem = "not the loads expected";
@@ -188,7 +203,7 @@ void sweep_flip(const struct call *call, struct sweep *sweep)
 	uint32_t nr;
 
 	*sweep = (struct sweep){0};
-	scene_open(&scene, call->kind);
+	scene_open(&scene, call->kind, slots_of(call));
 	nr = fill_values(&scene, value);
 	if (call->values)
 		nr = call->values;

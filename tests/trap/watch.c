@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -42,6 +43,50 @@ static bool loads_whole(const uint8_t *code)
 	return code[1] == 0x0f && code[2] == 0x6f;
 }
 
+/* What moves or compares all of a vector: movups, movaps, movdqa or movdqu, pcmpeqd, pxor, ... */
+static bool is_of_vectors(uint8_t opcode)
+{
+	static const uint8_t all[] = {0x10, 0x11, 0x28, 0x29, 0x6f, 0x76, 0x7f, 0xd4, 0xeb, 0xef};
+
+	return memchr(all, opcode, sizeof(all)) != NULL;
+}
+
+/* ... and, two bytes behind 0F, pcmpeqq. Scalars of those opcodes have the prefix F2 or F3 (2, 3),
+ * but for movdqu. */
+static bool is_of_whole_vectors(uint8_t map, uint8_t opcode, uint8_t prefix)
+{
+	if (map == 2)
+		return opcode == 0x29;
+	return map == 1 && is_of_vectors(opcode) &&
+	       (prefix < 2 || (prefix == 2 && (opcode == 0x6f || opcode == 0x7f)));
+}
+
+/* As VEX has it. */
+static uint8_t prefix_of(uint8_t byte)
+{
+	return byte == 0x66 ? 1 : byte == 0xf3 ? 2 : byte == 0xf2 ? 3 : 0;
+}
+
+/* Bytes of a vector that it reaches; 0: none that is known. */
+static uint32_t vector_of(const uint8_t *code)
+{
+	const uint8_t prefix = prefix_of(*code);
+
+	if (code[0] == 0xc5)
+		return is_of_whole_vectors(1, code[2], code[1] & 3) ? 16u << (code[1] >> 2 & 1) : 0;
+	if (code[0] == 0xc4)
+		return is_of_whole_vectors(code[1] & 31, code[3], code[2] & 3)
+			       ? 16u << (code[2] >> 2 & 1)
+			       : 0;
+	code += prefix != 0;
+	code += (code[0] & 0xf0) == 0x40;
+	if (code[0] != 0x0f)
+		return 0;
+	if (code[1] == 0x38)
+		return is_of_whole_vectors(2, code[2], prefix) ? 16 : 0;
+	return is_of_whole_vectors(1, code[1], prefix) ? 16 : 0;
+}
+
 /* A locked instruction, or xchg, which needs no prefix: [REX] 86 or 87. */
 static bool reads_and_writes(const uint8_t *code)
 {
@@ -77,6 +122,7 @@ static void on_fault(int signal, siginfo_t *info, void *context)
 	access.place = (uintptr_t)regs[REG_RIP];
 	access.load = !access.store || reads_and_writes((const uint8_t *)access.place);
 	access.whole = loads_whole((const uint8_t *)access.place);
+	access.vector = vector_of((const uint8_t *)access.place);
 	meet(meet_context, &access);
 	protect(range, true);
 	regs[REG_EFL] |= TRAP_FLAG;

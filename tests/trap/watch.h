@@ -33,6 +33,7 @@ struct watch_access {
 	bool store, load;
 	uintptr_t place; /* the instruction's address */
 	bool whole;      /* it loads 16 bytes at once: (v)movdqa */
+	uint32_t vector; /* bytes of a vector, as far as rows are made of them; 0: none */
 };
 
 typedef void watch_meet(void *context, const struct watch_access *access);
