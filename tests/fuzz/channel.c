@@ -6,7 +6,13 @@
  *
  * b writes its rings and any owner word but those of the buffers between a and c: who writes those
  * is a member that others trust with allocation (pool.h).
+ *
+ * Rings have room for rows, which go by vectors (ipc/desc_row.h): whole, or with one that spoils
+ * it.
  */
+
+#define SLOTS 16u
+#define ROW 8u /* DESC_ROW_MIN */
 
 #include "rings.h"
 #include "stage.h"
@@ -103,21 +109,71 @@ static void publish(struct script *script)
 	slot_put(rings.ba.shared->slot, model.next++, &desc);
 }
 
-/* Takes one of those sent as it should, and may give credit. */
+/* Takes the one sent @back before the last, as it should; could it? */
+static bool take_back(uint32_t back)
+{
+	struct pinion_desc desc;
+
+	if (back >= model.sent - rings_start(&rings))
+		return false;
+	if (!slot_says(rings.ab.shared->slot, model.sent - 1 - back, &desc) ||
+	    pinion_buffer_id(desc.buffer) >= BUFFERS || is_honest(pinion_buffer_id(desc.buffer)))
+		return false;
+	desc.buffer = pinion_buffer_next(desc.buffer);
+	words()[pinion_buffer_id(desc.buffer)] = held(desc.buffer, &stage.b);
+	return true;
+}
+
+/* And may give credit. */
 static void take_sent(struct script *script)
 {
 	const uint8_t how = script_byte(script);
-	struct pinion_desc desc;
 
-	if (how % SLOTS >= model.sent - rings_start(&rings))
-		return;
-	if (!slot_says(rings.ab.shared->slot, model.sent - 1 - how % SLOTS, &desc) ||
-	    pinion_buffer_id(desc.buffer) >= BUFFERS || is_honest(pinion_buffer_id(desc.buffer)))
-		return;
-	desc.buffer = pinion_buffer_next(desc.buffer);
-	words()[pinion_buffer_id(desc.buffer)] = held(desc.buffer, &stage.b);
-	if (how & 64)
+	if (take_back(how % SLOTS) && how & 64)
 		rings.ab.shared->credit = model.sent - how % SLOTS;
+}
+
+/* All or, with credit for it, all but the last. */
+static void take_all_sent(struct script *script)
+{
+	for (uint32_t back = script_below(script, 2); back < SLOTS; back++)
+		(void)take_back(back);
+	rings.ab.shared->credit = model.sent;
+}
+
+/* @nr buffers whose ids follow each other, at one generation; their words may say that @side has
+ * them. One of them may be spoilt. */
+static void make_row(struct script *script, struct pinion_desc *desc, uint32_t nr,
+		     const struct side *side)
+{
+	const struct pinion_buffer first = some_handle(script);
+	const uint8_t how = script_byte(script), spoilt = script_byte(script);
+
+	for (uint32_t i = 0; i < nr; i++) {
+		const struct pinion_buffer buffer = {first.bits + i};
+		const uint32_t id = pinion_buffer_id(buffer);
+
+		desc[i] = (struct pinion_desc){buffer, BUFFER, i};
+		if (how < 192 && id < stage.b.pool->view.nr_ids && !is_honest(id))
+			words()[id] = held(buffer, side);
+	}
+	if (how % 4 == 0)
+		desc[spoilt % nr] = some_desc(script);
+	if (how % 4 == 1)
+		desc[spoilt % nr].len = BUFFER + 1;
+}
+
+static void publish_row(struct script *script)
+{
+	const uint8_t where = script_byte(script);
+	struct pinion_desc desc[SLOTS];
+	uint32_t nr = ROW + script_below(script, SLOTS + 1 - ROW);
+
+	if (where < 192 || model.next - model.received >= SLOTS)
+		model.next = model.received;
+	make_row(script, desc, nr, &stage.b);
+	for (uint32_t i = 0; i < nr && model.next - model.received < SLOTS; i++)
+		slot_put(rings.ba.shared->slot, model.next++, &desc[i]);
 }
 
 /* --- what a does, and what must come of it */
@@ -207,15 +263,11 @@ static int expect_sent(const struct before *before, const struct pinion_desc *de
 	return good_nr ? good_nr : -EINVAL;
 }
 
-static void transmit(struct script *script)
+static void transmit(const struct pinion_desc *desc, uint32_t nr)
 {
-	const uint32_t nr = 1 + script_below(script, DESCS);
-	struct pinion_desc desc[DESCS];
 	struct before before = look();
 	int expected, sent;
 
-	for (uint32_t i = 0; i < nr; i++)
-		desc[i] = some_desc(script);
 	expected = expect_sent(&before, desc, nr);
 	sent = pinion_channel_send(stage.a.channel, desc, nr);
 	oracle(sent == expected, "send of %u: %d, not %d", nr, sent, expected);
@@ -223,6 +275,25 @@ static void transmit(struct script *script)
 		slot_put(before.slots.ab, model.sent++, &desc[i]);
 	model.broken |= sent == -EPROTO;
 	check_same(&before, "send");
+}
+
+static void transmit_any(struct script *script)
+{
+	const uint32_t nr = 1 + script_below(script, DESCS);
+	struct pinion_desc desc[DESCS];
+
+	for (uint32_t i = 0; i < nr; i++)
+		desc[i] = some_desc(script);
+	transmit(desc, nr);
+}
+
+static void transmit_row(struct script *script)
+{
+	const uint32_t nr = ROW + script_below(script, DESCS + 1 - ROW);
+	struct pinion_desc desc[DESCS];
+
+	make_row(script, desc, nr, &stage.a);
+	transmit(desc, nr);
 }
 
 static void wait_shortly(struct script *script)
@@ -303,7 +374,7 @@ static void use_honest(struct script *script)
 
 void target_step(struct script *script)
 {
-	switch (script_below(script, 16)) {
+	switch (script_below(script, 20)) {
 	case 0:
 	case 1:
 		lie_store(script, rings.ba.shared);
@@ -324,7 +395,7 @@ void target_step(struct script *script)
 		break;
 	case 8:
 	case 9:
-		transmit(script);
+		transmit_any(script);
 		break;
 	case 10:
 		wait_shortly(script);
@@ -343,6 +414,15 @@ void target_step(struct script *script)
 			pinion_channel_sever(stage.a.channel);
 			model.severed = true;
 		}
+		break;
+	case 15:
+		publish_row(script);
+		break;
+	case 16:
+		transmit_row(script);
+		break;
+	case 17:
+		take_all_sent(script);
 		break;
 	default:
 		receive(script);

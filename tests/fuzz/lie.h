@@ -10,7 +10,9 @@
 #include "channel_support.h"
 #include "script.h"
 
+#ifndef SLOTS /* a target may say otherwise */
 #define SLOTS 4u
+#endif
 #define BUFFERS 48u /* and words up to 64, of ids that name none */
 
 static inline uint64_t lap_of(uint64_t at)

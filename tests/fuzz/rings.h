@@ -9,7 +9,7 @@
 
 #include "lie.h"
 
-#define DESCS 6u /* in one call: more than a ring has */
+#define DESCS (SLOTS + 2) /* in one call: more than a ring has */
 #define WAITS 2  /* in one run: each spins */
 
 /* Made once, wiped for each run. b's mappings; a opens the files. */
