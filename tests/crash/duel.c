@@ -78,6 +78,33 @@ static void both_have_sent(struct pair *pair)
 	side_draw(&pair->second, 2);
 }
 
+/* Two rows, which go by vectors: one is on its way, the other is to be sent. They lie as in
+ * transfers.c, and may be received together. */
+static void rows_move(struct pair *pair, struct side *from, struct side *to)
+{
+	struct pinion_desc row[2 * ROW];
+
+	side_draw_row(from, 2 * ROW);
+	memcpy(row, from->desc, sizeof(row));
+	pair_cycle(pair, RING);
+	pair_cycle(pair, 11);
+	memcpy(from->desc, row, sizeof(row));
+	from->nr = ROW;
+	side_send(from);
+	memmove(from->desc, from->desc + ROW, ROW * sizeof(*from->desc));
+	to->nr = 2 * ROW;
+}
+
+static void first_sends_rows(struct pair *pair)
+{
+	rows_move(pair, &pair->first, &pair->second);
+}
+
+static void second_sends_rows(struct pair *pair)
+{
+	rows_move(pair, &pair->second, &pair->first);
+}
+
 static void first_waits_for_both(struct pair *pair)
 {
 	four_each(pair);
@@ -225,6 +252,8 @@ static const struct duel duels[] = {
 	{"send_send", four_each, "send", "send"},
 	{"send_recv_full", first_fills, "send", "recv"},
 	{"recv_send_full", second_fills, "recv", "send"},
+	{"send_recv_row", first_sends_rows, "send_row", "recv_row"},
+	{"recv_send_row", second_sends_rows, "recv_row", "send_row"},
 	{"recv_recv", both_have_sent, "recv", "recv"},
 	{"leave_send", both_have_sent, "leave", "send"},
 	{"send_leave", both_have_sent, "send", "leave"},

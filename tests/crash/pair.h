@@ -28,6 +28,7 @@
 /* Slots: so many that not each message gives credit (ring_take() in ipc/ring.h). */
 #define RING 32u
 #define RING_BYTES 1024u /* of its file that are used */
+#define ROW 8u           /* buffers that go by vectors (DESC_ROW_MIN) */
 
 #define PAIR_KEEPER 0u
 #define PAIR_FIRST 1u

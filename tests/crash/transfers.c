@@ -13,8 +13,6 @@
 /* So far into the ring that a batch of four wraps. */
 #define NEAR_THE_END (RING - 2)
 
-#define ROW 8u /* DESC_ROW_MIN */
-
 #define ONE_MS UINT64_C(1000000)
 #define A_MINUTE UINT64_C(60000000000)
 
@@ -199,7 +197,7 @@ static void to_send_four(struct pair *pair)
 }
 
 /* A row, which goes by vectors; drawn first, while buffers still lie in their order. In the slots
- * that it will have lay others a round ago. */
+ * that it will have, behind which no ring ends, lay others a round ago. */
 static void draw_row_and_go_round(struct pair *pair, struct side *side)
 {
 	struct pinion_desc row[ROW];
@@ -207,7 +205,7 @@ static void draw_row_and_go_round(struct pair *pair, struct side *side)
 	side_draw_row(side, ROW);
 	memcpy(row, side->desc, sizeof(row));
 	pair_cycle(pair, RING);
-	pair_cycle(pair, 5);
+	pair_cycle(pair, 11);
 	memcpy(side->desc, row, sizeof(row));
 	side->nr = ROW;
 }
