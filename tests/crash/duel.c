@@ -105,6 +105,14 @@ static void second_sends_rows(struct pair *pair)
 	rows_move(pair, &pair->second, &pair->first);
 }
 
+static void first_sends_one_way(struct pair *pair)
+{
+	pair_one_way(pair, &pair->first, NEAR_THE_END);
+	side_post(&pair->first, 2);
+	side_draw(&pair->first, 4);
+	pair->second.nr = 4;
+}
+
 static void first_waits_for_both(struct pair *pair)
 {
 	four_each(pair);
@@ -262,6 +270,9 @@ static const struct duel duels[] = {
 	{"leave_leave", both_have_sent, "leave", "leave"},
 	{"reclaim_leave", both_have_sent, "reclaim", "leave"},
 	{"leave_reclaim", both_have_sent, "leave", "reclaim"},
+	{"one_way_send_recv", first_sends_one_way, "send", "recv"},
+	{"one_way_send_leave", first_sends_one_way, "send", "leave"},
+	{"one_way_leave_recv", first_sends_one_way, "leave", "recv"},
 	{"wait_send", four_each, "wait_woken", "send"},
 	{"wait_leave", four_each, "wait_woken", "leave"},
 	{"send_wait", four_each, "send", "wait_woken"},

@@ -96,20 +96,28 @@ static const char *talks_on(struct side *side, const struct pinion_desc *desc, i
 	return err == -EAGAIN || err == -EPIPE ? NULL : "SECOND cannot ask one that is slow";
 }
 
+/* Not of a channel of one way. */
+static bool may(const struct side *side, uint32_t right)
+{
+	return pinion_channel_rights(side->channel) & right;
+}
+
 static const char *goes_on(struct view *view)
 {
 	struct side *side = &view->pair->second;
 	struct pinion_desc desc[RING];
 	int nr, err;
 
-	nr = hear(side, desc, RING);
+	nr = may(side, PINION_RIGHT_RECV) ? hear(side, desc, RING) : -EAGAIN;
 	if (nr < 0 && nr != -EAGAIN && nr != -EPIPE)
 		return nr == -EPROTO ? "SECOND, which receives, takes one that is slow for a liar"
 				     : "SECOND cannot receive beside one that is slow";
 	err = pinion_channel_wait(side->channel, 0);
 	if (err && err != -ETIMEDOUT)
 		return "SECOND cannot wait beside one that is slow";
-	return side->requester ? talks_on(side, desc, nr) : send_all(side);
+	if (side->requester)
+		return talks_on(side, desc, nr);
+	return may(side, PINION_RIGHT_SEND) ? send_all(side) : NULL;
 }
 
 /* --- FIRST is dead */
@@ -153,6 +161,8 @@ static const char *drain(struct view *view)
 	int nr;
 
 	pinion_channel_sever(side->channel);
+	if (!may(side, PINION_RIGHT_RECV))
+		return NULL;
 	while (!problem && (nr = hear(side, desc, 3)) > 0) {
 		drained += (uint32_t)nr;
 		for (int i = 0; !problem && i < nr; i++)

@@ -269,6 +269,22 @@ void pair_more(struct pair *pair, struct side *to)
 	     "no channel more");
 }
 
+void pair_one_way(struct pair *pair, struct side *from, uint32_t nr)
+{
+	const int way = from->member == PAIR_FIRST ? RING_TO_SECOND : RING_TO_FIRST;
+	const int fd = pair->ring[way].fd;
+	struct side *to = other_than(pair, from);
+
+	channel_abandon(from->channel);
+	channel_abandon(to->channel);
+	must(!pinion_channel_open(from->pool, fd, -1, to->member, &from->channel) &&
+		     !pinion_channel_open(to->pool, -1, fd, from->member, &to->channel),
+	     "no channel of one way");
+	side_post(from, nr);
+	side_take(to, nr);
+	side_free(to);
+}
+
 void pair_loop(struct pair *pair, struct side *to)
 {
 	const int fd = pinion_channel_notify_fd(to->channel);

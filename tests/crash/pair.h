@@ -117,6 +117,10 @@ void pair_ring(struct pair *pair, enum pinion_ring_end first, uint32_t nr);
  * for. */
 void pair_more(struct pair *pair, struct side *to);
 
+/* From here on both have a channel of one way instead, from @from, over which @nr have passed.
+ * pre: nothing went over the other. */
+void pair_one_way(struct pair *pair, struct side *from, uint32_t nr);
+
 /* @to receives in a loop: its descriptor is there, and the other knows where to strike. */
 void pair_loop(struct pair *pair, struct side *to);
 

@@ -412,6 +412,56 @@ static void to_reclaim(struct pair *pair)
 		tap_bail("the dead one's ring has more than it sent");
 }
 
+/* Over a channel of one way. */
+static void to_send_one_way(struct pair *pair)
+{
+	pair_one_way(pair, &pair->first, NEAR_THE_END);
+	side_draw(&pair->first, 4);
+}
+
+static void to_recv_one_way(struct pair *pair)
+{
+	pair_one_way(pair, &pair->second, NEAR_THE_END);
+	side_post(&pair->second, 4);
+	pair->first.nr = 4;
+}
+
+static void to_leave_a_receiver(struct pair *pair)
+{
+	pair_one_way(pair, &pair->first, NEAR_THE_END);
+	side_post(&pair->first, 3);
+}
+
+static void to_leave_a_sender(struct pair *pair)
+{
+	pair_one_way(pair, &pair->second, NEAR_THE_END);
+	side_post(&pair->second, 3);
+}
+
+static void to_wait_for_room(struct pair *pair)
+{
+	pair_one_way(pair, &pair->first, NEAR_THE_END);
+	side_post(&pair->first, RING);
+}
+
+/* There is some, but that has to be looked at. */
+static void to_find_room(struct pair *pair)
+{
+	to_wait_for_room(pair);
+	side_take(&pair->second, 4);
+}
+
+/* SECOND took one of four, and died. */
+static void to_reclaim_one_way(struct pair *pair)
+{
+	pair_one_way(pair, &pair->first, NEAR_THE_END);
+	side_post(&pair->first, 4);
+	side_take(&pair->second, 1);
+	if (pinion_pool_recover(pair->pool, PAIR_SECOND, NULL, 0, NULL))
+		tap_bail("SECOND cannot be recovered");
+	pinion_channel_sever(pair->first.channel);
+}
+
 /* FIRST has asked two, and SECOND has heard one of them. */
 static void talk(struct pair *pair)
 {
@@ -535,6 +585,14 @@ const struct transfer transfers[] = {
 	{"leave", to_leave, leave, .result = 0},
 	{"leave_a_sleeper", to_leave_a_sleeper, leave, .result = 0},
 	{"reclaim", to_reclaim, reclaim, .result = 3, .bereft = true},
+	{"one_way_send", to_send_one_way, send, .result = 4, .batch = 4},
+	{"one_way_recv", to_recv_one_way, recv, .result = 4, .gives = true},
+	{"one_way_leave_receiver", to_leave_a_receiver, leave, .result = 0},
+	{"one_way_leave_sender", to_leave_a_sender, leave, .result = 0},
+	{"one_way_wait_for_room", to_wait_for_room, wait, .result = -ETIMEDOUT},
+	{"one_way_find_room", to_find_room, wait, .result = 0},
+	{"one_way_reclaim_nothing", to_recv_one_way, reclaim, .result = 0},
+	{"one_way_reclaim", to_reclaim_one_way, reclaim, .result = 3, .bereft = true},
 	{"ask", to_ask, ask, .result = 2, .batch = 2, .brief = true},
 	{"ask_too_much", to_ask_too_much, ask, .result = -EAGAIN, .brief = true},
 	{"hear_an_answer", to_hear_an_answer, hear, .result = 1, .brief = true},
