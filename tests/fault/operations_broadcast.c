@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 #include <unistd.h>
 
@@ -359,6 +360,182 @@ static int recv_nothing(struct scene *scene)
 	return operation_unless(pinion_broadcast_recv(scene->seat, &desc, 1), -EAGAIN);
 }
 
+/* In a loop. */
+
+static int seat_fd(struct scene *scene)
+{
+	int fd = pinion_broadcast_fd(scene->seat);
+
+	return fd < 0 ? fd : 0;
+}
+
+static int seat_notify_fd(struct scene *scene)
+{
+	int fd = pinion_broadcast_notify_fd(scene->seat);
+
+	return fd < 0 ? fd : 0;
+}
+
+static int set_notify(struct scene *scene)
+{
+	return pinion_broadcast_set_notify(scene->broadcast, scene->consumer,
+					   pinion_broadcast_notify_fd(scene->seat));
+}
+
+static void notify(struct scene *scene)
+{
+	scene_must(!set_notify(scene), "a producer that tells");
+}
+
+static bool is_readable(struct scene *scene)
+{
+	struct pollfd want = {.fd = pinion_broadcast_fd(scene->seat), .events = POLLIN};
+
+	return poll(&want, 1, 0) == 1;
+}
+
+/* Received, returned and collected. */
+static bool back_again(struct scene *scene)
+{
+	struct pinion_buffer back;
+	struct pinion_desc desc;
+
+	return pinion_broadcast_recv(scene->seat, &desc, 1) == 1 &&
+	       !pinion_broadcast_return(scene->seat, 1) &&
+	       pinion_broadcast_collect(scene->broadcast, &back, 1) == 1;
+}
+
+/* The loop hears of a loan. */
+static const char *loop_wakes(struct scene *scene)
+{
+	if (pinion_broadcast_prepare(scene->seat))
+		return "the loop cannot be prepared for";
+	if (!lend(scene))
+		return "nothing can be lent";
+	if (!is_readable(scene))
+		return "the loop is not told";
+	if (pinion_broadcast_done(scene->seat) || !back_again(scene))
+		return "the loop gets nothing";
+	return NULL;
+}
+
+static const char *fd_works(struct scene *scene)
+{
+	notify(scene);
+	return loop_wakes(scene);
+}
+
+static void sleep_in_loop(struct scene *scene)
+{
+	scene_must(!pinion_broadcast_prepare(scene->seat), "a loop that sleeps");
+}
+
+/* Asleep, and something was lent already: the producer knew nobody to tell. */
+static void lend_untold(struct scene *scene)
+{
+	scene_must(!seat_fd(scene), "a descriptor for the loop");
+	sleep_in_loop(scene);
+	scene_must(lend(scene), "a loan");
+}
+
+static void untold_setup(struct scene *scene)
+{
+	joined_setup(scene);
+	lend_untold(scene);
+}
+
+/* What was lent to the one before is back, since it left. */
+static void collect_all(struct scene *scene)
+{
+	struct pinion_buffer back;
+
+	while (pinion_broadcast_collect(scene->broadcast, &back, 1) == 1)
+		;
+}
+
+static void untold_undo(struct scene *scene)
+{
+	joined_renew(scene);
+	collect_all(scene);
+	lend_untold(scene);
+}
+
+/* A byte that could not be sent is sent with the next loan. */
+static const char *loop_is_told(struct scene *scene)
+{
+	if (!is_readable(scene) && (!lend(scene) || !is_readable(scene)))
+		return "the loop sleeps on, whatever is lent";
+	if (pinion_broadcast_done(scene->seat))
+		return "the loop cannot be done with";
+	while (back_again(scene))
+		;
+	return loop_wakes(scene);
+}
+
+static void loop_setup(struct scene *scene)
+{
+	joined_setup(scene);
+	notify(scene);
+	sleep_in_loop(scene);
+}
+
+static void loop_undo(struct scene *scene)
+{
+	joined_renew(scene);
+	notify(scene);
+	sleep_in_loop(scene);
+}
+
+static int send_to_loop(struct scene *scene)
+{
+	const struct pinion_desc desc = {.buffer = scene->buffer, .len = 1};
+
+	return operation_unless(pinion_broadcast_send(scene->broadcast, &desc, 1), 1);
+}
+
+static void severed_loop_undo(struct scene *scene)
+{
+	severing_undo(scene);
+	notify(scene);
+	sleep_in_loop(scene);
+}
+
+static int prepare(struct scene *scene)
+{
+	return pinion_broadcast_prepare(scene->seat);
+}
+
+static void relaxed_loop_setup(struct scene *scene)
+{
+	relaxed_setup(scene);
+	notify(scene);
+}
+
+static void told_setup(struct scene *scene)
+{
+	loop_setup(scene);
+	scene_must(lend(scene), "a loan");
+}
+
+static void told_undo(struct scene *scene)
+{
+	loop_undo(scene);
+	scene_must(lend(scene), "a loan");
+}
+
+static int done(struct scene *scene)
+{
+	return pinion_broadcast_done(scene->seat);
+}
+
+/* A byte that could not be taken makes the descriptor readable for nothing, no more. */
+static const char *done_works(struct scene *scene)
+{
+	if (!back_again(scene))
+		return "what came is lost";
+	return loop_wakes(scene);
+}
+
 /* What a keeper asks when the producer is dead. */
 
 static int orphan(struct scene *scene)
@@ -403,6 +580,21 @@ const struct operation broadcast_operations[] = {
 	 .use = lending_works, .undo = relax, .teardown = joined_teardown, .terse = true},
 	{.name = "broadcast recv, off the fences", .setup = almost_setup, .run = recv_nothing,
 	 .use = lending_works, .undo = almost_undo, .teardown = joined_teardown, .terse = true},
+	{.name = "broadcast fd", .setup = joined_setup, .run = seat_fd, .use = fd_works,
+	 .undo = joined_renew, .teardown = joined_teardown},
+	{.name = "broadcast notify fd", .setup = joined_setup, .run = seat_notify_fd,
+	 .use = fd_works, .undo = joined_renew, .teardown = joined_teardown},
+	{.name = "broadcast set notify", .setup = untold_setup, .run = set_notify,
+	 .use = loop_is_told, .undo = untold_undo, .teardown = joined_teardown},
+	{.name = "broadcast send, to a loop", .setup = loop_setup, .run = send_to_loop,
+	 .use = loop_is_told, .undo = loop_undo, .teardown = joined_teardown, .terse = true},
+	{.name = "broadcast sever, of a loop", .setup = loop_setup, .run = sever,
+	 .use = is_told, .undo = severed_loop_undo, .teardown = joined_teardown, .final = true},
+	{.name = "broadcast prepare, without fences", .setup = relaxed_loop_setup,
+	 .run = prepare, .use = loop_wakes, .undo = relax, .teardown = joined_teardown,
+	 .terse = true},
+	{.name = "broadcast done", .setup = told_setup, .run = done, .use = done_works,
+	 .undo = told_undo, .teardown = joined_teardown, .terse = true},
 	{.name = "broadcast orphan", .setup = joined_setup, .run = orphan, .use = is_told,
 	 .undo = joined_renew, .teardown = joined_teardown},
 	{.name = "broadcast lent", .setup = lent_setup, .run = lent,
