@@ -28,8 +28,8 @@ struct call {
 	uint32_t values;   /* so many are tried, not all: it looks a thousand times; 0: all */
 };
 
-/* Those of rings and channels; and of what is built upon them. */
-extern const struct call calls[], more_calls[];
-extern const size_t nr_calls, nr_more_calls;
+/* Those of rings and channels; of what is built upon them; and of who sleeps in a loop. */
+extern const struct call calls[], more_calls[], loop_calls[];
+extern const size_t nr_calls, nr_more_calls, nr_loop_calls;
 
 #endif
