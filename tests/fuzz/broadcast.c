@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include "broadcast.h"
+#include "loop.h"
 #include "rings.h"
 #include "stage.h"
 #include "target.h"
@@ -49,6 +50,7 @@ static struct {
 	uint32_t received, returned; /* by who sits in the seat */
 	bool broken;
 	int waits;
+	struct loop loop;
 } run;
 
 static void open_chair(struct chair *chair)
@@ -372,6 +374,70 @@ static void wait_shortly(struct script *script)
 	oracle(err == 0 || (!reason && (err == -ETIMEDOUT || err == -EINTR)), "wait: %d", err);
 }
 
+/* --- ... and sleeps in a loop */
+
+static void open_loop(struct script *script)
+{
+	loop_open(&run.loop, pinion_broadcast_fd(run.seat), pinion_broadcast_notify_fd(run.seat));
+	if (script_byte(script) & 1)
+		loop_age(&run.seat->fd);
+}
+
+static int expect_prepared(void)
+{
+	const uint32_t ended = once.b.raw->ended;
+	struct pinion_desc ignored;
+
+	if (!run.loop.open)
+		return -EINVAL;
+	if (run.broken)
+		return -EPROTO;
+	if (ended > SEAT_ENDED)
+		return -EPIPE;
+	if (slot_says(once.ring.shared->slot, run.received, &ignored))
+		return 1;
+	return ended ? -EPIPE : 0;
+}
+
+static void prepare(void)
+{
+	const uint32_t state = once.b.raw->bell.state;
+	const int expected = expect_prepared();
+	const int got = pinion_broadcast_prepare(run.seat);
+
+	oracle(got == expected, "prepare: %d, not %d", got, expected);
+	loop_check_prepared(got, &once.b.raw->bell, state);
+}
+
+static void finish(void)
+{
+	const struct drain drain = loop_drain(&run.loop);
+	const int expected = loop_expect_done(&run.loop, &drain);
+	const int got = pinion_broadcast_done(run.seat);
+
+	oracle(got == expected, "done: %d, not %d", got, expected);
+	loop_check_done(&run.loop, &drain, got, &once.b.raw->bell);
+	run.broken |= got == -EPROTO;
+	oracle(got != -EPROTO || once.b.raw->closed, "a sender of files is not told");
+}
+
+static void turn(struct script *script)
+{
+	switch (script_below(script, 4)) {
+	case 0:
+		open_loop(script);
+		break;
+	case 1:
+		loop_call(script, &run.loop);
+		break;
+	case 2:
+		prepare();
+		break;
+	default:
+		finish();
+	}
+}
+
 /* Slots that are of this round of the ring, seen from the seat; whose head is there was lent. */
 static uint32_t expect_lent(uint64_t *bits)
 {
@@ -408,7 +474,7 @@ static void list_lent(struct script *script)
 
 static void step_to_borrow(struct script *script)
 {
-	switch (script_below(script, 8)) {
+	switch (script_below(script, 9)) {
 	case 0:
 		lie_in_seat(script);
 		break;
@@ -427,6 +493,9 @@ static void step_to_borrow(struct script *script)
 		break;
 	case 6:
 		list_lent(script);
+		break;
+	case 7:
+		turn(script);
 		break;
 	default:
 		borrow(script);

@@ -14,6 +14,10 @@
 #define SLOTS 16u
 #define ROW 8u /* DESC_ROW_MIN */
 
+#include <pinion/wait.h>
+
+#include "channel.h"
+#include "loop.h"
 #include "rings.h"
 #include "stage.h"
 #include "target.h"
@@ -36,6 +40,7 @@ static struct {
 	struct pinion_buffer out[SLOTS];
 	struct pinion_cache *cache;
 	int waits;
+	struct loop loop;
 } model;
 
 static void open_honest(void)
@@ -312,6 +317,74 @@ static void wait_shortly(struct script *script)
 	check_same(&before, "wait");
 }
 
+/* --- in a loop */
+
+static void open_loop(struct script *script)
+{
+	loop_open(&model.loop, pinion_channel_fd(stage.a.channel),
+		  pinion_channel_notify_fd(stage.a.channel));
+	if (script_byte(script) & 1)
+		loop_age(&channel_rx(stage.a.channel)->fd);
+}
+
+static int expect_prepared(const struct before *before)
+{
+	struct pinion_desc ignored;
+
+	if (!model.loop.open)
+		return -EINVAL;
+	if (model.broken)
+		return -EPROTO;
+	if (slot_says(rings.ba.shared->slot, model.received, &ignored))
+		return 1;
+	return before->sender_gone ? -EPIPE : 0;
+}
+
+static void prepare(void)
+{
+	const struct before before = look();
+	const uint32_t state = rings.ba.shared->bell.state;
+	const int expected = expect_prepared(&before);
+	const int got = pinion_channel_prepare(stage.a.channel);
+
+	oracle(got == expected, "prepare: %d, not %d", got, expected);
+	loop_check_prepared(got, &rings.ba.shared->bell, state);
+	check_same(&before, "prepare");
+}
+
+static void finish(void)
+{
+	const struct before before = look();
+	const struct drain drain = loop_drain(&model.loop);
+	const int expected = loop_expect_done(&model.loop, &drain);
+	const int got = pinion_channel_done(stage.a.channel);
+
+	oracle(got == expected, "done: %d, not %d", got, expected);
+	loop_check_done(&model.loop, &drain, got, &rings.ba.shared->bell);
+	model.broken |= got == -EPROTO;
+	oracle(got != -EPROTO || rings.ba.shared->consumer_closed, "a sender of files is not told");
+	check_same(&before, "done");
+}
+
+static void turn(struct script *script)
+{
+	switch (script_below(script, 4)) {
+	case 0:
+		open_loop(script);
+		break;
+	case 1:
+		loop_call(script, &model.loop);
+		break;
+	case 2:
+		prepare();
+		break;
+	default:
+		finish();
+	}
+}
+
+/* --- the end of a peer */
+
 /* Ours under a new generation, then free under the next. */
 static uint64_t twice_next(struct pinion_buffer buffer)
 {
@@ -374,7 +447,7 @@ static void use_honest(struct script *script)
 
 void target_step(struct script *script)
 {
-	switch (script_below(script, 20)) {
+	switch (script_below(script, 21)) {
 	case 0:
 	case 1:
 		lie_store(script, rings.ba.shared);
@@ -423,6 +496,9 @@ void target_step(struct script *script)
 		break;
 	case 17:
 		take_all_sent(script);
+		break;
+	case 18:
+		turn(script);
 		break;
 	default:
 		receive(script);

@@ -7,8 +7,11 @@
 
 #include <pinion/fanin.h>
 
-#include "ready.h"
-#include "channel.h"
+#include <sys/timerfd.h>
+
+#include "channel_inside.h"
+#include "fanin_inside.h"
+#include "loop.h"
 #include "rings.h"
 #include "stage.h"
 #include "target.h"
@@ -36,6 +39,8 @@ static struct {
 	struct pinion_channel *liar[LIARS], *honest;
 	bool left[LIARS];
 	uint32_t said, heard, waits; /* of c; tags are in order */
+	struct loop loop;
+	bool deaf; /* to that socket, for good */
 } run;
 
 static void open_once(void)
@@ -204,6 +209,162 @@ static void wait_shortly(struct script *script)
 	oracle(err == 0 || err == -ETIMEDOUT || err == -EINTR, "wait: %d", err);
 }
 
+/* --- in a loop */
+
+static void open_loop(struct script *script)
+{
+	loop_open(&run.loop, pinion_fanin_loop_fd(run.fanin), pinion_fanin_notify_fd(run.fanin));
+	if (script_byte(script) & 1)
+		loop_age(&run.fanin->loop);
+}
+
+/* Lanes are in the order in which they were added. */
+#define LANES (LIARS + 1u)
+
+/* Any reason to look there: something published, or an end. */
+static bool lane_has(uint32_t n)
+{
+	struct pinion_channel *channel = n < LIARS ? run.liar[n] : run.honest;
+	const struct ring_shared *shared = n < LIARS ? once.liar[n].ba.shared : once.ca.shared;
+	struct pinion_desc ignored;
+
+	return channel->broken || shared->producer_closed ||
+	       slot_says(shared->slot, channel_rx(channel)->at, &ignored);
+}
+
+/* Of those lanes that are there. */
+static bool any_has(uint64_t lanes)
+{
+	for (uint32_t n = 0; n < LANES; n++)
+		if ((lanes & run.fanin->used[0]) >> n & 1 && lane_has(n))
+			return true;
+	return false;
+}
+
+/* What prepare() goes by beside the rings. */
+struct posts {
+	uint64_t pending, summary, hot;
+	uint32_t taken; /* words, from the lowest on */
+};
+
+/* One word; its bits are lanes that are hot. */
+static void take_posts(struct posts *posts)
+{
+	uint32_t word;
+
+	if (!posts->pending) {
+		posts->pending = posts->summary;
+		posts->summary = 0;
+	}
+	if (!posts->pending)
+		return;
+	word = (uint32_t)__builtin_ctzll(posts->pending);
+	posts->pending &= posts->pending - 1;
+	if (!word && !posts->taken++)
+		posts->hot |= run.ready->word[0];
+}
+
+static bool is_due(void)
+{
+	return bell_now_ns() - run.fanin->patrolled_ns >= FANIN_PATROL_NS;
+}
+
+/* @due: all lanes are looked at. @told: by a bit that is not looked at as yet. */
+static int expect_prepared(bool due, bool *told)
+{
+	struct posts posts = {.pending = run.fanin->pending, .summary = run.ready->summary,
+			      .hot = run.fanin->hot[0]};
+
+	*told = false;
+	take_posts(&posts);
+	if (any_has(posts.hot) || (due && any_has(UINT64_MAX)))
+		return 1;
+	posts.hot = 0;
+	*told = posts.pending || posts.summary;
+	if (*told)
+		take_posts(&posts);
+	return any_has(posts.hot) ? 1 : 0;
+}
+
+static bool timer_is_over(void)
+{
+	struct pollfd timer = {.fd = run.fanin->timer, .events = POLLIN};
+
+	return poll(&timer, 1, 0) == 1;
+}
+
+/* Who sleeps is woken in time, whatever the liars did: at once if somebody was told of. */
+static void check_timer(bool told)
+{
+	const struct timespec shortly = {.tv_nsec = 20000000};
+	struct pollfd timer = {.fd = run.fanin->timer, .events = POLLIN};
+	struct itimerspec time;
+
+	oracle(!timerfd_gettime(run.fanin->timer, &time), "no timer");
+	oracle(!time.it_value.tv_sec && time.it_value.tv_nsec <= (long)FANIN_PATROL_NS,
+	       "nobody looks for %jd ns", (intmax_t)time.it_value.tv_nsec);
+	oracle(time.it_value.tv_nsec || timer_is_over(), "nobody ever looks");
+	oracle(!told || ppoll(&timer, 1, &shortly, NULL) == 1, "a bit is left for the patrol");
+}
+
+static void prepare(void)
+{
+	const uint64_t patrolled_ns = run.fanin->patrolled_ns;
+	const bool due = is_due();
+	bool told;
+	const int expected = expect_prepared(due, &told);
+	const int got = pinion_fanin_prepare(run.fanin);
+
+	if (!run.loop.open) {
+		oracle(got == -EINVAL, "prepare, without a loop: %d", got);
+		return;
+	}
+	/* Unless the time came in between. */
+	oracle(got == expected || (!due && run.fanin->patrolled_ns != patrolled_ns),
+	       "prepare: %d, not %d", got, expected);
+	if (got)
+		return;
+	oracle(run.ready->bell.state == BELL_ARMED_FD, "it sleeps, and the bell is %u",
+	       (unsigned)run.ready->bell.state);
+	oracle(!run.fanin->nr_hot, "it sleeps, and a lane is hot");
+	check_timer(told);
+}
+
+/* Files are nobody's: the socket is heard no more then, and the timer alone wakes. */
+static void finish(void)
+{
+	const struct drain drain = loop_drain(&run.loop);
+	const int got = pinion_fanin_done(run.fanin);
+
+	oracle(got == (run.loop.open ? 0 : -EINVAL), "done: %d", got);
+	if (!run.loop.open)
+		return;
+	oracle(run.ready->bell.state == BELL_QUIET, "done, and the bell is %u",
+	       (unsigned)run.ready->bell.state);
+	oracle(loop_queued(&run.loop) == drain.queued - drain.take, "done leaves %u of %u",
+	       loop_queued(&run.loop), drain.queued);
+	run.deaf |= drain.met;
+	oracle(!run.deaf || !loop_is_readable(&run.loop) || timer_is_over(),
+	       "files keep the loop awake");
+}
+
+static void turn(struct script *script)
+{
+	switch (script_below(script, 4)) {
+	case 0:
+		open_loop(script);
+		break;
+	case 1:
+		loop_call(script, &run.loop);
+		break;
+	case 2:
+		prepare();
+		break;
+	default:
+		finish();
+	}
+}
+
 static void rest(void)
 {
 	for (int i = 0; i < 300; i++)
@@ -212,7 +373,7 @@ static void rest(void)
 
 void target_step(struct script *script)
 {
-	switch (script_below(script, 12)) {
+	switch (script_below(script, 13)) {
 	case 0:
 	case 1:
 		lie_store(script, once.liar[script_below(script, LIARS)].ba.shared);
@@ -238,6 +399,9 @@ void target_step(struct script *script)
 	case 10:
 		if (script_byte(script) < 16)
 			rest();
+		break;
+	case 11:
+		turn(script);
 		break;
 	default:
 		(void)receive(1 + script_below(script, DESCS));

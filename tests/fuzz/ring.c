@@ -4,6 +4,10 @@
  * oracles recompute each outcome from what lies in shared memory, as in channel.c.
  */
 
+#include <pinion/wait.h>
+
+#include "loop.h"
+#include "ring_end.h"
 #include "rings.h"
 #include "target.h"
 
@@ -17,6 +21,8 @@ static struct {
 	uint32_t reserved, put;
 	uint32_t seen; /* of the slots not received: found published by some call */
 	int waits;
+	struct loop loop;
+	bool lied; /* sent files */
 } model;
 
 void target_open(void)
@@ -246,6 +252,72 @@ static void wait_shortly(struct script *script)
 	oracle(err == 0 || (!reason && (err == -ETIMEDOUT || err == -EINTR)), "wait: %d", err);
 }
 
+/* --- in a loop */
+
+static void open_loop(struct script *script)
+{
+	loop_open(&model.loop, pinion_ring_fd(model.rx), pinion_ring_notify_fd(model.rx));
+	if (script_byte(script) & 1)
+		loop_age(&ring_end_of(model.rx, PINION_RING_RECV)->fd);
+}
+
+static int expect_prepared(void)
+{
+	struct pinion_desc ignored;
+
+	if (!model.loop.open)
+		return -EINVAL;
+	if (published(0, &ignored, 1))
+		return 1;
+	return rings.ba.shared->producer_closed ? -EPIPE : 0;
+}
+
+/* What was held back is given first: see move_on(), there is nothing. */
+static void prepare(void)
+{
+	const struct slots before = slots_look(&rings);
+	const uint32_t state = rings.ba.shared->bell.state;
+	const int expected = expect_prepared();
+	const int got = pinion_ring_prepare(model.rx);
+
+	oracle(got == expected, "prepare: %d, not %d", got, expected);
+	loop_check_prepared(got, &rings.ba.shared->bell, state);
+	slots_check(&before, &rings, "prepare");
+}
+
+static void finish(void)
+{
+	const struct slots before = slots_look(&rings);
+	const struct drain drain = loop_drain(&model.loop);
+	const int expected = loop_expect_done(&model.loop, &drain);
+	const uint64_t lies = pinion_ring_lies();
+	const int got = pinion_ring_done(model.rx);
+
+	oracle(got == expected, "done: %d, not %d", got, expected);
+	oracle(pinion_ring_lies() - lies == (got == -EPROTO && !model.lied),
+	       "a lie is not counted once");
+	model.lied |= got == -EPROTO;
+	loop_check_done(&model.loop, &drain, got, &rings.ba.shared->bell);
+	slots_check(&before, &rings, "done");
+}
+
+static void turn(struct script *script)
+{
+	switch (script_below(script, 4)) {
+	case 0:
+		open_loop(script);
+		break;
+	case 1:
+		loop_call(script, &model.loop);
+		break;
+	case 2:
+		prepare();
+		break;
+	default:
+		finish();
+	}
+}
+
 /* Behind what was published last, whether or not there is room; or in this round of the ring, or
  * the next. */
 static void publish(struct script *script)
@@ -263,14 +335,14 @@ void target_step(struct script *script)
 {
 	static void (*const acts[])(struct script *) = {
 		publish, publish, transmit, transmit, reserve,      put,     put,
-		commit,  receive, receive,  peek,     wait_shortly, release,
+		commit,  receive, receive,  peek,     wait_shortly, release, turn,
 	};
-	const uint32_t which = script_below(script, 16);
+	const uint32_t which = script_below(script, 17);
 
 	if (which < sizeof(acts) / sizeof(acts[0]))
 		return acts[which](script);
-	if (which == 15) /* gives credit, more or less as it should */
+	if (which == 16) /* gives credit, more or less as it should */
 		rings.ab.shared->credit = model.sent - script_below(script, SLOTS);
 	else
-		lie_store(script, which == 13 ? rings.ab.shared : rings.ba.shared);
+		lie_store(script, which == 14 ? rings.ab.shared : rings.ba.shared);
 }
