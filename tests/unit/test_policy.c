@@ -266,6 +266,116 @@ static void a_node_asked_for_serves_alone_or_first(void **state)
 	finish(pool, preferred);
 }
 
+/* Many at once are told of as one is: how many there are, each by its handle, the last by the
+ * cache. */
+
+static const uint32_t bulks[] = {1, 5, 15, 16, 17, 40};
+#define BULKS (sizeof(bulks) / sizeof(bulks[0]))
+
+/* The second segment is on node 1 for handles too. */
+static struct pinion_pool *pool_of_two_nodes_to_all(void)
+{
+	struct pinion_pool *pool = pool_of_two_nodes();
+
+	pool->view.segment[1].node = 1;
+	return pool;
+}
+
+/* One more bulk of @nr, of which there are @got. */
+static void take_bulk(struct pinion_pool *pool, struct pinion_cache *cache,
+		      struct pinion_buffer *buffer, uint32_t nr, uint32_t got)
+{
+	assert_int_equal(pinion_buffer_alloc_bulk(cache, buffer, nr), got);
+	assert_int_equal(cache->node, pinion_buffer_node(pool, buffer[got - 1]));
+	assert_int_equal(cache->buffer_size, pinion_buffer_size(pool, buffer[got - 1]));
+	for (uint32_t i = 0; i < got; i++)
+		assert_int_equal(pinion_buffer_node(pool, buffer[i]), slot_of(pool, buffer[i]));
+}
+
+/* Bulks of all sizes in turn, until there is none; the last may be short. Their sum. */
+static uint32_t take_bulks(struct pinion_pool *pool, struct pinion_cache *cache,
+			   struct pinion_buffer *all, uint32_t most, uint32_t first)
+{
+	uint32_t nr = 0;
+
+	for (uint32_t i = first; nr < most; i++) {
+		const uint32_t want = bulks[i % BULKS], left = most - nr;
+		const uint32_t got = want < left ? want : left;
+
+		take_bulk(pool, cache, &all[nr], want, got);
+		nr += got;
+	}
+	assert_int_equal(pinion_buffer_alloc_bulk(cache, &all[nr], 1), -ENOMEM);
+	return nr;
+}
+
+static void bulks_on_a_node_end_with_it_or_go_on_and_tell(void **state)
+{
+	const uint32_t flags[] = {0, PINION_CACHE_PREFERRED};
+
+	(void)state;
+	for (uint32_t i = 0; i < 2 * BULKS; i++) {
+		struct pinion_pool *pool = pool_of_two_nodes_to_all();
+		const bool strict = flags[i % 2] == 0;
+		const struct pinion_cache_config wish = {
+			.buffer_size = BUFFER, .node = 1, .flags = flags[i % 2]};
+		struct pinion_cache *cache = open_as(pool, &wish);
+		struct pinion_buffer all[129];
+		const uint32_t nr = take_bulks(pool, cache, all, strict ? 64 : 128, i / 2);
+
+		for (uint32_t k = 0; k < nr; k++)
+			assert_int_equal(pinion_buffer_node(pool, all[k]), k < 64);
+		assert_int_equal(cache->node, strict);
+		assert_distinct(all, nr);
+		give(cache, all, nr);
+		finish(pool, cache);
+	}
+}
+
+/* In one bulk, magazines of either node; the cache tells of the last. */
+static void a_bulk_interleaves_by_magazines_and_tells(void **state)
+{
+	struct pinion_pool *pool = pool_of_two_nodes_to_all();
+	struct pinion_cache *cache = open_as(
+		pool, &(struct pinion_cache_config){.buffer_size = BUFFER, .node = PINION_NODE_ANY,
+						    .flags = PINION_CACHE_INTERLEAVE});
+	struct pinion_buffer all[129];
+	int first;
+
+	(void)state;
+	take_bulk(pool, cache, all, 48, 48);
+	first = pinion_buffer_node(pool, all[0]);
+	assert_int_equal(cache->node, first);
+	take_bulk(pool, cache, &all[48], 10, 10);
+	assert_int_equal(cache->node, !first);
+	take_bulk(pool, cache, &all[58], 71, 70);
+	for (int i = 0; i < 128; i++)
+		assert_int_equal(pinion_buffer_node(pool, all[i]), (first + i / 16) % 2);
+	give(cache, all, 128);
+	finish(pool, cache);
+}
+
+/* Asked for more than there are of a size, and than there are at all. */
+static void a_bulk_that_goes_on_with_larger_ones_tells(void **state)
+{
+	struct pinion_pool *pool = pool_of_sizes_in_magazines_of(16);
+	struct pinion_cache *cache = open_as(
+		pool, &(struct pinion_cache_config){.buffer_size = BUFFER, .node = 0,
+						    .flags = PINION_CACHE_PREFERRED});
+	struct pinion_buffer all[153];
+
+	(void)state;
+	assert_int_equal(pinion_buffer_alloc_bulk(cache, all, 130), 130);
+	assert_int_equal(cache->buffer_size, 1024);
+	assert_int_equal(pinion_buffer_alloc_bulk(cache, &all[130], 23), 22);
+	assert_int_equal(cache->buffer_size, 4096);
+	for (int i = 0; i < 152; i++)
+		assert_int_equal(pinion_buffer_size(pool, all[i]),
+				 i < 128 ? BUFFER : i < 144 ? 1024 : 4096);
+	give(cache, all, 152);
+	finish(pool, cache);
+}
+
 /* A larger buffer nearby is no match for one of the right size farther off. */
 static void the_size_counts_before_the_distance(void **state)
 {
@@ -560,6 +670,9 @@ int main(void)
 		pool_test(strict_on_a_node_takes_the_smallest_size_of_that_node),
 		pool_test(without_a_wish_the_nearest_node_alone_serves),
 		pool_test(a_node_asked_for_serves_alone_or_first),
+		pool_test(bulks_on_a_node_end_with_it_or_go_on_and_tell),
+		pool_test(a_bulk_interleaves_by_magazines_and_tells),
+		pool_test(a_bulk_that_goes_on_with_larger_ones_tells),
 		pool_test(the_size_counts_before_the_distance),
 		pool_test(a_device_that_cannot_be_is_an_error),
 		pool_test(flags_that_nobody_knows_are_einval),
