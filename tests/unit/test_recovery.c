@@ -469,11 +469,22 @@ static void child_work(const struct child *child)
 	}
 }
 
+/* By our own count of the words. */
+static uint32_t words_of(const struct pinion_pool *pool, uint32_t member)
+{
+	uint32_t nr = 0;
+
+	for (uint32_t id = 0; id < pool->view.nr_ids; id++)
+		nr += pinion_owner_holder(pool->view.owner[id]) == pinion_owner_held(member);
+	return nr;
+}
+
 static void kill_one(struct pinion_pool *pool, struct shared *shared, uint64_t *random)
 {
 	struct child child = {pool, shared, 0, test_random(random) | 1};
 	const struct timespec pause = {0, test_below(random, 400000)};
-	struct pinion_recovery report;
+	struct pinion_recovery report = {0, 0, 0}, rest;
+	uint32_t held;
 	int status;
 	pid_t pid;
 
@@ -489,10 +500,13 @@ static void kill_one(struct pinion_pool *pool, struct shared *shared, uint64_t *
 	kill(pid, SIGKILL);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	held = words_of(pool, child.member);
 	/* Half of them in two steps, half in one. */
 	if (test_below(random, 2))
 		assert_int_equal(pinion_pool_recover(pool, child.member, NULL, 0, &report), 0);
-	assert_int_equal(pinion_pool_release(pool, child.member, &report), 0);
+	assert_int_equal(pinion_pool_release(pool, child.member, &rest), 0);
+	assert_int_equal(report.returned + rest.returned, held);
+	assert_int_equal(report.transit + rest.transit, 0);
 }
 
 static void a_member_killed_anywhere_loses_nothing(void **state)
