@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What is stepped of a fan-in. */
 #include <errno.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <pinion/cache.h>
+#include <pinion/wait.h>
 
 #include "bell.h"
+#include "fanin_inside.h"
 #include "parts.h"
 #include "ready.h"
 #include "ring_support.h"
@@ -97,6 +100,24 @@ static int watch(struct player *first)
 static int watch_long(struct player *first)
 {
 	return pinion_fanin_wait(first->fanin, A_MINUTE);
+}
+
+static int loop_prepare(struct player *first)
+{
+	return pinion_fanin_prepare(first->fanin);
+}
+
+/* From one sleep of a loop to the next. */
+static int loop_turn(struct player *first)
+{
+	const int err = pinion_fanin_done(first->fanin);
+
+	return err ? err : pinion_fanin_prepare(first->fanin);
+}
+
+static int set_notify(struct player *first)
+{
+	return pinion_channel_set_notify(first->channel[SECOND], first->file[0]);
 }
 
 /* --- how all come there */
@@ -296,6 +317,84 @@ static void to_drop(struct company *company)
 	send_some(&company->player[SECOND], FIRST, 2);
 }
 
+/* --- a loop, and whom it waits for */
+
+/* All producers strike where @receiver's loop waits. */
+static void loop_for(struct company *company, int receiver)
+{
+	const int fd = pinion_fanin_notify_fd(company->player[receiver].fanin);
+
+	for (int i = 0; i < PLAYERS; i++)
+		if (i != receiver)
+			company_must(fd >= 0 && !pinion_channel_set_notify(
+							company->player[i].channel[receiver], fd),
+				     "no descriptor for a loop");
+}
+
+/* What is told by bits of before, it comes back for. */
+static void sleep_in_a_loop(struct player *receiver)
+{
+	for (int i = 0; i < 2; i++)
+		company_must(!pinion_fanin_prepare(receiver->fanin),
+			     "a loop does not go to sleep");
+}
+
+/* By a producer; not by the timer, which calls every 100 ms, whoever sleeps. */
+static bool is_struck(const struct player *receiver)
+{
+	struct pollfd loop = {.fd = receiver->fanin->loop.socket, .events = POLLIN};
+
+	return poll(&loop, 1, 0) > 0;
+}
+
+static void to_prepare(struct company *company)
+{
+	(void)lanes_hot(company, FIRST);
+	loop_for(company, FIRST);
+}
+
+static void to_prepare_for_nothing(struct company *company)
+{
+	(void)lanes_cold(company, FIRST);
+	loop_for(company, FIRST);
+	send_some(&company->player[SECOND], FIRST, 1);
+}
+
+/* Called once; what it was called for is taken. */
+static void to_turn(struct company *company)
+{
+	to_prepare(company);
+	sleep_in_a_loop(&company->player[FIRST]);
+	send_some(&company->player[SECOND], FIRST, 1);
+	company_must(pinion_fanin_prepare(company->player[FIRST].fanin) == 1,
+		     "what was sent is not there");
+	take_one(&company->player[FIRST]);
+}
+
+static void to_call(struct company *company)
+{
+	to_post_hot(company);
+	loop_for(company, SECOND);
+	sleep_in_a_loop(&company->player[SECOND]);
+}
+
+static void to_call_twice(struct company *company)
+{
+	to_call(company);
+	player_draw(&company->player[FIRST], 3);
+}
+
+/* It was sent something before its producer knew how to call it. */
+static void to_set_notify(struct company *company)
+{
+	struct player *second = lanes_hot(company, SECOND), *first = &company->player[FIRST];
+
+	first->file[0] = pinion_fanin_notify_fd(second->fanin);
+	sleep_in_a_loop(second);
+	send_some(first, SECOND, 1);
+	second->due = 1;
+}
+
 /* --- what the others do meanwhile; SECOND's nr is what came */
 
 /* A look that finds nothing but what the ready set says. */
@@ -345,6 +444,58 @@ static const char *woke(struct company *company, int result)
 	return result ? "who waits was not told of what was sent" : NULL;
 }
 
+/* It may sleep on when it is called, or was told not to sleep, or is to come back at once. */
+static const char *loop_hears(struct company *company, int result)
+{
+	struct pollfd timer = {.fd = company->player[FIRST].fanin->timer, .events = POLLIN};
+
+	return result || is_struck(&company->player[FIRST]) || poll(&timer, 1, 0) > 0
+		       ? NULL
+		       : "a loop sleeps on, and something was sent to it";
+}
+
+static void sleep_on(struct company *company)
+{
+	(void)company;
+}
+
+static const char *loop_is_called(struct company *company, int result)
+{
+	(void)result;
+	return is_struck(&company->player[SECOND]) ? NULL : "a loop was not called";
+}
+
+/* Woken, for whatever reason: until it may sleep again. */
+static void take_a_turn(struct company *company)
+{
+	struct player *second = &company->player[SECOND];
+	struct pinion_channel *channel;
+	int nr;
+
+	second->nr = 0;
+	company_must(!pinion_fanin_done(second->fanin), "a loop cannot be done with");
+	do {
+		nr = lanes_take(second, &channel, second->desc, SLOTS);
+		second->nr += nr > 0 ? (uint32_t)nr : 0;
+	} while (pinion_fanin_prepare(second->fanin) == 1);
+}
+
+static const char *rest_is_told(struct company *company, int result)
+{
+	struct player *second = &company->player[SECOND];
+	const uint32_t had = second->nr;
+
+	(void)result;
+	if (had == company->player[FIRST].nr)
+		return NULL;
+	if (!is_struck(second))
+		return "a loop was not called for what came after it had looked";
+	take_a_turn(company);
+	return had + second->nr == company->player[FIRST].nr
+		       ? NULL
+		       : "the receiver was not told of all that was sent to it";
+}
+
 /* --- asleep when FIRST dies: it hears of THIRD all the same */
 
 static int sleep_till_third(struct player *second)
@@ -358,6 +509,23 @@ static int sleep_till_third(struct player *second)
 	return 0;
 }
 
+/* In its loop. If FIRST silenced the bell and died before it called, the timer does. */
+static int loop_till_third(struct player *second)
+{
+	struct pollfd loop = {.fd = pinion_fanin_loop_fd(second->fanin), .events = POLLIN};
+	struct pinion_channel *channel = NULL;
+	struct pinion_desc desc;
+
+	while (channel != second->channel[THIRD]) {
+		if (pinion_fanin_prepare(second->fanin) == 0 && poll(&loop, 1, -1) != 1)
+			return 1;
+		if (pinion_fanin_done(second->fanin))
+			return 1;
+		(void)lanes_take(second, &channel, &desc, 1);
+	}
+	return 0;
+}
+
 static void third_sends(struct company *company)
 {
 	send_some(&company->player[THIRD], SECOND, 1);
@@ -367,6 +535,9 @@ static void third_sends(struct company *company)
 #define GLANCE .meanwhile = glance, .afterwards = all_came
 #define REST .meanwhile = rest_meanwhile, .afterwards = all_came
 #define RECEIVER .fates = lanes_of_receiver
+#define SLEEPS_ON .meanwhile = sleep_on, .afterwards = loop_is_called
+#define TURNS .meanwhile = take_a_turn, .afterwards = rest_is_told
+#define HEARS .meanwhile = send_one, .afterwards = loop_hears
 
 const struct part lanes_parts[] = {
 	{"post_hot", to_post_hot, post, .result = 1, .batch = 1, PRODUCER, GLANCE},
@@ -378,6 +549,12 @@ const struct part lanes_parts[] = {
 	 .rouse = third_sends, PRODUCER},
 	{"join_lane", to_join, join, .result = 0, PRODUCER, GLANCE},
 	{"leave_lane", to_leave, leave, .result = 0, .ends = true, PRODUCER},
+	{"call_lane", to_call, post, .result = 1, .batch = 1, .sleep = loop_till_third,
+	 .rouse = third_sends, PRODUCER, SLEEPS_ON},
+	{"call_lane_twice", to_call_twice, post_twice, .result = 2, .batch = 1, .more = 2, PRODUCER,
+	 TURNS},
+	{"call_lane_and_leave", to_call, leave, .result = 0, .ends = true, PRODUCER, SLEEPS_ON},
+	{"set_lane_notify", to_set_notify, set_notify, .result = 0, PRODUCER, SLEEPS_ON},
 	{"take_hot", to_take_hot, take, .result = 2, RECEIVER},
 	{"take_posted", to_take_posted, take, .result = 3, RECEIVER},
 	{"take_and_cool", to_cool, take, .result = -EAGAIN, RECEIVER},
@@ -385,6 +562,11 @@ const struct part lanes_parts[] = {
 	 .from = (const void *)bell_announce, .meanwhile = send_one, .afterwards = told, RECEIVER},
 	{"watch_in_vain", to_watch, watch, .result = -ETIMEDOUT,
 	 .from = (const void *)bell_announce, .meanwhile = send_one, .afterwards = woke, RECEIVER},
+	{"prepare_lanes", to_prepare, loop_prepare, .result = 0, RECEIVER, HEARS},
+	{"prepare_lanes_armed", to_prepare, loop_prepare, .result = 0,
+	 .from = (const void *)bell_arm, RECEIVER, HEARS, .often = true},
+	{"prepare_lanes_for_nothing", to_prepare_for_nothing, loop_prepare, .result = 1, RECEIVER},
+	{"turn_lanes", to_turn, loop_turn, .result = 0, RECEIVER, HEARS},
 	{"add_lane", to_add, add, .result = 0, .from = (const void *)bell_disarm, RECEIVER},
 	{"drop_lane", to_drop, drop, .result = 0, RECEIVER},
 	{"destroy_hot", to_take_hot, undo, .result = 0, RECEIVER},

@@ -3,6 +3,7 @@
 #include "parts.h"
 
 #include <errno.h>
+#include <poll.h>
 
 #include <pinion/cache.h>
 
@@ -87,6 +88,24 @@ static int wait(struct player *first)
 static int wait_long(struct player *first)
 {
 	return pinion_broadcast_wait(first->seat, A_MINUTE);
+}
+
+static int loop_prepare(struct player *first)
+{
+	return pinion_broadcast_prepare(first->seat);
+}
+
+/* From one sleep of a loop to the next. */
+static int loop_turn(struct player *first)
+{
+	const int err = pinion_broadcast_done(first->seat);
+
+	return err ? err : pinion_broadcast_prepare(first->seat);
+}
+
+static int set_notify(struct player *first)
+{
+	return pinion_broadcast_set_notify(first->broadcast, first->number[SECOND], first->file[0]);
 }
 
 /* --- how all come there */
@@ -337,6 +356,79 @@ static void to_join(struct company *company)
 	company->player[FIRST].file[1] = company->file[LENDING_SEAT + FIRST].fd;
 }
 
+/* --- a loop, and whom it waits for */
+
+/* @producer strikes where @consumer's loop waits. */
+static void loop_for(struct company *company, int producer, int consumer)
+{
+	struct player *player = &company->player[producer];
+	const int fd = pinion_broadcast_notify_fd(company->player[consumer].seat);
+
+	company_must(fd >= 0 && !pinion_broadcast_set_notify(player->broadcast,
+							     player->number[consumer], fd),
+		     "no descriptor for a loop");
+}
+
+static void sleep_in_a_loop(struct player *player)
+{
+	company_must(!pinion_broadcast_prepare(player->seat), "a loop does not go to sleep");
+}
+
+static bool is_called(const struct player *player)
+{
+	struct pollfd loop = {.fd = pinion_broadcast_fd(player->seat), .events = POLLIN};
+
+	return poll(&loop, 1, 0) > 0;
+}
+
+static void to_prepare(struct company *company)
+{
+	(void)lender_at(company, SECOND, 4);
+	loop_for(company, SECOND, FIRST);
+}
+
+static void to_prepare_for_nothing(struct company *company)
+{
+	to_prepare(company);
+	lend_some(company, &company->player[SECOND], 1);
+	borrow_and_return(&company->player[THIRD]);
+}
+
+/* Called once; what it was called for is back. */
+static void to_turn(struct company *company)
+{
+	to_prepare(company);
+	sleep_in_a_loop(&company->player[FIRST]);
+	lend_some(company, &company->player[SECOND], 1);
+	borrow_and_return(&company->player[FIRST]);
+	borrow_and_return(&company->player[THIRD]);
+	collect_all(&company->player[SECOND]);
+}
+
+static void to_call(struct company *company)
+{
+	to_lend(company);
+	loop_for(company, FIRST, SECOND);
+	sleep_in_a_loop(&company->player[SECOND]);
+}
+
+static void to_call_with_four(struct company *company)
+{
+	to_lend_four(company);
+	loop_for(company, FIRST, SECOND);
+	sleep_in_a_loop(&company->player[SECOND]);
+}
+
+/* It was lent something before its producer knew how to call it. */
+static void to_set_notify(struct company *company)
+{
+	struct player *first = lender_at(company, FIRST, 5);
+
+	first->file[0] = pinion_broadcast_notify_fd(company->player[SECOND].seat);
+	sleep_in_a_loop(&company->player[SECOND]);
+	lend_some(company, first, 1);
+}
+
 /* --- what the others do meanwhile */
 
 static void lend_one(struct company *company)
@@ -377,6 +469,51 @@ static const char *woke(struct company *company, int result)
 	return result ? "who waits was not told of what was lent" : NULL;
 }
 
+/* It may sleep on when it is called, or was told not to sleep. */
+static const char *loop_hears(struct company *company, int result)
+{
+	return result || is_called(&company->player[FIRST])
+		       ? NULL
+		       : "a loop sleeps on, and something was lent to it";
+}
+
+static void sleep_on(struct company *company)
+{
+	(void)company;
+}
+
+static const char *loop_is_called(struct company *company, int result)
+{
+	(void)result;
+	return is_called(&company->player[SECOND]) ? NULL : "a loop was not called";
+}
+
+/* Woken, for whatever reason: until it may sleep again. */
+static void take_a_turn(struct company *company)
+{
+	struct player *second = &company->player[SECOND];
+
+	second->nr = 0;
+	company_must(!pinion_broadcast_done(second->seat), "a loop cannot be done with");
+	do {
+		const int nr = pinion_broadcast_recv(second->seat, second->desc, SLOTS);
+
+		second->nr += nr > 0 ? (uint32_t)nr : 0;
+	} while (pinion_broadcast_prepare(second->seat) == 1);
+}
+
+static const char *rest_is_told(struct company *company, int result)
+{
+	struct player *second = &company->player[SECOND];
+	const int rest = result - (int)second->nr;
+
+	if (rest && !is_called(second))
+		return "a loop was not called for what came after it had looked";
+	if (rest && pinion_broadcast_recv(second->seat, second->desc, SLOTS) != rest)
+		return "a part of what was lent did not come, or came twice";
+	return NULL;
+}
+
 /* --- asleep when FIRST dies */
 
 /* It hears that nothing more will come. */
@@ -400,6 +537,8 @@ static void orphan(struct company *company)
 #define PRODUCER .fates = lending_of_producer
 #define MEETS .meanwhile = borrow_what_is_there, .afterwards = all_came
 #define CONSUMER .fates = lending_of_consumer
+#define SLEEPS_ON .meanwhile = sleep_on, .afterwards = loop_is_called
+#define HEARS .meanwhile = lend_one, .afterwards = loop_hears
 
 const struct part lending_parts[] = {
 	{"open", to_open, start, .result = 0, PRODUCER},
@@ -417,6 +556,12 @@ const struct part lending_parts[] = {
 	{"end_a_sleep", to_end_a_sleep, end, .result = 0, .ends = true, .sleep = sleep_to_the_end,
 	 .rouse = orphan, PRODUCER},
 	{"stop", to_end, stop, .result = 0, .ends = true, PRODUCER},
+	{"call", to_call, lend, .result = 1, .batch = 1, PRODUCER, SLEEPS_ON},
+	{"call_with_four", to_call_with_four, lend, .result = 4, .batch = 4, PRODUCER,
+	 .meanwhile = take_a_turn, .afterwards = rest_is_told},
+	{"call_to_the_end", to_call, end, .result = 0, .ends = true, PRODUCER, SLEEPS_ON},
+	{"call_out", to_call, sever, .result = 0, .severs = true, PRODUCER, SLEEPS_ON},
+	{"set_notify", to_set_notify, set_notify, .result = 0, PRODUCER, SLEEPS_ON},
 	{"join", to_join, join, .result = 0, CONSUMER},
 	{"borrow", to_borrow, borrow, .result = 1, CONSUMER},
 	{"borrow_four", to_borrow_four, borrow, .result = 4, CONSUMER},
@@ -430,5 +575,8 @@ const struct part lending_parts[] = {
 	 .from = (const void *)bell_arm, CONSUMER},
 	{"await_woken", to_borrow_nothing, wait_long, .result = 0, .wake = lend_one,
 	 .from = (const void *)bell_arm, .meanwhile = lend_one, .afterwards = woke, CONSUMER},
+	{"prepare", to_prepare, loop_prepare, .result = 0, CONSUMER, HEARS, .often = true},
+	{"prepare_for_nothing", to_prepare_for_nothing, loop_prepare, .result = 1, CONSUMER},
+	{"turn", to_turn, loop_turn, .result = 0, CONSUMER, HEARS},
 };
 const size_t nr_lending_parts = sizeof(lending_parts) / sizeof(lending_parts[0]);

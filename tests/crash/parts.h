@@ -53,6 +53,7 @@ struct part {
 	 * what is wrong then. */
 	void (*meanwhile)(struct company *company);
 	const char *(*afterwards)(struct company *company, int result);
+	bool often; /* after each instruction, not only after each store */
 
 	const struct fate *fates;
 };

@@ -258,15 +258,17 @@ uint64_t tour_meet(struct company *company, const struct part *part, const struc
 		   struct fault *fault)
 {
 	/* After the last it has ended, or is about to. */
-	const uint64_t nr = tour->tracks.nr - 1;
+	const uint64_t nr = (part->often ? tour->points : tour->tracks.nr) - 1;
 
 	if (!part->meanwhile)
 		return 0;
 	for (uint64_t i = 0; i < nr; i++) {
+		const struct store at = part->often ? (struct store){.step = i}
+						    : tour->tracks.store[i];
 		struct tracee tracee;
 
 		begin(company, part, &tracee);
-		reach(&tracee, part, &tour->tracks.store[i]);
+		reach(&tracee, part, &at);
 		part->meanwhile(company);
 		fault_note(fault, &tracee, go_on(company, part, &tracee));
 		tracee_kill(&tracee);

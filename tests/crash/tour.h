@@ -28,7 +28,8 @@ uint64_t tour_kill(struct company *company, const struct part *part, const struc
 void tour_kill_at(struct company *company, const struct part *part, uint64_t step,
 		  struct fault *fault);
 
-/* After each store FIRST stands still, the others move, FIRST goes on: how often. */
+/* After each store, or each instruction, FIRST stands still, the others move, FIRST goes on: how
+ * often. */
 uint64_t tour_meet(struct company *company, const struct part *part, const struct tour *tour,
 		   struct fault *fault);
 
