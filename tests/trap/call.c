@@ -178,6 +178,19 @@ static const char *judge_wait(struct scene *scene, int result)
 	return result == 0 || result == -ETIMEDOUT ? NULL : "wait gives another error";
 }
 
+/* Who may only send waits for room, or for the end. */
+static const char *judge_wait_for_room(struct scene *scene, int result)
+{
+	const struct fetch *fetch;
+	bool reason = false;
+
+	for (uint32_t i = 0; (fetch = scene_load(scene, PLACE_CREDIT, 0, i)) != NULL; i++)
+		reason |= fetch->value[0] != scene->start;
+	for (uint32_t i = 0; (fetch = scene_load(scene, PLACE_CONSUMER_CLOSED, 0, i)) != NULL; i++)
+		reason |= fetch->value[0] != 0;
+	return result == (reason ? 0 : -ETIMEDOUT) ? NULL : "not what follows from flag and credit";
+}
+
 static int list_published(struct scene *scene)
 {
 	return (int)pinion_channel_published(scene->a.channel, scene->buffer);
@@ -549,6 +562,21 @@ const struct call calls[] = {
 	 .most = 1,
 	 .whole = true,
 	 .values = FEW},
+	{.name = "one_way_wait",
+	 .kind = KIND_ONE_WAY,
+	 .prepare = send_all_and_take,
+	 .act = wait_shortly,
+	 .judge = judge_wait_for_room,
+	 .loads[PLACE_CONSUMER_CLOSED] = 1,
+	 .loads[PLACE_CREDIT] = 1,
+	 .most = 1},
+	{.name = "one_way_wait_in_vain",
+	 .kind = KIND_ONE_WAY,
+	 .prepare = send_all_before,
+	 .act = wait_shortly,
+	 .judge = judge_wait_for_room,
+	 .loads[PLACE_CONSUMER_CLOSED] = ANY,
+	 .loads[PLACE_CREDIT] = ANY},
 	{.name = "channel_published",
 	 .prepare = publish_three,
 	 .act = list_published,

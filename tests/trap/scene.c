@@ -40,8 +40,10 @@ static void watch_file(void *addr, size_t len, void *alias)
 static void watch_rings(struct scene *scene, int ab, int ba)
 {
 	scene->tx = other_mapping(ab, scene->ab.shared);
-	scene->rx = other_mapping(ba, scene->ba.shared);
 	watch_file(scene->tx, scene->ab.len, scene->ab.shared);
+	if (scene->kind == KIND_ONE_WAY)
+		return;
+	scene->rx = other_mapping(ba, scene->ba.shared);
 	watch_file(scene->rx, scene->ba.len, scene->ba.shared);
 }
 
@@ -80,7 +82,7 @@ static void open_between(struct scene *scene)
 	if (scene->kind == KIND_RAW)
 		open_raw(scene, ab, ba);
 	else
-		open_channel(scene, ab, ba);
+		open_channel(scene, ab, scene->kind == KIND_ONE_WAY ? -1 : ba);
 	watch_rings(scene, ab, ba);
 	if (scene->kind == KIND_REQUEST)
 		assert_int_equal(pinion_requester_open(scene->a.channel, 1, 1, &scene->requester),

@@ -69,6 +69,7 @@ struct flip {
 
 enum kind {
 	KIND_CHANNEL,
+	KIND_ONE_WAY,  /* a channel on which a may only send */
 	KIND_RAW,      /* a's ends of two rings */
 	KIND_REQUEST,  /* a requester over the channel: a asks one thing, and may be asked one */
 	KIND_FANIN,    /* a fan-in that has the channel */

@@ -3,7 +3,7 @@
 
 /* What a liar may put anywhere: small numbers, all ones, single bits, and what would be believed
  * there or in another place: handles and words that are good, stale, foreign, of no buffer. */
-#define VALUES_MAX 80u
+#define VALUES_MAX 64u
 
 static uint32_t fill_values(const struct scene *scene, uint64_t *value)
 {
@@ -23,8 +23,10 @@ static uint32_t fill_values(const struct scene *scene, uint64_t *value)
 	};
 	uint32_t nr = 0;
 
-	for (uint64_t small = 0; small <= scene->slots + 1; small++)
+	for (uint64_t small = 0; small <= SLOTS + 1; small++)
 		value[nr++] = scene->start + small;
+	for (uint64_t all = scene->slots; scene->slots > SLOTS && all <= scene->slots + 1; all++)
+		value[nr++] = scene->start + all;
 	for (int bit = 31; bit < 64; bit += 32)
 		value[nr++] = UINT64_C(1) << bit;
 	value[nr++] = UINT64_MAX;
