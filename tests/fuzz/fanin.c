@@ -326,7 +326,8 @@ static void prepare(void)
 		return;
 	oracle(run.ready->bell.state == BELL_ARMED_FD, "it sleeps, and the bell is %u",
 	       (unsigned)run.ready->bell.state);
-	oracle(!run.fanin->nr_hot, "it sleeps, and a lane is hot");
+	/* A bit for nothing heats its lane, and the loop comes back at once for that. */
+	oracle(told || !run.fanin->nr_hot, "it sleeps, and a lane is hot");
 	check_timer(told);
 }
 
