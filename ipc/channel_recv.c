@@ -94,7 +94,8 @@ static void fetch_words(const struct pinion_channel *channel, const struct pinio
 
 	for (uint32_t i = 0; i < nr; i += row ? 8 : 1)
 		fetch_to_write(&channel->view->owner[pinion_buffer_id(desc[i].buffer)]);
-	fetch_to_write(&channel->view->owner[pinion_buffer_id(desc[nr - 1].buffer)]);
+	if (row)
+		fetch_to_write(&channel->view->owner[pinion_buffer_id(desc[nr - 1].buffer)]);
 }
 
 int pinion_channel_recv(struct pinion_channel *channel, struct pinion_desc *desc, uint32_t nr)

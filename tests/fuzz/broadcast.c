@@ -423,19 +423,7 @@ static void finish(void)
 
 static void turn(struct script *script)
 {
-	switch (script_below(script, 4)) {
-	case 0:
-		open_loop(script);
-		break;
-	case 1:
-		loop_call(script, &run.loop);
-		break;
-	case 2:
-		prepare();
-		break;
-	default:
-		finish();
-	}
+	loop_turn(script, &run.loop, &(struct loop_steps){open_loop, prepare, finish});
 }
 
 /* Slots that are of this round of the ring, seen from the seat; whose head is there was lent. */

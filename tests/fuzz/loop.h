@@ -98,6 +98,31 @@ static inline void loop_call(struct script *script, struct loop *loop)
 		(void)send(loop->strikes, "", 1, MSG_DONTWAIT);
 }
 
+/* What a target does with its own, besides. */
+struct loop_steps {
+	void (*open)(struct script *script);
+	void (*prepare)(void);
+	void (*finish)(void);
+};
+
+static inline void loop_turn(struct script *script, struct loop *loop,
+			     const struct loop_steps *steps)
+{
+	switch (script_below(script, 4)) {
+	case 0:
+		steps->open(script);
+		break;
+	case 1:
+		loop_call(script, loop);
+		break;
+	case 2:
+		steps->prepare();
+		break;
+	default:
+		steps->finish();
+	}
+}
+
 static inline bool loop_is_readable(const struct loop *loop)
 {
 	struct pollfd want = {.fd = loop->fd, .events = POLLIN};

@@ -303,19 +303,7 @@ static void finish(void)
 
 static void turn(struct script *script)
 {
-	switch (script_below(script, 4)) {
-	case 0:
-		open_loop(script);
-		break;
-	case 1:
-		loop_call(script, &model.loop);
-		break;
-	case 2:
-		prepare();
-		break;
-	default:
-		finish();
-	}
+	loop_turn(script, &model.loop, &(struct loop_steps){open_loop, prepare, finish});
 }
 
 /* Behind what was published last, whether or not there is room; or in this round of the ring, or

@@ -6,16 +6,11 @@
  * PINION_CONNECTIONS: how many come and go, in place of 100,000.
  */
 
-#include "hostile_support.h"
+#include "pace_support.h"
 
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-
-/* A sanitizer keeps memory of its own, and what was freed for a while: nothing can be said then.
- * And a service that it slows down has little left for others. */
-#define MEMORY_TELLS !SUPPORT_SANITIZED
-#define TIMES_AS_LONG (SUPPORT_SANITIZED ? 10 : 2)
 
 /* Of a service that has nothing to do; it serves somebody new in less. */
 #define SOON_NS UINT64_C(1000000000)
@@ -28,19 +23,6 @@ static void start(struct service_process *service, unsigned members, unsigned se
 	usleep(10000);
 }
 
-/* In this process, from the first word to the last. How long until it was a member, in ns. */
-static uint64_t come_and_leave(void)
-{
-	const uint64_t before = test_now_ns();
-	struct raw raw = raw_in(RAW_CLIENT);
-	const uint64_t took = test_now_ns() - before;
-
-	assert_int_equal(raw_say(raw.fd, WIRE_BYE, 0), 0);
-	assert_true(raw_hung_up(raw.fd));
-	raw_end(&raw);
-	return took;
-}
-
 /* On a shared machine somebody new has to wait longer now and then, whoever else is there: in this
  * whole program so often at most. Who holds the service up does so each time. */
 #define LATE_BY_CHANCE 3
@@ -49,7 +31,7 @@ static void expect_served_soon(void)
 {
 	static unsigned late;
 
-	while (come_and_leave() >= SOON_NS) {
+	while ((uint64_t)come_and_leave() >= SOON_NS) {
 		print_message("# somebody new was served late\n");
 		assert_in_range(++late, 1, LATE_BY_CHANCE);
 	}
@@ -295,27 +277,13 @@ static int attack_as_nobody(void *arg)
 
 #define ATTACHES 300
 
-struct pace {
-	int64_t typical, p99;
-};
-
-static struct pace measure(void)
-{
-	static int64_t took[ATTACHES];
-
-	for (int i = 0; i < ATTACHES; i++)
-		took[i] = (int64_t)come_and_leave();
-	sort_ns(took, ATTACHES);
-	return (struct pace){took[ATTACHES / 2], took[ATTACHES - 1 - ATTACHES / 100]};
-}
-
 /* The machine has other work, too, but not each time. */
 #define ROUNDS 30
 
 /* Without, and with, one after the other. The attack is over when this returns. */
 static bool is_held_up(const struct attack *attack)
 {
-	const struct pace quiet = measure();
+	const struct pace quiet = pace_measure(pace_arrival, NULL, ATTACHES);
 	struct pace attacked;
 	bool was_there;
 	pid_t pid;
@@ -323,15 +291,11 @@ static bool is_held_up(const struct attack *attack)
 	atomic_store(blows, 0);
 	pid = part_start(attack_as_nobody, (void *)(uintptr_t)attack);
 	usleep(20000);
-	attacked = measure();
+	attacked = pace_measure(pace_arrival, NULL, ATTACHES);
 	was_there = atomic_load(blows) >= attack->least;
 	/* It lasted to the end. */
 	assert_int_equal(process_end(pid, SIGKILL), 128 + SIGKILL);
-	print_message("# attach: p50 %ju us, p99 %ju us; meanwhile %ju us, %ju us\n",
-		      (uintmax_t)(quiet.typical / 1000), (uintmax_t)(quiet.p99 / 1000),
-		      (uintmax_t)(attacked.typical / 1000), (uintmax_t)(attacked.p99 / 1000));
-	return !was_there || attacked.p99 > TIMES_AS_LONG * quiet.p99 ||
-	       attacked.typical > TIMES_AS_LONG * quiet.typical;
+	return pace_is_slower("attach", quiet, attacked) || !was_there;
 }
 
 static void others_take_at_most_twice_as_long(void **state)
@@ -674,20 +638,6 @@ static void churn(uint64_t nr)
 			assert_int_equal(send(raw.fd, "x", 1, 0), 1);
 		raw_end(&raw);
 	}
-}
-
-/* The least of more than two turns of what takes pools' pages out of its table. */
-static uint64_t rss_at_rest(pid_t service)
-{
-	uint64_t least = process_memory(service, "Rss");
-
-	for (int i = 0; i < 12; i++) {
-		const uint64_t now = process_memory(service, "Rss");
-
-		least = now < least ? now : least;
-		usleep(100000);
-	}
-	return least;
 }
 
 static void connections_that_come_and_go_leave_nothing(void **state)

@@ -11,16 +11,13 @@
  * test_service_crowd.c.
  */
 
-#include "hostile_support.h"
+#include "pace_support.h"
 
 #include <stdatomic.h>
 #include <sys/mman.h>
 
 #define GUEST_POOL "guest"
 
-/* A sanitizer slows the service down, and keeps memory of its own. */
-#define TIMES_AS_LONG (SUPPORT_SANITIZED ? 10 : 2)
-#define MEMORY_TELLS !SUPPORT_SANITIZED
 #define LEFT_KIB 1024
 
 #define TRIPS 1000
@@ -189,43 +186,16 @@ static void close_stage(struct stage *stage)
 }
 
 /* To the device and back, of one buffer. */
-static int64_t time_trip(struct stage *stage)
+static int64_t time_trip(void *context)
 {
+	struct stage *stage = context;
 	const uint64_t before = test_now_ns();
 
 	assert_int_equal(bounce(stage->client, stage->cache, 1, 0), 0);
 	return (int64_t)(test_now_ns() - before);
 }
 
-/* From the first word until it is a member. */
-static int64_t time_arrival(struct stage *stage)
-{
-	const uint64_t before = test_now_ns();
-	struct raw raw = raw_in(RAW_CLIENT);
-	const int64_t took = (int64_t)(test_now_ns() - before);
-
-	(void)stage;
-	assert_int_equal(raw_say(raw.fd, WIRE_BYE, 0), 0);
-	assert_true(raw_hung_up(raw.fd));
-	raw_end(&raw);
-	return took;
-}
-
 /* What is compared. */
-
-struct pace {
-	int64_t typical, p99;
-};
-
-static struct pace measure(struct stage *stage, int64_t (*one)(struct stage *stage), unsigned nr)
-{
-	static int64_t took[TRIPS];
-
-	for (unsigned i = 0; i < nr; i++)
-		took[i] = one(stage);
-	sort_ns(took, nr);
-	return (struct pace){took[nr / 2], took[nr - 1 - nr / 100]};
-}
 
 struct paces {
 	struct pace trip, arrival;
@@ -233,17 +203,8 @@ struct paces {
 
 static struct paces measure_both(struct stage *stage)
 {
-	return (struct paces){measure(stage, time_trip, TRIPS),
-			      measure(stage, time_arrival, ARRIVALS)};
-}
-
-static bool is_slower(const char *what, struct pace quiet, struct pace attacked)
-{
-	print_message("# %s: p50 %ju us, p99 %ju us; meanwhile %ju us, %ju us\n", what,
-		      (uintmax_t)(quiet.typical / 1000), (uintmax_t)(quiet.p99 / 1000),
-		      (uintmax_t)(attacked.typical / 1000), (uintmax_t)(attacked.p99 / 1000));
-	return attacked.p99 > TIMES_AS_LONG * quiet.p99 ||
-	       attacked.typical > TIMES_AS_LONG * quiet.typical;
+	return (struct paces){pace_measure(time_trip, stage, TRIPS),
+			      pace_measure(pace_arrival, NULL, ARRIVALS)};
 }
 
 /* Without, and with, one after the other. The attack is over when this returns. */
@@ -262,25 +223,10 @@ static bool is_held_up(struct stage *stage, const struct attack *attack)
 	landed = atomic_load(blows);
 	/* It lasted to the end. */
 	assert_int_equal(process_end(pid, SIGKILL), 128 + SIGKILL);
-	slower = is_slower("trip", quiet.trip, attacked.trip);
-	slower |= is_slower("arrival", quiet.arrival, attacked.arrival) && !attack->delays;
+	slower = pace_is_slower("trip", quiet.trip, attacked.trip);
+	slower |= pace_is_slower("arrival", quiet.arrival, attacked.arrival) && !attack->delays;
 	print_message("# %u blows\n", landed);
 	return slower || landed < attack->least;
-}
-
-/* The service's own, when all hang-ups are heard: the least within more than two turns of what
- * takes pools' pages out of its table. */
-static uint64_t rss_at_rest(pid_t service)
-{
-	uint64_t least = process_memory(service, "Rss");
-
-	for (int i = 0; i < 12; i++) {
-		const uint64_t now = process_memory(service, "Rss");
-
-		least = now < least ? now : least;
-		usleep(100000);
-	}
-	return least;
 }
 
 static void who_is_at_work_takes_at_most_twice_as_long(void **state)
