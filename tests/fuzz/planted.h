@@ -16,8 +16,15 @@
 
 #include "slot.h"
 
-#if defined(PLANTED_ID) /* any id names a buffer */
-#define pinion_view_has(view, id) ((void)(view), (void)(id), 1)
+#if defined(PLANTED_ID) /* any id names a buffer, of a segment's size */
+#include "window.h"
+static inline bool planted_reach(struct window *window, const struct pinion_view *view, uint32_t id)
+{
+	if (!window_reach(window, view, id))
+		*window = (struct window){id, 1, pinion_view_segment_of(view, 0)->size};
+	return true;
+}
+#define window_reach planted_reach
 #elif defined(PLANTED_LEN) /* buffers have no end */
 static inline const struct pinion_view_segment *planted_segment(const struct pinion_view *view,
 								uint32_t id)
