@@ -9,7 +9,7 @@
  *     channel_send.c      what this end sends
  *     channel_recv.c      what it receives
  *     channel_wait.c      how it waits for that
- *     channel_room.c      how it waits to send, if it may only send
+ *     channel_send_wait.c how it waits for room, and until all was taken
  *     channel_reclaim.c   what lies in its rings when the other end is gone
  */
 

@@ -67,7 +67,8 @@ int pinion_channel_open(struct pinion_pool *pool, int tx, int rx, uint32_t peer,
  * Orderly end: tells the peer (which drains what was sent to it and then gets -EPIPE), wakes it,
  * and unmaps. What the peer had sent and we did not take goes back to it, see
  * pinion_channel_reclaim(). What we sent and the peer has not taken is still the peer's to take; if
- * it dies without, those buffers stay held by this member until this member is recovered itself.
+ * it dies without, those buffers stay held by this member until this member is recovered itself:
+ * who goes on as a member calls pinion_channel_drain() before.
  * pre: the peer has not closed or died, or pinion_channel_reclaim() was called.
  */
 int pinion_channel_close(struct pinion_channel *channel);
@@ -133,6 +134,26 @@ uint64_t pinion_channel_lies(void);
  * -EINTR      a signal handler ran
  */
 int pinion_channel_wait(struct pinion_channel *channel, uint64_t timeout_ns);
+
+/*
+ * pinion_channel_drain() - until the peer has taken all that was sent, or @timeout_ns (monotonic)
+ * is over; 0 only looks. So nothing is lost, whoever dies:
+ *
+ *     err = pinion_channel_drain(channel, timeout_ns);
+ *     if (err == -EPIPE)
+ *             pinion_channel_reclaim(channel, cache);
+ *     pinion_channel_close(channel);
+ *
+ * Both may drain at once, but a peer that waits for room to answer takes no more: then receive, and
+ * call again. Nobody is woken by what a receiver takes: this looks each millisecond at least.
+ * Threads: the sending one.
+ *
+ * -EPIPE  the peer closed or died, and has not taken all: pinion_channel_reclaim() has the rest
+ * -ETIMEDOUT  it lives, and has not taken all
+ * -EINTR  a signal handler ran
+ * -EACCES  this end may only receive
+ */
+int pinion_channel_drain(struct pinion_channel *channel, uint64_t timeout_ns);
 
 /*
  * pinion_channel_reclaim() - take back what was sent and never taken, and free it through

@@ -38,6 +38,11 @@ static int wait_long(struct side *first)
 	return pinion_channel_wait(first->channel, A_MINUTE);
 }
 
+static int drain(struct side *first)
+{
+	return pinion_channel_drain(first->channel, ONE_MS);
+}
+
 /* The channel is the second of two. */
 static int wait_for_both(struct side *first, uint64_t timeout_ns)
 {
@@ -584,6 +589,9 @@ const struct transfer transfers[] = {
 	{"loop_set_notify", to_set_notify, set_notify, .result = 0, .calls = true},
 	{"leave", to_leave, leave, .result = 0},
 	{"leave_a_sleeper", to_leave_a_sleeper, leave, .result = 0},
+	{"drain", to_wait, drain, .result = 0},
+	{"drain_in_vain", to_wait_for_room, drain, .result = -ETIMEDOUT},
+	{"drain_of_the_dead", to_reclaim, drain, .result = -EPIPE, .bereft = true},
 	{"reclaim", to_reclaim, reclaim, .result = 3, .bereft = true},
 	{"one_way_send", to_send_one_way, send, .result = 4, .batch = 4},
 	{"one_way_recv", to_recv_one_way, recv, .result = 4, .gives = true},

@@ -317,6 +317,20 @@ static void wait_shortly(struct script *script)
 	check_same(&before, "wait");
 }
 
+static void drain(void)
+{
+	const struct before before = look();
+	int want = 0, err;
+
+	for (uint32_t i = 0; i < SLOTS; i++)
+		if (model.out[i].bits &&
+		    before.word[pinion_buffer_id(model.out[i])] == held(model.out[i], &stage.a))
+			want = before.receiver_gone ? -EPIPE : -ETIMEDOUT;
+	err = pinion_channel_drain(stage.a.channel, 0);
+	oracle(err == want, "drain: %d, not %d", err, want);
+	check_same(&before, "drain");
+}
+
 /* --- in a loop */
 
 static void open_loop(struct script *script)
@@ -435,7 +449,7 @@ static void use_honest(struct script *script)
 
 void target_step(struct script *script)
 {
-	switch (script_below(script, 21)) {
+	switch (script_below(script, 22)) {
 	case 0:
 	case 1:
 		lie_store(script, rings.ba.shared);
@@ -487,6 +501,9 @@ void target_step(struct script *script)
 		break;
 	case 18:
 		turn(script);
+		break;
+	case 19:
+		drain();
 		break;
 	default:
 		receive(script);

@@ -30,11 +30,11 @@ static inline void pair_open_channels(struct pair *pair, uint32_t slots)
 
 	assert_int_equal(ring_map(ab, &pair->ab), 0);
 	assert_int_equal(ring_map(ba, &pair->ba), 0);
-	assert_int_equal(pinion_channel_open(pair->a.pool, ab, ba,
-					     pinion_pool_member(pair->b.pool), &pair->a.channel),
+	assert_int_equal(pinion_channel_open(pair->a.pool, ab, ba, pinion_pool_member(pair->b.pool),
+					     &pair->a.channel),
 			 0);
-	assert_int_equal(pinion_channel_open(pair->b.pool, ba, ab,
-					     pinion_pool_member(pair->a.pool), &pair->b.channel),
+	assert_int_equal(pinion_channel_open(pair->b.pool, ba, ab, pinion_pool_member(pair->a.pool),
+					     &pair->b.channel),
 			 0);
 	close(ab);
 	close(ba);
@@ -94,6 +94,15 @@ static inline struct pinion_desc desc_new(struct side *side, uint32_t len, uint3
 static inline void send_one(struct side *side, const struct pinion_desc *desc)
 {
 	assert_int_equal(pinion_channel_send(side->channel, desc, 1), 1);
+}
+
+static inline void send_many(struct side *side, uint32_t slots)
+{
+	for (uint32_t i = 0; i < slots; i++) {
+		const struct pinion_desc desc = desc_new(side, i, i);
+
+		send_one(side, &desc);
+	}
 }
 
 static inline struct pinion_desc recv_one(struct side *side)

@@ -37,15 +37,6 @@ static struct pair one_way(uint32_t slots)
 	return pair;
 }
 
-static void fill(struct side *side, uint32_t slots)
-{
-	for (uint32_t i = 0; i < slots; i++) {
-		const struct pinion_desc desc = desc_new(side, i, i);
-
-		send_one(side, &desc);
-	}
-}
-
 static void empty(struct side *side, uint32_t nr)
 {
 	for (uint32_t i = 0; i < nr; i++) {
@@ -88,7 +79,7 @@ static void one_way_goes_all_that_goes_both_ways(void **state)
 
 	(void)state;
 	for (int round = 0; round < 1000; round++) {
-		fill(&pair.a, 8);
+		send_many(&pair.a, 8);
 		assert_int_equal(pinion_channel_wait(pair.b.channel, 0), 0);
 		empty(&pair.b, 8);
 	}
@@ -122,7 +113,7 @@ static void who_may_only_send_cannot_receive(void **state)
 	assert_int_equal(errno, 4711);
 	assert_null(requester);
 	pinion_channel_set_spin(sender, 0);
-	fill(&pair.a, 8);
+	send_many(&pair.a, 8);
 	empty(&pair.b, 8);
 	assert_int_equal(pinion_fanin_destroy(fanin), 0);
 	pair_close_whole(&pair);
@@ -159,7 +150,7 @@ static void a_receiver_hears_that_its_sender_closed(void **state)
 	struct pinion_desc desc;
 
 	(void)state;
-	fill(&pair.a, 3);
+	send_many(&pair.a, 3);
 	assert_int_equal(pinion_channel_close(pair.a.channel), 0);
 	pair.a.channel = NULL;
 	empty(&pair.b, 3);
@@ -174,7 +165,7 @@ static void a_sender_hears_that_its_receiver_closed_and_has_back_what_was_not_ta
 	struct pinion_desc desc;
 
 	(void)state;
-	fill(&pair.a, 5);
+	send_many(&pair.a, 5);
 	empty(&pair.b, 2);
 	assert_int_equal(pinion_channel_reclaim(pair.a.channel, pair.a.cache), -EBUSY);
 	assert_int_equal(pinion_channel_close(pair.b.channel), 0);
@@ -238,12 +229,12 @@ static void a_sender_waits_for_room_or_for_the_end_and_no_longer_than_told(void 
 
 	(void)state;
 	assert_int_equal(pinion_channel_wait(pair.a.channel, 0), 0);
-	fill(&pair.a, 8);
+	send_many(&pair.a, 8);
 	began = test_now_ns();
 	assert_int_equal(pinion_channel_wait(pair.a.channel, 30 * MS), -ETIMEDOUT);
 	assert_true(test_now_ns() - began >= 30 * MS);
 	wait_for(pair.a.channel, receive_all, &pair.b);
-	fill(&pair.a, 8);
+	send_many(&pair.a, 8);
 	wait_for(pair.a.channel, close_end, &pair.b);
 	assert_int_equal(pinion_channel_send(pair.a.channel, &desc, 1), -EPIPE);
 	assert_int_equal(pinion_channel_reclaim(pair.a.channel, pair.a.cache), 8);
@@ -272,7 +263,7 @@ static void a_loop_hears_of_what_comes_one_way(void **state)
 						   pinion_channel_notify_fd(pair.b.channel)),
 			 0);
 	assert_int_equal(pinion_channel_prepare(pair.b.channel), 0);
-	fill(&pair.a, 1);
+	send_many(&pair.a, 1);
 	want.fd = pinion_channel_fd(pair.b.channel);
 	assert_int_equal(poll(&want, 1, 0), 1);
 	assert_int_equal(pinion_channel_done(pair.b.channel), 0);
@@ -293,7 +284,7 @@ static void a_fan_in_takes_channels_of_one_ring(void **state)
 	assert_int_equal(pinion_fanin_add(fanin, pair.b.channel, 1, &lane), 0);
 	assert_int_equal(pinion_channel_join(pair.a.channel, pinion_fanin_fd(fanin), lane), 0);
 	assert_int_equal(pinion_fanin_wait(fanin, MS), -ETIMEDOUT);
-	fill(&pair.a, 1);
+	send_many(&pair.a, 1);
 	assert_int_equal(pinion_fanin_wait(fanin, 1000 * MS), 0);
 	assert_int_equal(pinion_fanin_recv(fanin, &channel, &desc, 1), 1);
 	assert_ptr_equal(channel, pair.b.channel);
@@ -313,7 +304,7 @@ static void a_receiver_that_lies_about_credit_ends_its_channel_alone(void **stat
 	const uint64_t before = pinion_channel_lies();
 
 	(void)state;
-	fill(&pair.a, 8);
+	send_many(&pair.a, 8);
 	atomic_fetch_add(&pair.ab.shared->credit, 9);
 	assert_int_equal(pinion_channel_wait(pair.a.channel, 0), 0);
 	assert_int_equal(pinion_channel_send(pair.a.channel, &desc, 1), -EPROTO);

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What a sender waits for: room in its ring, if it may only send, and that all of it was taken. */
+#include <errno.h>
+#include <poll.h>
+#include <time.h>
+
+#include "channel_inside.h"
+#include "fail.h"
+#include "vigil.h"
+
+/*
+ * Who takes rings no bell: that would cost a receiver a fence for each sender that might sleep. So
+ * a sender looks again and again, after naps that grow from the first to the longest. Its peer's
+ * death ends a nap.
+ */
+#define NAP_FIRST_NS UINT64_C(50000)
+#define NAP_LONGEST_NS UINT64_C(1000000)
+
+struct sender {
+	struct pinion_channel *channel;
+	bool (*enough)(struct pinion_channel *channel);
+	uint64_t nap_ns; /* the next one */
+};
+
+static bool is_gone(const struct pinion_channel *channel)
+{
+	return channel_is_gone(channel, &channel->tx.shared->consumer_closed);
+}
+
+/* The peer comes first: else its death would be told only once the ring is full. */
+static bool look(void *context)
+{
+	const struct sender *sender = context;
+
+	channel_look(sender->channel);
+	return is_gone(sender->channel) || sender->enough(sender->channel);
+}
+
+/* Nobody rings. */
+static bool arm(void *context)
+{
+	(void)context;
+	return false;
+}
+
+static int nap(void *context, uint64_t deadline_ns)
+{
+	struct sender *sender = context;
+	struct pollfd peer = {.fd = sender->channel->pidfd, .events = POLLIN};
+	uint64_t now = bell_now_ns(), left = deadline_ns > now ? deadline_ns - now : 0;
+	struct timespec time = {.tv_nsec = (long)(left < sender->nap_ns ? left : sender->nap_ns)};
+
+	sender->nap_ns = 2 * sender->nap_ns < NAP_LONGEST_NS ? 2 * sender->nap_ns : NAP_LONGEST_NS;
+	return ppoll(&peer, 1, &time, NULL) < 0 && errno == EINTR ? -EINTR : 0;
+}
+
+static int wait_until(struct pinion_channel *channel,
+		      bool (*enough)(struct pinion_channel *channel), uint64_t timeout_ns)
+{
+	static const struct vigil vigil = {look, arm, nap, NULL};
+	struct sender sender = {channel, enough, NAP_FIRST_NS};
+	uint64_t deadline = vigil_later(bell_now_ns(), timeout_ns);
+
+	return look(&sender) ? 0 : vigil_sleep(&vigil, &sender, deadline);
+}
+
+/* Or something else that send() has to say. */
+static bool has_room(struct pinion_channel *channel)
+{
+	return channel_is_set(&channel->broken) || ring_room(&channel->tx, 1);
+}
+
+int channel_wait_to_send(struct pinion_channel *channel, uint64_t timeout_ns)
+{
+	return wait_until(channel, has_room, timeout_ns);
+}
+
+/* By the words, since credit comes late, and a liar's at any time. Buffers are taken in order: as
+ * long as the last is not, one look says so. */
+static bool is_drained(struct pinion_channel *channel)
+{
+	for (uint32_t back = 1; back <= channel->tx.slots; back++) {
+		uint64_t slot = (channel->tx.at - back) & (channel->tx.slots - 1);
+		struct pinion_buffer sent = channel->out[slot];
+
+		if (sent.bits && channel_is_held(channel->view->owner, sent, channel->self))
+			return false;
+	}
+	return true;
+}
+
+int pinion_channel_drain(struct pinion_channel *channel, uint64_t timeout_ns)
+{
+	KEEP_ERRNO;
+	int err;
+
+	if (!channel->tx.shared)
+		return -EACCES;
+	channel_follow(channel);
+	err = wait_until(channel, is_drained, timeout_ns);
+	/* One that took the last and went at once has taken it. */
+	return err || is_drained(channel) ? err : -EPIPE;
+}
