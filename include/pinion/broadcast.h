@@ -110,6 +110,7 @@ int pinion_broadcast_create_seat(int *fd);
  * pinion_broadcast_open() - the producer's end. The file is mapped, not kept, and nobody can map it
  * for writing after this.
  * -EPROTO  not the ring of a broadcast
+ * -EBADF, -EACCES  no such descriptor, or open for reading only
  * -EPERM   it has a producer, or had one: make a new one
  */
 int pinion_broadcast_open(struct pinion_pool *pool, int fd, struct pinion_broadcast **broadcast);
@@ -130,6 +131,7 @@ int pinion_broadcast_close(struct pinion_broadcast *broadcast);
  * -EAGAIN  there are as many consumers as can be: sever those who left
  * -EEXIST  this seat was used before
  * -EPROTO  not a seat
+ * -EBADF, -EACCES  no such descriptor, or open for reading only
  * -EPIPE   the broadcast was ended
  */
 int pinion_broadcast_admit(struct pinion_broadcast *broadcast, int seat, uint32_t *consumer);
@@ -199,6 +201,7 @@ void pinion_broadcast_end(struct pinion_broadcast *broadcast);
  * pre: this seat was not joined before.
  * -EAGAIN  the producer has not opened the file yet, or not admitted this seat
  * -EPROTO  not the files of a broadcast
+ * -EBADF, -EACCES  no such descriptor, or a seat open for reading only
  * -EINVAL  the pool has no member @producer
  */
 int pinion_broadcast_join(struct pinion_pool *pool, int fd, int seat, uint32_t producer,
@@ -268,7 +271,8 @@ int pinion_broadcast_done(struct pinion_seat *seat);
 /* --- the keeper, about a producer that is dead (its pidfd says so) */
 
 /* Tells a consumer, for the producer, that nothing more will be sent, and wakes it.
- * -EPROTO  not a seat */
+ * -EPROTO  not a seat
+ * -EBADF, -EACCES  no such descriptor, or open for reading only */
 int pinion_broadcast_orphan(int seat);
 
 /*
@@ -276,6 +280,7 @@ int pinion_broadcast_orphan(int seat);
  * received or not, as pinion_pool_recover() wants them; returns their number. 0: it has nothing
  * any more of what the dead producer held, and will not have.
  * -EPROTO  not the files of a broadcast
+ * -EBADF, -EACCES  no such descriptor, or a seat open for reading only
  * -ENOSPC  there are more than @nr: as many as the ring has slots suffice
  */
 int pinion_broadcast_lent(int fd, int seat, struct pinion_buffer *buffer, uint32_t nr);

@@ -58,6 +58,7 @@ struct pinion_channel;
  * The files are mapped, not kept. The other end swaps tx and rx and names us. One of them may be
  * -1: this end does not do that, and the peer not the opposite.
  * -EPROTO  a file is not a ring of this layout
+ * -EBADF, -EACCES  no such descriptor, or open for reading only
  * -EINVAL  the pool has no member @peer; or both files are -1
  */
 int pinion_channel_open(struct pinion_pool *pool, int tx, int rx, uint32_t peer,

@@ -77,9 +77,9 @@ struct pinion_client_event {
  * -ENOENT, -ECONNREFUSED  no service listens there; or (the sentence says which) no such pool, and
  *             no process that drives such a device: start it
  * -EACCES     the rules do not let this user in, or the socket's mode does not
- * -EDQUOT     this user has as many channels or memberships as the rules allow
- * -EAGAIN     the pool's member slots are all taken; or the device process serves in as many pools
- *             of clients' own as it can
+ * -EDQUOT     this user has as many memberships as the rules allow
+ * -EAGAIN     the pool's member slots are all taken; the service has as many connections as there
+ *             may be; or the device process serves in as many pools of clients' own as it can
  * -EIO        the pool is damaged: a member punched pages out of it (pool.h, "Trust")
  * -EPROTO     the service is of another release
  * -ETIMEDOUT  it did not answer within two seconds: one that systemd starts for this connection

@@ -100,8 +100,9 @@ struct pinion_pool *pinion_device_pool(const struct pinion_device *device);
 
 /*
  * pinion_device_park() - the service keeps a duplicate of @container: a VFIO container, or an
- * iommufd. pre: nothing was mapped in it that is not this process's own or the pool's.
- * -EINVAL  not such a file
+ * iommufd. pre: nothing was mapped in it that is not this process's own or the pool's. The service
+ * closes a file of another kind, and nobody says so.
+ * -EBADF, -EMFILE  no such descriptor, or none left for a copy
  */
 int pinion_device_park(struct pinion_device *device, int container);
 

@@ -108,8 +108,9 @@ int pinion_fanin_remove(struct pinion_fanin *fanin, struct pinion_channel *chann
  *
  * -EINVAL  no such lane
  * -EPROTO  the file is not a ready set of this layout, or not sealed
+ * -EBADF   no such descriptor
  * -EBUSY   the channel has joined one already
- * -EACCES  this end of the channel may only receive
+ * -EACCES  this end of the channel may only receive, or the file is open for reading only
  */
 int pinion_channel_join(struct pinion_channel *channel, int ready, uint32_t lane);
 

@@ -120,7 +120,7 @@ struct pinion_pool_config {
  * Binds each segment to its node, populates it, and verifies node and size of every page before
  * anything is shared.
  *
- * -EINVAL  a size, node or count of @config; the sentence says which
+ * -EINVAL  a size, count, name, flag or mode of @config; the sentence says which
  * -ENOMEM  not enough free hugepages (system-wide or on that node): reserve them. Of 4 KiB pages,
  *          more than there is memory (a cgroup's memory.max is not looked at, and its OOM killer
  *          not averted); or none for the library's own part

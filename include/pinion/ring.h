@@ -81,6 +81,7 @@ int pinion_ring_create(uint32_t slots, int *fd);
  * pre: that end was not opened before: both begin at the same place, and a ring that was used
  * begins elsewhere. Make a new one for a new pair of processes.
  * -EPROTO  not a ring of this layout, or not sealed
+ * -EBADF, -EACCES  no such descriptor, or open for reading only
  * -EINVAL  @end is neither
  */
 int pinion_ring_open(int fd, enum pinion_ring_end end, struct pinion_ring **ring);

@@ -610,7 +610,8 @@ static void wrong_files_are_eproto_and_leave_nothing_open(void **state)
 {
 	struct pinion_pool *pool = pool_make(64);
 	struct pinion_channel *channel = NULL;
-	int ring, null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int ring, null = open("/dev/null", O_RDWR | O_CLOEXEC), reading;
+	char path[64];
 
 	(void)state;
 	assert_int_equal(pinion_ring_create(8, &ring), 0);
@@ -619,6 +620,11 @@ static void wrong_files_are_eproto_and_leave_nothing_open(void **state)
 	assert_int_equal(pinion_channel_open(pool, null, ring, 1, &channel), -EPROTO);
 	assert_int_equal(errno, 4711);
 	assert_int_equal(pinion_channel_open(pool, ring, 1 << 20, 1, &channel), -EBADF);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", ring);
+	reading = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(reading >= 0);
+	assert_int_equal(pinion_channel_open(pool, ring, reading, 1, &channel), -EACCES);
+	close(reading);
 	assert_null(channel);
 	close(null);
 	close(ring);

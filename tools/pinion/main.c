@@ -122,7 +122,7 @@ static const struct command {
 	 "usage: pinion addr [--json] POOL BUFFER\n"
 	 "\n"
 	 "What the buffer with the id BUFFER is called on the bus of each device that has\n"
-	 "the pool mapped: an IOVA, or a physical address where the rules show it.\n"
+	 "the pool mapped: an IOVA, or a physical address. It takes a rule with \"addresses\".\n"
 	 "\n"
 	 "  pinion addr buffers 1234\n"},
 };
