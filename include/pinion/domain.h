@@ -38,9 +38,9 @@
  * compile. Drivers that serve both kinds use pinion_buffer_bus(), which gives what this domain's
  * device understands.
  *
- * Threads: create, update, audit and destroy of a domain are for one thread at a time. Look-ups,
- * find and the iterators of sg.h and prp.h are for all, and go on while another thread updates:
- * addresses of segments that stay do not change.
+ * Threads: create, update and destroy of a domain are for one thread at a time. Look-ups, find and
+ * the iterators of sg.h and prp.h are for all, and go on while another thread updates: addresses of
+ * segments that stay do not change. Audit is for all too, but waits until that thread is done.
  *
  * Processes: in a forked child of its maker look-ups and find go on, and destroy frees the child's
  * copy alone; update is -ECHILD, and so is audit but where it reads physical addresses.
