@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * One producer lends the same buffers to three readers at once, without a copy. One of them stops
- * reading and holds everybody up; it is killed, its loans come back, and the rest goes on.
+ * reading and holds everybody up; it is killed, its loans come back, and the rest goes on. The
+ * first reader sleeps in a loop of descriptors, the others call wait().
  *
  *     cc broadcast.c $(pkg-config --cflags --libs pinion) -o broadcast
  *     sudo hugepages reserve 0:2M && ./broadcast    or: ./broadcast --page-size 4k
@@ -14,42 +15,85 @@
 #include <unistd.h>
 
 #include "example.h"
+#include "files.h"
 
 #define READERS 3
 #define SLOTS 16
 #define FRAMES 1000
+#define LOOPS 0 /* this one sleeps in a loop */
 #define STUCK 2 /* this one reads ten, and then no more */
 
 struct reader {
 	pid_t pid;
 	uint32_t member, number;
-	int seat, go[2];
+	int seat, socket[2]; /* the producer's end, and its own */
 };
 
-/* A reader's process. */
-static int read_frames(struct pinion_pool *pool, int ring, const struct reader *self, int stuck)
+/* Readable from the moment of the death on. */
+static int open_process(pid_t pid)
 {
-	struct pinion_desc desc;
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+	if (fd < 0)
+		err(1, "pidfd_open");
+	return fd;
+}
+
+/* A reader's process. The producer has made the seat ready, and gets what wakes a loop. */
+static struct pinion_seat *sit_down(struct pinion_pool *pool, int ring, const struct reader *self)
+{
 	struct pinion_seat *seat;
-	uint32_t nr = 0;
 	char byte;
+	int wake;
+
+	if (read(self->socket[1], &byte, 1) != 1)
+		errx(1, "the producer has ended");
+	must(pinion_broadcast_join(pool, ring, self->seat, 0, &seat));
+	wake = pinion_broadcast_notify_fd(seat);
+	must(wake);
+	send_files(self->socket[1], "", 1, &wake, 1);
+	return seat;
+}
+
+/* With whatever else the loop has: here what tells of the producer's death, which a seat's own
+ * descriptor does not. */
+static void sleep_in_loop(struct pinion_seat *seat, int producer)
+{
+	struct pollfd fd[] = {{.fd = pinion_broadcast_fd(seat), .events = POLLIN},
+			      {.fd = producer, .events = POLLIN}};
+
+	if (!pinion_broadcast_prepare(seat)) /* nothing came meanwhile */
+		poll(fd, 2, -1);
+	if (fd[1].revents)
+		errx(1, "the producer is dead");
+	must(pinion_broadcast_done(seat));
+}
+
+static int read_frames(struct pinion_pool *pool, int ring, const struct reader *self, int which)
+{
+	struct pinion_seat *seat;
+	struct pinion_desc desc;
+	const int producer = open_process(getppid());
+	uint32_t nr = 0;
 	int got;
 
 	must(pinion_pool_become(pool, self->member));
-	if (read(self->go[0], &byte, 1) != 1) /* the producer has made the seat ready */
-		return 1;
-	must(pinion_broadcast_join(pool, ring, self->seat, 0, &seat));
+	seat = sit_down(pool, ring, self);
 	while ((got = pinion_broadcast_recv(seat, &desc, 1)) != -EPIPE) {
 		if (got == -EAGAIN) {
-			pinion_broadcast_wait(seat, 1000000000);
+			if (which == LOOPS)
+				sleep_in_loop(seat, producer);
+			else
+				pinion_broadcast_wait(seat, 1000000000);
 			continue;
 		}
 		expect(got == 1 && desc.tag == nr, "in order");
 		expect(*(uint32_t *)pinion_buffer_addr(pool, desc.buffer) == nr, "as written");
-		if (++nr == 10 && stuck)
+		if (++nr == 10 && which == STUCK)
 			pause();
 		must(pinion_broadcast_return(seat, 1)); /* from here on it may change */
 	}
+	close(producer);
 	must(pinion_broadcast_leave(seat));
 	pinion_pool_detach(pool);
 	return nr != FRAMES;
@@ -57,31 +101,39 @@ static int read_frames(struct pinion_pool *pool, int ring, const struct reader *
 
 /* Forked before the ring is opened, so as not to inherit the producer's mapping. Those that are not
  * trusted get the files over a socket (share.c), after that. */
-static void start(struct pinion_pool *pool, int ring, struct reader *reader, int stuck)
+static void start(struct pinion_pool *pool, int ring, struct reader *reader, int which)
 {
 	must(pinion_pool_admit(pool, 0, &reader->member));
 	must(pinion_broadcast_create_seat(&reader->seat));
-	if (pipe(reader->go))
-		err(1, "pipe");
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, reader->socket))
+		err(1, "socketpair");
 	fflush(stdout);
 	reader->pid = fork();
-	if (!reader->pid)
-		exit(read_frames(pool, ring, reader, stuck));
+	if (!reader->pid) {
+		close(reader->socket[0]);
+		exit(read_frames(pool, ring, reader, which));
+	}
+	close(reader->socket[1]);
 }
 
 static void let_in(struct pinion_broadcast *broadcast, struct reader *reader)
 {
+	int wake[FILES_MAX];
+	char byte;
+
 	must(pinion_broadcast_admit(broadcast, reader->seat, &reader->number));
-	if (write(reader->go[1], "", 1) != 1)
+	if (write(reader->socket[0], "", 1) != 1)
 		err(1, "write");
+	receive_files(reader->socket[0], &byte, 1, wake);
+	must(pinion_broadcast_set_notify(broadcast, reader->number, wake[0]));
+	close(wake[0]);
 }
 
-/* Readable from the moment of the death on. */
 static void await_death(pid_t pid)
 {
-	struct pollfd death = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
+	struct pollfd death = {.fd = open_process(pid), .events = POLLIN};
 
-	if (death.fd < 0 || poll(&death, 1, 10000) != 1)
+	if (poll(&death, 1, 10000) != 1)
 		errx(1, "no death was told of");
 	close(death.fd);
 }
@@ -148,7 +200,7 @@ int main(int argc, char **argv)
 	must(pinion_pool_create(&config, &pool));
 	must(pinion_broadcast_create(SLOTS, &ring));
 	for (int i = 0; i < READERS; i++)
-		start(pool, ring, &reader[i], i == STUCK);
+		start(pool, ring, &reader[i], i);
 	must(pinion_broadcast_open(pool, ring, &broadcast));
 	for (int i = 0; i < READERS; i++)
 		let_in(broadcast, &reader[i]);

@@ -4,7 +4,8 @@
 
 /*
  * Open files from one process to another over a Unix socket (SCM_RIGHTS, unix(7)), with some data
- * that says what they are. For share.c, grow.c and resume.c; sessions do this by themselves.
+ * that says what they are. For broadcast.c, grow.c, resume.c and share.c; sessions do this by
+ * themselves.
  */
 
 #include <stdint.h>

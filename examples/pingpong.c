@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Bounce a buffer between two processes over a channel and print the median of its round trips:
- * first with both looking into their rings all the time, then with both asleep until it comes. The
- * first means something where each has a core to itself; two that share one take turns, of
- * milliseconds.
+ * first with both looking into their rings all the time, then with both waiting, which is to look
+ * for a while before one sleeps, and then with both asleep until it comes. The first two mean
+ * something where each has a core to itself; two that share one take turns, of milliseconds.
  *
  *     cc pingpong.c $(pkg-config --cflags --libs pinion) -o pingpong
  *     sudo hugepages reserve 0:2M && ./pingpong        or: ./pingpong --page-size 4k
@@ -19,10 +19,10 @@
 #define ROUNDS_MAX 100000
 #define SECOND_NS UINT64_C(1000000000)
 
-/* In the second part each side keeps the buffer for so long that the other goes to sleep. */
+/* In the last part each side keeps the buffer for so long that the other's core goes to rest. */
 #define PAUSE_US 200
 
-enum { POLL = 1, SLEEP = 2 }; /* in the tag: which part this is */
+enum { POLL = 1, WAIT = 2, SLEEP = 3 }; /* in the tag: which part this is */
 
 /* What lies in the buffer: the time for which the other side kept it, which does not count. */
 struct ball {
@@ -44,9 +44,15 @@ static int receive(struct pinion_channel *channel, int how, struct pinion_desc *
 	int got;
 
 	for (uint32_t looks = 1; (got = pinion_channel_recv(channel, desc, 1)) == -EAGAIN; looks++)
-		if (how == SLEEP || looks % (1 << 20) == 0)
+		if (how != POLL || looks % (1 << 20) == 0)
 			must(pinion_channel_wait(channel, 10 * SECOND_NS));
 	return got;
+}
+
+/* Before it sleeps wait() looks for as long as that. */
+static void set_spin(struct pinion_channel *channel, int how)
+{
+	pinion_channel_set_spin(channel, how == SLEEP ? 0 : PINION_SPIN_DEFAULT_NS);
 }
 
 /* The child: whatever comes goes back. */
@@ -59,6 +65,7 @@ static void pong(struct pinion_pool *pool, struct pinion_channel *channel)
 		struct ball *ball = pinion_buffer_addr(pool, desc.buffer);
 		const uint64_t came = now_ns();
 
+		set_spin(channel, (int)desc.tag);
 		if (desc.tag == SLEEP)
 			usleep(PAUSE_US);
 		ball->kept_ns = now_ns() - came;
@@ -83,6 +90,7 @@ static uint64_t median(struct pinion_pool *pool, struct pinion_channel *channel,
 	const struct ball *ball = pinion_buffer_addr(pool, *buffer);
 	size_t nr = 0;
 
+	set_spin(channel, how);
 	while (nr < ROUNDS_MAX && (nr == 0 || now_ns() < end)) {
 		struct pinion_desc desc = {*buffer, sizeof(*ball), (uint32_t)how};
 		uint64_t sent;
@@ -109,6 +117,8 @@ static void ping(struct pinion_pool *pool, struct pinion_channel *channel)
 	must(pinion_buffer_alloc(cache, &buffer));
 	printf("a round trip of two that poll: %ju ns\n",
 	       (uintmax_t)median(pool, channel, POLL, &buffer));
+	printf("a round trip of two that wait: %ju ns\n",
+	       (uintmax_t)median(pool, channel, WAIT, &buffer));
 	printf("a round trip of two that sleep: %ju ns\n",
 	       (uintmax_t)median(pool, channel, SLEEP, &buffer));
 	must(pinion_buffer_free(cache, buffer));
