@@ -4,9 +4,13 @@
 #include <inttypes.h>
 #include <sys/mman.h>
 
+#include "mapping.h"
+
 const char *const place_name[PLACES] = {
-	"slot",   "credit",   "consumer_closed", "producer_closed", "bell.state", "fenced", "ended",
-	"closed", "returned", "ready summary",   "ready word",      "owner word", "other",
+	"slot",       "credit",     "consumer_closed", "producer_closed", "bell.state",
+	"fenced",     "ended",      "closed",          "size",            "version",
+	"magic",      "start",      "begin",           "returned",        "ready summary",
+	"ready word", "owner word", "other",
 };
 
 /* Where else than at @alias is the file mapped? The channel does not tell. */
@@ -131,6 +135,60 @@ static void open_broadcast(struct scene *scene)
 	close(seat);
 }
 
+/* A file of b's that a is about to map. */
+static void lay_out(struct scene *scene, enum file which, int fd, void *alias)
+{
+	scene->file[which] = fd;
+	mapping_follow(fd, alias);
+}
+
+static void lay_out_rings(struct scene *scene)
+{
+	const int ab = ring_file(scene->slots), ba = ring_file(scene->slots);
+
+	assert_int_equal(ring_map(ab, &scene->ab), 0);
+	assert_int_equal(ring_map(ba, &scene->ba), 0);
+	scene->start = scene->ab.at;
+	lay_out(scene, FILE_AB, ab, scene->ab.shared);
+	lay_out(scene, FILE_BA, ba, scene->ba.shared);
+}
+
+static void lay_out_seat(struct scene *scene)
+{
+	int ring, seat;
+
+	assert_int_equal(pinion_broadcast_create(scene->slots, &ring), 0);
+	assert_int_equal(pinion_broadcast_create_seat(&seat), 0);
+	assert_int_equal(broadcast_map_ring(ring, PROT_READ | PROT_WRITE, &scene->ba), 0);
+	assert_int_equal(broadcast_map_seat(seat, &scene->chair), 0);
+	lay_out(scene, FILE_BA, ring, scene->ba.shared);
+	lay_out(scene, FILE_SEAT, seat, scene->chair);
+}
+
+static void lay_out_ready(struct scene *scene)
+{
+	int fd;
+
+	open_between(scene);
+	assert_int_equal(ready_create(&fd), 0);
+	assert_int_equal(ready_map(fd, &scene->ready), 0);
+	lay_out(scene, FILE_READY, fd, scene->ready);
+}
+
+static void open_kind(struct scene *scene)
+{
+	if (scene->kind == KIND_PRODUCER || scene->kind == KIND_CONSUMER)
+		open_broadcast(scene);
+	else if (scene->kind == KIND_RINGS)
+		lay_out_rings(scene);
+	else if (scene->kind == KIND_SEAT)
+		lay_out_seat(scene);
+	else if (scene->kind == KIND_READY)
+		lay_out_ready(scene);
+	else
+		open_between(scene);
+}
+
 /* The pool is made once, and lives until the program ends; its control area is put back as it was
  * before each run. */
 static struct stage {
@@ -176,18 +234,26 @@ void scene_open(struct scene *scene, enum kind kind, uint32_t slots)
 	scene->a.cache = cache_make(scene->a.pool, BUFFER);
 	watch_clear();
 	watch_file(stage.a->control.addr, stage.a->control.len, stage.b->control.addr);
-	if (kind == KIND_PRODUCER || kind == KIND_CONSUMER)
-		open_broadcast(scene);
-	else
-		open_between(scene);
+	for (int i = 0; i < FILES; i++)
+		scene->file[i] = -1;
+	open_kind(scene);
 }
 
 static void close_broadcast(struct scene *scene)
 {
 	if (scene->seat)
 		assert_int_equal(pinion_broadcast_leave(scene->seat), 0);
-	assert_int_equal(pinion_broadcast_close(scene->broadcast), 0);
+	if (scene->broadcast)
+		assert_int_equal(pinion_broadcast_close(scene->broadcast), 0);
 	broadcast_unmap_seat(scene->chair);
+}
+
+static void close_files(const struct scene *scene)
+{
+	mapping_clear();
+	for (int i = 0; i < FILES; i++)
+		if (scene->file[i] >= 0)
+			close(scene->file[i]);
 }
 
 void scene_close(struct scene *scene)
@@ -205,8 +271,8 @@ void scene_close(struct scene *scene)
 		assert_int_equal(pinion_ring_close(scene->send), 0);
 	if (scene->recv)
 		assert_int_equal(pinion_ring_close(scene->recv), 0);
-	if (scene->broadcast)
-		close_broadcast(scene);
+	close_broadcast(scene);
+	close_files(scene);
 	assert_int_equal(pinion_cache_close(scene->a.cache), 0);
 }
 
@@ -255,16 +321,24 @@ struct field {
 	enum where place;
 };
 
-static void place_in_head(struct fetch *fetch, const struct field *field, size_t off)
+static void place_in_head(struct fetch *fetch, const struct field *field, size_t off,
+			  enum file file)
 {
 	for (; field->place != PLACE_OTHER; field++)
 		if (off == field->off)
 			fetch->place = field->place;
+	if (fetch->place >= PLACE_SIZE && fetch->place <= PLACE_BEGIN)
+		fetch->index = file;
 }
 
-static void place_in_ring(struct fetch *fetch, const struct ring_shared *shared, size_t off)
+static void place_in_ring(struct fetch *fetch, const struct ring_shared *shared, size_t off,
+			  enum file file)
 {
 	static const struct field fields[] = {
+		{offsetof(struct ring_shared, magic), PLACE_MAGIC},
+		{offsetof(struct ring_shared, version), PLACE_VERSION},
+		{offsetof(struct ring_shared, slots), PLACE_SIZE},
+		{offsetof(struct ring_shared, start), PLACE_START},
 		{offsetof(struct ring_shared, credit), PLACE_CREDIT},
 		{offsetof(struct ring_shared, consumer_closed), PLACE_CONSUMER_CLOSED},
 		{offsetof(struct ring_shared, producer_closed), PLACE_PRODUCER_CLOSED},
@@ -274,7 +348,7 @@ static void place_in_ring(struct fetch *fetch, const struct ring_shared *shared,
 	};
 
 	if (off < offsetof(struct ring_shared, slot)) {
-		place_in_head(fetch, fields, off);
+		place_in_head(fetch, fields, off, file);
 		return;
 	}
 	fetch->place = PLACE_SLOT;
@@ -286,6 +360,9 @@ static void place_in_ring(struct fetch *fetch, const struct ring_shared *shared,
 static void place_in_seat(struct fetch *fetch, size_t off)
 {
 	static const struct field fields[] = {
+		{offsetof(struct seat_shared, magic), PLACE_MAGIC},
+		{offsetof(struct seat_shared, version), PLACE_VERSION},
+		{offsetof(struct seat_shared, begin), PLACE_BEGIN},
 		{offsetof(struct seat_shared, returned), PLACE_RETURNED},
 		{offsetof(struct seat_shared, closed), PLACE_CLOSED},
 		{offsetof(struct seat_shared, ended), PLACE_ENDED},
@@ -294,19 +371,22 @@ static void place_in_seat(struct fetch *fetch, size_t off)
 		{0, PLACE_OTHER},
 	};
 
-	place_in_head(fetch, fields, off);
+	place_in_head(fetch, fields, off, FILE_SEAT);
 }
 
 static void place_in_ready(struct fetch *fetch, size_t off)
 {
 	static const struct field fields[] = {
+		{offsetof(struct ready_shared, magic), PLACE_MAGIC},
+		{offsetof(struct ready_shared, version), PLACE_VERSION},
+		{offsetof(struct ready_shared, lanes), PLACE_SIZE},
 		{offsetof(struct ready_shared, summary), PLACE_SUMMARY},
 		{offsetof(struct ready_shared, bell.state), PLACE_BELL_STATE},
 		{offsetof(struct ready_shared, bell.fenced), PLACE_BELL_FENCED},
 		{0, PLACE_OTHER},
 	};
 
-	place_in_head(fetch, fields, off);
+	place_in_head(fetch, fields, off, FILE_READY);
 	if (off < offsetof(struct ready_shared, word) || off >= sizeof(struct ready_shared))
 		return;
 	fetch->place = PLACE_READY;
@@ -334,9 +414,9 @@ static struct fetch place_of(const struct scene *scene, const struct watch_acces
 			      .whole = access->whole};
 	size_t off;
 
-	for (int i = 0; i < 2; i++)
+	for (enum file i = FILE_AB; i <= FILE_BA; i++)
 		if (lies_in(alias, ring[i]->shared, ring[i]->len, &off))
-			place_in_ring(&fetch, ring[i]->shared, off);
+			place_in_ring(&fetch, ring[i]->shared, off, i);
 	if (lies_in(alias, scene->chair, SEAT_LEN, &off))
 		place_in_seat(&fetch, off);
 	if (lies_in(alias, scene->ready, READY_LEN, &off))
@@ -350,7 +430,7 @@ static struct fetch place_of(const struct scene *scene, const struct watch_acces
 
 static bool is_small(const struct fetch *fetch)
 {
-	return fetch->place >= PLACE_CONSUMER_CLOSED && fetch->place <= PLACE_CLOSED;
+	return fetch->place >= PLACE_CONSUMER_CLOSED && fetch->place <= PLACE_SIZE;
 }
 
 /* The peer's change, just before the access. What is none of its own kind stays as it is. */
@@ -401,11 +481,13 @@ static void note(void *context, const struct watch_access *access)
 
 int scene_watch(struct scene *scene, int (*act)(struct scene *scene))
 {
+	const int before = watch_ranges();
 	int result;
 
 	watch_start(note, scene);
 	result = act(scene);
 	watch_stop();
+	scene->kept = watch_ranges() - before;
 	return result;
 }
 

@@ -31,13 +31,18 @@ enum where {
 	PLACE_PRODUCER_CLOSED,
 	PLACE_BELL_STATE,
 	PLACE_BELL_FENCED,
-	PLACE_ENDED, /* these three in a seat */
+	PLACE_ENDED, /* these two in a seat */
 	PLACE_CLOSED,
+	PLACE_SIZE,    /* these in heads of files; a ring's slots, a ready set's lanes */
+	PLACE_VERSION, /* the size behind it may come along with it */
+	PLACE_MAGIC,
+	PLACE_START,
+	PLACE_BEGIN, /* these two in a seat */
 	PLACE_RETURNED,
 	PLACE_SUMMARY, /* these two in a ready set */
 	PLACE_READY,
 	PLACE_WORD,  /* an owner word */
-	PLACE_OTHER, /* the rest of the control area, and of the heads of files */
+	PLACE_OTHER, /* the rest of the control area, and of files */
 	PLACES,
 };
 
@@ -46,7 +51,7 @@ extern const char *const place_name[PLACES];
 /* One access, with what was there at that moment. */
 struct fetch {
 	enum where place;
-	uint32_t index; /* of the slot, or the buffer's id */
+	uint32_t index; /* of the slot, or the buffer's id; in a head: of which file */
 	void *alias;
 	bool load, store, whole;
 	bool vector;       /* together with its neighbours */
@@ -57,7 +62,16 @@ struct fetch {
 #define SLOTS_MAX 16u
 #define BUFFERS 48u /* and ids up to 64, which name none */
 #define HELD 16u    /* buffers that a and b each hold at the start: rows, by their ids */
-#define FETCHES_MAX 128u
+#define FETCHES_MAX 256u
+
+/* Whose head it is. */
+enum file {
+	FILE_AB,
+	FILE_BA, /* and a broadcast's ring that nobody has opened */
+	FILE_SEAT,
+	FILE_READY,
+	FILES,
+};
 
 /* What the peer changes, and when. */
 struct flip {
@@ -75,7 +89,16 @@ enum kind {
 	KIND_FANIN,    /* a fan-in that has the channel */
 	KIND_PRODUCER, /* a lends, b has a seat */
 	KIND_CONSUMER, /* the other way round */
+	/* The call is given files of b's, and maps them. */
+	KIND_RINGS, /* of two rings */
+	KIND_SEAT,  /* of a broadcast: its ring and a seat */
+	KIND_READY, /* of a ready set; there is a channel */
 };
+
+static inline bool kind_maps(enum kind kind)
+{
+	return kind >= KIND_RINGS;
+}
 
 struct scene {
 	enum kind kind;
@@ -93,6 +116,8 @@ struct scene {
 	struct pinion_seat *seat;
 	struct seat_shared
 		*chair; /* b's mapping of it; the ring's is ab or ba, as a lends or not */
+	int file[FILES]; /* of a kind that maps: where to open it */
+	int kept;        /* mappings that the call made and left */
 	struct pinion_buffer ours[HELD], theirs[HELD];
 
 	struct fetch fetch[FETCHES_MAX];

@@ -3,7 +3,31 @@
 
 /* What a liar may put anywhere: small numbers, all ones, single bits, and what would be believed
  * there or in another place: handles and words that are good, stale, foreign, of no buffer. */
-#define VALUES_MAX 64u
+#define VALUES_MAX 72u
+
+/* And in the head of a file: what is there in that of another. */
+static uint32_t fill_heads(uint64_t *value)
+{
+	static const uint64_t heads[] = {
+		RING_MAGIC,
+		BROADCAST_MAGIC,
+		SEAT_MAGIC,
+		READY_MAGIC,
+		2 * SLOTS,
+		32 * SLOTS,
+		64 * SLOTS,
+		PINION_RING_SLOTS_MAX,
+		READY_LANES,
+		/* Versions, with the size behind them, and without. */
+		(uint64_t)SLOTS << 32 | RING_VERSION,
+		(uint64_t)READY_LANES << 32 | READY_VERSION,
+		RING_VERSION,
+		READY_VERSION,
+	};
+
+	memcpy(value, heads, sizeof(heads));
+	return sizeof(heads) / sizeof(heads[0]);
+}
 
 static uint32_t fill_values(const struct scene *scene, uint64_t *value)
 {
@@ -43,7 +67,18 @@ static uint32_t fill_values(const struct scene *scene, uint64_t *value)
 		value[nr++] = pinion_owner_word(handles[i], b);
 	}
 	value[nr++] = pinion_owner_word(theirs, pinion_owner_magazine(0));
+	if (kind_maps(scene->kind))
+		nr += fill_heads(&value[nr]);
 	return nr;
+}
+
+/* A file may have room for more of them than its head said to begin with. */
+static uint32_t slots_there(const struct scene *scene)
+{
+	return kind_maps(scene->kind)
+		       ? (uint32_t)((scene->ba.len - offsetof(struct ring_shared, slot)) /
+				    sizeof(struct pinion_slot))
+		       : scene->slots;
 }
 
 /* Did it touch what is no slot, no buffer's word, or no place of the call's? Nothing that it loads
@@ -53,7 +88,7 @@ static bool strays(const struct call *call, const struct scene *scene)
 	for (uint32_t i = 0; i < scene->nr_fetches && i < FETCHES_MAX; i++) {
 		const struct fetch *fetch = &scene->fetch[i];
 
-		if ((fetch->place == PLACE_SLOT && fetch->index >= scene->slots) ||
+		if ((fetch->place == PLACE_SLOT && fetch->index >= slots_there(scene)) ||
 		    (fetch->place == PLACE_WORD && fetch->index >= BUFFERS) ||
 		    (fetch->place == PLACE_OTHER && !call->loads[PLACE_OTHER]))
 			return true;

@@ -18,6 +18,7 @@ static struct range {
 	bool open;
 } ranges[WATCH_MAX];
 static int nr_ranges;
+static bool watching;
 
 static watch_meet *meet;
 static void *meet_context;
@@ -151,8 +152,11 @@ void watch_clear(void)
 
 void watch_add(void *addr, size_t len, int protection, void *alias)
 {
-	ranges[nr_ranges++] =
+	ranges[nr_ranges] =
 		(struct range){.addr = addr, .alias = alias, .len = len, .protection = protection};
+	if (watching)
+		protect(&ranges[nr_ranges], false);
+	nr_ranges++;
 }
 
 void watch_forget(const void *addr)
@@ -160,6 +164,11 @@ void watch_forget(const void *addr)
 	for (int i = 0; i < nr_ranges; i++)
 		if (ranges[i].addr == addr)
 			ranges[i--] = ranges[--nr_ranges];
+}
+
+int watch_ranges(void)
+{
+	return nr_ranges;
 }
 
 void watch_start(watch_meet *what, void *context)
@@ -171,12 +180,14 @@ void watch_start(watch_meet *what, void *context)
 	(void)sigaction(SIGSEGV, &action, &old_segv);
 	action.sa_sigaction = on_trap;
 	(void)sigaction(SIGTRAP, &action, &old_trap);
+	watching = true;
 	for (int i = 0; i < nr_ranges; i++)
 		protect(&ranges[i], false);
 }
 
 void watch_stop(void)
 {
+	watching = false;
 	for (int i = 0; i < nr_ranges; i++)
 		protect(&ranges[i], true);
 	(void)sigaction(SIGSEGV, &old_segv, NULL);

@@ -40,11 +40,13 @@ typedef void watch_meet(void *context, const struct watch_access *access);
 
 /* All ranges are forgotten. */
 void watch_clear(void);
-/* @protection: what the pages have. pre: at most WATCH_MAX ranges, whole pages. */
-#define WATCH_MAX 4
+/* @protection: what the pages have; PROT_NONE at once, if a call is being watched. pre: at most
+ * WATCH_MAX ranges, whole pages. */
+#define WATCH_MAX 8
 void watch_add(void *addr, size_t len, int protection, void *alias);
-/* It is unmapped by now. */
+/* It is unmapped by now, or was none. */
 void watch_forget(const void *addr);
+int watch_ranges(void);
 
 void watch_start(watch_meet *meet, void *context);
 void watch_stop(void);
