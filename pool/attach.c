@@ -8,6 +8,7 @@
 
 #include "fail.h"
 #include "member.h"
+#include "once.h"
 #include "slot.h"
 #include "steady.h"
 
@@ -16,12 +17,13 @@
  * once and held against what the kernel says of them before it is used as a size or an index.
  */
 
-/* One read of the header, then only the copy is looked at. */
+/* One read of the header, then only the copy is looked at. What is behind the geometry has readers
+ * of its own: the epoch and each slot are read in their order, see slot.c. */
 static int copy_header(struct pinion_pool *pool)
 {
 	struct control header;
 
-	memcpy(&header, pool->control.addr, sizeof(header));
+	once_copy(&header, pool->control.addr, offsetof(struct control, epoch));
 	if (header.magic != CONTROL_MAGIC)
 		return pinion_fail(-EPROTO, "this file is not the control area of a pool");
 	if (header.stamp != CONTROL_STAMP)

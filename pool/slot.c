@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "fail.h"
+#include "once.h"
 #include "segment.h"
 #include "steady.h"
 
@@ -42,7 +43,7 @@ int slot_copy(struct pinion_pool *pool, uint32_t index)
 	enum slot_state state = slot_state_of(word);
 
 	if (state == SLOT_LIVE || state == SLOT_RETIRING) {
-		memcpy(&segment, &slot->segment, sizeof(segment));
+		once_copy(&segment, &slot->segment, sizeof(segment));
 		/* Was it still the same when the copy was done? */
 		atomic_thread_fence(memory_order_acquire);
 		if (atomic_load_explicit(&slot->state, memory_order_relaxed) != word)

@@ -28,9 +28,9 @@ struct call {
 	uint32_t values;   /* so many are tried, not all: it looks a thousand times; 0: all */
 };
 
-/* Those of rings and channels; of what is built upon them; of who sleeps in a loop; and those that
- * map what they are given. */
-extern const struct call calls[], more_calls[], loop_calls[], open_calls[];
-extern const size_t nr_calls, nr_more_calls, nr_loop_calls, nr_open_calls;
+/* Those of rings and channels; of what is built upon them; of who sleeps in a loop; those that map
+ * what they are given; and who joins a pool. */
+extern const struct call calls[], more_calls[], loop_calls[], open_calls[], attach_calls[];
+extern const size_t nr_calls, nr_more_calls, nr_loop_calls, nr_open_calls, nr_attach_calls;
 
 #endif

@@ -71,6 +71,7 @@ static const struct table {
 	{more_calls, &nr_more_calls},
 	{loop_calls, &nr_loop_calls},
 	{open_calls, &nr_open_calls},
+	{attach_calls, &nr_attach_calls},
 };
 #define NR_TABLES (sizeof(tables) / sizeof(tables[0]))
 

@@ -10,7 +10,8 @@ const char *const place_name[PLACES] = {
 	"slot",       "credit",     "consumer_closed", "producer_closed", "bell.state",
 	"fenced",     "ended",      "closed",          "size",            "version",
 	"magic",      "start",      "begin",           "returned",        "ready summary",
-	"ready word", "owner word", "other",
+	"ready word", "owner word", "control area",    "epoch",           "segment slot",
+	"member slot", "other",
 };
 
 /* Where else than at @alias is the file mapped? The channel does not tell. */
@@ -175,6 +176,14 @@ static void lay_out_ready(struct scene *scene)
 	lay_out(scene, FILE_READY, fd, scene->ready);
 }
 
+/* The keeper made it, and any member may have written there since. */
+static void lay_out_pool(struct scene *scene)
+{
+	assert_int_equal(pinion_pool_admit(scene->a.pool, getpid(), &scene->member), 0);
+	scene->fds = pool_files(scene->a.pool);
+	mapping_follow(scene->fds.control, scene->b.pool->control.addr);
+}
+
 static void open_kind(struct scene *scene)
 {
 	if (scene->kind == KIND_PRODUCER || scene->kind == KIND_CONSUMER)
@@ -185,6 +194,8 @@ static void open_kind(struct scene *scene)
 		lay_out_seat(scene);
 	else if (scene->kind == KIND_READY)
 		lay_out_ready(scene);
+	else if (scene->kind == KIND_POOL)
+		lay_out_pool(scene);
 	else
 		open_between(scene);
 }
@@ -208,7 +219,10 @@ static void stage_open(void)
 {
 	const struct pinion_hostmem *control;
 
-	stage.a = pool_make(BUFFERS);
+	struct pinion_pool_config config = pool_config(BUFFERS, BUFFER);
+
+	config.max_segments = 2;
+	stage.a = pool_make_from(&config);
 	stage.b = pool_join(stage.a);
 	hold_rows(stage.a, stage.ours);
 	hold_rows(stage.b, stage.theirs);
@@ -273,6 +287,10 @@ void scene_close(struct scene *scene)
 		assert_int_equal(pinion_ring_close(scene->recv), 0);
 	close_broadcast(scene);
 	close_files(scene);
+	if (scene->pool)
+		assert_int_equal(pinion_pool_detach(scene->pool), 0);
+	else if (scene->fds.nr_segments)
+		pool_files_close(&scene->fds);
 	assert_int_equal(pinion_cache_close(scene->a.cache), 0);
 }
 
@@ -400,6 +418,27 @@ static bool lies_in(const void *addr, const void *area, size_t len, size_t *off)
 	return area && *off < len;
 }
 
+/* By words, whatever part of one it is. */
+static void place_in_control(struct fetch *fetch, const struct pinion_pool *pool, size_t off)
+{
+	const size_t slot = off - offsetof(struct control, slot);
+	const size_t member = off - pool->layout.member;
+
+	fetch->alias = (char *)pool->shared + off / 8 * 8;
+	if (off < offsetof(struct control, epoch)) {
+		fetch->place = PLACE_CONTROL;
+		fetch->index = (uint32_t)(off / 8);
+	} else if (off < offsetof(struct control, slot)) {
+		fetch->place = PLACE_EPOCH;
+	} else if (off < sizeof(struct control)) {
+		fetch->place = PLACE_SEGMENT;
+		fetch->index = (uint32_t)(slot / 8);
+	} else if (off >= pool->layout.member && off < pool->layout.seen) {
+		fetch->place = PLACE_MEMBER;
+		fetch->index = (uint32_t)(member / 8);
+	}
+}
+
 /* Which place is it, @from bytes on in what is accessed? */
 static struct fetch place_of(const struct scene *scene, const struct watch_access *access,
 			     uint32_t from)
@@ -421,7 +460,10 @@ static struct fetch place_of(const struct scene *scene, const struct watch_acces
 		place_in_seat(&fetch, off);
 	if (lies_in(alias, scene->ready, READY_LEN, &off))
 		place_in_ready(&fetch, off);
-	if (lies_in(alias, view->owner, view->nr_ids * sizeof(uint64_t), &off)) {
+	if (scene->kind == KIND_POOL &&
+	    lies_in(alias, scene->b.pool->shared, scene->b.pool->control.len, &off)) {
+		place_in_control(&fetch, scene->b.pool, off);
+	} else if (lies_in(alias, view->owner, view->nr_ids * sizeof(uint64_t), &off)) {
 		fetch.place = PLACE_WORD;
 		fetch.index = (uint32_t)(off / sizeof(uint64_t));
 	}
@@ -470,7 +512,7 @@ static void note(void *context, const struct watch_access *access)
 	struct fetch fetch = place_of(scene, access, 0);
 	uint32_t at = 0;
 
-	fetch.vector = fetch.place == PLACE_WORD && access->vector;
+	fetch.vector = access->vector && fetch.place >= PLACE_WORD && fetch.place != PLACE_OTHER;
 	note_one(scene, &fetch);
 	while (fetch.vector && (at += sizeof(uint64_t)) < access->vector) {
 		fetch = place_of(scene, access, at);

@@ -41,7 +41,11 @@ enum where {
 	PLACE_RETURNED,
 	PLACE_SUMMARY, /* these two in a ready set */
 	PLACE_READY,
-	PLACE_WORD,  /* an owner word */
+	PLACE_WORD,    /* an owner word */
+	PLACE_CONTROL, /* these in a control area that is attached to, by words; here its head */
+	PLACE_EPOCH,
+	PLACE_SEGMENT, /* in segment slots */
+	PLACE_MEMBER,  /* in member slots */
 	PLACE_OTHER, /* the rest of the control area, and of files */
 	PLACES,
 };
@@ -54,7 +58,7 @@ struct fetch {
 	uint32_t index; /* of the slot, or the buffer's id; in a head: of which file */
 	void *alias;
 	bool load, store, whole;
-	bool vector;       /* together with its neighbours */
+	bool vector;       /* a word, together with its neighbours */
 	uint64_t value[2]; /* the accessed 8 or 4 bytes; of a slot always both halves */
 };
 
@@ -93,6 +97,7 @@ enum kind {
 	KIND_RINGS, /* of two rings */
 	KIND_SEAT,  /* of a broadcast: its ring and a seat */
 	KIND_READY, /* of a ready set; there is a channel */
+	KIND_POOL,  /* of the pool, for one member more */
 };
 
 static inline bool kind_maps(enum kind kind)
@@ -118,6 +123,9 @@ struct scene {
 		*chair; /* b's mapping of it; the ring's is ab or ba, as a lends or not */
 	int file[FILES]; /* of a kind that maps: where to open it */
 	int kept;        /* mappings that the call made and left */
+	struct pinion_pool_fds fds;
+	uint32_t member;          /* as which it is attached to */
+	struct pinion_pool *pool; /* and the pool then */
 	struct pinion_buffer ours[HELD], theirs[HELD];
 
 	struct fetch fetch[FETCHES_MAX];

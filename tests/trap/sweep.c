@@ -3,7 +3,7 @@
 
 /* What a liar may put anywhere: small numbers, all ones, single bits, and what would be believed
  * there or in another place: handles and words that are good, stale, foreign, of no buffer. */
-#define VALUES_MAX 72u
+#define VALUES_MAX 128u
 
 /* And in the head of a file: what is there in that of another. */
 static uint32_t fill_heads(uint64_t *value)
@@ -27,6 +27,29 @@ static uint32_t fill_heads(uint64_t *value)
 
 	memcpy(value, heads, sizeof(heads));
 	return sizeof(heads) / sizeof(heads[0]);
+}
+
+/* And in a control area: either half of a word as it is, one more, and one less. */
+static uint32_t fill_control(const struct scene *scene, uint64_t *value)
+{
+	const struct pinion_pool *pool = scene->b.pool;
+	const void *const from[] = {pool->shared, &pool->shared->slot[0],
+				    &pool->members[scene->member]};
+	const uint32_t words[] = {offsetof(struct control, epoch) / 8,
+				  sizeof(struct control_slot) / 8,
+				  sizeof(struct control_member) / 8};
+	uint32_t nr = 0;
+
+	for (int i = 0; i < 3; i++)
+		for (uint32_t word = 0; word < words[i]; word++) {
+			const uint64_t is = ((const uint64_t *)from[i])[word];
+
+			for (int half = 0; half < 64; half += 32) {
+				value[nr++] = is + (UINT64_C(1) << half);
+				value[nr++] = is - (UINT64_C(1) << half);
+			}
+		}
+	return nr;
 }
 
 static uint32_t fill_values(const struct scene *scene, uint64_t *value)
@@ -67,7 +90,9 @@ static uint32_t fill_values(const struct scene *scene, uint64_t *value)
 		value[nr++] = pinion_owner_word(handles[i], b);
 	}
 	value[nr++] = pinion_owner_word(theirs, pinion_owner_magazine(0));
-	if (kind_maps(scene->kind))
+	if (scene->kind == KIND_POOL)
+		nr += fill_control(scene, &value[nr]);
+	else if (kind_maps(scene->kind))
 		nr += fill_heads(&value[nr]);
 	return nr;
 }
