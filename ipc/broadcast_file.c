@@ -28,7 +28,7 @@ int pinion_broadcast_create(uint32_t slots, int *fd)
 	shared = memory.addr;
 	shared->magic = BROADCAST_MAGIC;
 	shared->version = RING_VERSION;
-	shared->slots = slots;
+	atomic_init(&shared->slots, slots);
 	*fd = sealed_leave(&memory);
 	return 0;
 }
@@ -63,7 +63,7 @@ int broadcast_map_ring(int fd, int protection, struct ring *ring)
 		return err;
 	shared = addr;
 	/* The file's size decides; the header only has to agree with it. */
-	slots = shared->slots;
+	slots = atomic_load_explicit(&shared->slots, memory_order_relaxed);
 	if (shared->magic != BROADCAST_MAGIC || shared->version != RING_VERSION ||
 	    !ring_slots_valid(slots) || ring_len(slots) != len) {
 		(void)munmap(addr, len);

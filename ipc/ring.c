@@ -19,11 +19,10 @@ int ring_check_slots(uint32_t slots)
 }
 
 /* Nothing is published: slots have the lap of the round before. From 0 on zeroes say that. */
-static void empty_slots(struct ring_shared *shared, uint64_t start)
+static void empty_slots(struct ring_shared *shared, uint32_t slots, uint64_t start)
 {
-	const struct ring ring = {.shared = shared,
-				  .slots = shared->slots,
-				  .shift = (uint32_t)__builtin_ctz(shared->slots)};
+	const struct ring ring = {
+		.shared = shared, .slots = slots, .shift = (uint32_t)__builtin_ctz(slots)};
 	const struct pinion_desc nothing = {0};
 
 	for (uint64_t at = start - ring.slots; at != start; at++)
@@ -34,12 +33,12 @@ static void lay_out(struct ring_shared *shared, uint32_t slots, uint64_t start)
 {
 	shared->magic = RING_MAGIC;
 	shared->version = RING_VERSION;
-	shared->slots = slots;
+	atomic_init(&shared->slots, slots);
 	atomic_init(&shared->start, start);
 	atomic_init(&shared->credit, start);
 	atomic_init(&shared->bell.fenced, 1);
 	if (start)
-		empty_slots(shared, start);
+		empty_slots(shared, slots, start);
 }
 
 int ring_make(uint32_t slots, uint64_t start, int *fd)
@@ -76,7 +75,7 @@ int ring_map(int fd, struct ring *ring)
 		return err;
 	shared = addr;
 	/* The file's size decides; the header only has to agree with it. */
-	slots = shared->slots;
+	slots = atomic_load_explicit(&shared->slots, memory_order_relaxed);
 	if (shared->magic != RING_MAGIC || shared->version != RING_VERSION ||
 	    !ring_slots_valid(slots) || ring_len(slots) != len) {
 		(void)munmap(addr, len);

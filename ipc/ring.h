@@ -56,8 +56,8 @@
 struct ring_shared {
 	uint64_t magic;
 	uint32_t version;
-	uint32_t slots;
-	_Atomic uint64_t start; /* read once by each end, which then has it in at and credit */
+	_Atomic uint32_t slots; /* these two are read once by each end, which goes by that */
+	_Atomic uint64_t start;
 	uint8_t pad0[40];
 	_Atomic uint64_t credit; /* the producer clamps it: between its last value and its tail */
 	uint8_t pad1[56];
