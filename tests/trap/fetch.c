@@ -8,7 +8,7 @@
  *     fetch CALL N H V [V2]     load N finds the value V (of a slot, H: 1 head, 2 body, 3 both)
  *     fetch --planted           built with a receiver that reads slots twice: passes only if both
  *                               claims fail where slots are read, and nowhere else
- *     fetch --planted-head      the same of who opens a ring, and reads its size twice
+ *     fetch --planted-head      the same of who maps something, and reads its size twice
  */
 
 #include <inttypes.h>
@@ -114,15 +114,16 @@ static int planted(void)
 	return tap_status();
 }
 
-/* Of all that map a ring. */
+/* Those that map a ring, and who joins a pool. */
 static int planted_head(void)
 {
-	tap_plan(7);
+	tap_plan(8);
 	expect("ring_open", true);
 	expect("channel_open", true);
 	expect("broadcast_open", true);
 	expect("broadcast_join", true);
 	expect("broadcast_lent", true);
+	expect("pool_attach", true);
 	expect("broadcast_admit", false);
 	expect("channel_join", false);
 	return tap_status();

@@ -3,10 +3,12 @@
 #define PINION_TESTS_TRAP_PLANTED_HEAD_H
 
 /*
- * A planted bug, put before the first line of what maps a ring by the compiler (-include): the
- * number of slots is looked at for the check, and again for its logarithm.
+ * Planted bugs, put before the first line of what maps a ring, or joins a pool, by the compiler
+ * (-include): the number of slots is looked at for the check, and again for its logarithm; and
+ * words of the control area are copied twice.
  */
 
+#include "once.h"
 #include "ring.h"
 
 static inline uint32_t planted_log2(const struct ring_shared *shared)
@@ -19,6 +21,13 @@ static inline uint32_t planted_log2(const struct ring_shared *shared)
 	return shift;
 }
 
+static inline void planted_copy(void *to, const void *from, size_t len)
+{
+	once_copy(to, from, len);
+	once_copy(to, from, len);
+}
+
 #define __builtin_ctz(slots) planted_log2(shared)
+#define once_copy planted_copy
 
 #endif
