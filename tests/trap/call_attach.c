@@ -3,7 +3,7 @@
  * Who joins a pool gets a control area where every member may write: its geometry, from which all
  * offsets follow, the shape of its segments, and what its member slots say are copied once, and
  * the copy is what is held against the files. Which numbers can be those of a pool is a matter of
- * other tests: the judge asks the library, of what was fetched.
+ * other tests: the judge asks the library, of what was fetched. So it goes on when a segment comes.
  */
 #include "slot.h" /* before what has calls of another kind */
 
@@ -20,11 +20,15 @@ static int attach(struct scene *scene)
 	return pinion_pool_attach(&scene->fds, scene->member, &scene->pool);
 }
 
+/* The judge goes the way of the call: what the judge needs the call must have looked at. */
+static bool overlooked;
+
 /* As the @nth look found it. */
 static uint64_t word(const struct scene *scene, enum where place, uint32_t index, uint32_t nth)
 {
 	const struct fetch *fetch = scene_load(scene, place, index, nth);
 
+	overlooked = overlooked || !fetch;
 	return fetch ? fetch->value[0] : 0;
 }
 
@@ -47,30 +51,47 @@ static int find_head(const struct scene *scene, struct pinion_pool *pool)
 	return pool->layout.len > scene->b.pool->control.len ? -EINVAL : 0;
 }
 
-/* One that changed between two looks is left for later; of the others the file must be its own. */
-static int find_segment(const struct scene *scene, struct pinion_pool *pool, uint32_t index)
+/* -EAGAIN: it changed between two looks, and is as it was. -EINVAL: so it is if nothing can be what
+ * was found. */
+static int copy_segment(const struct scene *scene, struct pinion_pool *pool, uint32_t index)
 {
-	const struct control_segment *made = &scene->a.pool->segment[index];
-	struct control_segment *segment = &pool->segment[index];
 	const uint32_t first = index * (uint32_t)sizeof(struct control_slot) / 8;
 	const uint64_t state = word(scene, PLACE_SEGMENT, first, 0);
-	uint64_t words[sizeof(*segment) / 8];
+	struct control_segment segment = {0};
+	uint64_t words[sizeof(segment) / 8];
 
-	if (slot_state_of(state) != SLOT_LIVE && slot_state_of(state) != SLOT_RETIRING)
-		return 0;
-	for (uint32_t i = 0; i < sizeof(words) / 8; i++)
-		words[i] = word(scene, PLACE_SEGMENT, first + 1 + i, 0);
-	if (word(scene, PLACE_SEGMENT, first, 1) != state)
-		return 0;
-	memcpy(segment, words, sizeof(words));
-	if (slot_check(pool, segment))
-		return -EINVAL;
-	if (scene->fds.segment[index] < 0)
-		return 0;
+	if (slot_state_of(state) == SLOT_LIVE || slot_state_of(state) == SLOT_RETIRING) {
+		for (uint32_t i = 0; i < sizeof(words) / 8; i++)
+			words[i] = word(scene, PLACE_SEGMENT, first + 1 + i, 0);
+		memcpy(&segment, words, sizeof(words));
+		if (word(scene, PLACE_SEGMENT, first, 1) != state)
+			return -EAGAIN;
+		if (slot_check(pool, &segment))
+			return -EINVAL;
+	}
+	pool->state[index] = state;
+	pool->segment[index] = segment;
+	return 0;
+}
+
+/* Is it of the file that was made so? */
+static int match(const struct control_segment *segment, const struct control_segment *made)
+{
 	return segment->inode == made->inode && segment->len == made->len &&
 			       segment->page_shift == made->page_shift
 		       ? 0
 		       : -EINVAL;
+}
+
+static int find_segment(const struct scene *scene, struct pinion_pool *pool, uint32_t index)
+{
+	const int err = copy_segment(scene, pool, index);
+
+	if (err)
+		return err == -EAGAIN ? 0 : err;
+	if (!pool->segment[index].nr || scene->fds.segment[index] < 0)
+		return 0;
+	return match(&pool->segment[index], &scene->a.pool->segment[index]);
 }
 
 static int find_member(const struct scene *scene, const struct pinion_pool *pool)
@@ -101,23 +122,25 @@ static int find(const struct scene *scene, struct pinion_pool *pool)
 	return err ? err : find_member(scene, pool);
 }
 
-/* A member slot is changed by who may join alone, and by compare and swap: a store in any case. */
-static const char *judge_stores(const struct scene *scene, const struct pinion_pool *pool,
-				int result)
+/* But for the words that it loads it touches the one that says what it has seen. */
+static bool strays(const struct scene *scene, const struct layout *layout)
 {
 	const char *const control = (const char *)scene->b.pool->shared;
-	const char *const seen =
-		control + pool->layout.seen + scene->member * sizeof(*scene->b.pool->seen);
+	const char *const seen = control + layout->seen + scene->member * sizeof(uint64_t);
 
-	for (uint32_t i = 0; i < scene->nr_fetches && i < FETCHES_MAX; i++) {
-		const struct fetch *fetch = &scene->fetch[i];
+	for (uint32_t i = 0; i < scene->nr_fetches && i < FETCHES_MAX; i++)
+		if (scene->fetch[i].place == PLACE_OTHER && scene->fetch[i].alias != seen)
+			return true;
+	return false;
+}
 
-		if (fetch->place == PLACE_OTHER && fetch->alias != seen)
-			return "it touches what it has no part in";
-		if (result < 0 && fetch->store && fetch->place != PLACE_MEMBER)
-			return "it writes where it does not join";
-	}
-	return NULL;
+/* To try a compare and swap is a store in any case. */
+static bool writes(const struct scene *scene)
+{
+	for (uint32_t i = 0; i < scene->nr_fetches && i < FETCHES_MAX; i++)
+		if (scene->fetch[i].store && scene->fetch[i].place != PLACE_MEMBER)
+			return true;
+	return false;
 }
 
 static const char *judge_pool(const struct scene *scene, const struct pinion_pool *pool)
@@ -128,7 +151,8 @@ static const char *judge_pool(const struct scene *scene, const struct pinion_poo
 	    memcmp(&got->geometry, &pool->geometry, sizeof(pool->geometry)) != 0 ||
 	    memcmp(&got->layout, &pool->layout, sizeof(pool->layout)) != 0)
 		return "a pool that does not follow from the head";
-	if (memcmp(got->segment, pool->segment, sizeof(pool->segment)) != 0)
+	if (memcmp(got->segment, pool->segment, sizeof(pool->segment)) != 0 ||
+	    memcmp(got->state, pool->state, sizeof(pool->state)) != 0)
 		return "segments that do not follow from their slots";
 	if (got->view.segment[0].nr != (got->memory[0].addr ? pool->segment[0].nr : 0))
 		return "a view of what is not mapped";
@@ -138,15 +162,100 @@ static const char *judge_pool(const struct scene *scene, const struct pinion_poo
 static const char *judge_attach(struct scene *scene, int result)
 {
 	static struct pinion_pool pool;
-	const char *problem;
 
 	memset(&pool, 0, sizeof(pool));
-	if (result != find(scene, &pool))
+	overlooked = false;
+	if (result != find(scene, &pool) || overlooked)
 		return "not what follows from what it was given";
 	if (scene->kept != !result)
 		return "not the mapping that it needs";
-	problem = judge_stores(scene, &pool, result);
-	return problem || result ? problem : judge_pool(scene, &pool);
+	if (strays(scene, &pool.layout))
+		return "it touches what it has no part in";
+	if (result)
+		return writes(scene) ? "it writes where it does not join" : NULL;
+	return judge_pool(scene, &pool);
+}
+
+/* --- a segment that comes */
+
+#define COMING 1u /* its slot */
+
+/* As the member knows it before, its segment, and the file that it is given. */
+static struct {
+	struct pinion_pool pool;
+	struct control_segment segment;
+	struct pinion_hostmem memory;
+	int fd;
+} grown;
+
+static void make_segment(void)
+{
+	struct stat status;
+
+	if (grown.memory.addr)
+		return;
+	assert_int_equal(pinion_hostmem_create("grown", 4096, 4096, &grown.memory), 0);
+	assert_int_equal(pinion_hostmem_seal(&grown.memory, F_SEAL_SHRINK), 0);
+	assert_int_equal(fstat(grown.memory.fd, &status), 0);
+	grown.segment = (struct control_segment){.len = 4096,
+						 .inode = status.st_ino,
+						 .nr = 4096 / BUFFER,
+						 .buffer_shift = 8,
+						 .stride_shift = 8,
+						 .page_shift = 12};
+}
+
+/* The keeper adds it, or who lies in its name. */
+static void add_segment(struct scene *scene)
+{
+	struct control *control = scene->b.pool->shared;
+	struct control_slot *slot = &control->slot[COMING];
+
+	make_segment();
+	assert_int_equal(attach(scene), 0);
+	memcpy(&grown.pool, scene->pool, sizeof(grown.pool));
+	grown.fd = fcntl(grown.memory.fd, F_DUPFD_CLOEXEC, 3);
+	slot->segment = grown.segment;
+	slot->state = slot_word(control->epoch + 1, SLOT_LIVE);
+	control->epoch++;
+}
+
+static int extend(struct scene *scene)
+{
+	const int err = pinion_pool_extend(scene->pool, COMING, grown.fd);
+
+	if (err)
+		close(grown.fd);
+	return err;
+}
+
+/* Who does not see a new epoch looks at no slot; what is found there that cannot be leaves what was
+ * known. */
+static const char *judge_extend(struct scene *scene, int result)
+{
+	struct pinion_pool *known = &grown.pool;
+	const struct pinion_pool *got = scene->pool;
+	const uint64_t inode = known->segment[0].inode;
+
+	overlooked = false;
+	if (word(scene, PLACE_EPOCH, 0, 0) != known->epoch) {
+		for (uint32_t i = 0; i < known->geometry.nr_segments; i++)
+			(void)copy_segment(scene, known, i);
+		known->epoch = word(scene, PLACE_EPOCH, 0, 1);
+	}
+	if (result != match(&known->segment[COMING], &grown.segment) || overlooked)
+		return "not what follows from the slot";
+	if (strays(scene, &known->layout))
+		return "it touches what it has no part in";
+	if (memcmp(got->segment, known->segment, sizeof(known->segment)) != 0 ||
+	    memcmp(got->state, known->state, sizeof(known->state)) != 0 ||
+	    got->epoch != known->epoch)
+		return "slots that are not known as they were fetched";
+	if ((got->memory[0].addr != NULL) != (known->segment[0].inode == inode))
+		return "a segment is mapped that went, or not one that is there";
+	return got->view.segment[COMING].nr == (result ? 0 : known->segment[COMING].nr)
+		       ? NULL
+		       : "a view of what is not mapped";
 }
 
 const struct call attach_calls[] = {
@@ -159,6 +268,14 @@ const struct call attach_calls[] = {
 	 .loads[PLACE_EPOCH] = 1,
 	 .loads[PLACE_SEGMENT] = 7,
 	 .loads[PLACE_MEMBER] = 3,
+	 .loads[PLACE_OTHER] = ANY},
+	{.name = "pool_extend",
+	 .kind = KIND_POOL,
+	 .prepare = add_segment,
+	 .act = extend,
+	 .judge = judge_extend,
+	 .loads[PLACE_EPOCH] = 2,
+	 .loads[PLACE_SEGMENT] = 12,
 	 .loads[PLACE_OTHER] = ANY},
 };
 const size_t nr_attach_calls = sizeof(attach_calls) / sizeof(attach_calls[0]);

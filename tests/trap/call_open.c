@@ -18,11 +18,6 @@ static uint64_t head(const struct scene *scene, enum where place, enum file file
 	return fetch ? fetch->value[0] : 0;
 }
 
-static uint32_t version_of(const struct scene *scene, enum file file)
-{
-	return (uint32_t)head(scene, PLACE_VERSION, file);
-}
-
 /* Two that must be equal to constants are compared as one by some compilers. */
 static uint32_t size_of(const struct scene *scene, enum file file)
 {
@@ -31,20 +26,33 @@ static uint32_t size_of(const struct scene *scene, enum file file)
 				  : head(scene, PLACE_VERSION, file) >> 32);
 }
 
-/* Would such a ring fill the file, which has one page? */
-static bool is_ring(const struct scene *scene, enum file file, uint64_t magic)
+/* What follows from a head: 0, or -EPROTO if something that was found is not that of such a file.
+ * Neither, if nothing was, but not all was looked at. */
+static int is_headed(const struct scene *scene, enum file file, uint64_t magic, uint32_t version)
 {
-	const uint32_t slots = size_of(scene, file);
+	const struct fetch *first = scene_load(scene, PLACE_MAGIC, file, 0);
+	const struct fetch *second = scene_load(scene, PLACE_VERSION, file, 0);
 
-	return head(scene, PLACE_MAGIC, file) == magic &&
-	       version_of(scene, file) == RING_VERSION && ring_slots_valid(slots) &&
-	       ring_len(slots) == scene->ba.len;
+	if ((first && first->value[0] != magic) ||
+	    (second && (uint32_t)second->value[0] != version))
+		return -EPROTO;
+	return first && second ? 0 : -ENOTRECOVERABLE;
 }
 
-static bool is_seat(const struct scene *scene)
+/* Such a ring has to fill the file, which has one page. */
+static int is_ring(const struct scene *scene, enum file file, uint64_t magic)
 {
-	return head(scene, PLACE_MAGIC, FILE_SEAT) == SEAT_MAGIC &&
-	       version_of(scene, FILE_SEAT) == SEAT_VERSION;
+	const uint32_t slots = size_of(scene, file);
+	const int err = is_headed(scene, file, magic, RING_VERSION);
+
+	if (!scene_load(scene, PLACE_SIZE, file, 0))
+		return err ? err : -ENOTRECOVERABLE;
+	return ring_slots_valid(slots) && ring_len(slots) == scene->ba.len ? err : -EPROTO;
+}
+
+static int is_seat(const struct scene *scene)
+{
+	return is_headed(scene, FILE_SEAT, SEAT_MAGIC, SEAT_VERSION);
 }
 
 /* Is the private part of an end what was found in the head? */
@@ -85,8 +93,8 @@ static int open_ring(struct scene *scene)
 
 static const char *judge_ring(struct scene *scene, int result)
 {
-	const bool good = is_ring(scene, FILE_BA, RING_MAGIC);
-	const char *problem = judge_result(scene, result, good ? 0 : -EPROTO, 1);
+	const char *problem =
+		judge_result(scene, result, is_ring(scene, FILE_BA, RING_MAGIC), 1);
 
 	if (problem || result)
 		return problem;
@@ -103,10 +111,12 @@ static int open_channel(struct scene *scene)
 
 static const char *judge_channel(struct scene *scene, int result)
 {
-	const bool good = is_ring(scene, FILE_AB, RING_MAGIC) &&
-			  is_ring(scene, FILE_BA, RING_MAGIC);
-	const char *problem = judge_result(scene, result, good ? 0 : -EPROTO, 2);
+	const char *problem;
+	int want = is_ring(scene, FILE_AB, RING_MAGIC);
 
+	if (!want)
+		want = is_ring(scene, FILE_BA, RING_MAGIC);
+	problem = judge_result(scene, result, want, 2);
 	if (problem || result)
 		return problem;
 	return agrees_from_start(scene, FILE_AB, &scene->a.channel->tx) &&
@@ -128,10 +138,9 @@ static int join_fanin(struct scene *scene)
 
 static const char *judge_join(struct scene *scene, int result)
 {
-	const bool good = head(scene, PLACE_MAGIC, FILE_READY) == READY_MAGIC &&
-			  version_of(scene, FILE_READY) == READY_VERSION &&
-			  size_of(scene, FILE_READY) == READY_LANES;
-	const char *problem = judge_result(scene, result, good ? 0 : -EPROTO, 1);
+	const int err = is_headed(scene, FILE_READY, READY_MAGIC, READY_VERSION);
+	const int want = err || size_of(scene, FILE_READY) == READY_LANES ? err : -EPROTO;
+	const char *problem = judge_result(scene, result, want, 1);
 	const uint64_t word = scene->ready->word[LANE_WORD], summary = scene->ready->summary;
 
 	if (problem)
@@ -168,12 +177,12 @@ static int open_broadcast(struct scene *scene)
 /* Nobody else may write it from then on, and no sooner. */
 static const char *judge_broadcast(struct scene *scene, int result)
 {
-	const bool good = is_ring(scene, FILE_BA, BROADCAST_MAGIC);
-	const char *problem = judge_result(scene, result, good ? 0 : -EPROTO, 1);
+	const char *problem =
+		judge_result(scene, result, is_ring(scene, FILE_BA, BROADCAST_MAGIC), 1);
 	int seals = 0;
 
 	assert_int_equal(pinion_hostmem_seals(scene->file[FILE_BA], &seals), 0);
-	if (!problem && !(seals & F_SEAL_FUTURE_WRITE) == good)
+	if (!problem && !(seals & F_SEAL_FUTURE_WRITE) == !result)
 		problem = "it is sealed when it must not be, or is not";
 	if (problem || result)
 		return problem;
@@ -197,8 +206,8 @@ static int admit(struct scene *scene)
 static const char *judge_admit(struct scene *scene, int result)
 {
 	const uint64_t begin = head(scene, PLACE_BEGIN, FILE_SEAT);
-	const int want = !is_seat(scene) ? -EPROTO : begin ? -EEXIST : 0;
-	const char *problem = judge_result(scene, result, want, 1);
+	const int err = is_seat(scene);
+	const char *problem = judge_result(scene, result, err ? err : begin ? -EEXIST : 0, 1);
 
 	if (problem)
 		return problem;
@@ -234,12 +243,18 @@ static int join_broadcast(struct scene *scene)
 				     pinion_pool_member(scene->b.pool), &scene->seat);
 }
 
+static int is_files(const struct scene *scene)
+{
+	const int err = is_ring(scene, FILE_BA, BROADCAST_MAGIC);
+
+	return err ? err : is_seat(scene);
+}
+
 static const char *judge_seat(struct scene *scene, int result)
 {
 	const uint64_t begin = head(scene, PLACE_BEGIN, FILE_SEAT);
-	const bool good = is_ring(scene, FILE_BA, BROADCAST_MAGIC) && is_seat(scene);
-	const char *problem =
-		judge_result(scene, result, !good ? -EPROTO : begin ? 0 : -EAGAIN, 2);
+	const int err = is_files(scene);
+	const char *problem = judge_result(scene, result, err ? err : begin ? 0 : -EAGAIN, 2);
 
 	if (problem || result)
 		return problem;
@@ -279,9 +294,9 @@ static const char *judge_lent(struct scene *scene, int result)
 {
 	struct pinion_buffer buffer[SLOTS];
 	const char *problem;
-	int want = -EPROTO;
+	int want = is_files(scene);
 
-	if (is_ring(scene, FILE_BA, BROADCAST_MAGIC) && is_seat(scene))
+	if (!want)
 		want = !head(scene, PLACE_BEGIN, FILE_SEAT) || seen(scene, PLACE_CLOSED) ||
 				       seen(scene, PLACE_ENDED) > SEAT_ENDED
 			       ? 0
@@ -307,13 +322,13 @@ static int orphan(struct scene *scene)
 /* One that was severed stays so. */
 static const char *judge_orphan(struct scene *scene, int result)
 {
-	const bool good = is_seat(scene);
+	const int want = is_seat(scene);
 	const uint64_t was = seen(scene, PLACE_ENDED);
-	const char *problem = judge_result(scene, result, good ? 0 : -EPROTO, 0);
+	const char *problem = judge_result(scene, result, want, 0);
 
 	if (problem)
 		return problem;
-	return scene->chair->ended == (good && was == SEAT_OPEN ? SEAT_ENDED : was)
+	return scene->chair->ended == (!want && was == SEAT_OPEN ? SEAT_ENDED : was)
 		       ? NULL
 		       : "the seat does not say what follows from what it said";
 }

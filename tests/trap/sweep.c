@@ -3,7 +3,7 @@
 
 /* What a liar may put anywhere: small numbers, all ones, single bits, and what would be believed
  * there or in another place: handles and words that are good, stale, foreign, of no buffer. */
-#define VALUES_MAX 128u
+#define VALUES_MAX 160u
 
 /* And in the head of a file: what is there in that of another. */
 static uint32_t fill_heads(uint64_t *value)
@@ -44,6 +44,7 @@ static uint32_t fill_control(const struct scene *scene, uint64_t *value)
 		for (uint32_t word = 0; word < words[i]; word++) {
 			const uint64_t is = ((const uint64_t *)from[i])[word];
 
+			value[nr++] = is;
 			for (int half = 0; half < 64; half += 32) {
 				value[nr++] = is + (UINT64_C(1) << half);
 				value[nr++] = is - (UINT64_C(1) << half);
