@@ -30,6 +30,7 @@ enum { FIRST, SECOND, THIRD, PLAYERS }; /* the member is one more */
 
 struct player {
 	uint32_t member;
+	int peer; /* whom an operation of its own is about: SECOND, and of all others FIRST */
 	struct pinion_pool *pool;
 	struct pinion_cache *cache;
 

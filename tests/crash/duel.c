@@ -1,22 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Both ends of a channel at once: FIRST stopped within an operation, and SECOND does not wait.
+ * Both ends of a channel at once, as bout.h has it.
  *
  *     duel                      all duels, N sampled
  *     duel NAME STEP [DEATH]    one, as a report names it: FIRST stopped after so many steps, and,
  *                               if given, SECOND killed after so many of its own
  *
- * For each duel, with two children:
- *
- *     FIRST    steps to N ....................... goes on to its end, and is right
- *     SECOND              steps to its end, and is right, within bounded steps
- *     tracer              after each: both die here, at (N, M)
- *
- * and the same with SECOND killed at M: the keeper recovers it, all but what is in transit to
- * FIRST, and FIRST goes on as if nothing had happened.
- *
- * PINION_SEED repeats the choice of N and M; PINION_STEPS is how far
- * each is stepped in a duel, about.
+ * PINION_SEED repeats the choice of N and M; PINION_STEPS is how far each is stepped in a duel,
+ * about.
  */
 
 #include <errno.h>
@@ -26,14 +17,12 @@
 
 #include <pinion/wait.h>
 
+#include "bout.h"
 #include "pin.h"
 #include "pool_support.h"
 #include "recount.h"
 #include "tap.h"
 #include "walk.h"
-
-/* Each duel has the same share: the shorter it is, the more N. PINION_STEPS overrides it. */
-#define STEPS 6000u
 
 /* What two do at once. Their parts are transfers' act(). */
 struct duel {
@@ -307,84 +296,14 @@ static const struct duel duels[] = {
 };
 #define DUELS (sizeof(duels) / sizeof(duels[0]))
 
-struct run {
+/* One of them, as it is fought. */
+struct ends {
 	struct pair *pair;
 	const struct duel *duel;
 	const struct transfer *first, *second;
-	struct walk alone; /* FIRST by itself: its length and its stores */
-	uint64_t other;    /* SECOND's length, after it */
-	struct tracee one, two;
-	struct still start, last;
+	struct still start;
 	uint32_t held[2]; /* by FIRST and SECOND, at the start */
-	uint64_t *known;  /* states that were checked: hashes, in a table that has room */
-	struct store where;
-	uint64_t death; /* of SECOND, so many steps on; 0: it lives */
-	uint64_t stalls, deaths, states;
-	struct fault fault;
-	char again[128]; /* arguments for the first fault */
 };
-
-#define KNOWN (1u << 14)
-
-static void note(struct run *run, const struct tracee *tracee, const char *problem)
-{
-	fault_note(&run->fault, tracee, problem);
-	if (problem && run->fault.nr == 1)
-		snprintf(run->again, sizeof(run->again), "%s %ju %ju", run->duel->name,
-			 (uintmax_t)run->where.step, (uintmax_t)run->death);
-}
-
-/* FNV-1a, of words. */
-static uint64_t hash(uint64_t sum, const void *bytes, size_t len)
-{
-	const char *at = bytes;
-	uint64_t word;
-
-	for (size_t i = 0; i + sizeof(word) <= len; i += sizeof(word)) {
-		memcpy(&word, at + i, sizeof(word));
-		sum = (sum ^ word) * UINT64_C(0x100000001b3);
-	}
-	return sum;
-}
-
-static bool is_known(struct run *run)
-{
-	uint64_t sum = UINT64_C(0xcbf29ce484222325);
-	size_t i;
-
-	sum = hash(sum, run->last.control.bytes, run->last.control.len);
-	sum = hash(sum, run->last.ring, sizeof(run->last.ring)) | 1;
-	for (i = sum >> 50; run->known[i % KNOWN]; i++)
-		if (run->known[i % KNOWN] == sum)
-			return true;
-	if (run->states < KNOWN / 2)
-		run->known[i % KNOWN] = sum;
-	return false;
-}
-
-/* In libc, where system calls are. */
-static bool sleeps_next(const struct tracee *tracee)
-{
-	return !tracee_place(tracee) && tracee_will_sleep(tracee);
-}
-
-/* Both are dead here, if nobody was in the same state before. */
-static void look(struct run *run)
-{
-	if (run->last.control.bytes && still_same(&run->last, run->pair))
-		return;
-	still_take(&run->last, run->pair);
-	if (is_known(run))
-		return;
-	run->states++;
-	note(run, &run->two, outlive_nobody(run->pair, &run->start));
-}
-
-/* What it meets beside one that is stopped can be another path; it cannot be a wait. */
-static uint64_t bound(const struct run *run)
-{
-	return 2 * (run->alone.points + run->other) + 4000;
-}
 
 static bool receives(const struct transfer *transfer)
 {
@@ -398,6 +317,14 @@ static const char *wrong_result(const struct transfer *transfer, int result)
 	if (result >= 0 || result == -EAGAIN || result == -EPIPE || result == -EBUSY)
 		return NULL;
 	return transfer->woken ? "it was not woken" : "it returned what it should not";
+}
+
+static const char *result(const struct bout *bout, bool first)
+{
+	const struct ends *ends = bout->ground;
+
+	return first ? wrong_result(ends->first, bout->one.stage->err)
+		     : wrong_result(ends->second, bout->two.stage->err);
 }
 
 static bool loops(const struct transfer *transfer)
@@ -427,230 +354,92 @@ static bool reclaims(const struct transfer *transfer)
 }
 
 /* Both have ended: each has what it received, and no longer what the other did. */
-static const char *wrong_sums(struct run *run)
+static const char *wrong_sums(const struct bout *bout)
 {
-	const int first = got(run->first, &run->one), second = got(run->second, &run->two);
-	int held[2] = {(int)run->held[0] + first - second, (int)run->held[1] + second - first};
+	const struct ends *ends = bout->ground;
+	const int first = got(ends->first, &bout->one), second = got(ends->second, &bout->two);
+	int held[2] = {(int)ends->held[0] + first - second, (int)ends->held[1] + second - first};
 
-	if (reclaims(run->first) && run->one.stage->err > 0)
-		held[0] -= run->one.stage->err;
-	if (reclaims(run->second) && run->two.stage->err > 0)
-		held[1] -= run->two.stage->err;
-	if ((int)pinion_pool_held(run->pair->pool, PAIR_FIRST) != held[0] ||
-	    (int)pinion_pool_held(run->pair->pool, PAIR_SECOND) != held[1])
+	if (reclaims(ends->first) && bout->one.stage->err > 0)
+		held[0] -= bout->one.stage->err;
+	if (reclaims(ends->second) && bout->two.stage->err > 0)
+		held[1] -= bout->two.stage->err;
+	if ((int)pinion_pool_held(ends->pair->pool, PAIR_FIRST) != held[0] ||
+	    (int)pinion_pool_held(ends->pair->pool, PAIR_SECOND) != held[1])
 		return "one has not what it says that it received";
 	return NULL;
 }
 
-/* FIRST comes to @where, or to where it would sleep. */
-static enum step stop_first(struct run *run, const struct store *where)
+static void settle(struct bout *bout)
 {
-	enum step at = STEP_MORE;
+	const struct ends *ends = bout->ground;
 
-	if (where->place)
-		return tracee_reach(&run->one, where);
-	while (run->one.steps < where->step && at == STEP_MORE && !sleeps_next(&run->one))
-		at = tracee_step(&run->one);
-	return at;
-}
-
-/* To its end, or to where it sleeps: then it is FIRST that has to wake it. */
-static enum step run_second(struct run *run)
-{
-	const uint64_t most = run->death ? run->death : bound(run);
-	enum step at = STEP_MORE;
-
-	look(run);
-	while (at == STEP_MORE && run->two.steps < most && !sleeps_next(&run->two)) {
-		at = tracee_step(&run->two);
-		look(run);
-	}
-	return at;
-}
-
-/* FIRST has ended, if SECOND slept. */
-static void end_second(struct run *run, enum step at)
-{
-	if (at == STEP_MORE && sleeps_next(&run->two))
-		at = tracee_finish(&run->two);
-	if (at == STEP_DIED)
-		note(run, &run->two, "it died by itself");
-	else if (at == STEP_DONE)
-		note(run, &run->two, wrong_result(run->second, run->two.stage->err));
-	else
-		note(run, &run->two, "it did not end beside one that is stopped");
+	if (bout->death)
+		return;
+	bout_note(bout, &bout->one, wrong_sums(bout));
+	bout_note(bout, &bout->one,
+		  left_asleep(ends->first, &bout->one, &ends->pair->first, &bout->two));
+	bout_note(bout, &bout->two,
+		  left_asleep(ends->second, &bout->two, &ends->pair->second, &bout->one));
 }
 
 /* Where a keeper recovers the dead, FIRST still is to take what is on its way. */
-static void bury_second(struct run *run)
+static const char *bury(struct bout *bout)
 {
+	const struct ends *ends = bout->ground;
 	struct pinion_buffer transit[RING];
-	const uint32_t nr = pinion_channel_published(run->pair->first.channel, transit);
-	const char *problem;
+	const uint32_t nr = pinion_channel_published(ends->pair->first.channel, transit);
 
-	tracee_kill(&run->two);
-	problem = recount_recover(run->pair->pool, PAIR_SECOND, transit, nr);
-	if (problem)
-		note(run, &run->one, problem);
+	return recount_recover(ends->pair->pool, PAIR_SECOND, transit, nr);
 }
 
-static void end_first(struct run *run, enum step at)
+static const char *nobody(struct bout *bout)
 {
-	const bool sleeps = run->first->woken && run->death;
+	const struct ends *ends = bout->ground;
 
-	/* A sender that is dead wakes nobody: that is what FIRST's time limit is for. */
-	if (at == STEP_MORE && !sleeps)
-		at = tracee_finish(&run->one);
-	if (at == STEP_DONE)
-		note(run, &run->one, wrong_result(run->first, run->one.stage->err));
-	else if (!sleeps)
-		note(run, &run->one,
-		     at == STEP_DIED ? "it died by itself after it was stopped"
-				     : "it did not go on to its end after it was stopped");
+	return outlive_nobody(ends->pair, &ends->start);
 }
 
-static void enter(struct run *run, const struct store *where, uint64_t death)
+static void enter(struct bout *bout)
 {
-	struct pair *pair = run->pair;
+	struct ends *ends = bout->ground;
+	struct pair *pair = ends->pair;
 
-	run->where = *where;
-	run->death = death;
 	pair_reset(pair);
-	run->duel->set(pair);
-	still_take(&run->start, pair);
-	run->held[0] = pinion_pool_held(pair->pool, PAIR_FIRST);
-	run->held[1] = pinion_pool_held(pair->pool, PAIR_SECOND);
-	walk_enter(&run->one, run->first, &pair->first);
-	walk_enter(&run->two, run->second, &pair->second);
+	ends->duel->set(pair);
+	still_take(&ends->start, pair);
+	ends->held[0] = pinion_pool_held(pair->pool, PAIR_FIRST);
+	ends->held[1] = pinion_pool_held(pair->pool, PAIR_SECOND);
+	walk_enter(&bout->one, ends->first, &pair->first);
+	walk_enter(&bout->two, ends->second, &pair->second);
+	bout_region(bout, pair->pool->control.addr, pair->pool->control.len);
+	for (int i = 0; i < RINGS; i++)
+		bout_region(bout, pair->ring[i].addr, RING_BYTES);
 }
 
-static void duel_once(struct run *run, const struct store *where, uint64_t death)
+static const struct arena channel = {enter, nobody, bury, result, settle, nobody};
+
+/* With @where: FIRST's steps, and SECOND's, if it is to die. */
+static void fight(struct pair *pair, const struct duel *duel, uint64_t *random, char **where)
 {
-	enum step first, second;
-
-	enter(run, where, death);
-	first = stop_first(run, where);
-	second = run_second(run);
-	if (death)
-		bury_second(run);
-	end_first(run, first);
-	if (!death) {
-		end_second(run, second);
-		note(run, &run->one, wrong_sums(run));
-		note(run, &run->one,
-		     left_asleep(run->first, &run->one, &run->pair->first, &run->two));
-		note(run, &run->two,
-		     left_asleep(run->second, &run->two, &run->pair->second, &run->one));
-		tracee_kill(&run->two);
-	}
-	tracee_kill(&run->one);
-	note(run, &run->one, outlive_nobody(run->pair, &run->start));
-	still_close(&run->last);
-}
-
-/* FIRST by itself. One that would sleep is stopped there: nobody would wake it. */
-static void measure(struct run *run)
-{
-	struct tracks *tracks = &run->alone.tracks;
-	enum step at = STEP_MORE;
-
-	enter(run, &(struct store){0}, 0);
-	tracks_open(tracks);
-	still_take(&run->last, run->pair);
-	tracks_add(tracks, &run->one);
-	while (at == STEP_MORE && !sleeps_next(&run->one)) {
-		at = tracks_step(tracks, &run->one);
-		if (still_same(&run->last, run->pair))
-			continue;
-		tracks_add(tracks, &run->one);
-		still_take(&run->last, run->pair);
-	}
-	run->alone.points = run->one.steps + 1;
-	for (at = STEP_MORE; at == STEP_MORE && !sleeps_next(&run->two);)
-		at = tracee_step(&run->two);
-	run->other = run->two.steps;
-	still_close(&run->last);
-	tracee_kill(&run->one);
-	tracee_kill(&run->two);
-}
-
-/* Anywhere. */
-static struct store choose(const struct run *run, uint64_t *random)
-{
-	return (struct store){.step = test_below(random, (uint32_t)run->alone.points)};
-}
-
-static void duel_open(struct run *run, struct pair *pair, const struct duel *duel)
-{
-	*run = (struct run){
+	struct ends ends = {
 		.pair = pair,
 		.duel = duel,
 		.first = transfer_find(duel->first),
 		.second = transfer_find(duel->second),
-		.known = calloc(KNOWN, sizeof(*run->known)),
 	};
-	if (!run->first || !run->second || !run->known)
+	struct bout bout = {.arena = &channel, .ground = &ends, .name = duel->name};
+
+	if (!ends.first || !ends.second)
 		tap_bail("%s cannot be had", duel->name);
-	measure(run);
-}
-
-static void duel_close(struct run *run)
-{
-	fault_tell(&run->fault, run->again);
-	walk_close(&run->alone);
-	still_close(&run->start);
-	free(run->known);
-}
-
-/* FIRST is stopped after each of its stores, and elsewhere up to @most times. */
-static void stall(struct run *run, uint64_t most, uint64_t *random)
-{
-	const bool all = run->alone.points <= most;
-
-	for (uint64_t i = 0; i < run->alone.tracks.nr; i++, run->stalls++)
-		duel_once(run, &run->alone.tracks.store[i], 0);
-	for (uint64_t i = 0; i < (all ? run->alone.points : most); i++, run->stalls++) {
-		const struct store where = all ? (struct store){.step = i} : choose(run, random);
-
-		duel_once(run, &where, 0);
-	}
-}
-
-/* ... and beside one that dies. */
-static void stall_with_death(struct run *run, uint64_t most, uint64_t *random)
-{
-	for (; run->deaths < most; run->deaths++) {
-		const struct store where = choose(run, random);
-
-		duel_once(run, &where, 1 + test_below(random, (uint32_t)run->other));
-	}
-}
-
-static void duel_all(struct pair *pair, const struct duel *duel, uint64_t steps, uint64_t *random)
-{
-	struct run run;
-	uint64_t most;
-
-	duel_open(&run, pair, duel);
-	most = 2 * steps / (run.alone.points + run.other) + 1;
-	stall(&run, most, random);
-	stall_with_death(&run, most, random);
-	duel_close(&run);
-	tap_result(!run.fault.nr,
-		   "%s: stopped %ju times, %ju times beside one that dies, both dead in %ju "
-		   "states, %ju wrong",
-		   duel->name, (uintmax_t)run.stalls, (uintmax_t)run.deaths, (uintmax_t)run.states,
-		   (uintmax_t)run.fault.nr);
-}
-
-static void duel_one(struct pair *pair, const struct duel *duel, uint64_t step, uint64_t death)
-{
-	struct run run;
-
-	duel_open(&run, pair, duel);
-	duel_once(&run, &(struct store){.step = step}, death);
-	duel_close(&run);
-	tap_result(!run.fault.nr, "%s stopped after step %ju", duel->name, (uintmax_t)step);
+	/* A sender that is dead wakes nobody. */
+	bout.unrelieved = ends.first->woken;
+	if (where[0])
+		bout_one(&bout, strtoull(where[0], NULL, 0),
+			 where[1] ? strtoull(where[1], NULL, 0) : 0);
+	else
+		bout_all(&bout, bout_steps(), random);
+	still_close(&ends.start);
 }
 
 static const struct duel *find(const char *name)
@@ -663,9 +452,8 @@ static const struct duel *find(const char *name)
 
 int main(int argc, char **argv)
 {
-	const char *given = getenv("PINION_STEPS");
-	const uint64_t steps = given ? strtoull(given, NULL, 0) : STEPS;
 	const struct duel *duel = argc > 1 ? find(argv[1]) : NULL;
+	char **where = argv + (argc > 1 ? 2 : 1); /* argv[argc] is NULL */
 	uint64_t random;
 	struct pair pair;
 
@@ -675,12 +463,9 @@ int main(int argc, char **argv)
 	pair_open(&pair);
 	tap_plan(duel ? 1 : (int)DUELS);
 	random = test_seed();
-	if (argc > 2)
-		duel_one(&pair, duel, strtoull(argv[2], NULL, 0),
-			 argc > 3 ? strtoull(argv[3], NULL, 0) : 0);
-	for (size_t i = 0; argc <= 2 && i < DUELS; i++)
+	for (size_t i = 0; i < DUELS; i++)
 		if (!duel || duel == &duels[i])
-			duel_all(&pair, &duels[i], steps, &random);
+			fight(&pair, &duels[i], &random, where);
 	pair_close(&pair);
 	return tap_status();
 }

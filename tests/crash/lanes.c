@@ -9,6 +9,7 @@
 
 #include "bell.h"
 #include "fanin_inside.h"
+#include "match.h"
 #include "parts.h"
 #include "ready.h"
 #include "ring_support.h"
@@ -35,27 +36,31 @@ int lanes_take(struct player *receiver, struct pinion_channel **channel, struct 
 
 static int post(struct player *first)
 {
-	return pinion_channel_send(first->channel[SECOND], first->desc, first->nr);
+	return pinion_channel_send(first->channel[first->peer], first->desc, first->nr);
 }
 
 /* One and then the rest. */
 static int post_twice(struct player *first)
 {
-	const int sent = pinion_channel_send(first->channel[SECOND], first->desc, 1);
+	const int sent = pinion_channel_send(first->channel[first->peer], first->desc, 1);
 
 	return sent != 1 ? sent
-			 : pinion_channel_send(first->channel[SECOND], &first->desc[1],
+			 : pinion_channel_send(first->channel[first->peer], &first->desc[1],
 					       first->nr - 1);
 }
 
 static int join(struct player *first)
 {
-	return pinion_channel_join(first->channel[SECOND], first->file[0], first->number[FIRST]);
+	return pinion_channel_join(first->channel[first->peer], first->file[0],
+				   first->number[FIRST]);
 }
 
 static int leave(struct player *first)
 {
-	return pinion_channel_close(first->channel[SECOND]);
+	const int err = pinion_channel_close(first->channel[first->peer]);
+
+	first->channel[first->peer] = NULL;
+	return err;
 }
 
 static int take(struct player *first)
@@ -79,12 +84,12 @@ static int add(struct player *first)
 {
 	uint32_t lane;
 
-	return pinion_fanin_add(first->fanin, first->channel[SECOND], 1, &lane);
+	return pinion_fanin_add(first->fanin, first->channel[first->peer], 1, &lane);
 }
 
 static int drop(struct player *first)
 {
-	return pinion_fanin_remove(first->fanin, first->channel[SECOND]);
+	return pinion_fanin_remove(first->fanin, first->channel[first->peer]);
 }
 
 static int undo(struct player *first)
@@ -117,7 +122,7 @@ static int loop_turn(struct player *first)
 
 static int set_notify(struct player *first)
 {
-	return pinion_channel_set_notify(first->channel[SECOND], first->file[0]);
+	return pinion_channel_set_notify(first->channel[first->peer], first->file[0]);
 }
 
 /* --- how all come there */
@@ -288,16 +293,21 @@ static void to_take_posted(struct company *company)
 	company->player[FIRST].nr = 3;
 }
 
-/* One look more, and SECOND's lane is cold; another, and so is THIRD's. */
-static void to_cool(struct company *company)
+/* One look more, and the first of the others' lanes is cold; another, and so is the second's. */
+static void lanes_about_to_cool(struct company *company, int receiver)
 {
-	struct player *first = lanes_hot(company, FIRST);
+	struct player *player = lanes_hot(company, receiver);
 	struct pinion_channel *channel;
 	struct pinion_desc desc;
 
 	for (uint32_t i = 1; i < COOL - 1; i++)
-		company_must(lanes_take(first, &channel, &desc, 1) == -EAGAIN, "something came");
-	first->nr = 1;
+		company_must(lanes_take(player, &channel, &desc, 1) == -EAGAIN, "something came");
+}
+
+static void to_cool(struct company *company)
+{
+	lanes_about_to_cool(company, FIRST);
+	company->player[FIRST].nr = 1;
 }
 
 static void to_watch(struct company *company)
@@ -335,8 +345,7 @@ static void loop_for(struct company *company, int receiver)
 static void sleep_in_a_loop(struct player *receiver)
 {
 	for (int i = 0; i < 2; i++)
-		company_must(!pinion_fanin_prepare(receiver->fanin),
-			     "a loop does not go to sleep");
+		company_must(!pinion_fanin_prepare(receiver->fanin), "a loop does not go to sleep");
 }
 
 /* By a producer; not by the timer, which calls every 100 ms, whoever sleeps. */
@@ -361,14 +370,20 @@ static void to_prepare_for_nothing(struct company *company)
 }
 
 /* Called once; what it was called for is taken. */
+static void lanes_called(struct company *company, int receiver, int producer)
+{
+	struct player *player = lanes_hot(company, receiver);
+
+	loop_for(company, receiver);
+	sleep_in_a_loop(player);
+	send_some(&company->player[producer], receiver, 1);
+	company_must(pinion_fanin_prepare(player->fanin) == 1, "what was sent is not there");
+	take_one(player);
+}
+
 static void to_turn(struct company *company)
 {
-	to_prepare(company);
-	sleep_in_a_loop(&company->player[FIRST]);
-	send_some(&company->player[SECOND], FIRST, 1);
-	company_must(pinion_fanin_prepare(company->player[FIRST].fanin) == 1,
-		     "what was sent is not there");
-	take_one(&company->player[FIRST]);
+	lanes_called(company, FIRST, SECOND);
 }
 
 static void to_call(struct company *company)
@@ -444,12 +459,18 @@ static const char *woke(struct company *company, int result)
 	return result ? "who waits was not told of what was sent" : NULL;
 }
 
-/* It may sleep on when it is called, or was told not to sleep, or is to come back at once. */
+/* Or is to come back at once. */
+static bool is_called(const struct player *receiver)
+{
+	struct pollfd timer = {.fd = receiver->fanin->timer, .events = POLLIN};
+
+	return is_struck(receiver) || poll(&timer, 1, 0) > 0;
+}
+
+/* It may sleep on when it is called, or was told not to sleep. */
 static const char *loop_hears(struct company *company, int result)
 {
-	struct pollfd timer = {.fd = company->player[FIRST].fanin->timer, .events = POLLIN};
-
-	return result || is_struck(&company->player[FIRST]) || poll(&timer, 1, 0) > 0
+	return result || is_called(&company->player[FIRST])
 		       ? NULL
 		       : "a loop sleeps on, and something was sent to it";
 }
@@ -531,13 +552,13 @@ static void third_sends(struct company *company)
 	send_some(&company->player[THIRD], SECOND, 1);
 }
 
-#define PRODUCER .fates = lanes_of_producer
+#define PRODUCER .fates = lanes_of_producer, .rest = lanes_rest
 #define GLANCE .meanwhile = glance, .afterwards = all_came
 #define REST .meanwhile = rest_meanwhile, .afterwards = all_came
-#define RECEIVER .fates = lanes_of_receiver
+#define RECEIVER .fates = lanes_of_receiver, .rest = lanes_rest
 #define SLEEPS_ON .meanwhile = sleep_on, .afterwards = loop_is_called
 #define TURNS .meanwhile = take_a_turn, .afterwards = rest_is_told
-#define HEARS .meanwhile = send_one, .afterwards = loop_hears
+#define HEARS .meanwhile = send_one, .afterwards = loop_hears, .is_called = is_called
 
 const struct part lanes_parts[] = {
 	{"post_hot", to_post_hot, post, .result = 1, .batch = 1, PRODUCER, GLANCE},
@@ -555,10 +576,10 @@ const struct part lanes_parts[] = {
 	 TURNS},
 	{"call_lane_and_leave", to_call, leave, .result = 0, .ends = true, PRODUCER, SLEEPS_ON},
 	{"set_lane_notify", to_set_notify, set_notify, .result = 0, PRODUCER, SLEEPS_ON},
-	{"take_hot", to_take_hot, take, .result = 2, RECEIVER},
-	{"take_posted", to_take_posted, take, .result = 3, RECEIVER},
-	{"take_and_cool", to_cool, take, .result = -EAGAIN, RECEIVER},
-	{"cool_and_take", to_cool, take_untold, .result = -EAGAIN,
+	{"take_hot", to_take_hot, take, .takes = true, .result = 2, RECEIVER},
+	{"take_posted", to_take_posted, take, .takes = true, .result = 3, RECEIVER},
+	{"take_and_cool", to_cool, take, .takes = true, .result = -EAGAIN, RECEIVER},
+	{"cool_and_take", to_cool, take_untold, .takes = true, .result = -EAGAIN,
 	 .from = (const void *)bell_announce, .meanwhile = send_one, .afterwards = told, RECEIVER},
 	{"watch_in_vain", to_watch, watch, .result = -ETIMEDOUT,
 	 .from = (const void *)bell_announce, .meanwhile = send_one, .afterwards = woke, RECEIVER},
@@ -573,3 +594,95 @@ const struct part lanes_parts[] = {
 	{"destroy_cold", to_take_posted, undo, .result = 0, RECEIVER},
 };
 const size_t nr_lanes_parts = sizeof(lanes_parts) / sizeof(lanes_parts[0]);
+
+/* --- two at once */
+
+static int other(int player)
+{
+	return player == FIRST ? SECOND : FIRST;
+}
+
+static void ready_to_send(struct company *company, int giver)
+{
+	player_draw(&company->player[giver], 3);
+	company->player[other(giver)].nr = 3;
+}
+
+static void hot(struct company *company, int giver)
+{
+	(void)lanes_hot(company, other(giver));
+	send_some(&company->player[giver], other(giver), 2);
+	send_some(&company->player[THIRD], other(giver), 1);
+	ready_to_send(company, giver);
+}
+
+static void cold(struct company *company, int giver)
+{
+	(void)lanes_cold(company, other(giver));
+	ready_to_send(company, giver);
+}
+
+static void cooling(struct company *company, int giver)
+{
+	lanes_about_to_cool(company, other(giver));
+	ready_to_send(company, giver);
+}
+
+/* A lane is there that its producer does not know of, which has sent. */
+static void at_the_door(struct company *company, int giver)
+{
+	struct player *taker = receiver_for(company, other(giver));
+	struct player *player = &company->player[giver];
+
+	company_must(
+		!pinion_fanin_add(taker->fanin, taker->channel[giver], 1, &player->number[FIRST]),
+		"no lane");
+	join_lane(taker, &company->player[THIRD], THIRD, other(giver));
+	(void)rest(taker);
+	send_some(player, other(giver), 1);
+	player->file[0] = company->file[LANES_READY].fd;
+	ready_to_send(company, giver);
+}
+
+static void in_a_loop(struct company *company, int giver)
+{
+	(void)lanes_hot(company, other(giver));
+	loop_for(company, other(giver));
+	ready_to_send(company, giver);
+}
+
+static void called_once(struct company *company, int giver)
+{
+	lanes_called(company, other(giver), giver);
+	ready_to_send(company, giver);
+}
+
+const struct match lanes_matches[] = {
+	{"post_take", hot, FIRST, "post_three", "take_hot"},
+	{"take_post", hot, SECOND, "take_hot", "post_three"},
+	{"post_take_cold", cold, FIRST, "post_three", "take_posted"},
+	{"take_post_cold", cold, SECOND, "take_posted", "post_three"},
+	{"post_cool", cooling, FIRST, "post_three", "take_and_cool"},
+	{"cool_post", cooling, SECOND, "take_and_cool", "post_three"},
+	{"post_twice_cool", cooling, FIRST, "post_twice", "cool_and_take"},
+	{"cool_post_twice", cooling, SECOND, "cool_and_take", "post_twice"},
+	{"post_watch", cooling, FIRST, "post_three", "watch_in_vain"},
+	{"watch_post", cooling, SECOND, "watch_in_vain", "post_three"},
+	{"post_prepare", in_a_loop, FIRST, "post_three", "prepare_lanes_armed"},
+	{"prepare_post", in_a_loop, SECOND, "prepare_lanes_armed", "post_three"},
+	{"post_turn", called_once, FIRST, "post_three", "turn_lanes"},
+	{"turn_post", called_once, SECOND, "turn_lanes", "post_three"},
+	{"leave_take", hot, FIRST, "leave_lane", "take_hot"},
+	{"take_leave", hot, SECOND, "take_hot", "leave_lane"},
+	{"leave_cool", cooling, FIRST, "leave_lane", "cool_and_take"},
+	{"cool_leave", cooling, SECOND, "cool_and_take", "leave_lane"},
+	{"leave_watch", cooling, FIRST, "leave_lane", "watch_in_vain"},
+	{"watch_leave", cooling, SECOND, "watch_in_vain", "leave_lane"},
+	{"leave_turn", called_once, FIRST, "leave_lane", "turn_lanes"},
+	{"turn_leave", called_once, SECOND, "turn_lanes", "leave_lane"},
+	{"join_take", at_the_door, FIRST, "join_lane", "take_posted"},
+	{"take_join", at_the_door, SECOND, "take_posted", "join_lane"},
+	{"post_drop", hot, FIRST, "post_three", "drop_lane"},
+	{"drop_post", hot, SECOND, "drop_lane", "post_three"},
+};
+const size_t nr_lanes_matches = sizeof(lanes_matches) / sizeof(lanes_matches[0]);

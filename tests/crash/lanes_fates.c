@@ -17,6 +17,7 @@
 #include <pinion/cache.h>
 
 #include "burial.h"
+#include "match.h"
 
 /* The patrol has looked at both lanes by then: see fanin.h. */
 #define LOOKS 64
@@ -182,11 +183,11 @@ static const char *producers_go_on(struct view *view)
 	return problem ? problem : send_on(&view->company->player[THIRD]);
 }
 
-/* It hears of the death, and has back what was not taken. */
-static const char *turns_away(const struct view *view, int i)
+/* @i hears of the death, and has back what was not taken. */
+static const char *turns_away(const struct view *view, int i, int receiver)
 {
 	struct player *player = &view->company->player[i];
-	struct pinion_channel *channel = player->channel[FIRST];
+	struct pinion_channel *channel = player->channel[receiver];
 	const int held = (int)pinion_pool_held(keeper(view), player->member);
 
 	pinion_channel_sever(channel);
@@ -203,9 +204,9 @@ static const char *turns_away(const struct view *view, int i)
 
 static const char *producers_turn_away(const struct view *view)
 {
-	const char *problem = turns_away(view, SECOND);
+	const char *problem = turns_away(view, SECOND, FIRST);
 
-	return problem ? problem : turns_away(view, THIRD);
+	return problem ? problem : turns_away(view, THIRD, FIRST);
 }
 
 static const char *receiver_dies(struct view *view)
@@ -245,3 +246,166 @@ const struct fate lanes_of_receiver[] = {
 	{"all are dead", burial_of_all},
 	{0},
 };
+
+/* --- two at once; in the child, of its own private state */
+
+/* What came goes back to the pool. */
+static int free_all(struct player *player, const struct pinion_desc *desc, int nr)
+{
+	for (int i = 0; i < nr; i++)
+		if (pinion_buffer_free(player->cache, desc[i].buffer))
+			return -EBADMSG;
+	return nr > 0 ? nr : 0;
+}
+
+/* What is left in a channel, beside the fan-in. */
+static int drain_channel(struct player *receiver, int from)
+{
+	struct pinion_desc desc[SLOTS];
+	int nr, sum = 0;
+
+	while ((nr = pinion_channel_recv(receiver->channel[from], desc, SLOTS)) > 0) {
+		if (free_all(receiver, desc, nr) < 0)
+			return -EBADMSG;
+		sum += nr;
+	}
+	if (nr == -EPROTO)
+		return nr;
+	return nr == -EPIPE ? sum + PART_END : sum;
+}
+
+/* All that the fan-in has, to where its patrol has been everywhere. */
+static int look_on(struct player *receiver)
+{
+	struct pinion_channel *channel;
+	struct pinion_desc desc[SLOTS];
+	int sum = 0;
+
+	for (int i = 0; i < LOOKS; i++) {
+		const int nr = lanes_take(receiver, &channel, desc, SLOTS);
+
+		if (free_all(receiver, desc, nr) < 0 || nr == -EPROTO)
+			return -EBADMSG;
+		sum += nr > 0 ? nr : 0;
+	}
+	return sum;
+}
+
+/* A lane that was dropped, or not added, is for its channel to tell of. */
+static int receive_on(struct player *receiver, bool peer_is_dead)
+{
+	int all, direct;
+
+	if (peer_is_dead)
+		pinion_channel_sever(receiver->channel[receiver->peer]);
+	all = look_on(receiver);
+	direct = drain_channel(receiver, receiver->peer);
+	return all < 0 || direct < 0 ? -EBADMSG : all + direct;
+}
+
+/* What its dead receiver did not take. */
+static int reclaim_on(struct player *producer)
+{
+	struct pinion_channel *channel = producer->channel[producer->peer];
+	struct pinion_desc desc;
+
+	pinion_channel_sever(channel);
+	if (pinion_channel_recv(channel, &desc, 1) != -EPIPE)
+		return -EBADMSG;
+	return pinion_channel_reclaim(channel, producer->cache);
+}
+
+int lanes_rest(struct player *player, bool peer_is_dead)
+{
+	if (player->fanin)
+		return receive_on(player, peer_is_dead);
+	if (!player->channel[player->peer])
+		return -ENOENT;
+	return peer_is_dead ? reclaim_on(player) : 0;
+}
+
+/* --- ... and what they say, held against what was sent */
+
+static const char *taker_wrong(const struct view *view, const struct contest *contest, int receiver,
+			       const struct ending *ending)
+{
+	const int producer = contest->match->giver;
+	const int rest = tracee_ask(ending->taker, ending->dead);
+	const bool over = rest >= PART_END;
+	const int took = contest->part[receiver]->takes && ending->took > 0 ? ending->took : 0;
+	const int came = took + (over ? rest - PART_END : rest);
+	const int transit = (int)(contest->held[producer] + contest->held[THIRD]) -
+			    (int)view->company->player[producer].nr;
+
+	if (rest < 0)
+		return "the receiver cannot receive on";
+	if (over != (ending->dead || view->part->ends))
+		return "the receiver does not hear of the end, or of one that did not come";
+	if (!ending_is_fair(view, ending, came - transit))
+		return "the receiver has not all that it was sent, or more";
+	return (int)pinion_pool_held(keeper(view), (uint32_t)receiver + 1) == took
+		       ? NULL
+		       : "the receiver has not what it says that it received";
+}
+
+/* What it did not send is all that it has. */
+static const char *giver_wrong(const struct view *view, const struct ending *ending, int producer)
+{
+	const int rest = tracee_ask(ending->giver, ending->dead);
+	const int held = (int)pinion_pool_held(keeper(view), (uint32_t)producer + 1);
+
+	if (rest == -ENOENT && view->part->ends)
+		return NULL;
+	if (rest < 0)
+		return "a producer cannot have back what was not taken";
+	return held == (int)view->company->player[producer].nr - ending_sent(view, ending)
+		       ? NULL
+		       : "a producer has more than it did not send, or less";
+}
+
+static const char *settle(struct view *view, const struct contest *contest,
+			  const struct ending *ending)
+{
+	const int producer = contest->match->giver, receiver = producer == FIRST ? SECOND : FIRST;
+	const char *problem = ending->taker ? taker_wrong(view, contest, receiver, ending)
+					    : turns_away(view, THIRD, receiver);
+
+	if (problem)
+		return problem;
+	return ending->giver ? giver_wrong(view, ending, producer) : burial_release(view, producer);
+}
+
+static const char *recover_producer(const struct view *view, int producer, int receiver)
+{
+	struct pinion_buffer transit[SLOTS];
+	const uint32_t nr = pinion_channel_published(
+		view->company->player[receiver].channel[producer], transit);
+
+	return burial_recover(view, producer, transit, nr);
+}
+
+static const char *bury_whole(const struct view *view, int player)
+{
+	const char *problem = burial_recover(view, player, NULL, 0);
+
+	return problem ? problem : burial_release(view, player);
+}
+
+static const char *bury(struct view *view, int producer)
+{
+	return producer == SECOND ? recover_producer(view, SECOND, FIRST)
+				  : bury_whole(view, SECOND);
+}
+
+static const char *both_die(struct view *view, int producer)
+{
+	const char *problem = bury_whole(view, FIRST);
+
+	if (!problem)
+		problem = bury_whole(view, SECOND);
+	if (!problem)
+		problem = turns_away(view, THIRD, producer == FIRST ? SECOND : FIRST);
+	return problem ? problem : burial_sound(view);
+}
+
+const struct judge lanes_judge = {both_die, bury, settle};

@@ -8,6 +8,7 @@
 #include <pinion/cache.h>
 
 #include "bell.h"
+#include "match.h"
 #include "ring.h"
 
 _Static_assert(sizeof(struct ring_shared) + SLOTS * sizeof(struct pinion_slot) <= COMPANY_BYTES,
@@ -45,7 +46,7 @@ static int collect(struct player *first)
 
 static int sever(struct player *first)
 {
-	return pinion_broadcast_sever(first->broadcast, first->number[SECOND]);
+	return pinion_broadcast_sever(first->broadcast, first->number[first->peer]);
 }
 
 static int end(struct player *first)
@@ -56,13 +57,16 @@ static int end(struct player *first)
 
 static int stop(struct player *first)
 {
-	return pinion_broadcast_close(first->broadcast);
+	const int err = pinion_broadcast_close(first->broadcast);
+
+	first->broadcast = NULL;
+	return err;
 }
 
 static int join(struct player *first)
 {
-	return pinion_broadcast_join(first->pool, first->file[0], first->file[1], SECOND + 1,
-				     &first->seat);
+	return pinion_broadcast_join(first->pool, first->file[0], first->file[1],
+				     (uint32_t)first->peer + 1, &first->seat);
 }
 
 static int borrow(struct player *first)
@@ -77,7 +81,10 @@ static int give_back(struct player *first)
 
 static int leave(struct player *first)
 {
-	return pinion_broadcast_leave(first->seat);
+	const int err = pinion_broadcast_leave(first->seat);
+
+	first->seat = NULL;
+	return err;
 }
 
 static int wait(struct player *first)
@@ -105,7 +112,8 @@ static int loop_turn(struct player *first)
 
 static int set_notify(struct player *first)
 {
-	return pinion_broadcast_set_notify(first->broadcast, first->number[SECOND], first->file[0]);
+	return pinion_broadcast_set_notify(first->broadcast, first->number[first->peer],
+					   first->file[0]);
 }
 
 /* --- how all come there */
@@ -534,11 +542,11 @@ static void orphan(struct company *company)
 		     "a consumer is not told that its producer died");
 }
 
-#define PRODUCER .fates = lending_of_producer
+#define PRODUCER .fates = lending_of_producer, .rest = lending_rest
 #define MEETS .meanwhile = borrow_what_is_there, .afterwards = all_came
-#define CONSUMER .fates = lending_of_consumer
+#define CONSUMER .fates = lending_of_consumer, .rest = lending_rest
 #define SLEEPS_ON .meanwhile = sleep_on, .afterwards = loop_is_called
-#define HEARS .meanwhile = lend_one, .afterwards = loop_hears
+#define HEARS .meanwhile = lend_one, .afterwards = loop_hears, .is_called = is_called
 
 const struct part lending_parts[] = {
 	{"open", to_open, start, .result = 0, PRODUCER},
@@ -550,7 +558,7 @@ const struct part lending_parts[] = {
 	{"lend_to_nobody", to_lend_to_nobody, lend, .result = 1, PRODUCER},
 	{"wake", to_wake, lend, .result = 1, .batch = 1, .sleep = sleep_to_the_end, .rouse = orphan,
 	 PRODUCER},
-	{"collect", to_collect, collect, .result = 1, PRODUCER},
+	{"collect", to_collect, collect, .takes = true, .result = 1, PRODUCER},
 	{"sever", to_end, sever, .result = 0, .severs = true, PRODUCER},
 	{"end", to_end, end, .result = 0, .ends = true, PRODUCER},
 	{"end_a_sleep", to_end_a_sleep, end, .result = 0, .ends = true, .sleep = sleep_to_the_end,
@@ -563,8 +571,8 @@ const struct part lending_parts[] = {
 	{"call_out", to_call, sever, .result = 0, .severs = true, PRODUCER, SLEEPS_ON},
 	{"set_notify", to_set_notify, set_notify, .result = 0, PRODUCER, SLEEPS_ON},
 	{"join", to_join, join, .result = 0, CONSUMER},
-	{"borrow", to_borrow, borrow, .result = 1, CONSUMER},
-	{"borrow_four", to_borrow_four, borrow, .result = 4, CONSUMER},
+	{"borrow", to_borrow, borrow, .takes = true, .result = 1, CONSUMER},
+	{"borrow_four", to_borrow_four, borrow, .takes = true, .result = 4, CONSUMER},
 	{"borrow_nothing", to_borrow_nothing, borrow, .result = -EAGAIN, CONSUMER},
 	{"borrow_idly", to_borrow_idly, borrow, .result = -EAGAIN, CONSUMER},
 	{"borrow_the_end", to_borrow_the_end, borrow, .result = -EPIPE, .ends = true, CONSUMER},
@@ -580,3 +588,110 @@ const struct part lending_parts[] = {
 	{"turn", to_turn, loop_turn, .result = 0, CONSUMER, HEARS},
 };
 const size_t nr_lending_parts = sizeof(lending_parts) / sizeof(lending_parts[0]);
+
+/* --- two at once */
+
+static int other(int player)
+{
+	return player == FIRST ? SECOND : FIRST;
+}
+
+/* The taker has loans, and more to borrow. */
+static void at_work(struct company *company, int giver)
+{
+	struct player *player = lender_at(company, giver, NEAR_THE_END - 2);
+
+	lend_some(company, player, 2);
+	borrow_some(&company->player[other(giver)], 2);
+	lend_some(company, player, 1);
+	player_draw(player, 4);
+}
+
+/* It depends on the taker alone what comes back. */
+static void at_work_alone(struct company *company, int giver)
+{
+	at_work(company, giver);
+	borrow_and_return(&company->player[THIRD]);
+}
+
+/* The taker has nothing to do. */
+static void at_rest(struct company *company, int giver)
+{
+	player_draw(lender_at(company, giver, NEAR_THE_END), 4);
+	company->player[other(giver)].nr = 2;
+}
+
+static void in_a_loop(struct company *company, int giver)
+{
+	at_rest(company, giver);
+	loop_for(company, giver, other(giver));
+}
+
+/* Called once; what it was called for is back. */
+static void called_once(struct company *company, int giver)
+{
+	struct player *player = lender_at(company, giver, NEAR_THE_END - 1);
+
+	loop_for(company, giver, other(giver));
+	sleep_in_a_loop(&company->player[other(giver)]);
+	lend_some(company, player, 1);
+	borrow_and_return(&company->player[other(giver)]);
+	borrow_and_return(&company->player[THIRD]);
+	collect_all(player);
+	player_draw(player, 4);
+}
+
+/* The taker was admitted and has not joined; what was lent before it did is its due. */
+static void at_the_door(struct company *company, int giver)
+{
+	struct player *player = producer_for(company, giver);
+	struct player *taker = &company->player[other(giver)];
+
+	seat(company, player, THIRD);
+	let_in(company, player, other(giver));
+	lend_some(company, player, 3);
+	taker->due = 3;
+	taker->file[0] = company->file[LENDING_RING].fd;
+	taker->file[1] = company->file[LENDING_SEAT + other(giver)].fd;
+	player_draw(player, 4);
+}
+
+const struct match lending_matches[] = {
+	{"lend_borrow", at_work, FIRST, "lend_four", "borrow"},
+	{"borrow_lend", at_work, SECOND, "borrow", "lend_four"},
+	{"lend_return", at_work, FIRST, "lend_four", "return"},
+	{"return_lend", at_work, SECOND, "return", "lend_four"},
+	{"lend_leave", at_work, FIRST, "lend_four", "leave"},
+	{"leave_lend", at_work, SECOND, "leave", "lend_four"},
+	{"lend_join", at_the_door, FIRST, "lend_four", "join"},
+	{"join_lend", at_the_door, SECOND, "join", "lend_four"},
+	{"lend_await", at_rest, FIRST, "lend_four", "await_woken"},
+	{"await_lend", at_rest, SECOND, "await_woken", "lend_four"},
+	{"lend_prepare", in_a_loop, FIRST, "lend_four", "prepare"},
+	{"prepare_lend", in_a_loop, SECOND, "prepare", "lend_four"},
+	{"lend_turn", called_once, FIRST, "lend_four", "turn"},
+	{"turn_lend", called_once, SECOND, "turn", "lend_four"},
+	{"collect_return", at_work_alone, FIRST, "collect", "return"},
+	{"return_collect", at_work_alone, SECOND, "return", "collect"},
+	{"collect_leave", at_work_alone, FIRST, "collect", "leave"},
+	{"leave_collect", at_work_alone, SECOND, "leave", "collect"},
+	{"sever_borrow", at_work, FIRST, "sever", "borrow"},
+	{"borrow_sever", at_work, SECOND, "borrow", "sever"},
+	{"sever_return", at_work, FIRST, "sever", "return"},
+	{"return_sever", at_work, SECOND, "return", "sever"},
+	{"sever_leave", at_work, FIRST, "sever", "leave"},
+	{"leave_sever", at_work, SECOND, "leave", "sever"},
+	{"sever_await", at_rest, FIRST, "sever", "await_woken"},
+	{"await_sever", at_rest, SECOND, "await_woken", "sever"},
+	{"sever_turn", called_once, FIRST, "sever", "turn"},
+	{"turn_sever", called_once, SECOND, "turn", "sever"},
+	{"end_borrow", at_work, FIRST, "end", "borrow"},
+	{"borrow_end", at_work, SECOND, "borrow", "end"},
+	{"end_await", at_rest, FIRST, "end", "await_woken"},
+	{"await_end", at_rest, SECOND, "await_woken", "end"},
+	{"end_turn", called_once, FIRST, "end", "turn"},
+	{"turn_end", called_once, SECOND, "turn", "end"},
+	{"stop_return", at_work, FIRST, "stop", "return"},
+	{"return_stop", at_work, SECOND, "return", "stop"},
+};
+const size_t nr_lending_matches = sizeof(lending_matches) / sizeof(lending_matches[0]);

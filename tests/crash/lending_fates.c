@@ -16,7 +16,9 @@
 
 #include <pinion/cache.h>
 
+#include "broadcast.h"
 #include "burial.h"
+#include "match.h"
 
 #define MOST ((uint32_t)PLAYERS * SLOTS)
 
@@ -169,8 +171,8 @@ static const char *read_out_all(const struct view *view, uint32_t living, int pr
 	return problem;
 }
 
-/* As broadcast.h has it. */
-static const char *bury_producer(const struct view *view, int producer, uint32_t living)
+/* As broadcast.h has it: what is not lent is recovered. */
+static const char *recover_producer(const struct view *view, int producer, uint32_t living)
 {
 	struct pinion_buffer transit[MOST];
 	const char *problem = orphan(view, living);
@@ -178,13 +180,33 @@ static const char *bury_producer(const struct view *view, int producer, uint32_t
 
 	if (!problem && nr < 0)
 		problem = "what the dead lent cannot be told";
-	if (!problem)
-		problem = burial_recover(view, producer, transit, (uint32_t)nr);
+	return problem ? problem : burial_recover(view, producer, transit, (uint32_t)nr);
+}
+
+/* ... and the rest, when all have left. */
+static const char *release_producer(const struct view *view, int producer, uint32_t living)
+{
+	struct pinion_buffer transit[MOST];
+
+	if (all_lent(view, living, transit))
+		return "who left still has what the dead lent";
+	return burial_release(view, producer);
+}
+
+static const char *bury_producer(const struct view *view, int producer, uint32_t living)
+{
+	const char *problem = recover_producer(view, producer, living);
+
 	if (!problem)
 		problem = read_out_all(view, living, producer);
-	if (!problem && all_lent(view, living, transit))
-		problem = "who left still has what the dead lent";
-	return problem ? problem : burial_release(view, producer);
+	return problem ? problem : release_producer(view, producer, living);
+}
+
+static const char *bury_consumer(const struct view *view, int consumer)
+{
+	const char *problem = burial_recover(view, consumer, NULL, 0);
+
+	return problem ? problem : burial_release(view, consumer);
 }
 
 static const char *producer_dies(struct view *view)
@@ -194,16 +216,19 @@ static const char *producer_dies(struct view *view)
 	return problem ? problem : burial_sound(view);
 }
 
-/* SECOND with it. */
-static const char *two_die(struct view *view)
+/* A consumer with it, FIRST or SECOND. */
+static const char *both_die(struct view *view, int producer)
 {
-	const char *problem = bury_producer(view, FIRST, 1u << THIRD);
+	const char *problem = bury_producer(view, producer, 1u << THIRD);
 
 	if (!problem)
-		problem = burial_recover(view, SECOND, NULL, 0);
-	if (!problem)
-		problem = burial_release(view, SECOND);
+		problem = bury_consumer(view, producer == FIRST ? SECOND : FIRST);
 	return problem ? problem : burial_sound(view);
+}
+
+static const char *a_consumer_dies_too(struct view *view)
+{
+	return both_die(view, FIRST);
 }
 
 /* --- the consumer is slow */
@@ -273,25 +298,18 @@ static const char *sever(const struct view *view)
 	return problem;
 }
 
-static const char *bury_consumer(const struct view *view)
-{
-	const char *problem = burial_recover(view, FIRST, NULL, 0);
-
-	return problem ? problem : burial_release(view, FIRST);
-}
-
 static const char *consumer_dies(struct view *view)
 {
 	const char *problem = sever(view);
 
 	if (!problem)
-		problem = bury_consumer(view);
+		problem = bury_consumer(view, FIRST);
 	return problem ? problem : burial_sound(view);
 }
 
 static const char *consumer_is_buried(struct view *view)
 {
-	const char *problem = bury_consumer(view);
+	const char *problem = bury_consumer(view, FIRST);
 
 	if (!problem)
 		problem = sever(view);
@@ -300,17 +318,13 @@ static const char *consumer_is_buried(struct view *view)
 
 static const char *producer_dies_too(struct view *view)
 {
-	const char *problem = bury_producer(view, SECOND, 1u << THIRD);
-
-	if (!problem)
-		problem = bury_consumer(view);
-	return problem ? problem : burial_sound(view);
+	return both_die(view, SECOND);
 }
 
 const struct fate lending_of_producer[] = {
 	{"the producer is slow", consumers_go_on},
 	{"the producer is dead", producer_dies},
-	{"producer and a consumer are dead", two_die},
+	{"producer and a consumer are dead", a_consumer_dies_too},
 	{"all are dead", burial_of_all},
 	{0},
 };
@@ -323,3 +337,143 @@ const struct fate lending_of_consumer[] = {
 	{"all are dead", burial_of_all},
 	{0},
 };
+
+/* --- two at once; in the child, of its own private state */
+
+/* What came is the producer's still. */
+static bool is_lent(const struct player *consumer, const struct pinion_desc *desc, int nr)
+{
+	for (int i = 0; i < nr; i++) {
+		const struct pinion_buffer buffer = desc[i].buffer;
+
+		if (consumer->pool->view.owner[pinion_buffer_id(buffer)] !=
+		    pinion_owner_word(buffer, consumer->seat->producer))
+			return false;
+	}
+	return true;
+}
+
+/* To where nothing is, and returns all; when it is the end, it leaves. */
+static int read_on(struct player *consumer)
+{
+	int nr, sum = 0;
+
+	while ((nr = pinion_broadcast_recv(consumer->seat, consumer->desc, SLOTS)) > 0) {
+		if (!is_lent(consumer, consumer->desc, nr))
+			return -EBADMSG;
+		sum += nr;
+	}
+	if (nr != -EAGAIN && nr != -EPIPE)
+		return nr;
+	if (pinion_broadcast_return(consumer->seat, (uint32_t)consumer->seat->held) && nr != -EPIPE)
+		return -EBADMSG;
+	return nr == -EPIPE ? (int)pinion_broadcast_leave(consumer->seat) + sum + PART_END : sum;
+}
+
+/* All that is out, which goes back to the pool. */
+static int have_back(struct player *producer, bool peer_is_dead)
+{
+	struct pinion_buffer buffer[SLOTS + 1];
+	int nr;
+
+	if (peer_is_dead)
+		(void)pinion_broadcast_sever(producer->broadcast, producer->number[producer->peer]);
+	nr = pinion_broadcast_collect(producer->broadcast, buffer, SLOTS + 1);
+	for (int i = 0; i < nr; i++)
+		if (pinion_buffer_free(producer->cache, buffer[i]))
+			return -EBADMSG;
+	return nr;
+}
+
+int lending_rest(struct player *player, bool peer_is_dead)
+{
+	if (player->seat)
+		return read_on(player);
+	return player->broadcast ? have_back(player, peer_is_dead) : -ENOENT;
+}
+
+/* --- ... and what they say, held against what was lent */
+
+static const char *taker_wrong(const struct view *view, const struct contest *contest, int consumer,
+			       const struct ending *ending)
+{
+	const struct part *part = contest->part[consumer];
+	const int rest = tracee_ask(ending->taker, ending->dead);
+	const int due = (int)view->company->player[consumer].due;
+	const bool over = rest >= PART_END;
+	int came = over ? rest - PART_END : rest;
+
+	if (rest == -ENOENT)
+		return part->ends && !part->batch ? NULL : "a consumer has no seat";
+	if (rest < 0)
+		return "a consumer cannot read on";
+	if (over != (ending->dead || view->part->ends || view->part->severs))
+		return "a consumer does not hear of the end, or of one that did not come";
+	if (part->takes && ending->took > 0)
+		came += ending->took;
+	if (ending_is_fair(view, ending, came - due))
+		return NULL;
+	return view->part->severs && came <= due
+		       ? NULL
+		       : "a consumer has not all that it was lent, or more";
+}
+
+static const char *third_wrong(const struct view *view, const struct ending *ending, int producer)
+{
+	struct player *third = &view->company->player[THIRD];
+	const uint32_t had = third->nr;
+	int err = 0;
+	const char *problem = receive(view, THIRD, producer, &err);
+
+	if (!problem && !ending_is_fair(view, ending, (int)(third->nr - had - third->due)))
+		problem = "another consumer has not all that it was lent, or more";
+	if (!problem && !ending->giver && err != -EPIPE)
+		problem = "another consumer does not hear of the end";
+	if (!problem)
+		problem = give_back(view, THIRD);
+	return problem || ending->giver ? problem : leave(third);
+}
+
+static const char *giver_wrong(const struct view *view, const struct contest *contest, int producer,
+			       const struct ending *ending)
+{
+	const struct part *part = view->part;
+	const int rest = tracee_ask(ending->giver, ending->dead);
+	const int lent = ending_sent(view, ending);
+	const int back = part->takes && ending->gave > 0 ? ending->gave : 0;
+
+	if (rest == -ENOENT)
+		return part->ends ? NULL : "the producer has no broadcast";
+	if (rest + back != (int)view->company->player[producer].out + lent)
+		return "the producer has not all back that it lent, or more";
+	if ((int)pinion_pool_held(keeper(view), (uint32_t)producer + 1) !=
+	    (int)contest->held[producer] - rest)
+		return "the producer does not know of all that it has";
+	return NULL;
+}
+
+static const char *settle(struct view *view, const struct contest *contest,
+			  const struct ending *ending)
+{
+	const int producer = contest->match->giver, consumer = producer == FIRST ? SECOND : FIRST;
+	const char *problem = NULL;
+
+	if (ending->taker)
+		problem = taker_wrong(view, contest, consumer, ending);
+	if (!problem)
+		problem = third_wrong(view, ending, producer);
+	if (problem)
+		return problem;
+	if (ending->giver)
+		return giver_wrong(view, contest, producer, ending);
+	return release_producer(view, producer, 1u << consumer | 1u << THIRD);
+}
+
+static const char *bury(struct view *view, int producer)
+{
+	if (producer == SECOND)
+		return recover_producer(view, SECOND, 1u << FIRST | 1u << THIRD);
+	return bury_consumer(view, SECOND);
+}
+
+const struct judge lending_judge = {both_die, bury, settle};

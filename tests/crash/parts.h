@@ -14,6 +14,7 @@
  */
 
 #include "company.h"
+#include "step.h"
 
 struct part;
 
@@ -38,6 +39,7 @@ struct part {
 	int result;       /* what act() returns */
 	uint32_t batch;   /* what others then find more, all at once */
 	uint32_t more;    /* and beside that, as a batch of its own */
+	bool takes;       /* its result is how much came to it, or back to it */
 	bool ends;        /* they may find the end as well */
 	bool severs;      /* SECOND may find that it is cast out */
 	uint32_t returns; /* loans that come back, all at once */
@@ -55,8 +57,17 @@ struct part {
 	const char *(*afterwards)(struct company *company, int result);
 	bool often; /* after each instruction, not only after each store */
 
+	/* A player that has gone to sleep in a loop is about to wake; NULL: it does not do that. */
+	bool (*is_called)(const struct player *player);
+
 	const struct fate *fates;
+
+	/* act() has ended, and the player does with its own state what is left to do: how much
+	 * came, or came back, with PART_END for the end; or -errno. */
+	int (*rest)(struct player *player, bool peer_is_dead);
 };
+
+#define PART_END 0x1000
 
 /* Files of a broadcast: the ring, then the seat of each player that has one. */
 enum { LENDING_RING, LENDING_SEAT };
@@ -72,6 +83,7 @@ extern const size_t nr_lanes_parts;
 
 /* lending_fates.c */
 extern const struct fate lending_of_producer[], lending_of_consumer[];
+int lending_rest(struct player *player, bool peer_is_dead);
 
 /* pinion_fanin_recv(), counted. */
 int lanes_take(struct player *receiver, struct pinion_channel **channel, struct pinion_desc *desc,
@@ -79,6 +91,11 @@ int lanes_take(struct player *receiver, struct pinion_channel **channel, struct 
 
 /* lanes_fates.c */
 extern const struct fate lanes_of_producer[], lanes_of_receiver[];
+int lanes_rest(struct player *player, bool peer_is_dead);
+
+/* @player, as a child, comes to where stepping of @part begins. Asked when it has ended, it does
+ * rest(): the question is whether its peer is dead. */
+void part_enter(struct tracee *tracee, const struct part *part, struct player *player);
 
 /* By name, or NULL. */
 const struct part *part_find(const char *name);

@@ -39,7 +39,8 @@ static struct stage *stage_make(void)
 	return page;
 }
 
-__attribute__((noreturn)) static void child(const struct play *play, struct stage *stage)
+__attribute__((noreturn)) static void child(const struct play *play, struct stage *stage,
+					    int (*ask)(void *arg, int question))
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
@@ -51,6 +52,11 @@ __attribute__((noreturn)) static void child(const struct play *play, struct stag
 	stage->err = play->act(play->arg);
 	atomic_store_explicit(&stage->done, 1, memory_order_release);
 	marker();
+	while (ask) {
+		stage->answer = ask(play->arg, stage->question);
+		stage->asked = 0;
+		marker();
+	}
 	_exit(0);
 }
 
@@ -82,7 +88,8 @@ int step_allowed(void)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EPERM;
 }
 
-void tracee_start(struct tracee *tracee, const struct play *play)
+void tracee_start_asked(struct tracee *tracee, const struct play *play,
+			int (*ask)(void *arg, int question))
 {
 	int status;
 
@@ -91,11 +98,16 @@ void tracee_start(struct tracee *tracee, const struct play *play)
 	if (tracee->pid < 0)
 		tap_bail("fork: %s", strerror(errno));
 	if (tracee->pid == 0)
-		child(play, tracee->stage);
+		child(play, tracee->stage, ask);
 	status = wait_for(tracee->pid);
 	if (!trapped(status))
 		tap_bail("a child did not come to its start: status %#x, error %d",
 			 (unsigned)status, tracee->stage->err);
+}
+
+void tracee_start(struct tracee *tracee, const struct play *play)
+{
+	tracee_start_asked(tracee, play, NULL);
 }
 
 static void let_go(const struct tracee *tracee, enum __ptrace_request how)
@@ -161,9 +173,8 @@ bool tracee_will_sleep(const struct tracee *tracee)
 	if ((text & 0xffff) != 0x050f)
 		return false;
 	return call == FUTEX_WAITV ||
-	       (call == SYS_futex &&
-		((int)peek_user(tracee, offsetof(struct user, regs.rsi)) & FUTEX_CMD_MASK) ==
-			FUTEX_WAIT_BITSET);
+	       (call == SYS_futex && ((int)peek_user(tracee, offsetof(struct user, regs.rsi)) &
+				      FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET);
 }
 
 enum step tracee_step_asleep(struct tracee *tracee, void (*wake)(void *arg), void *arg)
@@ -240,6 +251,18 @@ enum step tracee_finish(struct tracee *tracee)
 	}
 	/* Neither end nor death: a stop that is not ours. */
 	return judge(tracee, status) == STEP_DONE ? STEP_DONE : STEP_DIED;
+}
+
+int tracee_ask(struct tracee *tracee, int question)
+{
+	enum step at = STEP_DONE;
+
+	tracee->stage->question = question;
+	tracee->stage->asked = 1;
+	/* Who came to its end by steps has the end marker before it. */
+	for (int i = 0; i < 2 && at == STEP_DONE && tracee->stage->asked; i++)
+		at = tracee_finish(tracee);
+	return at == STEP_DONE && !tracee->stage->asked ? tracee->stage->answer : -ESRCH;
 }
 
 uint64_t step_places(void)

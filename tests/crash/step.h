@@ -30,8 +30,10 @@
 
 /* Shared with the child. */
 struct stage {
-	_Atomic int done; /* act() has returned */
-	int err;          /* what it or prepare() returned */
+	_Atomic int done;     /* act() has returned */
+	int err;              /* what it or prepare() returned */
+	int question, answer; /* of tracee_ask() */
+	_Atomic int asked;    /* and not answered */
 };
 
 struct tracee {
@@ -57,6 +59,14 @@ int step_allowed(void);
 
 /* Runs a child up to the start marker. A prepare() that fails ends the program. */
 void tracee_start(struct tracee *tracee, const struct play *play);
+
+/* The same; with its end it has not ended, but can be asked. */
+void tracee_start_asked(struct tracee *tracee, const struct play *play,
+			int (*ask)(void *arg, int question));
+
+/* What ask() says in the child, at full speed; -ESRCH: it died over it, or did not end.
+ * pre: its last step was STEP_DONE. */
+int tracee_ask(struct tracee *tracee, int question);
 
 enum step tracee_step(struct tracee *tracee);
 

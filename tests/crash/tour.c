@@ -13,43 +13,11 @@
 /* One that is dead to the world for so long was not woken. */
 #define PATIENCE_NS UINT64_C(2000000000)
 
-/* What a child is given; it has a copy. */
-static struct {
-	int (*act)(struct player *player);
-	struct player *player;
-} role;
-
-static int prepare(void *arg)
-{
-	(void)arg;
-	return 0;
-}
-
-static int act(void *arg)
-{
-	(void)arg;
-	return role.act(role.player);
-}
-
-static void enter(struct company *company, const struct part *part, struct tracee *tracee)
-{
-	const struct play play = {prepare, act, NULL};
-
-	role.act = part->act;
-	role.player = &company->player[FIRST];
-	tracee_start(tracee, &play);
-	if (!part->from)
-		return;
-	if (tracee_reach(tracee, &(struct store){1, step_place(part->from), 1}) != STEP_MORE)
-		tap_bail("%s did not come to its start", part->name);
-	tracee->steps = 0;
-}
-
 static void begin(struct company *company, const struct part *part, struct tracee *tracee)
 {
 	company_reset(company);
 	part->set(company);
-	enter(company, part, tracee);
+	part_enter(tracee, part, &company->player[FIRST]);
 }
 
 /* --- what might come */
@@ -207,7 +175,7 @@ static void kill_beside(struct company *company, const struct part *part, const 
 	company_reset(company);
 	part->set(company);
 	sleeper = player_sleep(&company->player[SECOND], part->sleep);
-	enter(company, part, &tracee);
+	part_enter(&tracee, part, &company->player[FIRST]);
 	reach(&tracee, part, store);
 	place = tracee_place(&tracee);
 	tracee_kill(&tracee);
@@ -263,8 +231,8 @@ uint64_t tour_meet(struct company *company, const struct part *part, const struc
 	if (!part->meanwhile)
 		return 0;
 	for (uint64_t i = 0; i < nr; i++) {
-		const struct store at = part->often ? (struct store){.step = i}
-						    : tour->tracks.store[i];
+		const struct store at =
+			part->often ? (struct store){.step = i} : tour->tracks.store[i];
 		struct tracee tracee;
 
 		begin(company, part, &tracee);
