@@ -644,11 +644,16 @@ static void at_the_door(struct company *company, int giver)
 	ready_to_send(company, giver);
 }
 
-static void in_a_loop(struct company *company, int giver)
+static void at_rest(struct company *company, int giver)
 {
 	(void)lanes_hot(company, other(giver));
-	loop_for(company, other(giver));
 	ready_to_send(company, giver);
+}
+
+static void in_a_loop(struct company *company, int giver)
+{
+	at_rest(company, giver);
+	loop_for(company, other(giver));
 }
 
 static void called_once(struct company *company, int giver)
@@ -666,8 +671,8 @@ const struct match lanes_matches[] = {
 	{"cool_post", cooling, SECOND, "take_and_cool", "post_three"},
 	{"post_twice_cool", cooling, FIRST, "post_twice", "cool_and_take"},
 	{"cool_post_twice", cooling, SECOND, "cool_and_take", "post_twice"},
-	{"post_watch", cooling, FIRST, "post_three", "watch_in_vain"},
-	{"watch_post", cooling, SECOND, "watch_in_vain", "post_three"},
+	{"post_watch", at_rest, FIRST, "post_three", "watch_in_vain"},
+	{"watch_post", at_rest, SECOND, "watch_in_vain", "post_three"},
 	{"post_prepare", in_a_loop, FIRST, "post_three", "prepare_lanes_armed"},
 	{"prepare_post", in_a_loop, SECOND, "prepare_lanes_armed", "post_three"},
 	{"post_turn", called_once, FIRST, "post_three", "turn_lanes"},
@@ -676,8 +681,8 @@ const struct match lanes_matches[] = {
 	{"take_leave", hot, SECOND, "take_hot", "leave_lane"},
 	{"leave_cool", cooling, FIRST, "leave_lane", "cool_and_take"},
 	{"cool_leave", cooling, SECOND, "cool_and_take", "leave_lane"},
-	{"leave_watch", cooling, FIRST, "leave_lane", "watch_in_vain"},
-	{"watch_leave", cooling, SECOND, "watch_in_vain", "leave_lane"},
+	{"leave_watch", at_rest, FIRST, "leave_lane", "watch_in_vain"},
+	{"watch_leave", at_rest, SECOND, "watch_in_vain", "leave_lane"},
 	{"leave_turn", called_once, FIRST, "leave_lane", "turn_lanes"},
 	{"turn_leave", called_once, SECOND, "turn_lanes", "leave_lane"},
 	{"join_take", at_the_door, FIRST, "join_lane", "take_posted"},

@@ -274,11 +274,13 @@ static int drain_channel(struct player *receiver, int from)
 	return nr == -EPIPE ? sum + PART_END : sum;
 }
 
-/* All that the fan-in has, to where its patrol has been everywhere. */
-static int look_on(struct player *receiver)
+/* All that the fan-in has, to where its patrol has been everywhere. When a look finds nothing, all
+ * are still: the patrol finds only what the dead did not come to tell of. */
+static int look_on(struct player *receiver, bool peer_is_dead)
 {
 	struct pinion_channel *channel;
 	struct pinion_desc desc[SLOTS];
+	bool empty = false;
 	int sum = 0;
 
 	for (int i = 0; i < LOOKS; i++) {
@@ -286,6 +288,9 @@ static int look_on(struct player *receiver)
 
 		if (free_all(receiver, desc, nr) < 0 || nr == -EPROTO)
 			return -EBADMSG;
+		if (nr != -EAGAIN && empty && !peer_is_dead)
+			return -ENOMSG;
+		empty |= nr == -EAGAIN;
 		sum += nr > 0 ? nr : 0;
 	}
 	return sum;
@@ -298,9 +303,11 @@ static int receive_on(struct player *receiver, bool peer_is_dead)
 
 	if (peer_is_dead)
 		pinion_channel_sever(receiver->channel[receiver->peer]);
-	all = look_on(receiver);
+	all = look_on(receiver, peer_is_dead);
 	direct = drain_channel(receiver, receiver->peer);
-	return all < 0 || direct < 0 ? -EBADMSG : all + direct;
+	if (all < 0)
+		return all;
+	return direct < 0 ? direct : all + direct;
 }
 
 /* What its dead receiver did not take. */
@@ -338,7 +345,8 @@ static const char *taker_wrong(const struct view *view, const struct contest *co
 			    (int)view->company->player[producer].nr;
 
 	if (rest < 0)
-		return "the receiver cannot receive on";
+		return rest == -ENOMSG ? "the receiver was not told of all that was sent to it"
+				       : "the receiver cannot receive on";
 	if (over != (ending->dead || view->part->ends))
 		return "the receiver does not hear of the end, or of one that did not come";
 	if (!ending_is_fair(view, ending, came - transit))

@@ -434,6 +434,15 @@ static const char *third_wrong(const struct view *view, const struct ending *end
 	return problem || ending->giver ? problem : leave(third);
 }
 
+/* It was returned before: all of what the taker returns at once, or nothing. */
+static bool is_returned(const struct contest *contest, int back, uint32_t out)
+{
+	const int taker = contest->match->giver == FIRST ? SECOND : FIRST;
+	const uint32_t whole = contest->part[taker]->returns;
+
+	return !back || back == (int)(whole < out ? whole : out);
+}
+
 static const char *giver_wrong(const struct view *view, const struct contest *contest, int producer,
 			       const struct ending *ending)
 {
@@ -444,6 +453,8 @@ static const char *giver_wrong(const struct view *view, const struct contest *co
 
 	if (rest == -ENOENT)
 		return part->ends ? NULL : "the producer has no broadcast";
+	if (!is_returned(contest, back, view->company->player[producer].out))
+		return "the producer has back what was not returned";
 	if (rest + back != (int)view->company->player[producer].out + lent)
 		return "the producer has not all back that it lent, or more";
 	if ((int)pinion_pool_held(keeper(view), (uint32_t)producer + 1) !=
