@@ -17,6 +17,10 @@ _Static_assert(sizeof(struct ring_shared) + SLOTS * sizeof(struct pinion_slot) <
 /* So far into the ring that a batch of four wraps. */
 #define NEAR_THE_END (SLOTS - 2)
 
+/* What is in a buffer that FIRST is lent, and what others write into it later. */
+#define ITS_OWN 1u
+#define A_LATER 2u
+
 #define ONE_MS UINT64_C(1000000)
 #define A_MINUTE UINT64_C(60000000000)
 
@@ -77,6 +81,30 @@ static int borrow(struct player *first)
 static int give_back(struct player *first)
 {
 	return pinion_broadcast_return(first->seat, first->nr);
+}
+
+static uint32_t *content(const struct player *player, struct pinion_buffer buffer)
+{
+	return pinion_buffer_addr(player->pool, buffer);
+}
+
+/* Borrows, reads and returns: how many. -EBADMSG: it is told that all is well, and read another's.
+ */
+static int read_all(struct player *first)
+{
+	const int nr = borrow(first);
+	bool own = true;
+	int err;
+
+	for (int i = 0; i < nr; i++)
+		own &= *content(first, first->desc[i].buffer) == ITS_OWN &&
+		       first->desc[i].tag == (uint32_t)i;
+	if (nr < 0)
+		return nr;
+	err = pinion_broadcast_return(first->seat, (uint32_t)nr);
+	if (err)
+		return err;
+	return own ? nr : -EBADMSG;
 }
 
 static int leave(struct player *first)
@@ -352,6 +380,21 @@ static void to_return(struct company *company)
 	company->player[FIRST].nr = 2;
 }
 
+static void fill(const struct player *player, struct pinion_buffer buffer, uint32_t with)
+{
+	*content(player, buffer) = with;
+}
+
+static void to_read(struct company *company)
+{
+	struct player *second = &company->player[SECOND];
+
+	to_borrow(company);
+	for (uint32_t i = 0; i < second->out; i++)
+		fill(second, second->desc[i].buffer, ITS_OWN);
+	company->player[FIRST].nr = second->out;
+}
+
 static void to_join(struct company *company)
 {
 	struct player *second = producer_for(company, SECOND);
@@ -522,6 +565,65 @@ static const char *rest_is_told(struct company *company, int result)
 	return NULL;
 }
 
+/* SECOND has cast FIRST out: all is back, from FIRST too. */
+static uint32_t cast_out(struct company *company, struct pinion_buffer *buffer)
+{
+	struct player *second = &company->player[SECOND];
+	int nr;
+
+	company_must(!pinion_broadcast_sever(second->broadcast, second->number[FIRST]),
+		     "a consumer is not severed");
+	nr = pinion_broadcast_collect(second->broadcast, buffer, SLOTS);
+	company_must(nr == (int)second->out, "what was lent is not back");
+	second->out = 0;
+	return (uint32_t)nr;
+}
+
+/* ... and goes to another, who fills it. */
+static void cast_out_and_free(struct company *company)
+{
+	struct player *second = &company->player[SECOND], *third = &company->player[THIRD];
+	struct pinion_buffer buffer[SLOTS];
+	const uint32_t nr = cast_out(company, buffer);
+
+	for (uint32_t i = 0; i < nr; i++)
+		company_must(!pinion_buffer_free(second->cache, buffer[i]), "cannot free");
+	for (uint32_t i = 0; i < nr; i++)
+		fill(second, buffer[i], A_LATER);
+	player_draw(third, nr);
+}
+
+/* ... and is lent again under the same handles, until the slots say what they said to FIRST, and
+ * where it looks next there is something too. */
+static void cast_out_and_lend(struct company *company)
+{
+	struct player *second = &company->player[SECOND], *third = &company->player[THIRD];
+	struct pinion_buffer buffer[SLOTS];
+	const uint32_t nr = cast_out(company, buffer);
+
+	for (uint32_t sent = 0; sent < 2 * SLOTS + 1; sent++) {
+		struct pinion_desc desc = {buffer[sent % nr], sizeof(uint32_t), 1000 + sent};
+
+		fill(second, desc.buffer, A_LATER);
+		company_must(pinion_broadcast_send(second->broadcast, &desc, 1) == 1 &&
+				     pinion_broadcast_recv(third->seat, third->desc, 1) == 1 &&
+				     !pinion_broadcast_return(third->seat, 1) &&
+				     pinion_broadcast_collect(second->broadcast, &desc.buffer, 1) ==
+					     1,
+			     "a loan does not go round");
+	}
+}
+
+/* All of it was its own, or it is told that it may not be. */
+static const char *read_its_own(struct company *company, int result)
+{
+	if (result == -EBADMSG)
+		return "who was severed takes a later loan for its own";
+	return result == -EPIPE || result == (int)company->player[FIRST].nr
+		       ? NULL
+		       : "who was severed neither has its loans nor is told";
+}
+
 /* --- asleep when FIRST dies */
 
 /* It hears that nothing more will come. */
@@ -547,6 +649,13 @@ static void orphan(struct company *company)
 #define CONSUMER .fates = lending_of_consumer, .rest = lending_rest
 #define SLEEPS_ON .meanwhile = sleep_on, .afterwards = loop_is_called
 #define HEARS .meanwhile = lend_one, .afterwards = loop_hears, .is_called = is_called
+
+/* What might come of a borrower is looked at in others, and would scrub what is read here. */
+static const struct fate no_fates[] = {{0}};
+
+#define CAST_OUT                                                                            \
+	.fates = no_fates, .rest = lending_rest, .afterwards = read_its_own, .often = true, \
+	.severed = true
 
 const struct part lending_parts[] = {
 	{"open", to_open, start, .result = 0, PRODUCER},
@@ -577,6 +686,10 @@ const struct part lending_parts[] = {
 	{"borrow_idly", to_borrow_idly, borrow, .result = -EAGAIN, CONSUMER},
 	{"borrow_the_end", to_borrow_the_end, borrow, .result = -EPIPE, .ends = true, CONSUMER},
 	{"return", to_return, give_back, .result = 0, .returns = 2, CONSUMER},
+	{"read_and_be_freed", to_read, read_all, .result = 3, .meanwhile = cast_out_and_free,
+	 CAST_OUT},
+	{"read_and_be_lent", to_read, read_all, .result = 3, .meanwhile = cast_out_and_lend,
+	 CAST_OUT},
 	{"leave", to_return, leave, .result = 0, .returns = 4, .ends = true, CONSUMER},
 	{"await", to_borrow, wait, .result = 0, CONSUMER},
 	{"await_in_vain", to_borrow_nothing, wait, .result = -ETIMEDOUT,

@@ -4,7 +4,7 @@
  *
  *     many              all of them
  *     many PART         one
- *     many PART STEP    a real kill after that step, as a report names it
+ *     many PART STEP    a real kill after that step, as a report names it, and a meeting
  */
 
 #include <stdint.h>
@@ -47,11 +47,14 @@ static void crash_part(struct company *company, const struct part *part)
 
 static void crash_once(struct company *company, const struct part *part, uint64_t step)
 {
-	struct fault fault = {0};
+	struct fault killed = {0}, met = {0};
 
-	tour_kill_at(company, part, step, &fault);
-	tell(part, &fault);
-	tap_result(!fault.nr, "%s, killed after step %ju", part->name, (uintmax_t)step);
+	tour_kill_at(company, part, step, &killed);
+	tour_meet_at(company, part, step, &met);
+	tell(part, &killed);
+	tell(part, &met);
+	tap_result(!killed.nr && !met.nr, "%s, stopped after step %ju", part->name,
+		   (uintmax_t)step);
 }
 
 int main(int argc, char **argv)

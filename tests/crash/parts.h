@@ -55,7 +55,8 @@ struct part {
 	 * what is wrong then. */
 	void (*meanwhile)(struct company *company);
 	const char *(*afterwards)(struct company *company, int result);
-	bool often; /* after each instruction, not only after each store */
+	bool often;   /* after each instruction, not only after each store */
+	bool severed; /* meanwhile() severs FIRST, which is to hear of it, in rest() at last */
 
 	/* A player that has gone to sleep in a loop is about to wake; NULL: it does not do that. */
 	bool (*is_called)(const struct player *player);

@@ -60,6 +60,10 @@ static void look(struct company *company, const struct part *part, const struct 
 {
 	const bool is_start = !tour->points++;
 
+	if (part->often) {
+		tour->every.place = tour->tracks.place;
+		tracks_add(&tour->every, tracee);
+	}
 	if (!is_start && frame_same(last, company))
 		return;
 	tracks_add(&tour->tracks, tracee);
@@ -98,6 +102,7 @@ void tour_run(struct company *company, const struct part *part, struct tour *tou
 	struct tracee tracee;
 
 	tracks_open(&tour->tracks);
+	tour->every.passed = tour->tracks.passed;
 	begin(company, part, &tracee);
 	look(company, part, &tracee, tour, &last);
 	while (at == STEP_MORE) {
@@ -114,6 +119,7 @@ void tour_run(struct company *company, const struct part *part, struct tour *tou
 
 void tour_close(struct tour *tour)
 {
+	free(tour->every.store);
 	tracks_close(&tour->tracks);
 }
 
@@ -212,34 +218,45 @@ uint64_t tour_kill(struct company *company, const struct part *part, const struc
 
 static const char *go_on(struct company *company, const struct part *part, struct tracee *tracee)
 {
-	switch (tracee_finish(tracee)) {
-	case STEP_DONE:
-		return part->afterwards(company, tracee->stage->err);
-	case STEP_MORE:
-		return "it does not end";
-	default:
-		return "it died by itself";
-	}
+	const enum step at = tracee_finish(tracee);
+	const char *problem;
+
+	if (at != STEP_DONE)
+		return at == STEP_MORE ? "it does not end" : "it died by itself";
+	problem = part->afterwards(company, tracee->stage->err);
+	if (!problem && part->severed && tracee_ask(tracee, false) != PART_END)
+		problem = "who was severed does not learn of it";
+	return problem;
+}
+
+static void meet_after(struct company *company, const struct part *part, const struct store *store,
+		       struct fault *fault)
+{
+	struct tracee tracee;
+
+	begin(company, part, &tracee);
+	reach(&tracee, part, store);
+	part->meanwhile(company);
+	fault_note(fault, &tracee, go_on(company, part, &tracee));
+	tracee_kill(&tracee);
 }
 
 uint64_t tour_meet(struct company *company, const struct part *part, const struct tour *tour,
 		   struct fault *fault)
 {
-	/* After the last it has ended, or is about to. */
-	const uint64_t nr = (part->often ? tour->points : tour->tracks.nr) - 1;
+	const struct tracks *tracks = part->often ? &tour->every : &tour->tracks;
+	const uint64_t nr = tracks->nr - 1; /* after the last it has ended, or is about to */
 
 	if (!part->meanwhile)
 		return 0;
-	for (uint64_t i = 0; i < nr; i++) {
-		const struct store at =
-			part->often ? (struct store){.step = i} : tour->tracks.store[i];
-		struct tracee tracee;
-
-		begin(company, part, &tracee);
-		reach(&tracee, part, &at);
-		part->meanwhile(company);
-		fault_note(fault, &tracee, go_on(company, part, &tracee));
-		tracee_kill(&tracee);
-	}
+	for (uint64_t i = 0; i < nr; i++)
+		meet_after(company, part, &tracks->store[i], fault);
 	return nr;
+}
+
+void tour_meet_at(struct company *company, const struct part *part, uint64_t step,
+		  struct fault *fault)
+{
+	if (part->meanwhile)
+		meet_after(company, part, &(struct store){.step = step}, fault);
 }

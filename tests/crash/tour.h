@@ -13,6 +13,7 @@
 struct tour {
 	uint64_t points;      /* states looked at: before the first instruction, and after each */
 	struct tracks tracks; /* those that differ from the one before: each was checked */
+	struct tracks every;  /* all of them, of a part that is met often; counts are tracks' */
 	struct fault fault;
 };
 
@@ -32,5 +33,9 @@ void tour_kill_at(struct company *company, const struct part *part, uint64_t ste
  * often. */
 uint64_t tour_meet(struct company *company, const struct part *part, const struct tour *tour,
 		   struct fault *fault);
+
+/* Once, after so many steps, if that is done to @part. */
+void tour_meet_at(struct company *company, const struct part *part, uint64_t step,
+		  struct fault *fault);
 
 #endif
