@@ -67,6 +67,12 @@ static int stop(struct player *first)
 	return err;
 }
 
+/* As the keeper of a producer that is dead. */
+static int tell_orphan(struct player *first)
+{
+	return pinion_broadcast_orphan(first->file[1]);
+}
+
 static int join(struct player *first)
 {
 	return pinion_broadcast_join(first->pool, first->file[0], first->file[1],
@@ -328,6 +334,11 @@ static void to_collect(struct company *company)
 static void to_end(struct company *company)
 {
 	(void)lender_behind(company);
+}
+
+static void to_orphan(struct company *company)
+{
+	lender_behind(company)->file[1] = company->file[LENDING_SEAT + SECOND].fd;
 }
 
 static void to_end_a_sleep(struct company *company)
@@ -672,6 +683,7 @@ const struct part lending_parts[] = {
 	{"end", to_end, end, .result = 0, .ends = true, PRODUCER},
 	{"end_a_sleep", to_end_a_sleep, end, .result = 0, .ends = true, .sleep = sleep_to_the_end,
 	 .rouse = orphan, PRODUCER},
+	{"orphan", to_orphan, tell_orphan, .result = 0, .ends = true, PRODUCER},
 	{"stop", to_end, stop, .result = 0, .ends = true, PRODUCER},
 	{"call", to_call, lend, .result = 1, .batch = 1, PRODUCER, SLEEPS_ON},
 	{"call_with_four", to_call_with_four, lend, .result = 4, .batch = 4, PRODUCER,
@@ -720,6 +732,13 @@ static void at_work(struct company *company, int giver)
 	player_draw(player, 4);
 }
 
+/* Its producer is dead; the keeper says so, in its place. */
+static void bereft(struct company *company, int giver)
+{
+	at_work(company, giver);
+	company->player[giver].file[1] = company->file[LENDING_SEAT + other(giver)].fd;
+}
+
 /* It depends on the taker alone what comes back. */
 static void at_work_alone(struct company *company, int giver)
 {
@@ -732,6 +751,12 @@ static void at_rest(struct company *company, int giver)
 {
 	player_draw(lender_at(company, giver, NEAR_THE_END), 4);
 	company->player[other(giver)].nr = 2;
+}
+
+static void bereft_at_rest(struct company *company, int giver)
+{
+	at_rest(company, giver);
+	company->player[giver].file[1] = company->file[LENDING_SEAT + other(giver)].fd;
 }
 
 static void in_a_loop(struct company *company, int giver)
@@ -804,6 +829,14 @@ const struct match lending_matches[] = {
 	{"await_end", at_rest, SECOND, "await_woken", "end"},
 	{"end_turn", called_once, FIRST, "end", "turn"},
 	{"turn_end", called_once, SECOND, "turn", "end"},
+	{"orphan_borrow", bereft, FIRST, "orphan", "borrow"},
+	{"borrow_orphan", bereft, SECOND, "borrow", "orphan"},
+	{"orphan_return", bereft, FIRST, "orphan", "return"},
+	{"return_orphan", bereft, SECOND, "return", "orphan"},
+	{"orphan_leave", bereft, FIRST, "orphan", "leave"},
+	{"leave_orphan", bereft, SECOND, "leave", "orphan"},
+	{"orphan_await", bereft_at_rest, FIRST, "orphan", "await_woken"},
+	{"await_orphan", bereft_at_rest, SECOND, "await_woken", "orphan"},
 	{"stop_return", at_work, FIRST, "stop", "return"},
 	{"return_stop", at_work, SECOND, "return", "stop"},
 };
