@@ -85,7 +85,7 @@ void bout_all(struct bout *bout, uint64_t steps, uint64_t *random);
 /* One, as a report names it: FIRST stopped after @step, SECOND killed after @death, if not 0. */
 void bout_one(struct bout *bout, uint64_t step, uint64_t death);
 
-/* PINION_STEPS, or what serves for a check. */
-uint64_t bout_steps(void);
+/* PINION_STEPS, or @usual. Each duel has the same share: the shorter it is, the more N. */
+uint64_t bout_steps(uint64_t usual);
 
 #endif

@@ -24,6 +24,8 @@
 #include "tap.h"
 #include "walk.h"
 
+#define STEPS 6000u /* of a duel, about; PINION_STEPS overrides it */
+
 /* What two do at once. Their parts are transfers' act(). */
 struct duel {
 	const char *name;
@@ -438,7 +440,7 @@ static void fight(struct pair *pair, const struct duel *duel, uint64_t *random, 
 		bout_one(&bout, strtoull(where[0], NULL, 0),
 			 where[1] ? strtoull(where[1], NULL, 0) : 0);
 	else
-		bout_all(&bout, bout_steps(), random);
+		bout_all(&bout, bout_steps(STEPS), random);
 	still_close(&ends.start);
 }
 

@@ -21,6 +21,8 @@
 #include "pool_support.h"
 #include "tap.h"
 
+#define STEPS 3000u /* of a duel, about; PINION_STEPS overrides it */
+
 /* What a bout is about. */
 struct ground {
 	struct contest contest;
@@ -194,7 +196,7 @@ static void fight(struct company *company, size_t i, uint64_t *random, char **wh
 		bout_one(&bout, strtoull(where[0], NULL, 0),
 			 where[1] ? strtoull(where[1], NULL, 0) : 0);
 	else
-		bout_all(&bout, bout_steps(), random);
+		bout_all(&bout, bout_steps(STEPS), random);
 	frame_close(&ground.contest.start);
 }
 
