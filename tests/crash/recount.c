@@ -106,3 +106,43 @@ const char *recount_release(struct pinion_pool *pool, uint32_t member)
 		return pinion_error_text();
 	return compare(&recount, &report, NULL, 0);
 }
+
+/* All that any number has is of the dead. */
+static struct pinion_recovery count_all(const struct snapshot *before,
+					const struct pinion_pool *pool)
+{
+	struct pinion_recovery has = {0};
+
+	for (uint32_t id = 0; id < pool->view.nr_ids; id++) {
+		const uint64_t word = snapshot_word(before, pool, &pool->view.owner[id]);
+		const uint32_t holder = pinion_owner_holder(word);
+
+		has.returned += holder && holder <= pool->geometry.nr_members;
+	}
+	for (uint32_t s = 0; s < pool->geometry.nr_segments; s++) {
+		const uint32_t first = pool_magazine_first(pool, s);
+
+		for (uint32_t m = first; m < first + pool_magazine_nr(pool, s); m++) {
+			const uint64_t word = snapshot_word(before, pool, &pool->magazine[m]);
+			const uint32_t holder = pinion_owner_holder(word);
+
+			has.magazines += holder == MAGAZINE_SERVICE ||
+					 (holder && holder <= pool->geometry.nr_members);
+		}
+	}
+	return has;
+}
+
+const char *recount_buried(const struct snapshot *before, const struct pinion_pool *pool,
+			   const struct pinion_recovery *report)
+{
+	const struct pinion_recovery had = count_all(before, pool);
+
+	if (report->returned != had.returned)
+		return "the report has not as many returned as all the dead held";
+	if (report->transit)
+		return "the report has some in transit where nobody lives";
+	if (report->magazines != had.magazines)
+		return "the report has not as many magazines as all the dead had";
+	return NULL;
+}

@@ -13,11 +13,17 @@
 
 #include <pinion/pool.h>
 
+#include "snapshot.h"
+
 /* pinion_pool_recover() */
 const char *recount_recover(struct pinion_pool *pool, uint32_t member,
 			    const struct pinion_buffer *transit, uint32_t nr);
 
 /* pinion_pool_release() */
 const char *recount_release(struct pinion_pool *pool, uint32_t member);
+
+/* pinion_pool_adopt() or pinion_pool_resume(), where nobody lived: @pool was @before then. */
+const char *recount_buried(const struct snapshot *before, const struct pinion_pool *pool,
+			   const struct pinion_recovery *report);
 
 #endif

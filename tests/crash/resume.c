@@ -24,6 +24,8 @@
 #include "pin.h"
 #include "pool_support.h"
 #include "record.h"
+#include "recount.h"
+#include "slots.h"
 #include "snapshot.h"
 #include "tap.h"
 #include "tracks.h"
@@ -75,6 +77,7 @@ static struct {
 	struct pinion_pool *pool; /* of this process, which made it */
 	struct ledger ledger;
 	struct snapshot base;
+	char *found; /* room for the control area, as the next keeper finds it */
 	struct ledger_page page; /* as it was then */
 	struct tracee tracee;
 	const struct task *task;
@@ -217,7 +220,8 @@ static const char *shown_too_early(const struct pinion_pool_record *record)
 	return NULL;
 }
 
-static int resume(const struct remains *remains, struct pinion_pool **pool)
+static int resume(const struct remains *remains, struct pinion_pool **pool,
+		  struct pinion_adoption *report)
 {
 	struct pinion_pool_fds fds = remains->fds;
 	int err;
@@ -226,27 +230,10 @@ static int resume(const struct remains *remains, struct pinion_pool **pool)
 	for (uint32_t i = 0; i < fds.nr_segments; i++)
 		if (fds.segment[i] >= 0)
 			fds.segment[i] = fcntl(fds.segment[i], F_DUPFD_CLOEXEC, 3);
-	err = pinion_pool_resume(&fds, &remains->record, remains->member, pool, NULL);
+	err = pinion_pool_resume(&fds, &remains->record, remains->member, pool, report);
 	if (err)
 		ledger_files_close(&fds);
 	return err;
-}
-
-static const char *slots_wrong(const struct pinion_pool *pool, const struct remains *remains)
-{
-	for (uint32_t s = 0; s < SLOTS; s++) {
-		const struct pinion_segment_record *want = &remains->record.segment[s];
-
-		if (pool->state[s] != want->state || pool->shared->slot[s].state != want->state)
-			return "a slot is not what the record says";
-		if (pool_has_segment(pool, s) != (want->nr != 0) ||
-		    (want->nr && !pool->memory[s].addr))
-			return "a segment is there that is not recorded, or one lacks";
-		if (want->nr && memcmp(&pool->shared->slot[s].segment, &want->len,
-				       sizeof(struct control_segment)))
-			return "members are shown another segment than the one recorded";
-	}
-	return NULL;
 }
 
 /* Everything goes that is going, and comes once more. */
@@ -268,11 +255,11 @@ static const char *renew(struct pinion_pool *pool, uint32_t held)
 static const char *check_pool(struct pinion_pool *pool, const struct remains *remains,
 			      uint32_t held)
 {
-	const char *problem = slots_wrong(pool, remains);
+	const char *problem = slots_wrong(pool, &remains->record);
 
 	/* Where nobody lived all numbers were released. */
-	if (!problem && held && pinion_pool_release(pool, 1, NULL))
-		problem = pinion_error_text();
+	if (!problem && held)
+		problem = recount_release(pool, 1);
 	if (!problem)
 		problem = pool_problem(pool);
 	if (!problem && pool_free(pool) != pool_total(pool) - held)
@@ -280,24 +267,49 @@ static const char *check_pool(struct pinion_pool *pool, const struct remains *re
 	return problem ? problem : renew(pool, held);
 }
 
-/* Twice: the first is killed before it does anything. */
+/* The report of one that @found it so. */
+static const char *report_wrong(const struct snapshot *found, const struct pinion_pool *pool,
+				const struct pinion_adoption *report, bool all_dead)
+{
+	if ((report->living == 0) != all_dead)
+		return "resume takes the living for dead, or the dead for living";
+	if (all_dead)
+		return recount_buried(found, pool, &report->recovery);
+	if (report->recovery.returned || report->recovery.magazines || report->recovery.transit)
+		return "resume reports a recovery where some live";
+	return NULL;
+}
+
+/* Once of two times: the first is killed before it does anything more. */
+static const char *check_once(const struct remains *remains, bool all_dead, bool first)
+{
+	const struct snapshot found = {scene.pool->control.len, scene.found};
+	struct pinion_adoption report;
+	struct pinion_pool *pool;
+	const char *problem;
+
+	memcpy(found.bytes, scene.pool->control.addr, found.len);
+	if (resume(remains, &pool, &report))
+		return pinion_error_text();
+	problem = slots_wrong(pool, &remains->record);
+	/* Of a copy, the second finds what the first has left of that. */
+	if (!problem && first)
+		problem = report_wrong(&found, pool, &report, all_dead);
+	if (!problem && !first)
+		problem = check_pool(pool, remains, all_dead ? 0 : HELD);
+	(void)pinion_pool_destroy(pool);
+	return problem;
+}
+
 static const char *check(bool copy, bool all_dead)
 {
 	struct remains remains = remains_take(copy, all_dead);
 	const char *problem = shown_too_early(&remains.record);
 
-	for (int i = 0; !problem && i < 2; i++) {
-		struct pinion_pool *pool;
-
-		if (resume(&remains, &pool)) {
-			problem = pinion_error_text();
-			break;
-		}
-		problem = slots_wrong(pool, &remains);
-		if (!problem && i)
-			problem = check_pool(pool, &remains, all_dead ? 0 : HELD);
-		(void)pinion_pool_destroy(pool);
-	}
+	if (!problem)
+		problem = check_once(&remains, all_dead, true);
+	if (!problem)
+		problem = check_once(&remains, all_dead, false);
 	ledger_files_close(&remains.fds);
 	return problem;
 }
@@ -414,6 +426,9 @@ static void scene_open(void)
 			tap_bail("no buffer");
 	(void)pinion_cache_close(cache);
 	snapshot_take(&scene.base, scene.pool);
+	scene.found = malloc(scene.base.len);
+	if (!scene.found)
+		tap_bail("no memory for a copy of the control area");
 	scene.page = *scene.ledger.page;
 }
 
@@ -422,6 +437,7 @@ static void scene_close(void)
 	ledger_close(&scene.ledger);
 	(void)pinion_pool_destroy(scene.pool);
 	free(scene.base.bytes);
+	free(scene.found);
 }
 
 /* Of all, or of the one that is named. */
