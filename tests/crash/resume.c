@@ -33,7 +33,8 @@
 #define SLOTS 3u
 #define SIZE 64u
 #define NR 64u
-#define HELD 5u /* by this process, which is member 0 */
+#define HELD 5u         /* by this process, which is member 0 */
+#define HELD_BY_DEAD 3u /* by the keeper that dies */
 
 static const struct pinion_segment_config segment = {NR * SIZE, SIZE, 4096, PINION_NODE_ANY};
 
@@ -122,6 +123,20 @@ static int begin_and_die(const struct task *task)
 	return err;
 }
 
+/* Takes @nr; the cache stays open. */
+static int hold(struct pinion_pool *pool, uint32_t nr)
+{
+	const struct pinion_cache_config wish = {.buffer_size = SIZE, .node = PINION_NODE_ANY};
+	struct pinion_buffer buffer;
+	struct pinion_cache *cache;
+	int err = pinion_cache_open(pool, &wish, &cache);
+
+	while (!err && nr--)
+		err = pinion_buffer_alloc(cache, &buffer);
+	return err;
+}
+
+/* It has some when it dies, too. */
 static int prepare(void *arg)
 {
 	int err = ledger_resume(&scene.ledger, &keeper, NULL);
@@ -130,6 +145,8 @@ static int prepare(void *arg)
 	if (!err)
 		err = pinion_member_record(
 			getpid(), &scene.ledger.page->member[pinion_pool_member(keeper)]);
+	if (!err)
+		err = hold(keeper, HELD_BY_DEAD);
 	if (!err && scene.task->begun)
 		return begin_and_die(scene.task);
 	return err ? err : pinion_pool_watch(keeper, ledger_store, &scene.ledger);
