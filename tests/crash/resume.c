@@ -457,16 +457,24 @@ static void scene_close(void)
 	free(scene.found);
 }
 
-/* Of all, or of the one that is named. */
+/* All are, or those that are named. */
+static bool is_meant(const struct task *task, int nr, char **names)
+{
+	for (int i = 0; i < nr; i++)
+		if (!strcmp(names[i], task->name))
+			return true;
+	return nr == 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (step_allowed())
 		return tap_skip("this process may not trace its children (ptrace)");
 	pin_here();
 	scene_open();
-	tap_plan(argc > 1 ? 1 : NR_TASKS);
+	tap_plan(argc > 1 ? argc - 1 : (int)NR_TASKS);
 	for (size_t i = 0; i < NR_TASKS; i++)
-		if (argc < 2 || !strcmp(argv[1], tasks[i].name))
+		if (is_meant(&tasks[i], argc - 1, argv + 1))
 			crash(&tasks[i]);
 	scene_close();
 	return tap_status();
