@@ -51,7 +51,7 @@ struct pinion_adoption {
  * -EPROTO  of another layout, or killed while it was made: pinion_pool_unlink() it
  * -EPERM   files of another user, or that others may write
  * -EINVAL  PATH is not on a hugetlbfs mount, or a file does not fit the control area
- * -EAGAIN  all member numbers are those of living processes
+ * -EAGAIN  no member number is free, and not all are those of the dead: once nobody lives all are
  */
 int pinion_pool_adopt(const char *path, struct pinion_pool **pool,
 		      struct pinion_adoption *adoption);

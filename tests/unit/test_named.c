@@ -422,6 +422,28 @@ static void a_file_left_in_a_free_slot_goes_with_the_next_keeper(void **state)
 	assert_int_equal(pinion_pool_unlink(at("pool")), 0);
 }
 
+/* Its keeper, who dies, and a place for whoever runs the tests. */
+static int make_for_two(void *arg)
+{
+	const struct pinion_pool_config config = smallest_pool(at("pool"));
+	struct pinion_pool *pool;
+	uint32_t member;
+
+	(void)arg;
+	return pinion_pool_create(&config, &pool) || pinion_pool_admit(pool, getppid(), &member);
+}
+
+/* The dead one's number is not free: what it sent to the living may be in transit. */
+static void a_pool_without_a_free_number_beside_the_living_is_eagain(void **state)
+{
+	struct pinion_pool *pool;
+
+	(void)state;
+	assert_int_equal(support_child(make_for_two, NULL), 0);
+	assert_int_equal(pinion_pool_adopt(at("pool"), &pool, NULL), -EAGAIN);
+	assert_int_equal(pinion_pool_unlink(at("pool")), 0);
+}
+
 /* A mount of our own, which goes with this process however it ends. */
 static int mount_root(void)
 {
@@ -448,6 +470,7 @@ static int run(void)
 		huge_test(named_segments_that_fail_leave_no_file),
 		huge_test(the_limit_of_a_mount_is_named),
 		huge_test(a_file_left_in_a_free_slot_goes_with_the_next_keeper),
+		huge_test(a_pool_without_a_free_number_beside_the_living_is_eagain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
