@@ -12,6 +12,7 @@
 #include "named.h"
 #include "pool.h"
 #include "slot.h"
+#include "whole.h"
 
 /*
  * Taking over a named pool. The files were written by processes of ours that may have been killed
@@ -104,20 +105,41 @@ static void count_members(const struct pinion_pool *pool, struct pinion_adoption
 	}
 }
 
-int adopt_repair(struct pinion_pool *pool, struct pinion_recovery *report)
+/* -ENOSPC: the control area was written over, and what it held is yet to come back. */
+static int repair_member(struct pinion_pool *pool, uint32_t member, struct pinion_recovery *report)
+{
+	struct pinion_recovery this;
+	int err = pinion_pool_release(pool, member, &this);
+
+	report->returned += this.returned;
+	report->magazines += this.magazines;
+	return err;
+}
+
+static void free_numbers(struct pinion_pool *pool)
 {
 	for (uint32_t i = 0; i < pool->geometry.nr_members; i++) {
-		struct pinion_recovery this;
-		int err;
-
-		if (is_free(pool, i))
-			continue;
-		err = pinion_pool_release(pool, i, &this);
-		if (err)
-			return err;
-		report->returned += this.returned;
-		report->magazines += this.magazines;
+		pool->dead[i] = false;
+		if (!is_free(pool, i))
+			atomic_store_explicit(&pool->members[i].state, MEMBER_FREE,
+					      memory_order_relaxed);
 	}
+}
+
+int adopt_repair(struct pinion_pool *pool, struct pinion_recovery *report)
+{
+	uint32_t strays;
+	int err = 0;
+
+	for (uint32_t i = 0; (!err || err == -ENOSPC) && i < pool->geometry.nr_members; i++)
+		if (!is_free(pool, i))
+			err = repair_member(pool, i, report);
+	if (!err || err == -ENOSPC)
+		err = whole_make(pool, &strays);
+	if (err)
+		return err;
+	report->returned += strays;
+	free_numbers(pool);
 	return 0;
 }
 

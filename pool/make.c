@@ -195,11 +195,14 @@ static void clear_hints(struct pinion_pool *pool, uint32_t first)
 	}
 }
 
-static void fill(struct pinion_pool *pool, uint32_t slot)
+void make_fill(struct pinion_pool *pool, uint32_t slot)
 {
 	uint32_t first = pool_magazine_first(pool, slot), nr = pool_magazine_nr(pool, slot);
 	uint32_t base = slot << pool->geometry.segment_shift, done = 0;
 
+	/* First: words that say "free" are not to be there without it, if we are killed. */
+	if (pool->geometry.flags & PINION_POOL_DEBUG)
+		debug_poison_segment(pool, slot);
 	clear_hints(pool, first);
 	for (uint32_t m = first; m < first + nr; m++) {
 		uint32_t left = pool->segment[slot].nr - done;
@@ -209,8 +212,6 @@ static void fill(struct pinion_pool *pool, uint32_t slot)
 		fill_magazine(pool, m, base + done, in);
 		done += in;
 	}
-	if (pool->geometry.flags & PINION_POOL_DEBUG)
-		debug_poison_segment(pool, slot);
 }
 
 int make_place(struct pinion_pool *pool, uint32_t slot, const struct made *made)
@@ -226,7 +227,7 @@ int make_place(struct pinion_pool *pool, uint32_t slot, const struct made *made)
 	}
 	pool->memory[slot] = made->memory;
 	slot_show(pool, slot);
-	fill(pool, slot);
+	make_fill(pool, slot);
 	return 0;
 }
 

@@ -51,6 +51,10 @@ void make_undo(struct made *made, uint32_t slot, const struct named *named);
  */
 int make_place(struct pinion_pool *pool, uint32_t slot, const struct made *made);
 
+/* All buffers of the segment free, as above, and their generations go on. pre: likewise; and nobody
+ * else has any, or a magazine. */
+void make_fill(struct pinion_pool *pool, uint32_t slot);
+
 /* Has the pages of the control area that @len bytes at @off touch. -ENOMEM */
 int make_populate(const struct pinion_pool *pool, size_t off, size_t len);
 

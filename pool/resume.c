@@ -10,6 +10,7 @@
 #include "adopt.h"
 #include "attach.h"
 #include "fail.h"
+#include "header.h"
 #include "member.h"
 #include "named.h"
 #include "pool.h"
@@ -155,40 +156,6 @@ static int prepare(struct pinion_pool *pool, struct resumption *resumption)
 	return err ? err : choose_number(pool, resumption);
 }
 
-/* What is right already is not written: somebody may just be reading it. */
-static void right(void *shared, const void *want, size_t len)
-{
-	if (memcmp(shared, want, len))
-		memcpy(shared, want, len);
-}
-
-static void right_header(struct pinion_pool *pool)
-{
-	const struct control want = {
-		.magic = CONTROL_MAGIC,
-		.stamp = CONTROL_STAMP,
-		.pool = pool->id,
-		.geometry = pool->geometry,
-	};
-
-	right(pool->shared, &want, offsetof(struct control, epoch));
-}
-
-/* Here a change is made that was recorded, but not yet published. */
-static void right_slots(struct pinion_pool *pool, uint64_t epoch)
-{
-	for (uint32_t i = 0; i < pool->geometry.nr_segments; i++) {
-		struct control_slot *slot = &pool->shared->slot[i];
-
-		if (pool_has_segment(pool, i))
-			right(&slot->segment, &pool->segment[i], sizeof(slot->segment));
-		atomic_store_explicit(&slot->state, pool->state[i], memory_order_release); /* R5 */
-	}
-	/* A new one: whatever members have seen there meanwhile, they look again. */
-	atomic_store_explicit(&pool->shared->epoch, epoch, memory_order_release); /* R5 */
-	atomic_store_explicit(&pool->epoch, epoch, memory_order_relaxed);
-}
-
 /* A burial that had begun begins again: LIVE, and dead. A goodbye is the member's own. */
 static void right_member(struct control_member *slot, const struct pinion_member_record *record)
 {
@@ -205,8 +172,9 @@ static int take_over(struct pinion_pool *pool, struct resumption *resumption)
 {
 	const uint64_t epoch = resumption->record->epoch + 1;
 
-	right_header(pool);
-	right_slots(pool, epoch);
+	/* Here a change is made that was recorded, but not yet published. A new epoch: whatever
+	 * members have seen there meanwhile, they look again. */
+	header_right(pool, epoch);
 	for (uint32_t i = 0; i < pool->geometry.nr_members; i++)
 		right_member(&pool->members[i], &resumption->members[i]);
 	if (!resumption->adoption.living) {

@@ -53,7 +53,8 @@
  *
  * Trust: nothing that pinion_pool_resume() does depends on what a member may have written over the
  * keeper's part of the control area: it is set right again from record and ledger. Owner words and
- * magazines are the members' own, see pool.h.
+ * magazines are the members' own, see pool.h: while one of them lives, buffers can be nobody's.
+ * When none does, all is free, whatever was written.
  *
  * Threads: all of these are for the keeper's one thread (pool.h). Processes: one keeper at a time;
  * that the one before is gone is for the caller to know.

@@ -175,6 +175,41 @@ static void where_nobody_lives_all_comes_back_at_once(void **state)
 	end(&task, pool, NULL);
 }
 
+static uint64_t ink; /* 0: zeroes; else random numbers begin with it */
+
+static int write_over_all(struct task *task, struct pinion_pool *pool)
+{
+	uint64_t *word = (void *)pool->shared;
+
+	(void)task;
+	for (size_t i = 0; i < pool->control.len / sizeof(*word); i++)
+		word[i] = ink ? test_random(&ink) : 0;
+	return 0;
+}
+
+/* Words of everybody's and of nobody's, magazines that no one has, contents that cannot be. */
+static void where_nobody_lives_all_is_free_whatever_was_written(void **state)
+{
+	uint64_t random = test_seed();
+
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		struct task task = {.act = write_over_all};
+		struct pinion_pool *pool;
+
+		ink = i ? test_random(&random) : 0;
+		keeper_dies(&task);
+		task.ledger.page->member[OURS] = (struct pinion_member_record){0};
+		pool = resume(&task, 0, 1);
+		assert_pool_whole(pool);
+		assert_all_can_be_had(pool, 128);
+		assert_int_equal(grow(pool, 64, BUFFER), 2);
+		assert_int_equal(pinion_pool_retire(pool, 0), 0);
+		assert_all_can_be_had(pool, 128);
+		end(&task, pool, NULL);
+	}
+}
+
 static void where_some_live_the_caller_recovers_the_dead(void **state)
 {
 	struct task task = {.act = hold_some};
@@ -827,6 +862,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		pool_test(where_nobody_lives_all_comes_back_at_once),
+		pool_test(where_nobody_lives_all_is_free_whatever_was_written),
 		pool_test(where_some_live_the_caller_recovers_the_dead),
 		pool_test(a_member_works_on_through_the_deaths_of_its_keepers),
 		pool_test(what_members_scribbled_over_the_keepers_part_is_repaired),
