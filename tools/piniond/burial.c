@@ -15,11 +15,13 @@
 #include "ledger.h"
 #include "member.h"
 #include "probe.h"
+#include "whole.h"
 
-/* For another try, when something was short, or a device is not quiet yet; and when it has been so
- * for long, which was said. */
+/* For another try, when a device is not quiet yet; and when it has been so for long, which was
+ * said, or something was short. */
 #define RETRY_USEC 1000
 #define RETRY_LATER_USEC 50000
+#define DESERTED_USEC UINT64_C(200000) /* a pool is so long, until it is made whole */
 
 static bool is_done(const struct pairing *pairing)
 {
@@ -90,6 +92,40 @@ static int find_transit(const struct pool *pool, struct transit *transit)
 	return err;
 }
 
+static bool nobody_lives(const struct pool *pool)
+{
+	const struct member *member;
+
+	LIST_FOREACH(member, &pool->members, of_pool)
+		if (!is_dead(member))
+			return false;
+	return true;
+}
+
+/* -ENOSPC: somebody wrote over the magazines, see whole.h; as long as others live, no more can be
+ * done. */
+static int recover_words(struct member *member, const struct transit *transit,
+			 struct pinion_recovery *report)
+{
+	struct pinion_pool *pool = member->pool->pool;
+	uint32_t strays = 0;
+	int err = pinion_pool_recover(pool, member->number, transit->buffer, transit->nr, report);
+
+	if (err != -ENOSPC || !nobody_lives(member->pool))
+		return err;
+	err = whole_make(pool, &strays);
+	report->returned += strays;
+	return err;
+}
+
+static void complain(struct member *member)
+{
+	if (!member->complained)
+		service_log(LOG_WARNING, "pool %s, member %u: not recovered: %s; it is tried again",
+			    member->pool->name, member->number, pinion_error_text());
+	member->complained = true;
+}
+
 /* GONE -> RECOVERED. */
 static int recover(struct member *member)
 {
@@ -101,12 +137,10 @@ static int recover(struct member *member)
 	int err = find_transit(member->pool, &transit);
 
 	if (!err)
-		err = pinion_pool_recover(member->pool->pool, member->number, transit.buffer,
-					  transit.nr, &report);
+		err = recover_words(member, &transit, &report);
 	free(transit.buffer);
 	if (err) {
-		service_log(LOG_WARNING, "pool %s, member %u: not recovered: %s",
-			    member->pool->name, member->number, pinion_error_text());
+		complain(member);
 		return err;
 	}
 	service->counters.recoveries++;
@@ -138,18 +172,48 @@ static void let_container_go(struct member *member)
 	member->device->container = -1;
 }
 
+/* Whatever the last ones left, whoever comes next finds all of it. */
+static void make_whole(struct pool *pool)
+{
+	uint32_t strays;
+
+	whole_right(pool->pool);
+	if (whole_make(pool->pool, &strays))
+		service_log(LOG_WARNING, "pool %s: not looked at: %s", pool->name,
+			    pinion_error_text());
+	else if (strays)
+		service_log(LOG_WARNING, "pool %s: one who was in it wrote over its control area: "
+			    "%u buffers were nobody's, and are free again", pool->name, strays);
+	footprint_let_go(pool);
+}
+
+/* Where one comes as another goes this would be a look for each, 3 ns for each buffer. Not 0: it is
+ * due in so many us. */
+static uint64_t see_to_deserted(struct pool *pool)
+{
+	if (!pool->left_ns || !LIST_EMPTY(&pool->members))
+		return 0;
+	if (service_now_ns() - pool->left_ns < DESERTED_USEC * 1000)
+		return DESERTED_USEC;
+	pool->left_ns = 0;
+	make_whole(pool);
+	return 0;
+}
+
 /* RECOVERED -> freed. pre: no pairing names it. */
 static int release(struct member *member)
 {
-	struct service *service = member->pool->service;
+	struct pool *pool = member->pool;
+	struct service *service = pool->service;
 	struct pinion_recovery report = {0};
-	int err = pinion_pool_release(member->pool->pool, member->number, &report);
+	int err = pinion_pool_release(pool->pool, member->number, &report);
 
 	if (err)
 		return err;
 	service->counters.returned += report.returned;
-	footprint_let_go(member->pool);
+	footprint_let_go(pool);
 	LIST_REMOVE(member, of_pool);
+	pool->left_ns = service_now_ns();
 	if (member->home)
 		LIST_REMOVE(member, of_home);
 	let_container_go(member);
@@ -219,9 +283,9 @@ static uint64_t step(struct member *member, bool waits)
 		return member->device->complained ? RETRY_LATER_USEC : RETRY_USEC;
 	pool_insist_dead(member->pool->pool, member->number);
 	if (member->state == GONE && recover(member))
-		return RETRY_USEC;
+		return RETRY_LATER_USEC;
 	if (member->state == RECOVERED && is_free(member) && release(member))
-		return RETRY_USEC;
+		return RETRY_LATER_USEC;
 	return 0;
 }
 
@@ -274,6 +338,7 @@ void burial_go_on(struct pool *pool)
 		pools_end(pool);
 		return;
 	}
+	again = sooner(again, see_to_deserted(pool));
 	if (again && retry_in(pool, again) < 0)
 		service_log(LOG_ERR, "pool %s: no timer for another try", pool->name);
 }

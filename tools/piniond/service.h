@@ -124,6 +124,7 @@ struct member {
 	uint64_t quota;         /* bytes; 0: none */
 	bool addresses;         /* may see them */
 	bool spams;             /* sent more files than a message has */
+	bool complained;        /* we did, that what it held cannot come back for now */
 	struct peer *peer;      /* its connection; NULL: none at the moment, or a branch */
 	struct device *device;  /* NULL: a client */
 	bool former;            /* of a service before this one, which left no ledger */
@@ -149,6 +150,7 @@ struct pool {
 	char name[PINION_NAME_MAX];
 	struct pinion_pool *pool;
 	struct courier courier; /* hears of new segments */
+	uint64_t left_ns;       /* when somebody was buried last; 0: it was made whole since */
 	uint32_t index;         /* in the ledger */
 	uint64_t stored;        /* a bit for each slot whose file is in the store */
 	const char *path;       /* on hugetlbfs; NULL: memory files */
