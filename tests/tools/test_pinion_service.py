@@ -12,12 +12,13 @@ import json
 import os
 import signal
 import sys
+import threading
 import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from terminal import OnTerminal  # noqa: E402
-from with_service import BUFFERS, KEPT, NOBODY, PART, UNDER_WAY, WithService, until  # noqa: E402
+from with_service import BUFFERS, CONFIGURATION, KEPT, NOBODY, PART, UNDER_WAY, WithService, until  # noqa: E402
 
 DONE, FAILED, USAGE, NOT_FOUND, IN_USE, PERMISSION, SHORT = range(7)
 STRANGER = 64998  # in no rule
@@ -196,6 +197,35 @@ class Ordering(WithService):
                 text = self.expect(PERMISSION, line, f"no rule of the configuration names user {STRANGER}", STRANGER)
                 self.assertNotIn("buffers", text)
         self.expect(DONE, "ls", "buffers", NOBODY)
+
+
+class Slowly(WithService, OnTerminal):
+    """Orders that take their time: the service is let run for half a hundredth of the time."""
+
+    configuration = CONFIGURATION.replace('size = "4M"; buffer = "4K"', 'size = "256M"; buffer = "64K"')
+
+    def slow_down(self) -> None:
+        over = threading.Event()
+
+        def stop_and_go() -> None:
+            while not over.wait(0.001):
+                os.kill(self.service.pid, signal.SIGSTOP)
+                over.wait(0.2)
+                os.kill(self.service.pid, signal.SIGCONT)
+        thread = threading.Thread(target=stop_and_go)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(over.set)
+
+    def test_who_waits_for_a_segment_on_a_terminal_sees_the_seconds(self) -> None:
+        self.slow_down()
+        os.environ["PINION_SOCKET"] = self.env["PINION_SOCKET"]
+        self.addCleanup(os.environ.pop, "PINION_SOCKET")
+        self.run_on_terminal(self.pinion, "pool", "grow", "buffers", "256M")
+        self.read(b"the service is at work for 1 s")
+        self.assertEqual(self.finish(), DONE)
+        self.assertTrue(self.seen.endswith(b" s \r\n"), self.seen)
+        self.assertEqual([one["len"] for one in self.pool()["segments"]], [256 << 20, 256 << 20])
 
 
 class Top(WithService, OnTerminal):

@@ -42,6 +42,8 @@ def until(true: Callable[[], bool], seconds: float = 60) -> None:
 
 @unittest.skipIf(os.geteuid() != 0, "to be somebody else needs root")
 class WithService(unittest.TestCase):
+    configuration = CONFIGURATION
+
     def setUp(self) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="pinion-"))
         self.addCleanup(shutil.rmtree, self.root)
@@ -49,7 +51,7 @@ class WithService(unittest.TestCase):
         self.env = {**os.environ, "PINION_SOCKET": str(self.root / "socket")}
         # Where everybody may run it.
         self.pinion = shutil.copy(PINION, self.root / "pinion")
-        (self.root / "conf").write_text(CONFIGURATION.format(root=self.root, nobody=NOBODY))
+        (self.root / "conf").write_text(self.configuration.format(root=self.root, nobody=NOBODY))
         self.service = self.begin(PINIOND, "--config", str(self.root / "conf"))
         until(lambda: self.ask("ls").returncode == DONE)
 
