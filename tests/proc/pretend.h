@@ -11,6 +11,9 @@
 
 #define PRETEND_BASE UINT64_C(0x100000000) /* of the first segment, and from each to the next */
 
+/* Added to all of this process: tells its domains from those of others. */
+static uint64_t pretend_off;
+
 static inline int pretend_begin(struct domain *domain, uint32_t nr)
 {
 	(void)domain, (void)nr;
@@ -19,7 +22,7 @@ static inline int pretend_begin(struct domain *domain, uint32_t nr)
 
 static inline int pretend_add(struct domain *domain, uint32_t index)
 {
-	domain->segment[index].iova = PRETEND_BASE * (index + 1);
+	domain->segment[index].iova = PRETEND_BASE * (index + 1) + pretend_off;
 	return 0;
 }
 
@@ -51,7 +54,7 @@ static inline uint64_t pretended(const struct pinion_pool *pool, struct pinion_b
 	const uint32_t id = pinion_buffer_id(buffer), shift = pool->geometry.segment_shift;
 	const uint64_t in_segment = id & ((UINT32_C(1) << shift) - 1);
 
-	return PRETEND_BASE * ((id >> shift) + 1) +
+	return PRETEND_BASE * ((id >> shift) + 1) + pretend_off +
 	       in_segment * pinion_buffer_size(pool, buffer) + off;
 }
 

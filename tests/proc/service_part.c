@@ -3,8 +3,8 @@
  * A process that uses a piniond which somebody else started, such as systemd.
  *
  *     service_part device         sends back what comes, until it is killed
- *     service_part addresses      serves another device, of which it shares addresses that are
- *                                 made up (pretend.h), until it is killed
+ *     service_part addresses [N]  serves another device, far:N, of which it shares addresses that
+ *                                 are made up (pretend.h), N TiB up, until it is killed
  *     service_part client FILE    as nobody, sends buffers to that device and gets them back, until
  *                                 SIGTERM; then it leaves, and what it held all the time with it
  *
@@ -36,13 +36,16 @@ static int device(char *name)
 	return err;
 }
 
-static int addresses(void)
+static int addresses(const char *number)
 {
 	const struct pinion_device_config config = {.pool = SERVICE_POOL, .pools = 1};
 	struct pinion_device *device;
 	struct pinion_domain *domain;
+	char name[16];
 
-	if (pinion_device_open("far:0", &config, &device) ||
+	(void)snprintf(name, sizeof(name), "far:%s", number);
+	pretend_off = strtoull(number, NULL, 10) << 40;
+	if (pinion_device_open(name, &config, &device) ||
 	    pretend(pinion_device_pool(device), &domain) ||
 	    pinion_device_share(device, domain) || pinion_device_ready(device)) {
 		fprintf(stderr, "# %s\n", pinion_error_text());
@@ -125,10 +128,10 @@ int main(int argc, char **argv)
 
 	if (argc == 2 && !strcmp(argv[1], "device"))
 		return device(name);
-	if (argc == 2 && !strcmp(argv[1], "addresses"))
-		return addresses();
+	if ((argc == 2 || argc == 3) && !strcmp(argv[1], "addresses"))
+		return addresses(argc == 3 ? argv[2] : "0");
 	if (argc == 3 && !strcmp(argv[1], "client"))
 		return client(argv[2]);
-	fprintf(stderr, "usage: service_part device | addresses | client FILE\n");
+	fprintf(stderr, "usage: service_part device | addresses [N] | client FILE\n");
 	return 2;
 }

@@ -93,6 +93,17 @@ class Asking(WithService):
         self.end(self.far)
         until(lambda: self.expect(DONE, "addr buffers 3") == "no device has it mapped\n")
 
+    def test_addr_has_a_line_for_each_device(self) -> None:
+        self.work()
+        self.begin(PART, "addresses", "1")
+        until(lambda: [one["ready"] for one in self.stat()["devices"]] == [True, True, True])
+        lines = [line.split() for line in self.expect(DONE, "addr buffers 3").splitlines()]
+        self.assertEqual(lines[0], ["DOMAIN", "KIND", "ADDRESS"])
+        self.assertEqual(sorted(lines[1:]), [["far:0", "iova", "0x100003000"], ["far:1", "iova", "0x10100003000"]])
+        self.end(self.far)
+        until(lambda: "far:0" not in self.expect(DONE, "addr buffers 3"))
+        self.assertIn("0x10100003000", self.expect(DONE, "addr buffers 3"))
+
     def test_doctor_says_whether_the_service_answers(self) -> None:
         def finding() -> list[tuple[str, bool]]:
             found = json.loads(self.ask("doctor", "--json").stdout)["findings"]
