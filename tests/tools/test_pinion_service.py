@@ -23,6 +23,7 @@ from with_service import BUFFERS, CONFIGURATION, KEPT, NOBODY, PART, UNDER_WAY, 
 DONE, FAILED, USAGE, NOT_FOUND, IN_USE, PERMISSION, SHORT = range(7)
 STRANGER = 64998  # in no rule
 FREE_PAGES = Path("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages")
+NODE_PAGES = "/sys/devices/system/node/node{}/hugepages/hugepages-2048kB/free_hugepages"
 
 
 class Asking(WithService):
@@ -208,6 +209,51 @@ class Ordering(WithService):
                 text = self.expect(PERMISSION, line, f"no rule of the configuration names user {STRANGER}", STRANGER)
                 self.assertNotIn("buffers", text)
         self.expect(DONE, "ls", "buffers", NOBODY)
+
+
+def free_on(node: int) -> int:
+    path = Path(NODE_PAGES.format(node))
+    return int(path.read_text()) if path.exists() else 0
+
+
+@unittest.skipIf(free_on(0) < 4 or free_on(1) < 4, "no 4 free hugepages of 2 MiB on each of nodes 0 and 1")
+class TwoNodes(WithService):
+    """A pool with a segment on each; see ../vm."""
+
+    configuration = CONFIGURATION.replace(
+        'segments = ( {{ size = "4M"; buffer = "4K"; page = "4k"; }} );',
+        'segments = ( {{ size = "4M"; buffer = "4K"; page = "2M"; node = 1; }},'
+        ' {{ size = "2M"; buffer = "4K"; page = "2M"; node = 0; }} );')
+
+    def held_on(self, node: int) -> int:
+        return sum(int(zone["held"]) for zone in self.pool()["zones"] if zone["node"] == node)
+
+    def test_stat_and_the_maps_tell_the_nodes_apart(self) -> None:
+        self.assertEqual((free_on(0), free_on(1)), (self.before[0] - 1, self.before[1] - 2))
+        self.work()
+        self.stop_with_one_under_way()
+        pool = self.pool()
+        self.assertEqual([(one["slot"], one["node"], one["len"], one["nr"]) for one in pool["segments"]],
+                         [(0, 1, 4 << 20, BUFFERS), (1, 0, 2 << 20, BUFFERS // 2)])
+        self.assertEqual(sorted((one["node"], one["total"], one["free"] + one["held"]) for one in pool["zones"]),
+                         [(0, BUFFERS // 2, BUFFERS // 2), (1, BUFFERS, BUFFERS)])
+        self.assertEqual(self.held_on(0) + self.held_on(1), KEPT + UNDER_WAY)
+        text = self.expect(DONE, "top --once")
+        for node, total in ((0, BUFFERS // 2), (1, BUFFERS)):
+            held = self.held_on(node)
+            self.assertIn(f"node {node}  buffers  {total} of 4K: {total - held} free, {held} held", text)
+        # As pretend.h has it: each segment where the one before began, and 4 GiB.
+        self.assertIn(" 0x200000000\n", self.expect(DONE, f"addr buffers {BUFFERS}"))
+
+    def test_a_pool_grows_on_the_node_that_is_named(self) -> None:
+        for node in (0, 1):
+            self.expect(DONE, f"pool grow buffers 2M {node}")
+            self.assertEqual(self.pool()["segments"][-1]["node"], node)
+        self.assertEqual((free_on(0), free_on(1)), (self.before[0] - 2, self.before[1] - 3))
+
+    def setUp(self) -> None:
+        self.before = (free_on(0), free_on(1))
+        super().setUp()
 
 
 class Slowly(WithService, OnTerminal):
