@@ -19,6 +19,7 @@
 struct sender {
 	struct pinion_channel *channel;
 	bool (*enough)(struct pinion_channel *channel);
+	bool found;      /* that it is, by the last look */
 	uint64_t nap_ns; /* the next one */
 };
 
@@ -27,13 +28,16 @@ static bool is_gone(const struct pinion_channel *channel)
 	return channel_is_gone(channel, &channel->tx.shared->consumer_closed);
 }
 
-/* The peer comes first: else its death would be told only once the ring is full. */
+/* The peer comes first: what it took before it went is seen behind that. */
 static bool look(void *context)
 {
-	const struct sender *sender = context;
+	struct sender *sender = context;
+	bool gone;
 
 	channel_look(sender->channel);
-	return is_gone(sender->channel) || sender->enough(sender->channel);
+	gone = is_gone(sender->channel);
+	sender->found = sender->enough(sender->channel);
+	return gone || sender->found;
 }
 
 /* Nobody rings. */
@@ -54,14 +58,16 @@ static int nap(void *context, uint64_t deadline_ns)
 	return ppoll(&peer, 1, &time, NULL) < 0 && errno == EINTR ? -EINTR : 0;
 }
 
+/* -EPIPE: the peer is gone, and it is not enough. */
 static int wait_until(struct pinion_channel *channel,
 		      bool (*enough)(struct pinion_channel *channel), uint64_t timeout_ns)
 {
 	static const struct vigil vigil = {look, arm, nap, NULL};
-	struct sender sender = {channel, enough, NAP_FIRST_NS};
+	struct sender sender = {channel, enough, false, NAP_FIRST_NS};
 	uint64_t deadline = vigil_later(bell_now_ns(), timeout_ns);
+	int err = look(&sender) ? 0 : vigil_sleep(&vigil, &sender, deadline);
 
-	return look(&sender) ? 0 : vigil_sleep(&vigil, &sender, deadline);
+	return err || sender.found ? err : -EPIPE;
 }
 
 /* Or something else that send() has to say. */
@@ -72,7 +78,9 @@ static bool has_room(struct pinion_channel *channel)
 
 int channel_wait_to_send(struct pinion_channel *channel, uint64_t timeout_ns)
 {
-	return wait_until(channel, has_room, timeout_ns);
+	int err = wait_until(channel, has_room, timeout_ns);
+
+	return err == -EPIPE ? 0 : err; /* send() says that */
 }
 
 /* By the words, since credit comes late, and a liar's at any time. Buffers are taken in order: as
@@ -92,12 +100,9 @@ static bool is_drained(struct pinion_channel *channel)
 int pinion_channel_drain(struct pinion_channel *channel, uint64_t timeout_ns)
 {
 	KEEP_ERRNO;
-	int err;
 
 	if (!channel->tx.shared)
 		return -EACCES;
 	channel_follow(channel);
-	err = wait_until(channel, is_drained, timeout_ns);
-	/* One that took the last and went at once has taken it. */
-	return err || is_drained(channel) ? err : -EPIPE;
+	return wait_until(channel, is_drained, timeout_ns);
 }

@@ -191,6 +191,31 @@ static const char *judge_wait_for_room(struct scene *scene, int result)
 	return result == (reason ? 0 : -ETIMEDOUT) ? NULL : "not what follows from flag and credit";
 }
 
+static int drain_shortly(struct scene *scene)
+{
+	return pinion_channel_drain(scene->a.channel, 1000);
+}
+
+/* By the last look at each word that it came to, and at the flag. */
+static const char *judge_drain(struct scene *scene, int result)
+{
+	const struct fetch *flag = seen_last(scene, PLACE_CONSUMER_CLOSED, 0);
+	bool drained = true;
+
+	for (uint32_t i = 0; i < SLOTS; i++) {
+		const struct pinion_buffer sent = scene->ours[i];
+		const struct fetch *word = seen_last(scene, PLACE_WORD, pinion_buffer_id(sent));
+
+		drained &= !word ||
+			   word->value[0] != pinion_owner_word(sent, scene->a.pool->view.self);
+	}
+	if (drained)
+		return result == 0 ? NULL : "all is taken";
+	return result == (flag && flag->value[0] ? -EPIPE : -ETIMEDOUT)
+		       ? NULL
+		       : "not what follows from the flag";
+}
+
 static int list_published(struct scene *scene)
 {
 	return (int)pinion_channel_published(scene->a.channel, scene->buffer);
@@ -617,6 +642,26 @@ const struct call calls[] = {
 	 .loads[PLACE_WORD] = 2 * ROW,
 	 .most = 1,
 	 .vectors = true},
+	{.name = "channel_drain",
+	 .prepare = send_all_and_take,
+	 .act = drain_shortly,
+	 .judge = judge_drain,
+	 .loads[PLACE_CONSUMER_CLOSED] = 1,
+	 .loads[PLACE_WORD] = SLOTS,
+	 .most = 1},
+	{.name = "channel_drain_in_vain",
+	 .prepare = send_all_before,
+	 .act = drain_shortly,
+	 .judge = judge_drain,
+	 .loads[PLACE_CONSUMER_CLOSED] = ANY,
+	 .loads[PLACE_WORD] = ANY},
+	{.name = "channel_drain_closed",
+	 .prepare = consumer_closes,
+	 .act = drain_shortly,
+	 .judge = judge_drain,
+	 .loads[PLACE_CONSUMER_CLOSED] = 1,
+	 .loads[PLACE_WORD] = 1,
+	 .most = 1},
 	{.name = "channel_reclaim",
 	 .prepare = consumer_closes,
 	 .act = reclaim,

@@ -15,15 +15,21 @@ static inline uint64_t seen(const struct scene *scene, enum where place)
 	return fetch ? fetch->value[0] : 0;
 }
 
-/* The last load in this call of the slot of the @at-th position from the start on, or NULL. */
-static inline const struct fetch *seen_slot(const struct scene *scene, uint32_t at)
+/* The last load in this call, or NULL. */
+static inline const struct fetch *seen_last(const struct scene *scene, enum where place,
+					    uint32_t index)
 {
-	const uint32_t index = scene_index(scene, at);
 	const struct fetch *last = NULL, *fetch;
 
-	for (uint32_t i = 0; (fetch = scene_load(scene, PLACE_SLOT, index, i)) != NULL; i++)
+	for (uint32_t i = 0; (fetch = scene_load(scene, place, index, i)) != NULL; i++)
 		last = fetch;
 	return last;
+}
+
+/* Of the slot of the @at-th position from the start on. */
+static inline const struct fetch *seen_slot(const struct scene *scene, uint32_t at)
+{
+	return seen_last(scene, PLACE_SLOT, scene_index(scene, at));
 }
 
 /* Is that what is published as the @at-th descriptor? */
