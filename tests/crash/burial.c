@@ -35,6 +35,13 @@ const char *burial_release(const struct view *view, int player)
 	return pinion_pool_held(pool, member) ? "the dead still hold a buffer" : NULL;
 }
 
+const char *burial_whole(const struct view *view, int player)
+{
+	const char *problem = burial_recover(view, player, NULL, 0);
+
+	return problem ? problem : burial_release(view, player);
+}
+
 const char *burial_sound(const struct view *view)
 {
 	return invariant_broken(view->company->pool, &view->earlier->control, 0);

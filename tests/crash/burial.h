@@ -16,6 +16,9 @@ const char *burial_recover(const struct view *view, int player, const struct pin
 /* Its number is free, and it holds nothing. */
 const char *burial_release(const struct view *view, int player);
 
+/* Both, where nothing is in transit. */
+const char *burial_whole(const struct view *view, int player);
+
 /* invariant_broken() of what is left. */
 const char *burial_sound(const struct view *view);
 

@@ -77,7 +77,7 @@ static void player_enter(struct player *player, const struct company *company, u
 	struct pinion_pool_fds fds;
 
 	*player = (struct player){.member = member};
-	player->peer = player == &company->player[FIRST] ? SECOND : FIRST;
+	player->peer = company_other((int)(player - company->player));
 	pinion_pool_export(company->pool, &fds);
 	fds.control = fcntl(fds.control, F_DUPFD_CLOEXEC, 3);
 	fds.segment[0] = fcntl(fds.segment[0], F_DUPFD_CLOEXEC, 3);

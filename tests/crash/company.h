@@ -68,6 +68,12 @@ struct company {
 	} file[COMPANY_FILES];
 };
 
+/* Of FIRST and SECOND. */
+static inline int company_other(int player)
+{
+	return player == FIRST ? SECOND : FIRST;
+}
+
 void company_open(struct company *company);
 void company_close(struct company *company);
 

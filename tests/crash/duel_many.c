@@ -36,7 +36,7 @@ static int giver(const struct contest *contest)
 
 static int taker(const struct contest *contest)
 {
-	return giver(contest) == FIRST ? SECOND : FIRST;
+	return company_other(giver(contest));
 }
 
 static struct view view_of(const struct contest *contest)

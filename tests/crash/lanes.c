@@ -597,68 +597,63 @@ const size_t nr_lanes_parts = sizeof(lanes_parts) / sizeof(lanes_parts[0]);
 
 /* --- two at once */
 
-static int other(int player)
-{
-	return player == FIRST ? SECOND : FIRST;
-}
-
 static void ready_to_send(struct company *company, int giver)
 {
 	player_draw(&company->player[giver], 3);
-	company->player[other(giver)].nr = 3;
+	company->player[company_other(giver)].nr = 3;
 }
 
 static void hot(struct company *company, int giver)
 {
-	(void)lanes_hot(company, other(giver));
-	send_some(&company->player[giver], other(giver), 2);
-	send_some(&company->player[THIRD], other(giver), 1);
+	(void)lanes_hot(company, company_other(giver));
+	send_some(&company->player[giver], company_other(giver), 2);
+	send_some(&company->player[THIRD], company_other(giver), 1);
 	ready_to_send(company, giver);
 }
 
 static void cold(struct company *company, int giver)
 {
-	(void)lanes_cold(company, other(giver));
+	(void)lanes_cold(company, company_other(giver));
 	ready_to_send(company, giver);
 }
 
 static void cooling(struct company *company, int giver)
 {
-	lanes_about_to_cool(company, other(giver));
+	lanes_about_to_cool(company, company_other(giver));
 	ready_to_send(company, giver);
 }
 
 /* A lane is there that its producer does not know of, which has sent. */
 static void at_the_door(struct company *company, int giver)
 {
-	struct player *taker = receiver_for(company, other(giver));
+	struct player *taker = receiver_for(company, company_other(giver));
 	struct player *player = &company->player[giver];
 
 	company_must(
 		!pinion_fanin_add(taker->fanin, taker->channel[giver], 1, &player->number[FIRST]),
 		"no lane");
-	join_lane(taker, &company->player[THIRD], THIRD, other(giver));
+	join_lane(taker, &company->player[THIRD], THIRD, company_other(giver));
 	(void)rest(taker);
-	send_some(player, other(giver), 1);
+	send_some(player, company_other(giver), 1);
 	player->file[0] = company->file[LANES_READY].fd;
 	ready_to_send(company, giver);
 }
 
 static void at_rest(struct company *company, int giver)
 {
-	(void)lanes_hot(company, other(giver));
+	(void)lanes_hot(company, company_other(giver));
 	ready_to_send(company, giver);
 }
 
 static void in_a_loop(struct company *company, int giver)
 {
 	at_rest(company, giver);
-	loop_for(company, other(giver));
+	loop_for(company, company_other(giver));
 }
 
 static void called_once(struct company *company, int giver)
 {
-	lanes_called(company, other(giver), giver);
+	lanes_called(company, company_other(giver), giver);
 	ready_to_send(company, giver);
 }
 

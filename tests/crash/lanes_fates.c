@@ -139,18 +139,23 @@ static const char *producer_dies(struct view *view)
 	if (!problem)
 		problem = reclaim(view);
 	if (!problem)
-		problem = burial_recover(view, FIRST, NULL, 0);
-	if (!problem)
-		problem = burial_release(view, FIRST);
+		problem = burial_whole(view, FIRST);
 	return problem ? problem : burial_sound(view);
+}
+
+/* All but what @receiver has still to take. */
+static const char *recover_producer(const struct view *view, int producer, int receiver)
+{
+	struct pinion_buffer transit[SLOTS];
+	const uint32_t nr = pinion_channel_published(
+		view->company->player[receiver].channel[producer], transit);
+
+	return burial_recover(view, producer, transit, nr);
 }
 
 static const char *producer_is_recovered(struct view *view)
 {
-	struct pinion_buffer transit[SLOTS];
-	const uint32_t nr =
-		pinion_channel_published(view->company->player[SECOND].channel[FIRST], transit);
-	const char *problem = burial_recover(view, FIRST, transit, nr);
+	const char *problem = recover_producer(view, FIRST, SECOND);
 
 	if (!problem)
 		problem = drain(view);
@@ -214,18 +219,14 @@ static const char *receiver_dies(struct view *view)
 	const char *problem = producers_turn_away(view);
 
 	if (!problem)
-		problem = burial_recover(view, FIRST, NULL, 0);
-	if (!problem)
-		problem = burial_release(view, FIRST);
+		problem = burial_whole(view, FIRST);
 	return problem ? problem : burial_sound(view);
 }
 
 static const char *receiver_is_recovered(struct view *view)
 {
-	const char *problem = burial_recover(view, FIRST, NULL, 0);
+	const char *problem = burial_whole(view, FIRST);
 
-	if (!problem)
-		problem = burial_release(view, FIRST);
 	if (!problem)
 		problem = producers_turn_away(view);
 	return problem ? problem : burial_sound(view);
@@ -374,7 +375,7 @@ static const char *giver_wrong(const struct view *view, const struct ending *end
 static const char *settle(struct view *view, const struct contest *contest,
 			  const struct ending *ending)
 {
-	const int producer = contest->match->giver, receiver = producer == FIRST ? SECOND : FIRST;
+	const int producer = contest->match->giver, receiver = company_other(producer);
 	const char *problem = ending->taker ? taker_wrong(view, contest, receiver, ending)
 					    : turns_away(view, THIRD, receiver);
 
@@ -383,36 +384,20 @@ static const char *settle(struct view *view, const struct contest *contest,
 	return ending->giver ? giver_wrong(view, ending, producer) : burial_release(view, producer);
 }
 
-static const char *recover_producer(const struct view *view, int producer, int receiver)
-{
-	struct pinion_buffer transit[SLOTS];
-	const uint32_t nr = pinion_channel_published(
-		view->company->player[receiver].channel[producer], transit);
-
-	return burial_recover(view, producer, transit, nr);
-}
-
-static const char *bury_whole(const struct view *view, int player)
-{
-	const char *problem = burial_recover(view, player, NULL, 0);
-
-	return problem ? problem : burial_release(view, player);
-}
-
 static const char *bury(struct view *view, int producer)
 {
 	return producer == SECOND ? recover_producer(view, SECOND, FIRST)
-				  : bury_whole(view, SECOND);
+				  : burial_whole(view, SECOND);
 }
 
 static const char *both_die(struct view *view, int producer)
 {
-	const char *problem = bury_whole(view, FIRST);
+	const char *problem = burial_whole(view, FIRST);
 
 	if (!problem)
-		problem = bury_whole(view, SECOND);
+		problem = burial_whole(view, SECOND);
 	if (!problem)
-		problem = turns_away(view, THIRD, producer == FIRST ? SECOND : FIRST);
+		problem = turns_away(view, THIRD, company_other(producer));
 	return problem ? problem : burial_sound(view);
 }
 

@@ -716,18 +716,13 @@ const size_t nr_lending_parts = sizeof(lending_parts) / sizeof(lending_parts[0])
 
 /* --- two at once */
 
-static int other(int player)
-{
-	return player == FIRST ? SECOND : FIRST;
-}
-
 /* The taker has loans, and more to borrow. */
 static void at_work(struct company *company, int giver)
 {
 	struct player *player = lender_at(company, giver, NEAR_THE_END - 2);
 
 	lend_some(company, player, 2);
-	borrow_some(&company->player[other(giver)], 2);
+	borrow_some(&company->player[company_other(giver)], 2);
 	lend_some(company, player, 1);
 	player_draw(player, 4);
 }
@@ -736,7 +731,7 @@ static void at_work(struct company *company, int giver)
 static void bereft(struct company *company, int giver)
 {
 	at_work(company, giver);
-	company->player[giver].file[1] = company->file[LENDING_SEAT + other(giver)].fd;
+	company->player[giver].file[1] = company->file[LENDING_SEAT + company_other(giver)].fd;
 }
 
 /* It depends on the taker alone what comes back. */
@@ -750,19 +745,19 @@ static void at_work_alone(struct company *company, int giver)
 static void at_rest(struct company *company, int giver)
 {
 	player_draw(lender_at(company, giver, NEAR_THE_END), 4);
-	company->player[other(giver)].nr = 2;
+	company->player[company_other(giver)].nr = 2;
 }
 
 static void bereft_at_rest(struct company *company, int giver)
 {
 	at_rest(company, giver);
-	company->player[giver].file[1] = company->file[LENDING_SEAT + other(giver)].fd;
+	company->player[giver].file[1] = company->file[LENDING_SEAT + company_other(giver)].fd;
 }
 
 static void in_a_loop(struct company *company, int giver)
 {
 	at_rest(company, giver);
-	loop_for(company, giver, other(giver));
+	loop_for(company, giver, company_other(giver));
 }
 
 /* Called once; what it was called for is back. */
@@ -770,10 +765,10 @@ static void called_once(struct company *company, int giver)
 {
 	struct player *player = lender_at(company, giver, NEAR_THE_END - 1);
 
-	loop_for(company, giver, other(giver));
-	sleep_in_a_loop(&company->player[other(giver)]);
+	loop_for(company, giver, company_other(giver));
+	sleep_in_a_loop(&company->player[company_other(giver)]);
 	lend_some(company, player, 1);
-	borrow_and_return(&company->player[other(giver)]);
+	borrow_and_return(&company->player[company_other(giver)]);
 	borrow_and_return(&company->player[THIRD]);
 	collect_all(player);
 	player_draw(player, 4);
@@ -783,14 +778,14 @@ static void called_once(struct company *company, int giver)
 static void at_the_door(struct company *company, int giver)
 {
 	struct player *player = producer_for(company, giver);
-	struct player *taker = &company->player[other(giver)];
+	struct player *taker = &company->player[company_other(giver)];
 
 	seat(company, player, THIRD);
-	let_in(company, player, other(giver));
+	let_in(company, player, company_other(giver));
 	lend_some(company, player, 3);
 	taker->due = 3;
 	taker->file[0] = company->file[LENDING_RING].fd;
-	taker->file[1] = company->file[LENDING_SEAT + other(giver)].fd;
+	taker->file[1] = company->file[LENDING_SEAT + company_other(giver)].fd;
 	player_draw(player, 4);
 }
 

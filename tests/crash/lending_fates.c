@@ -202,13 +202,6 @@ static const char *bury_producer(const struct view *view, int producer, uint32_t
 	return problem ? problem : release_producer(view, producer, living);
 }
 
-static const char *bury_consumer(const struct view *view, int consumer)
-{
-	const char *problem = burial_recover(view, consumer, NULL, 0);
-
-	return problem ? problem : burial_release(view, consumer);
-}
-
 static const char *producer_dies(struct view *view)
 {
 	const char *problem = bury_producer(view, FIRST, 1u << SECOND | 1u << THIRD);
@@ -222,7 +215,7 @@ static const char *both_die(struct view *view, int producer)
 	const char *problem = bury_producer(view, producer, 1u << THIRD);
 
 	if (!problem)
-		problem = bury_consumer(view, producer == FIRST ? SECOND : FIRST);
+		problem = burial_whole(view, company_other(producer));
 	return problem ? problem : burial_sound(view);
 }
 
@@ -303,13 +296,13 @@ static const char *consumer_dies(struct view *view)
 	const char *problem = sever(view);
 
 	if (!problem)
-		problem = bury_consumer(view, FIRST);
+		problem = burial_whole(view, FIRST);
 	return problem ? problem : burial_sound(view);
 }
 
 static const char *consumer_is_buried(struct view *view)
 {
-	const char *problem = bury_consumer(view, FIRST);
+	const char *problem = burial_whole(view, FIRST);
 
 	if (!problem)
 		problem = sever(view);
@@ -437,7 +430,7 @@ static const char *third_wrong(const struct view *view, const struct ending *end
 /* It was returned before: all of what the taker returns at once, or nothing. */
 static bool is_returned(const struct contest *contest, int back, uint32_t out)
 {
-	const int taker = contest->match->giver == FIRST ? SECOND : FIRST;
+	const int taker = company_other(contest->match->giver);
 	const uint32_t whole = contest->part[taker]->returns;
 
 	return !back || back == (int)(whole < out ? whole : out);
@@ -466,7 +459,7 @@ static const char *giver_wrong(const struct view *view, const struct contest *co
 static const char *settle(struct view *view, const struct contest *contest,
 			  const struct ending *ending)
 {
-	const int producer = contest->match->giver, consumer = producer == FIRST ? SECOND : FIRST;
+	const int producer = contest->match->giver, consumer = company_other(producer);
 	const char *problem = NULL;
 
 	if (ending->taker)
@@ -484,7 +477,7 @@ static const char *bury(struct view *view, int producer)
 {
 	if (producer == SECOND)
 		return recover_producer(view, SECOND, 1u << FIRST | 1u << THIRD);
-	return bury_consumer(view, SECOND);
+	return burial_whole(view, SECOND);
 }
 
 const struct judge lending_judge = {both_die, bury, settle};
