@@ -5,7 +5,7 @@
 #   make demo      the main job, in a virtual machine; on this machine's drive: make demo BDF=0000:41:00.0
 #   make check     install what is missing, build, run every test
 #   make check-iommufd   build a kernel with iommufd (once: up to half an hour), and run what needs it
-#   make soak      a million random kills, less than half an hour; fewer: make soak KILLS=100000
+#   make soak      a million random kills and all moments in between, a night; fewer: make soak KILLS=100000
 #   make fuzz      peers that lie, ten minutes for each end; another time: make fuzz FUZZ_SECONDS=60
 #   make bench     measure; some only: make bench ONLY=ring_1,rtt_poll; with pictures: make bench PLOT=1
 #   make deb       Debian packages, in build/deb
