@@ -151,16 +151,18 @@ static void take_dead(struct pinion_pool *pool)
 						     memory_order_relaxed) == MEMBER_DEAD;
 }
 
-static int take_number(struct pinion_pool *pool)
+static int take_number(struct pinion_pool *pool, const struct pinion_adoption *adoption)
 {
 	uint32_t member;
-	int err;
 
 	take_dead(pool);
 	slot_take_over(pool);
-	err = pinion_pool_admit(pool, getpid(), &member);
-	if (err)
-		return err;
+	if (pinion_pool_admit(pool, getpid(), &member))
+		return pinion_fail(-EAGAIN, "%s: all %u member numbers are taken: %u of them are "
+				   "dead, and %u %s: end all that live, and the dead are "
+				   "recovered", pool->named->path, pool->geometry.nr_members,
+				   adoption->dead, adoption->living,
+				   adoption->living == 1 ? "lives" : "live");
 	pool->keeper = true;
 	pool_open_view(pool, member);
 	slot_acknowledge(pool, atomic_load_explicit(&pool->epoch, memory_order_relaxed));
@@ -180,7 +182,7 @@ static int adopt(struct pinion_pool *pool, const char *path, struct pinion_adopt
 	count_members(pool, adoption);
 	if (!adoption->living)
 		err = adopt_repair(pool, &adoption->recovery);
-	return err ? err : take_number(pool);
+	return err ? err : take_number(pool, adoption);
 }
 
 int pinion_pool_adopt(const char *path, struct pinion_pool **out,

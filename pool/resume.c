@@ -136,8 +136,9 @@ static int choose_number(const struct pinion_pool *pool, struct resumption *resu
 	}
 	resumption->member = resumption->adoption.living ? first : 0;
 	if (resumption->member == nr)
-		return pinion_fail(-EAGAIN, "all %u member numbers of the pool are taken, and some "
-				   "by processes that live", nr);
+		return pinion_fail(-EAGAIN, "all %u member numbers of the pool are taken, %u by "
+				   "processes that live: end all of those, and the dead are "
+				   "recovered", nr, resumption->adoption.living);
 	return 0;
 }
 

@@ -51,7 +51,8 @@ struct pinion_adoption {
  * -EPROTO  of another layout, or killed while it was made: pinion_pool_unlink() it
  * -EPERM   files of another user, or that others may write
  * -EINVAL  PATH is not on a hugetlbfs mount, or a file does not fit the control area
- * -EAGAIN  no member number is free, and not all are those of the dead: once nobody lives all are
+ * -EAGAIN  all member numbers are taken, and some by processes that live, so that none can be
+ *          released: end all of those (one number more than members leaves one for a next keeper)
  */
 int pinion_pool_adopt(const char *path, struct pinion_pool **pool,
 		      struct pinion_adoption *adoption);

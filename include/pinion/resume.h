@@ -157,7 +157,7 @@ int pinion_pool_watch(struct pinion_pool *pool,
  *
  * -EPROTO  not a record, half of one, or one of another layout
  * -EINVAL  a file is missing, is not the one in the record, or not sealed; the sentence says which
- * -EAGAIN  all member numbers are admitted, and some of them live
+ * -EAGAIN  all member numbers are admitted, and some of them live: end all of those
  * -ENOMEM, -EMFILE, ...  as of pinion_pool_attach() and pinion_pool_recover()
  */
 int pinion_pool_resume(const struct pinion_pool_fds *fds, const struct pinion_pool_record *record,

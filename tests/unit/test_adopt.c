@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 
 #include <pinion/named.h>
 
@@ -217,6 +218,51 @@ static void a_keeper_killed_while_it_retires_leaves_nothing_in_the_way(void **st
 	(void)state;
 	assert_int_equal(support_child(retire_half, NULL), 0);
 	grow_again();
+}
+
+/* Of three numbers one is @arg's, a process that lives; two are this one's, which soon ends. */
+static int fill(void *arg)
+{
+	struct pinion_pool_config config = config_of(1);
+	struct pinion_pool *pool;
+	uint32_t member;
+
+	config.nr_members = 3;
+	pool = pool_make_from(&config);
+	return pinion_pool_admit(pool, *(const pid_t *)arg, &member) ||
+	       pinion_pool_admit(pool, getpid(), &member);
+}
+
+static pid_t start_idler(void)
+{
+	const pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0)
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (pid == 0)
+		pause();
+	return pid;
+}
+
+static void a_pool_full_of_the_dead_is_adopted_once_none_of_it_lives(void **state)
+{
+	struct pinion_adoption adoption = {0};
+	struct pinion_pool *pool = NULL;
+	pid_t pid = start_idler();
+
+	(void)state;
+	assert_int_equal(support_child(fill, &pid), 0);
+	assert_int_equal(pinion_pool_adopt(path, &pool, &adoption), -EAGAIN);
+	assert_sentence("2 of them are dead, and 1 lives: end all that live");
+	assert_null(pool);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	pool = adopt(&adoption);
+	assert_int_equal(adoption.dead, 3);
+	assert_int_equal(adoption.living, 0);
+	assert_pool_whole(pool);
+	end(pool);
 }
 
 /* With a record, and this process as a member: what the next keeper goes by. */
@@ -495,6 +541,7 @@ int main(void)
 		huge_test(what_a_killed_keeper_held_comes_back),
 		huge_test(who_said_goodbye_counts_as_dead),
 		huge_test(a_named_pool_of_another_layout_is_eproto_and_left_alone),
+		huge_test(a_pool_full_of_the_dead_is_adopted_once_none_of_it_lives),
 		huge_test(a_keeper_killed_while_it_grows_leaves_nothing_in_the_way),
 		huge_test(a_keeper_killed_while_it_retires_leaves_nothing_in_the_way),
 		huge_test(by_its_record_a_pool_is_had_back_whatever_members_wrote_over_it),
