@@ -44,6 +44,10 @@ int adopt_slot(struct pinion_pool *pool, uint32_t slot)
 
 	named_segment(slot, what);
 	err = named_open(pool->named, what, &fd, &len);
+	if (err == -ENOENT)
+		return pinion_fail(-EINVAL, "%s/%s: the file of this segment is missing: put it "
+				   "back, or remove the pool with pinion_pool_unlink()",
+				   pool->named->path, what);
 	if (err)
 		return err;
 	err = slot_map(pool, slot, fd);

@@ -4,7 +4,8 @@
 
 #include "pool.h"
 
-/* Maps the segment that the pool has in that slot, from the directory's file. */
+/* Maps the segment that the pool has in that slot, from the directory's file. -EINVAL: that is
+ * missing, or does not fit. */
 int adopt_slot(struct pinion_pool *pool, uint32_t slot);
 
 /* Recovers and releases all members, none of which lives: nothing can be in transit. The sums of

@@ -78,6 +78,9 @@ static int map_named_control(struct pinion_pool *pool, const struct resumption *
 	size_t len;
 	int fd, err = named_open(pool->named, NAMED_CONTROL, &fd, &len);
 
+	if (err == -ENOENT)
+		return pinion_fail(-EINVAL, "%s/%s: the control area of the record is missing",
+				   pool->named->path, NAMED_CONTROL);
 	if (err)
 		return err;
 	err = map_control(pool, resumption->record, fd, pool->named->page_size);

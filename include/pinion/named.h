@@ -50,7 +50,8 @@ struct pinion_adoption {
  * -EBUSY   its keeper lives
  * -EPROTO  of another layout, or killed while it was made: pinion_pool_unlink() it
  * -EPERM   files of another user, or that others may write
- * -EINVAL  PATH is not on a hugetlbfs mount, or a file does not fit the control area
+ * -EINVAL  PATH is not a directory on a hugetlbfs mount, or a segment's file is missing or does not
+ *          fit the control area; the sentence says which
  * -EAGAIN  all member numbers are taken, and some by processes that live, so that none can be
  *          released: end all of those (one number more than members leaves one for a next keeper)
  */

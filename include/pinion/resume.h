@@ -168,7 +168,7 @@ int pinion_pool_resume(const struct pinion_pool_fds *fds, const struct pinion_po
  * pinion_pool_resume_named() - the same, of a named pool that no keeper has.
  *
  * Errors as of pinion_pool_resume(), but that files of hugetlbfs are not sealed, and
- * -ENOENT  there is no such pool, or a file of the record is not there
+ * -ENOENT  there is no such pool
  * -EBUSY   its keeper lives
  * -EPERM   files of another user, or that others may write
  */

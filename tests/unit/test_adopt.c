@@ -233,6 +233,28 @@ static int fill(void *arg)
 	       pinion_pool_admit(pool, getpid(), &member);
 }
 
+/* Then it is no pool that is not there, which -ENOENT says, and which one makes. */
+static void a_pool_whose_file_is_missing_is_einval_and_not_enoent(void **state)
+{
+	struct pinion_pool *pool = NULL;
+	char file[sizeof(path) + 2], aside[sizeof(path) + 8];
+
+	(void)state;
+	assert_int_equal(support_child(hold_some, NULL), 0);
+	(void)snprintf(file, sizeof(file), "%s/1", path);
+	(void)snprintf(aside, sizeof(aside), "%s.aside", path);
+	assert_int_equal(rename(file, aside), 0);
+	assert_int_equal(pinion_pool_adopt(path, &pool, NULL), -EINVAL);
+	assert_sentence("pool/1: the file of this segment is missing");
+	assert_null(pool);
+	assert_int_equal(rename(aside, file), 0);
+	pool = adopt(NULL);
+	assert_int_equal(pool_total(pool), 2 * HUGE / 4096);
+	assert_pool_whole(pool);
+	end(pool);
+	assert_int_equal(pinion_pool_adopt(path, &pool, NULL), -ENOENT);
+}
+
 static pid_t start_idler(void)
 {
 	const pid_t pid = fork();
@@ -443,6 +465,27 @@ static void a_pool_that_is_not_that_of_the_record_is_left_alone(void **state)
 	end_both(&task, other, ours);
 }
 
+static void a_pool_is_not_had_back_while_a_file_of_its_record_is_missing(void **state)
+{
+	static const char *const what[] = {NAMED_CONTROL, "0"};
+	struct task task = {.stores = -1};
+	struct pinion_pool *ours = keeper_dies(&task), *pool = NULL;
+	char file[sizeof(path) + 16], aside[sizeof(path) + 16];
+
+	(void)state;
+	(void)snprintf(aside, sizeof(aside), "%s.aside", path);
+	for (size_t i = 0; i < sizeof(what) / sizeof(*what); i++) {
+		(void)snprintf(file, sizeof(file), "%s/%s", path, what[i]);
+		assert_int_equal(rename(file, aside), 0);
+		assert_int_equal(try_to_resume(&task, &pool, NULL), -EINVAL);
+		assert_sentence(file);
+		assert_sentence("is missing");
+		assert_null(pool);
+		assert_int_equal(rename(aside, file), 0);
+	}
+	end_both(&task, resume(&task), ours);
+}
+
 static void *wait_for_a_word(void *arg)
 {
 	char word;
@@ -541,12 +584,14 @@ int main(void)
 		huge_test(what_a_killed_keeper_held_comes_back),
 		huge_test(who_said_goodbye_counts_as_dead),
 		huge_test(a_named_pool_of_another_layout_is_eproto_and_left_alone),
+		huge_test(a_pool_whose_file_is_missing_is_einval_and_not_enoent),
 		huge_test(a_pool_full_of_the_dead_is_adopted_once_none_of_it_lives),
 		huge_test(a_keeper_killed_while_it_grows_leaves_nothing_in_the_way),
 		huge_test(a_keeper_killed_while_it_retires_leaves_nothing_in_the_way),
 		huge_test(by_its_record_a_pool_is_had_back_whatever_members_wrote_over_it),
 		huge_test(a_change_of_a_named_pool_is_made_once_its_record_is_stored),
 		huge_test(a_pool_that_is_not_that_of_the_record_is_left_alone),
+		huge_test(a_pool_is_not_had_back_while_a_file_of_its_record_is_missing),
 	};
 	int status;
 
