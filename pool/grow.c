@@ -65,15 +65,6 @@ static int find_slot(const struct pinion_pool *pool, uint32_t *slot)
 			   pool->geometry.nr_segments);
 }
 
-/* The child of a keeper's fork has but a copy of what the keeper knows of the slots. */
-static int check_keeper(const struct pinion_pool *pool)
-{
-	if (pool->keeper && !atomic_load_explicit(&pool->forked, memory_order_relaxed))
-		return 0;
-	return pinion_fail(-EPERM, "only the process that made or adopted the pool adds and takes "
-			   "segments");
-}
-
 static int check(const struct pinion_pool *pool, const struct pinion_segment_config *config,
 		 uint32_t slot)
 {
@@ -143,7 +134,7 @@ int pinion_pool_grow(struct pinion_pool *pool, const struct pinion_segment_confi
 		.mode = pool->mode,
 	};
 	struct made made;
-	int err = check_keeper(pool);
+	int err = pool_check_keeper(pool);
 
 	if (!err)
 		err = find_slot(pool, &order.first);
@@ -269,7 +260,7 @@ static int retire(struct pinion_pool *pool, uint32_t slot)
 int pinion_pool_retire(struct pinion_pool *pool, uint32_t slot)
 {
 	KEEP_ERRNO;
-	int err = check_keeper(pool);
+	int err = pool_check_keeper(pool);
 
 	if (err)
 		return err;

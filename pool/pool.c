@@ -50,6 +50,14 @@ void pool_open_view(struct pinion_pool *pool, uint32_t member)
 	pool->view.self = pinion_owner_held(member);
 }
 
+int pool_check_keeper(const struct pinion_pool *pool)
+{
+	if (pool->keeper && !atomic_load_explicit(&pool->forked, memory_order_relaxed))
+		return 0;
+	return pinion_fail(-EPERM, "only the process that made or adopted the pool, its keeper, "
+			   "does this");
+}
+
 void pool_discard(struct pinion_pool *pool)
 {
 	if (!pool)

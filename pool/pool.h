@@ -100,6 +100,10 @@ struct pinion_pool *pool_new(void);
 /* Fills pointers and view from the geometry. pre: control is mapped, layout computed. */
 void pool_open_view(struct pinion_pool *pool, uint32_t member);
 
+/* Is this process the keeper? 0, or -EPERM with a sentence. The child of a keeper's fork has but a
+ * copy of what the keeper knows of the slots. */
+int pool_check_keeper(const struct pinion_pool *pool);
+
 /* Unmaps and closes all, and frees the struct. Works on one that is half made. */
 void pool_discard(struct pinion_pool *pool);
 

@@ -88,18 +88,11 @@ static int take(const struct pinion_pool *pool, struct pinion_pool_record *recor
 	return 0;
 }
 
-static int check_keeper(const struct pinion_pool *pool)
-{
-	if (pool->keeper)
-		return 0;
-	return pinion_fail(-EPERM, "only the keeper of a pool has something to record");
-}
-
 int pinion_pool_record(const struct pinion_pool *pool, struct pinion_pool_record *record)
 {
 	KEEP_ERRNO;
 	struct pinion_pool_record taken;
-	int err = check_keeper(pool);
+	int err = pool_check_keeper(pool);
 
 	if (err)
 		return err;
@@ -129,7 +122,7 @@ int pinion_pool_watch(struct pinion_pool *pool,
 		      void *context)
 {
 	KEEP_ERRNO;
-	int err = check_keeper(pool);
+	int err = pool_check_keeper(pool);
 
 	if (err)
 		return err;
