@@ -54,6 +54,8 @@ struct pinion_adoption {
  *          fit the control area; the sentence says which
  * -EAGAIN  all member numbers are taken, and some by processes that live, so that none can be
  *          released: end all of those (one number more than members leaves one for a next keeper)
+ * -ENOMEM, -EMFILE, -ENOSPC, ...  as of pinion_pool_attach() and pinion_pool_recover(); recovery
+ *          may be half done then, and is done again by the next call
  */
 int pinion_pool_adopt(const char *path, struct pinion_pool **pool,
 		      struct pinion_adoption *adoption);
