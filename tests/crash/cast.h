@@ -10,7 +10,7 @@
  *     actor_start()             waits for an order; serves, and hears of events meanwhile
  *     actor_tell(ORDER)  --->   does it
  *     actor_answer()     <---   0 or -errno
- *     actor_end()               is killed
+ *     actor_kill()              is killed
  */
 
 #include <stdbool.h>

@@ -30,8 +30,7 @@
 #define RING_BYTES 1024u /* of its file that are used */
 #define ROW 8u           /* buffers that go by vectors (DESC_ROW_MIN) */
 
-#define PAIR_KEEPER 0u
-#define PAIR_FIRST 1u
+#define PAIR_FIRST 1u /* 0 is the keeper */
 #define PAIR_SECOND 2u
 #define PAIR_MEMBERS 4u
 #define PAIR_BUFFERS 128u /* twice what a ring holds, and what lies in caches */

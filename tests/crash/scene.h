@@ -22,8 +22,7 @@
 #include "snapshot.h"
 #include "step.h"
 
-#define SCENE_KEEPER 0u
-#define SCENE_FIRST 1u
+#define SCENE_FIRST 1u /* 0 is the keeper */
 #define SCENE_SECOND 2u
 #define SCENE_DEAD 3u
 #define SCENE_MEMBERS 5u
