@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "wire.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
@@ -45,10 +44,5 @@ int wire_name_valid(const char *name)
 {
 	size_t len = strnlen(name, PINION_NAME_MAX);
 
-	if (!len || len == PINION_NAME_MAX)
-		return 0;
-	for (size_t i = 0; i < len; i++)
-		if (!isalnum((unsigned char)name[i]) && !strchr(":._-", name[i]))
-			return 0;
-	return 1;
+	return len && len < PINION_NAME_MAX && strspn(name, WIRE_NAME_LETTERS) == len;
 }

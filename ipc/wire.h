@@ -138,7 +138,10 @@ int wire_send(int fd, const struct wire *message, const int *files, unsigned nr_
 int wire_recv(int fd, struct wire *message, int *files, unsigned *nr_files,
 	      struct mail_sender *sender);
 
-/* Does a name have only what names may have? */
+/* What names are made of; a locale's further letters are none. */
+#define WIRE_NAME_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:._-"
+
+/* Is it a name: not empty, not too long, and of these letters? */
 int wire_name_valid(const char *name);
 
 #endif

@@ -104,6 +104,14 @@ const char *tree_command_stayed(struct scene *scene)
 	return tree_config16(PCI_COMMAND) != TREE_COMMAND ? "COMMAND" : NULL;
 }
 
+const char *tree_bar_holds(volatile void *addr)
+{
+	volatile unsigned char *reg = addr;
+
+	*reg = 7;
+	return *reg != 7 ? "it holds nothing" : NULL;
+}
+
 static void text_in(const char *dir, const char *name, const char *text)
 {
 	char path[128];

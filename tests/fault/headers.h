@@ -60,6 +60,9 @@ uint16_t tree_config16(unsigned off);
 const char *tree_is_master(struct scene *scene);
 const char *tree_command_stayed(struct scene *scene);
 
+/* What is wrong with a BAR that was mapped: it is memory here, and keeps what is written. */
+const char *tree_bar_holds(volatile void *addr);
+
 /* In a table: a call, its results in `out` of that file. */
 #define HEADER_CALL(text, call, good) \
 	.name = (text), .setup = tree_open, .run = (call), .use = (good), .teardown = tree_close, \

@@ -80,18 +80,6 @@ static int adopt(struct scene *scene)
 	return pinion_pool_adopt(scene->path, &scene->pool, &scene->adoption);
 }
 
-/* Of a member whose death cannot be told nothing was recovered: the caller, who knows, does it. */
-static const char *adopted_works(struct scene *scene)
-{
-	const struct pinion_adoption *adoption = &scene->adoption;
-
-	if (adoption->living + adoption->dead != 1)
-		return "there was one member";
-	if (adoption->living && pinion_pool_release(scene->pool, 0, NULL))
-		return "the dead keeper's slot cannot be released";
-	return scene_pool_works(scene->pool);
-}
-
 static void adopt_undo(struct scene *scene)
 {
 	remove_must(scene);
@@ -184,10 +172,11 @@ static void grow_undo(struct scene *scene)
 const struct operation named_operations[] = {
 	{.name = "named pool create", .setup = scene_mount_open, .run = create, .use = pool_works,
 	 .undo = remove_must, .teardown = scene_mount_close, .mount = true, .huge = 3},
-	{.name = "named pool adopt", .setup = adopt_setup, .run = adopt, .use = adopted_works,
+	{.name = "named pool adopt", .setup = adopt_setup, .run = adopt, .use = scene_adopted_works,
 	 .undo = adopt_undo, .teardown = adopt_teardown, .mount = true, .huge = 3},
-	{.name = "named pool resume", .setup = resume_setup, .run = resume, .use = adopted_works,
-	 .undo = resume_undo, .teardown = adopt_teardown, .mount = true, .huge = 3},
+	{.name = "named pool resume", .setup = resume_setup, .run = resume,
+	 .use = scene_adopted_works, .undo = resume_undo, .teardown = adopt_teardown,
+	 .mount = true, .huge = 3},
 	{.name = "named pool unlink", .setup = unlink_setup, .run = unlink_pool, .use = is_gone,
 	 .undo = unlink_undo, .teardown = unlink_teardown, .final = true, .mount = true,
 	 .huge = 3},

@@ -44,18 +44,6 @@ static int resume(struct scene *scene)
 	return pinion_pool_resume(&scene->files, &record, member, &scene->pool, &scene->adoption);
 }
 
-/* Of a keeper whose death cannot be told nothing was recovered: the caller, who knows, does it. */
-static const char *resumed_works(struct scene *scene)
-{
-	const struct pinion_adoption *adoption = &scene->adoption;
-
-	if (adoption->living + adoption->dead != 1)
-		return "there was one member";
-	if (adoption->living && pinion_pool_release(scene->pool, 0, NULL))
-		return "the dead keeper's slot cannot be released";
-	return scene_pool_works(scene->pool);
-}
-
 static void resume_undo(struct scene *scene)
 {
 	scene_pool_close(scene);
@@ -86,7 +74,7 @@ static void member_undo(struct scene *scene)
 }
 
 const struct operation resume_operations[] = {
-	{.name = "pool resume", .setup = resume_setup, .run = resume, .use = resumed_works,
+	{.name = "pool resume", .setup = resume_setup, .run = resume, .use = scene_adopted_works,
 	 .undo = resume_undo, .teardown = scene_files_close},
 	{.name = "pool record", .setup = scene_pool_open, .run = take_record,
 	 .teardown = scene_pool_close},

@@ -124,6 +124,17 @@ const char *scene_pool_works(struct pinion_pool *pool)
 	return problem;
 }
 
+const char *scene_adopted_works(struct scene *scene)
+{
+	const struct pinion_adoption *adoption = &scene->adoption;
+
+	if (adoption->living + adoption->dead != 1)
+		return "there was one member";
+	if (adoption->living && pinion_pool_release(scene->pool, 0, NULL))
+		return "the dead keeper's slot cannot be released";
+	return scene_pool_works(scene->pool);
+}
+
 /* Slots without a segment have -1. */
 static int again(int fd)
 {

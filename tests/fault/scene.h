@@ -29,6 +29,10 @@ int scene_domain_audit(struct scene *scene);
 /* Every buffer can be taken, written and given back, in each zone; or what is wrong. */
 const char *scene_pool_works(struct pinion_pool *pool);
 
+/* That of the scene's pool, which was taken over from one dead keeper. Of a keeper whose death
+ * cannot be told nothing was recovered: the caller, who knows, does it. */
+const char *scene_adopted_works(struct scene *scene);
+
 /* The pool's files, each once more: attaching takes them over. */
 void scene_files_open(struct scene *scene);
 void scene_files_close(struct scene *scene);

@@ -17,9 +17,9 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "bell.h"
 #include "ledger.h"
 #include "pool.h"
 #include "service_people.h"
@@ -58,10 +58,7 @@ static struct line *const honest = &stage.line[LINKS];
 
 uint64_t service_now_ns(void)
 {
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec + stage.ahead_ns;
+	return bell_now_ns() + stage.ahead_ns;
 }
 
 void service_log(int priority, const char *format, ...)

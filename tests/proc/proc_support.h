@@ -95,10 +95,7 @@ static inline pid_t member_start(const struct keeper *keeper, member_main f, voi
 /* Its exit status, or 128 + the signal. */
 static inline int member_end(pid_t pid)
 {
-	int status = 0;
-
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	return support_end(pid);
 }
 
 /* In a child: no privilege at all. */

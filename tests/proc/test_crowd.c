@@ -211,14 +211,6 @@ static void serve_until_left(struct keeper *keeper, uint32_t left)
 	}
 }
 
-static int end_of(pid_t pid)
-{
-	int status = 0;
-
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
 /* What the dead had not taken or held comes back. */
 static void keeper_unmake(struct keeper *keeper)
 {
@@ -243,7 +235,7 @@ static void every_message_of_64_processes_comes_in_order(void **state)
 		start(&keeper, i, MESSAGES);
 	serve_until_left(&keeper, 0);
 	for (uint32_t i = 0; i < PRODUCERS; i++) {
-		assert_int_equal(end_of(keeper.producer[i].pid), 0);
+		assert_int_equal(support_end(keeper.producer[i].pid), 0);
 		assert_int_equal(keeper.producer[i].came, MESSAGES);
 	}
 	keeper_unmake(&keeper);
@@ -261,9 +253,9 @@ static void a_process_that_clears_all_bits_starves_nobody(void **state)
 		start(&keeper, i, MESSAGES / 10);
 	serve_until_left(&keeper, 0);
 	assert_int_equal(kill(liar, SIGKILL), 0);
-	assert_int_equal(end_of(liar), 128 + SIGKILL);
+	assert_int_equal(support_end(liar), 128 + SIGKILL);
 	for (uint32_t i = 0; i < PRODUCERS; i++) {
-		assert_int_equal(end_of(keeper.producer[i].pid), 0);
+		assert_int_equal(support_end(keeper.producer[i].pid), 0);
 		assert_int_equal(keeper.producer[i].came, MESSAGES / 10);
 	}
 	keeper_unmake(&keeper);
@@ -279,7 +271,7 @@ static void kill_half(struct keeper *keeper)
 			if (!serve(keeper))
 				(void)pinion_fanin_wait(keeper->fanin, SECOND_NS / 100);
 		assert_int_equal(kill(victim->pid, SIGKILL), 0);
-		assert_int_equal(end_of(victim->pid), 128 + SIGKILL);
+		assert_int_equal(support_end(victim->pid), 128 + SIGKILL);
 		pinion_channel_sever(victim->channel);
 	}
 }
@@ -296,7 +288,7 @@ static void of_the_killed_what_was_sent_comes_and_then_epipe(void **state)
 	kill_half(&keeper);
 	serve_until_left(&keeper, 0);
 	for (uint32_t i = 1; i < PRODUCERS; i += 2) {
-		assert_int_equal(end_of(keeper.producer[i].pid), 0);
+		assert_int_equal(support_end(keeper.producer[i].pid), 0);
 		assert_int_equal(keeper.producer[i].came, MESSAGES);
 	}
 	keeper_unmake(&keeper);
@@ -328,11 +320,11 @@ static void a_thousand_processes_come_through_beside_one_that_floods(void **stat
 	while (flooder->came == flood)
 		(void)serve(keeper);
 	assert_int_equal(kill(flooder->pid, SIGKILL), 0);
-	assert_int_equal(end_of(flooder->pid), 128 + SIGKILL);
+	assert_int_equal(support_end(flooder->pid), 128 + SIGKILL);
 	pinion_channel_sever(flooder->channel);
 	serve_until_left(keeper, 0);
 	for (uint32_t i = 1; i < THOUSAND; i++) {
-		assert_int_equal(end_of(keeper->producer[i].pid), 0);
+		assert_int_equal(support_end(keeper->producer[i].pid), 0);
 		assert_int_equal(keeper->producer[i].came, FEW);
 	}
 	print_message("# %u messages of the flooder, %u of others\n", flooder->came,

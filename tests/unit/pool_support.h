@@ -484,6 +484,15 @@ static inline void assert_pool_whole(const struct pinion_pool *pool)
 	assert_int_equal(pool_free(pool), pool_total(pool));
 }
 
+/* The last of a pool at rest, and of a cache of it; NULL: none is open. */
+static inline void pool_finish(struct pinion_pool *pool, struct pinion_cache *cache)
+{
+	if (cache != NULL)
+		assert_int_equal(pinion_cache_close(cache), 0);
+	assert_pool_whole(pool);
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
 /* The sentence of a call that failed must name the thing. */
 static inline void assert_sentence(const char *part)
 {

@@ -14,7 +14,7 @@
  *    where it does not, "ok # SKIP why", which is counted as skipped.
  *  - support_dir_*: a directory of its own for a test, with a fake sysfs tree to put in it.
  *  - support_child(f, arg): run f in a child; its return value is the child's exit status.
- *  - support_child_asserts(): for a child that is forked elsewhere.
+ *  - support_child_asserts(), support_end(): for a child that is forked elsewhere.
  *  - test_now_ns(): a clock that nobody sets.
  *
  * The build defines _GNU_SOURCE for every file.
@@ -205,10 +205,18 @@ static inline void support_child_asserts(void)
 	setenv("CMOCKA_TEST_ABORT", "1", 1);
 }
 
-/* Run f(arg) in a child. Its exit status, or 128 + the signal that killed it. */
-static inline int support_child(int (*f)(void *), void *arg)
+/* Wait for a child's end: its exit status, or 128 + the signal that killed it. */
+static inline int support_end(pid_t pid)
 {
 	int status = 0;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* Run f(arg) in a child: what support_end() says of it. */
+static inline int support_child(int (*f)(void *), void *arg)
+{
 	pid_t pid;
 
 	fflush(NULL);
@@ -218,8 +226,7 @@ static inline int support_child(int (*f)(void *), void *arg)
 		support_child_asserts();
 		_exit(f(arg));
 	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	return support_end(pid);
 }
 
 /* One number out of a file, or -1. */

@@ -3,13 +3,6 @@
 
 #include "pool_support.h"
 
-static void finish(struct pinion_pool *pool, struct pinion_cache *cache)
-{
-	assert_int_equal(pinion_cache_close(cache), 0);
-	assert_pool_whole(pool);
-	assert_int_equal(pinion_pool_destroy(pool), 0);
-}
-
 /* Two segments of one kind, and one of another, for the three modes of a pool. */
 static const uint32_t modes[] = {0, PINION_POOL_SCRUB, PINION_POOL_DEBUG, PINION_POOL_FLAGS};
 #define MODES (sizeof(modes) / sizeof(modes[0]))
@@ -49,7 +42,7 @@ static void a_bulk_of_any_size_is_what_so_many_singles_are(void **state)
 		assert_int_equal(pinion_buffer_free_bulk(cache, all, nr), nr);
 		assert_int_equal(pinion_pool_held(pool, 0), 0);
 		assert_pool_sound(pool);
-		finish(pool, cache);
+		pool_finish(pool, cache);
 	}
 }
 
@@ -66,7 +59,7 @@ static void a_bulk_beyond_what_is_there_is_short_and_then_enomem(void **state)
 		assert_int_equal(pinion_buffer_alloc_bulk(cache, &all[256], 64), -ENOMEM);
 		assert_distinct(all, 256);
 		assert_int_equal(pinion_buffer_free_bulk(cache, all, 256), 256);
-		finish(pool, cache);
+		pool_finish(pool, cache);
 	}
 }
 
@@ -94,7 +87,7 @@ static void a_bulk_ends_before_the_one_that_cannot_be_freed(void **state)
 		assert_pool_sound(pool);
 		all[70] = was;
 		assert_int_equal(pinion_buffer_free_bulk(cache, &all[70], 30), 30);
-		finish(pool, cache);
+		pool_finish(pool, cache);
 	}
 }
 
@@ -118,7 +111,7 @@ static void the_same_one_twice_in_a_bulk_is_freed_once(void **state)
 		all[at] = was;
 		assert_int_equal(pinion_buffer_free_bulk(cache, &all[at], (uint32_t)(100 - at)),
 				 100 - at);
-		finish(pool, cache);
+		pool_finish(pool, cache);
 	}
 }
 
@@ -146,7 +139,7 @@ static void a_bulk_frees_nothing_of_others_and_nothing_stale(void **state)
 	give(theirs, &other, 1);
 	assert_int_equal(pinion_cache_close(theirs), 0);
 	assert_int_equal(pinion_pool_detach(peer), 0);
-	finish(pool, ours);
+	pool_finish(pool, ours);
 }
 
 /* A bulk of many segments in turn: each goes where it belongs. */
@@ -174,7 +167,7 @@ static void a_bulk_may_mix_segments_and_sizes(void **state)
 		assert_int_equal(pool_free(pool), 288);
 		assert_pool_sound(pool);
 		assert_int_equal(pinion_cache_close(large), 0);
-		finish(pool, small);
+		pool_finish(pool, small);
 	}
 }
 
@@ -208,7 +201,7 @@ static void bursts_that_come_and_go_in_order_stay_rows(void **state)
 		assert_int_equal(pinion_pool_held(pool, 0), 0);
 		assert_pool_sound(pool);
 	}
-	finish(pool, cache);
+	pool_finish(pool, cache);
 }
 
 /* At each place one that was freed before: as far as that, and no further. */
@@ -229,7 +222,7 @@ static void a_row_with_a_hole_ends_there(void **state)
 		assert_pool_sound(pool);
 		for (uint32_t i = hole + 1; i < ROW; i++)
 			give(cache, &all[i], 1);
-		finish(pool, cache);
+		pool_finish(pool, cache);
 	}
 }
 
@@ -253,7 +246,7 @@ static void what_only_looks_like_a_row_goes_one_by_one(void **state)
 		assert_distinct(all, ROW); /* sorts them */
 		assert_int_equal(pinion_pool_held(pool, 0), ROW);
 		assert_int_equal(pinion_buffer_free_bulk(cache, all, ROW), ROW);
-		finish(pool, cache);
+		pool_finish(pool, cache);
 	}
 }
 
@@ -277,7 +270,7 @@ static void after_the_last_generation_a_row_begins_with_the_first(void **state)
 	for (int i = 0; i < ROW; i++)
 		assert_int_equal(pinion_buffer_generation(all[i]), 1);
 	assert_int_equal(pinion_buffer_free_bulk(cache, all, ROW), ROW);
-	finish(pool, cache);
+	pool_finish(pool, cache);
 }
 
 static void errno_stays(void **state)
@@ -292,7 +285,7 @@ static void errno_stays(void **state)
 	assert_int_equal(pinion_buffer_free_bulk(cache, all, 256), 256);
 	assert_int_equal(pinion_buffer_free_bulk(cache, all, 256), -EINVAL);
 	assert_int_equal(errno, 4711);
-	finish(pool, cache);
+	pool_finish(pool, cache);
 }
 
 int main(void)

@@ -5,14 +5,6 @@
 
 #include "pool_support.h"
 
-static void finish(struct pinion_pool *pool, struct pinion_cache *cache)
-{
-	if (cache != NULL)
-		assert_int_equal(pinion_cache_close(cache), 0);
-	assert_pool_whole(pool);
-	assert_int_equal(pinion_pool_destroy(pool), 0);
-}
-
 static void alloc_holds_and_free_gives_back_under_a_new_generation(void **state)
 {
 	struct pinion_pool *pool = pool_make(64);
@@ -28,7 +20,7 @@ static void alloc_holds_and_free_gives_back_under_a_new_generation(void **state)
 	assert_int_equal(pinion_buffer_id(first), pinion_buffer_id(second));
 	assert_int_not_equal(first.bits, second.bits);
 	give(cache, &second, 1);
-	finish(pool, cache);
+	pool_finish(pool, cache);
 }
 
 static void free_twice_is_einval_and_changes_nothing(void **state)
@@ -42,7 +34,7 @@ static void free_twice_is_einval_and_changes_nothing(void **state)
 	give(cache, &buffer, 1);
 	assert_int_equal(pinion_buffer_free(cache, buffer), -EINVAL);
 	assert_int_equal(pool_free(pool), 64);
-	finish(pool, cache);
+	pool_finish(pool, cache);
 }
 
 static void a_stale_handle_is_einval_though_the_buffer_is_held_again(void **state)
@@ -59,7 +51,7 @@ static void a_stale_handle_is_einval_though_the_buffer_is_held_again(void **stat
 	assert_int_equal(pinion_buffer_free(cache, old), -EINVAL);
 	assert_int_equal(pinion_pool_held(pool, 0), 1);
 	give(cache, &now, 1);
-	finish(pool, cache);
+	pool_finish(pool, cache);
 }
 
 static void free_of_what_another_member_holds_is_einval(void **state)
@@ -74,7 +66,7 @@ static void free_of_what_another_member_holds_is_einval(void **state)
 	give(ours, &buffer, 1);
 	assert_int_equal(pinion_cache_close(theirs), 0);
 	assert_int_equal(pinion_pool_detach(peer), 0);
-	finish(pool, ours);
+	pool_finish(pool, ours);
 }
 
 static void free_of_a_handle_that_names_nothing_is_einval(void **state)
@@ -94,7 +86,7 @@ static void free_of_a_handle_that_names_nothing_is_einval(void **state)
 
 		assert_int_equal(pinion_buffer_free(cache, any), -EINVAL);
 	}
-	finish(pool, cache);
+	pool_finish(pool, cache);
 }
 
 /* As after a member scribbled: the word of an id that names no buffer says that we hold it. */
@@ -116,7 +108,7 @@ static void free_of_an_id_between_segments_is_einval_whatever_its_word(void **st
 		assert_int_equal(pinion_buffer_free(cache, buffer), -EINVAL);
 		pool->view.owner[id] = 0;
 	}
-	finish(pool, cache);
+	pool_finish(pool, cache);
 }
 
 /* A thread that only frees what others send it does not leave the inline path for each. */
@@ -148,7 +140,7 @@ static void the_inline_path_serves_who_only_frees(void **state)
 	give(large, &got, 1);
 	assert_int_equal(pinion_cache_close(large), 0);
 	assert_int_equal(pinion_cache_close(to), 0);
-	finish(pool, from);
+	pool_finish(pool, from);
 }
 
 static void every_buffer_can_be_had_once_and_then_it_is_enomem(void **state)
@@ -169,7 +161,7 @@ static void every_buffer_can_be_had_once_and_then_it_is_enomem(void **state)
 		give(cache, all, sizes[s]);
 		assert_int_equal(pool_free(pool), sizes[s]);
 		free(all);
-		finish(pool, cache);
+		pool_finish(pool, cache);
 	}
 }
 
@@ -190,7 +182,7 @@ static void a_zone_of_several_segments_gives_all_of_them(void **state)
 	assert_int_equal(pinion_buffer_alloc(cache, &none), -ENOMEM);
 	assert_distinct(all, 1104);
 	give(cache, all, 1104);
-	finish(pool, cache);
+	pool_finish(pool, cache);
 }
 
 static struct pinion_pool *two_sizes(uint32_t nr_caches)
@@ -215,7 +207,7 @@ static void the_smallest_zone_that_is_large_enough_is_chosen(void **state)
 		assert_int_equal(cache->buffer_size, want[i][1]);
 		assert_int_equal(pinion_cache_close(cache), 0);
 	}
-	finish(pool, NULL);
+	pool_finish(pool, NULL);
 }
 
 static void a_size_or_node_that_no_zone_has_is_enoent(void **state)
@@ -235,7 +227,7 @@ static void a_size_or_node_that_no_zone_has_is_enoent(void **state)
 		assert_null(cache);
 		assert_sentence("no buffers of");
 	}
-	finish(pool, NULL);
+	pool_finish(pool, NULL);
 }
 
 static void buffers_can_be_freed_through_a_cache_of_another_zone(void **state)
@@ -255,7 +247,7 @@ static void buffers_can_be_freed_through_a_cache_of_another_zone(void **state)
 		small = cache_make(pool, 64);
 	}
 	assert_int_equal(pinion_cache_close(large), 0);
-	finish(pool, small);
+	pool_finish(pool, small);
 }
 
 static void as_many_caches_as_nr_caches_open_and_one_more_is_eagain(void **state)
@@ -277,7 +269,7 @@ static void as_many_caches_as_nr_caches_open_and_one_more_is_eagain(void **state
 		for (int i = 0; i < 5; i++)
 			assert_int_equal(pinion_cache_close(cache[i]), 0);
 	}
-	finish(pool, NULL);
+	pool_finish(pool, NULL);
 }
 
 /* A ticket is good for magazines in every segment, whatever the cache is for. */
@@ -291,7 +283,7 @@ static void a_buffer_can_be_freed_elsewhere_when_all_caches_are_open(void **stat
 	take(large, &buffer, 1);
 	assert_int_equal(pinion_buffer_free(small, buffer), 0);
 	assert_int_equal(pinion_cache_close(large), 0);
-	finish(pool, small);
+	pool_finish(pool, small);
 }
 
 /* Each close leaves a magazine with one buffer in it, until none is empty. */
@@ -316,7 +308,7 @@ static void a_cache_opens_however_the_free_buffers_are_scattered(void **state)
 	cache = cache_make(pool, BUFFER);
 	take(cache, all, 256);
 	give(cache, all, 256);
-	finish(pool, cache);
+	pool_finish(pool, cache);
 }
 
 /* All caches there may be, all magazines partly filled: every free still finds a place. */
@@ -348,7 +340,7 @@ static void free_never_lacks_a_place(void **state)
 	give(cache[0], held, nr);
 	for (int i = 0; i < 4; i++)
 		assert_int_equal(pinion_cache_close(cache[i]), 0);
-	finish(pool, NULL);
+	pool_finish(pool, NULL);
 }
 
 /*
@@ -449,7 +441,7 @@ static void a_free_finds_room_though_all_is_taken_while_it_looks(void **state)
 	give(theirs, held_up.all, 47);
 	assert_int_equal(pinion_cache_close(theirs), 0);
 	assert_int_equal(pinion_pool_detach(peer), 0);
-	finish(pool, ours);
+	pool_finish(pool, ours);
 }
 
 /* Calls of the fast path leave the sentence and errno alone. */
@@ -466,7 +458,7 @@ static void alloc_and_free_leave_errno_alone(void **state)
 	give(cache, all, 16);
 	assert_int_equal(pinion_buffer_free(cache, all[0]), -EINVAL);
 	assert_int_equal(errno, 4711);
-	finish(pool, cache);
+	pool_finish(pool, cache);
 }
 
 /*
@@ -693,7 +685,7 @@ static void no_buffer_is_held_twice_by_threads(void **state)
 	pthread_barrier_destroy(&together.start);
 	assert_int_equal(together.twice, 0);
 	assert_int_equal(together.lost, 0);
-	finish(together.pool, NULL);
+	pool_finish(together.pool, NULL);
 }
 
 /*
@@ -771,7 +763,7 @@ static void free_never_lacks_a_place_among_threads(void **state)
 		if (left.bits)
 			give(cache, &left, 1);
 	}
-	finish(market.pool, cache);
+	pool_finish(market.pool, cache);
 }
 
 /* Threads that open at the same time: the limit is a promise of room, so it holds for them too. */
@@ -832,7 +824,7 @@ static void no_more_than_nr_caches_open_at_once(void **state)
 		most = got > most ? got : most;
 	}
 	assert_true(most <= 2);
-	finish(pool, NULL);
+	pool_finish(pool, NULL);
 }
 
 int main(void)

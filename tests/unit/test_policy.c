@@ -11,14 +11,6 @@
 #define HUGE_PAGE ((size_t)2 << 20)
 #define HUGE_FREE "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
 
-static void finish(struct pinion_pool *pool, struct pinion_cache *cache)
-{
-	if (cache != NULL)
-		assert_int_equal(pinion_cache_close(cache), 0);
-	assert_pool_whole(pool);
-	assert_int_equal(pinion_pool_destroy(pool), 0);
-}
-
 static struct pinion_cache *open_as(struct pinion_pool *pool,
 				    const struct pinion_cache_config *config)
 {
@@ -69,7 +61,7 @@ static void strict_takes_of_one_kind_alone(void **state)
 		give(cache, all, 128);
 		assert_int_equal(pinion_cache_close(cache), 0);
 	}
-	finish(pool, NULL);
+	pool_finish(pool, NULL);
 }
 
 /* The smallest first, then larger ones, and each says what it is. */
@@ -94,7 +86,7 @@ static void preferred_goes_on_with_larger_ones_and_tells(void **state)
 		}
 	assert_int_equal(pinion_buffer_alloc(cache, &all[nr]), -ENOMEM);
 	give(cache, all, nr);
-	finish(pool, cache);
+	pool_finish(pool, cache);
 }
 
 static void preferred_of_a_node_that_has_none_takes_from_others(void **state)
@@ -113,7 +105,7 @@ static void preferred_of_a_node_that_has_none_takes_from_others(void **state)
 	strict.flags = 0;
 	assert_int_equal(pinion_cache_open(pool, &strict, &none), -ENOENT);
 	assert_sentence("node 5");
-	finish(pool, cache);
+	pool_finish(pool, cache);
 }
 
 /* As pool_of_sizes(), but with the second segment on another node: this process believes so. */
@@ -146,7 +138,7 @@ static void interleave_takes_turns(void **state)
 		assert_int_equal(slot_of(pool, all[i]),
 				 (slot_of(pool, all[0]) + (uint32_t)i / 16) % 2);
 	give(cache, all, 128);
-	finish(pool, cache);
+	pool_finish(pool, cache);
 }
 
 /* Two segments on node 0, one on node 1, each of 64 buffers in 4 magazines: this process believes
@@ -180,7 +172,7 @@ static void interleave_counts_nodes_and_not_segments(void **state)
 	for (int i = 0; i < 192; i++)
 		assert_int_equal(slot_of(pool, all[i]) == 2, i < 128 && i / 16 % 2 == 1);
 	give(cache, all, 192);
-	finish(pool, cache);
+	pool_finish(pool, cache);
 }
 
 /* 64 of 256 bytes on each node; then 16 of 1024, and 8 of 4096. */
@@ -203,7 +195,7 @@ static void interleave_and_preferred_go_on_to_larger_ones_last(void **state)
 	for (int i = 0; i < 128; i++)
 		assert_int_equal(slot_of(pool, all[i]), i / 16 % 2);
 	give(cache, all, 152);
-	finish(pool, cache);
+	pool_finish(pool, cache);
 }
 
 /* A node that is named is all there is: the smallest that serves there, although another node has
@@ -222,7 +214,7 @@ static void strict_on_a_node_takes_the_smallest_size_of_that_node(void **state)
 	for (int i = 0; i < 16; i++)
 		assert_int_equal(slot_of(pool, all[i]), 2);
 	give(cache, all, 16);
-	finish(pool, cache);
+	pool_finish(pool, cache);
 }
 
 /* Where the machine has both nodes the CPU decides which; it may change under us. */
@@ -239,7 +231,7 @@ static void without_a_wish_the_nearest_node_alone_serves(void **state)
 	if (access("/sys/devices/system/node/node1", F_OK))
 		assert_int_equal(slot_of(pool, all[0]), 0);
 	give(cache, all, 64);
-	finish(pool, cache);
+	pool_finish(pool, cache);
 }
 
 static void a_node_asked_for_serves_alone_or_first(void **state)
@@ -263,7 +255,7 @@ static void a_node_asked_for_serves_alone_or_first(void **state)
 		assert_int_equal(slot_of(pool, all[i]), i < 64 ? 1 : 0);
 	assert_int_equal(preferred->node, 0);
 	give(preferred, all, 128);
-	finish(pool, preferred);
+	pool_finish(pool, preferred);
 }
 
 /* Many at once are told of as one is: how many there are, each by its handle, the last by the
@@ -328,7 +320,7 @@ static void bulks_on_a_node_end_with_it_or_go_on_and_tell(void **state)
 		assert_int_equal(cache->node, strict);
 		assert_distinct(all, nr);
 		give(cache, all, nr);
-		finish(pool, cache);
+		pool_finish(pool, cache);
 	}
 }
 
@@ -352,7 +344,7 @@ static void a_bulk_interleaves_by_magazines_and_tells(void **state)
 	for (int i = 0; i < 128; i++)
 		assert_int_equal(pinion_buffer_node(pool, all[i]), (first + i / 16) % 2);
 	give(cache, all, 128);
-	finish(pool, cache);
+	pool_finish(pool, cache);
 }
 
 /* Asked for more than there are of a size, and than there are at all. */
@@ -373,7 +365,7 @@ static void a_bulk_that_goes_on_with_larger_ones_tells(void **state)
 		assert_int_equal(pinion_buffer_size(pool, all[i]),
 				 i < 128 ? BUFFER : i < 144 ? 1024 : 4096);
 	give(cache, all, 152);
-	finish(pool, cache);
+	pool_finish(pool, cache);
 }
 
 /* A larger buffer nearby is no match for one of the right size farther off. */
@@ -401,7 +393,7 @@ static void the_size_counts_before_the_distance(void **state)
 			assert_int_equal(cache->buffer_size, expected[i]);
 		}
 	give(cache, all, nr);
-	finish(pool, cache);
+	pool_finish(pool, cache);
 }
 
 static void a_device_that_cannot_be_is_an_error(void **state)
@@ -426,7 +418,7 @@ static void a_device_that_cannot_be_is_an_error(void **state)
 		assert_sentence(bad[i].part);
 		assert_null(none);
 	}
-	finish(pool, NULL);
+	pool_finish(pool, NULL);
 }
 
 static void flags_that_nobody_knows_are_einval(void **state)
@@ -442,7 +434,7 @@ static void flags_that_nobody_knows_are_einval(void **state)
 		assert_int_equal(pinion_cache_open(pool, &config, &none), -EINVAL);
 		assert_sentence("flags");
 	}
-	finish(pool, NULL);
+	pool_finish(pool, NULL);
 }
 
 /* Every device that this machine has, whatever the kernel says of its node. */
@@ -475,7 +467,7 @@ static void a_cache_near_a_real_device_opens(void **state)
 		assert_int_equal(pinion_cache_close(cache), 0);
 	}
 	globfree(&found);
-	finish(pool, NULL);
+	pool_finish(pool, NULL);
 }
 
 /* Shapes. */
@@ -509,7 +501,7 @@ static void magazines_of_any_size_work(void **state)
 			assert_pool_whole(pool);
 		}
 		assert_int_equal(pinion_cache_close(second), 0);
-		finish(pool, cache);
+		pool_finish(pool, cache);
 	}
 }
 
@@ -564,7 +556,7 @@ static void buffers_are_aligned_to_their_size_in_every_process(void **state)
 		give(cache, all, nr);
 		assert_int_equal(pinion_cache_close(cache), 0);
 		assert_int_equal(pinion_pool_detach(peer), 0);
-		finish(pool, NULL);
+		pool_finish(pool, NULL);
 	}
 }
 
@@ -591,7 +583,7 @@ static void a_run_of_hugepages_is_one_buffer(void **state)
 	give(cache, all, 2);
 	assert_int_equal(pinion_cache_close(cache), 0);
 	assert_int_equal(pinion_pool_detach(peer), 0);
-	finish(pool, NULL);
+	pool_finish(pool, NULL);
 }
 
 /* Tickets. */
@@ -630,7 +622,7 @@ static void tickets_are_the_pools_and_come_back_from_the_dead(void **state)
 		peer = pool_join(pool);
 	}
 	assert_int_equal(pinion_pool_detach(peer), 0);
-	finish(pool, NULL);
+	pool_finish(pool, NULL);
 }
 
 /* 0 means the defaults that the header names. */
@@ -655,7 +647,7 @@ static void the_defaults_are_those_of_the_header(void **state)
 	assert_int_equal(pinion_pool_admit(pool, 1, &member), -EAGAIN);
 	assert_int_equal(pool->geometry.magazine_size, 16);
 	assert_int_equal(pinion_pool_slots(pool), PINION_SEGMENT_MAX);
-	finish(pool, NULL);
+	pool_finish(pool, NULL);
 }
 
 int main(void)

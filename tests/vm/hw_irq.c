@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Interrupts of uio.h, with a device that raises its line when told: QEMU's "edu" (its register
- * list is docs/specs/edu.txt of QEMU), which stands on the root bus of the virtual machine.
+ * Interrupts of uio.h, with a device that raises its line when told (hw_edu.h), which stands on the
+ * root bus of the virtual machine.
  */
 
 #include <pinion/uio.h>
 
-#include "hw_support.h"
-
-/* Registers, in bytes: identification, cause, raise, acknowledge. */
-#define EDU_ID 0x00
-#define EDU_STATUS 0x24
-#define EDU_RAISE 0x60
-#define EDU_ACK 0x64
+#include "hw_edu.h"
 
 static struct pinion_uio uio;
 static void *regs;
@@ -34,12 +28,6 @@ static int close_edu(void **state)
 	return err == 0 ? support_fds_after(state) : err;
 }
 
-static void acknowledge(uint32_t cause)
-{
-	assert_int_equal(pinion_mmio_read32(hw_reg(regs, EDU_STATUS)), cause);
-	pinion_mmio_write32(hw_reg(regs, EDU_ACK), cause);
-}
-
 static void this_is_edu(void **state)
 {
 	(void)state;
@@ -53,9 +41,9 @@ static void each_interrupt_ends_one_wait(void **state)
 	(void)state;
 	for (i = 1; i <= 3; i++) {
 		assert_int_equal(pinion_uio_irq_enable(&uio), 0);
-		pinion_mmio_write32(hw_reg(regs, EDU_RAISE), i);
+		edu_raise(regs, i);
 		assert_int_equal(pinion_uio_irq_wait(&uio, 10000 * HW_MS, &count), 0);
-		acknowledge(i);
+		edu_acknowledge(regs, i);
 		if (i > 1)
 			assert_int_equal(count, before + 1);
 		before = count;
@@ -69,15 +57,15 @@ static void a_blocked_line_waits_until_it_is_let_through(void **state)
 
 	(void)state;
 	assert_int_equal(pinion_uio_irq_enable(&uio), 0);
-	pinion_mmio_write32(hw_reg(regs, EDU_RAISE), 1);
+	edu_raise(regs, 1);
 	assert_int_equal(pinion_uio_irq_wait(&uio, 10000 * HW_MS, &count), 0);
-	acknowledge(1);
+	edu_acknowledge(regs, 1);
 	/* The kernel has blocked the line: the next one stays pending in the device. */
-	pinion_mmio_write32(hw_reg(regs, EDU_RAISE), 2);
+	edu_raise(regs, 2);
 	assert_int_equal(pinion_uio_irq_wait(&uio, 50 * HW_MS, &count), -ETIMEDOUT);
 	assert_int_equal(pinion_uio_irq_enable(&uio), 0);
 	assert_int_equal(pinion_uio_irq_wait(&uio, 10000 * HW_MS, &count), 0);
-	acknowledge(2);
+	edu_acknowledge(regs, 2);
 }
 
 #define device_test(f) cmocka_unit_test_setup_teardown(f, open_edu, close_edu)

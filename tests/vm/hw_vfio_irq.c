@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Interrupts of vfioctl.h, with a device that raises one when told, by its line or by a message:
- * QEMU's "edu" (its register list is docs/specs/edu.txt of QEMU). And the kernel's wish to have a
- * device back.
+ * Interrupts of vfioctl.h, with a device that raises one when told, by its line or by a message
+ * (hw_edu.h). And the kernel's wish to have a device back.
  */
 
 #include <pinion/vfio_config.h>
@@ -11,12 +10,8 @@
 #include <sys/eventfd.h>
 #include <sys/wait.h>
 
+#include "hw_edu.h"
 #include "hw_vfio.h"
-
-/* Registers, in bytes: cause, raise, acknowledge. */
-#define EDU_STATUS 0x24
-#define EDU_RAISE 0x60
-#define EDU_ACK 0x64
 
 #define INTX VFIO_PCI_INTX_IRQ_INDEX
 #define MSI VFIO_PCI_MSI_IRQ_INDEX
@@ -64,17 +59,6 @@ static uint64_t signals(int ms)
 	return eventfd_read(event, &value) == 0 ? value : 0;
 }
 
-static void raise_cause(uint32_t cause)
-{
-	pinion_mmio_write32(hw_reg(regs, EDU_RAISE), cause);
-}
-
-static void acknowledge(uint32_t cause)
-{
-	assert_int_equal(pinion_mmio_read32(hw_reg(regs, EDU_STATUS)), cause);
-	pinion_mmio_write32(hw_reg(regs, EDU_ACK), cause);
-}
-
 static void each_kind_says_what_it_is_like(void **state)
 {
 	struct pinion_vfio_irq irq = { 0 };
@@ -99,19 +83,19 @@ static void a_line_is_told_once_and_again_when_it_is_let_through(void **state)
 	(void)state;
 	assert_int_equal(pinion_vfio_irq_enable(d, INTX, 0, &event, 1), 0);
 	for (cause = 1; cause <= 3; cause++) {
-		raise_cause(cause);
+		edu_raise(regs, cause);
 		assert_int_equal(signals(PATIENCE_MS), 1);
-		acknowledge(cause);
+		edu_acknowledge(regs, cause);
 		assert_int_equal(pinion_vfio_irq_unmask(d, INTX), 0);
 	}
-	raise_cause(4);
+	edu_raise(regs, 4);
 	assert_int_equal(signals(PATIENCE_MS), 1);
-	acknowledge(4);
-	raise_cause(5);
+	edu_acknowledge(regs, 4);
+	edu_raise(regs, 5);
 	assert_int_equal(signals(SILENCE_MS), 0);
 	assert_int_equal(pinion_vfio_irq_unmask(d, INTX), 0);
 	assert_int_equal(signals(PATIENCE_MS), 1);
-	acknowledge(5);
+	edu_acknowledge(regs, 5);
 	assert_int_equal(pinion_vfio_irq_disable(d, INTX), 0);
 }
 
@@ -120,11 +104,11 @@ static void a_masked_line_is_told_later(void **state)
 	(void)state;
 	assert_int_equal(pinion_vfio_irq_enable(d, INTX, 0, &event, 1), 0);
 	assert_int_equal(pinion_vfio_irq_mask(d, INTX), 0);
-	raise_cause(1);
+	edu_raise(regs, 1);
 	assert_int_equal(signals(SILENCE_MS), 0);
 	assert_int_equal(pinion_vfio_irq_unmask(d, INTX), 0);
 	assert_int_equal(signals(PATIENCE_MS), 1);
-	acknowledge(1);
+	edu_acknowledge(regs, 1);
 	assert_int_equal(pinion_vfio_irq_disable(d, INTX), 0);
 }
 
@@ -135,14 +119,14 @@ static void whoever_writes_an_eventfd_lets_the_line_through(void **state)
 	(void)state;
 	assert_int_equal(pinion_vfio_irq_enable(d, INTX, 0, &event, 1), 0);
 	assert_int_equal(pinion_vfio_irq_unmask_by(d, INTX, through), 0);
-	raise_cause(1);
+	edu_raise(regs, 1);
 	assert_int_equal(signals(PATIENCE_MS), 1);
-	acknowledge(1);
-	raise_cause(2);
+	edu_acknowledge(regs, 1);
+	edu_raise(regs, 2);
 	assert_int_equal(signals(SILENCE_MS), 0);
 	assert_int_equal(eventfd_write(through, 1), 0);
 	assert_int_equal(signals(PATIENCE_MS), 1);
-	acknowledge(2);
+	edu_acknowledge(regs, 2);
 	assert_int_equal(pinion_vfio_irq_unmask_by(d, INTX, -1), 0);
 	assert_int_equal(pinion_vfio_irq_disable(d, INTX), 0);
 	close(through);
@@ -157,14 +141,14 @@ static void a_message_is_told_each_time(void **state)
 	assert_int_equal(pinion_vfio_bus_master_set(d, true), 0);
 	assert_int_equal(pinion_vfio_irq_enable(d, MSI, 0, &event, 1), 0);
 	for (cause = 1; cause <= 3; cause++) {
-		raise_cause(cause);
+		edu_raise(regs, cause);
 		assert_int_equal(signals(PATIENCE_MS), 1);
-		acknowledge(cause);
+		edu_acknowledge(regs, cause);
 	}
 	assert_int_equal(pinion_vfio_irq_disable(d, MSI), 0);
-	raise_cause(4);
+	edu_raise(regs, 4);
 	assert_int_equal(signals(SILENCE_MS), 0);
-	acknowledge(4);
+	edu_acknowledge(regs, 4);
 	assert_int_equal(pinion_vfio_bus_master_set(d, false), 0);
 }
 

@@ -7,6 +7,7 @@
 #include <pinion/buffer.h>
 
 #include "config_value.h"
+#include "wire.h"
 
 #define NODE_MAX 1023 /* the kernel's MAX_NUMNODES is 1 << 10 at most */
 #define BYTES_MAX (UINT64_C(1) << 58) /* as many buffers of the largest size as there are ids */
@@ -113,19 +114,13 @@ static void read_numbers(struct config_mistakes *mistakes, const struct config_s
 			   pool->nr_segments);
 }
 
-static bool name_valid(const char *name)
-{
-	return name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-				 ":._-")] == '\0';
-}
-
 static void check_name(struct config_mistakes *mistakes, const struct config_setting_t *setting,
 		       const char *name, const struct config *config)
 {
 	if (strlen(name) >= PINION_NAME_MAX)
 		mistake_in(mistakes, setting, "\"%s\" has more than %d letters", name,
 			   PINION_NAME_MAX - 1);
-	else if (!name_valid(name))
+	else if (name[strspn(name, WIRE_NAME_LETTERS)] != '\0')
 		mistake_in(mistakes, setting, "\"%s\" may have letters, digits and \":._-\" only",
 			   name);
 	else if (config_find_pool(config, name) != NULL)

@@ -22,11 +22,11 @@
 #include <sys/un.h>
 #include <syslog.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <pinion/error.h>
 
+#include "bell.h"
 #include "harden.h"
 #include "ledger.h"
 #include "listener.h"
@@ -64,10 +64,7 @@ struct options {
 
 uint64_t service_now_ns(void)
 {
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	return bell_now_ns();
 }
 
 /* One line on stderr, with the priority in front where the journal reads it: sd-daemon(3). One it
