@@ -55,8 +55,16 @@ static struct pinion_seat *sit_down(struct pinion_pool *pool, int ring, const st
 	return seat;
 }
 
-/* With whatever else the loop has: here what tells of the producer's death, which a seat's own
- * descriptor does not. */
+/* A seat does not tell of the producer's death: its pidfd does. */
+static void sleep_a_little(struct pinion_seat *seat, int producer)
+{
+	struct pollfd death = {.fd = producer, .events = POLLIN};
+
+	if (pinion_broadcast_wait(seat, 1000000000) == -ETIMEDOUT && poll(&death, 1, 0))
+		errx(1, "the producer is dead");
+}
+
+/* With whatever else the loop has: here that pidfd. */
 static void sleep_in_loop(struct pinion_seat *seat, int producer)
 {
 	struct pollfd fd[] = {{.fd = pinion_broadcast_fd(seat), .events = POLLIN},
@@ -69,11 +77,11 @@ static void sleep_in_loop(struct pinion_seat *seat, int producer)
 	must(pinion_broadcast_done(seat));
 }
 
-static int read_frames(struct pinion_pool *pool, int ring, const struct reader *self, int which)
+static int read_frames(struct pinion_pool *pool, int ring, const struct reader *self, int which,
+		       int producer)
 {
 	struct pinion_seat *seat;
 	struct pinion_desc desc;
-	const int producer = open_process(getppid());
 	uint32_t nr = 0;
 	int got;
 
@@ -84,7 +92,7 @@ static int read_frames(struct pinion_pool *pool, int ring, const struct reader *
 			if (which == LOOPS)
 				sleep_in_loop(seat, producer);
 			else
-				pinion_broadcast_wait(seat, 1000000000);
+				sleep_a_little(seat, producer);
 			continue;
 		}
 		expect(got == 1 && desc.tag == nr, "in order");
@@ -93,7 +101,6 @@ static int read_frames(struct pinion_pool *pool, int ring, const struct reader *
 			pause();
 		must(pinion_broadcast_return(seat, 1)); /* from here on it may change */
 	}
-	close(producer);
 	must(pinion_broadcast_leave(seat));
 	pinion_pool_detach(pool);
 	return nr != FRAMES;
@@ -103,6 +110,8 @@ static int read_frames(struct pinion_pool *pool, int ring, const struct reader *
  * trusted get the files over a socket (share.c), after that. */
 static void start(struct pinion_pool *pool, int ring, struct reader *reader, int which)
 {
+	const int self = open_process(getpid());
+
 	must(pinion_pool_admit(pool, 0, &reader->member));
 	must(pinion_broadcast_create_seat(&reader->seat));
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, reader->socket))
@@ -111,8 +120,9 @@ static void start(struct pinion_pool *pool, int ring, struct reader *reader, int
 	reader->pid = fork();
 	if (!reader->pid) {
 		close(reader->socket[0]);
-		exit(read_frames(pool, ring, reader, which));
+		exit(read_frames(pool, ring, reader, which, self));
 	}
+	close(self);
 	close(reader->socket[1]);
 }
 

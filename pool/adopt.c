@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -25,7 +26,8 @@ static int map_control(struct pinion_pool *pool)
 	int fd, err = named_open(pool->named, NAMED_CONTROL, &fd, &len);
 
 	if (err == -ENOENT)
-		return pinion_fail(-EPROTO, "%s: no control area: its maker was killed before it "
+		return pinion_fail(-EPROTO,
+				   "%s: no control area: its maker was killed before it "
 				   "was done; remove it with pinion_pool_unlink()",
 				   pool->named->path);
 	if (err)
@@ -45,7 +47,8 @@ int adopt_slot(struct pinion_pool *pool, uint32_t slot)
 	named_segment(slot, what);
 	err = named_open(pool->named, what, &fd, &len);
 	if (err == -ENOENT)
-		return pinion_fail(-EINVAL, "%s/%s: the file of this segment is missing: put it "
+		return pinion_fail(-EINVAL,
+				   "%s/%s: the file of this segment is missing: put it "
 				   "back, or remove the pool with pinion_pool_unlink()",
 				   pool->named->path, what);
 	if (err)
@@ -132,19 +135,51 @@ static void free_numbers(struct pinion_pool *pool)
 
 int adopt_repair(struct pinion_pool *pool, struct pinion_recovery *report)
 {
-	uint32_t strays;
 	int err = 0;
 
 	for (uint32_t i = 0; (!err || err == -ENOSPC) && i < pool->geometry.nr_members; i++)
 		if (!is_free(pool, i))
 			err = repair_member(pool, i, report);
-	if (!err || err == -ENOSPC)
-		err = whole_make(pool, &strays);
-	if (err)
-		return err;
-	report->returned += strays;
-	free_numbers(pool);
-	return 0;
+	return err;
+}
+
+int adopt_make_whole(struct pinion_pool *pool, struct pinion_recovery *report)
+{
+	uint64_t *room = whole_room(pool);
+	int err;
+
+	if (!room)
+		return -ENOMEM;
+	err = adopt_repair(pool, report);
+	if (!err || err == -ENOSPC) {
+		report->returned += whole_make(pool, room);
+		free_numbers(pool);
+		err = 0;
+	}
+	free(room);
+	return err;
+}
+
+/* Is that a member whose slot says that there is none? */
+static bool is_unseen(const struct pinion_pool *pool, uint32_t holder)
+{
+	/* member + 1, see pinion_owner_held() */
+	return holder && holder <= pool->geometry.nr_members && is_free(pool, holder - 1);
+}
+
+/* Somebody may have written over the slot of one that lives, and that drives a device. */
+static bool holds_unseen(const struct pinion_pool *pool)
+{
+	for (uint32_t s = 0; s < pool->geometry.nr_segments; s++) {
+		const uint32_t first = s << pool->geometry.segment_shift;
+
+		for (uint32_t i = 0; i < pool->segment[s].nr; i++)
+			if (is_unseen(pool,
+				      pinion_owner_holder(atomic_load_explicit(
+					      &pool->view.owner[first + i], memory_order_relaxed))))
+				return true;
+	}
+	return false;
 }
 
 /* Whose burial the keeper before had begun. */
@@ -162,11 +197,12 @@ static int take_number(struct pinion_pool *pool, const struct pinion_adoption *a
 	take_dead(pool);
 	slot_take_over(pool);
 	if (pinion_pool_admit(pool, getpid(), &member))
-		return pinion_fail(-EAGAIN, "%s: all %u member numbers are taken: %u of them are "
+		return pinion_fail(-EAGAIN,
+				   "%s: all %u member numbers are taken: %u of them are "
 				   "dead, and %u %s: end all that live, and the dead are "
-				   "recovered", pool->named->path, pool->geometry.nr_members,
-				   adoption->dead, adoption->living,
-				   adoption->living == 1 ? "lives" : "live");
+				   "recovered",
+				   pool->named->path, pool->geometry.nr_members, adoption->dead,
+				   adoption->living, adoption->living == 1 ? "lives" : "live");
 	pool->keeper = true;
 	pool_open_view(pool, member);
 	slot_acknowledge(pool, atomic_load_explicit(&pool->epoch, memory_order_relaxed));
@@ -185,12 +221,12 @@ static int adopt(struct pinion_pool *pool, const char *path, struct pinion_adopt
 		return err;
 	count_members(pool, adoption);
 	if (!adoption->living)
-		err = adopt_repair(pool, &adoption->recovery);
+		err = holds_unseen(pool) ? adopt_repair(pool, &adoption->recovery)
+					 : adopt_make_whole(pool, &adoption->recovery);
 	return err ? err : take_number(pool, adoption);
 }
 
-int pinion_pool_adopt(const char *path, struct pinion_pool **out,
-		      struct pinion_adoption *report)
+int pinion_pool_adopt(const char *path, struct pinion_pool **out, struct pinion_adoption *report)
 {
 	KEEP_ERRNO;
 	struct pinion_adoption adoption = {0};

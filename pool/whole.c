@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "fail.h"
@@ -14,11 +15,10 @@
 
 /* What is seen of one segment. */
 struct look {
-	const struct pinion_pool *pool;
+	struct pinion_pool *pool;
 	uint32_t base, nr; /* its ids */
 	uint64_t *placed;  /* a bit for each that lies in the magazine that its word names */
 	uint32_t nr_placed;
-	bool amiss; /* a magazine is nobody's, or its hint is missing */
 };
 
 static bool has_bit(const _Atomic uint64_t *bitmap, uint32_t index)
@@ -26,68 +26,100 @@ static bool has_bit(const _Atomic uint64_t *bitmap, uint32_t index)
 	return atomic_load_explicit(&bitmap[index / 64], memory_order_relaxed) >> index % 64 & 1;
 }
 
-/* One id in magazine @m. The second time it is there it is not counted. */
+static bool is_empty(uint64_t word)
+{
+	return word == magazine_word(MAGAZINE_EMPTY, 0, 0);
+}
+
+/* One id in magazine @m. The second time it is there it is not counted; generations begin at 1. */
 static void look_at_id(struct look *look, uint32_t m, uint32_t id)
 {
 	const uint32_t at = id - look->base;
+	struct pinion_buffer buffer;
 	uint64_t word;
 
 	if (at >= look->nr || look->placed[at / 64] >> at % 64 & 1)
 		return;
 	word = atomic_load_explicit(&look->pool->view.owner[id], memory_order_relaxed);
-	if (word != pinion_owner_word(pinion_owner_buffer(word, id), pinion_owner_magazine(m)))
+	buffer = pinion_owner_buffer(word, id);
+	if (word != pinion_owner_word(buffer, pinion_owner_magazine(m)) ||
+	    !pinion_buffer_generation(buffer))
 		return;
 	look->placed[at / 64] |= UINT64_C(1) << at % 64;
 	look->nr_placed++;
 }
 
-static void look_at_magazine(struct look *look, uint32_t m)
+/* Are all that it says to have in it? */
+static bool is_filled(struct look *look, uint32_t m, uint32_t nr)
+{
+	const _Atomic uint32_t *content = pool_content(look->pool, m);
+	const uint32_t before = look->nr_placed;
+
+	if (!nr || nr > look->pool->geometry.magazine_size)
+		return false;
+	for (uint32_t i = 0; i < nr; i++)
+		look_at_id(look, m, atomic_load_explicit(&content[i], memory_order_relaxed));
+	return look->nr_placed - before == nr;
+}
+
+/* One more in it than in truth, and a buffer would be handed out twice; one word too many, and
+ * nobody could ever have the magazine. */
+static bool is_right(struct look *look, uint32_t m)
 {
 	const uint64_t word = atomic_load_explicit(&look->pool->magazine[m], memory_order_relaxed);
-	const _Atomic uint32_t *content = pool_content(look->pool, m);
+	const uint32_t nr = magazine_word_nr(word);
 
-	switch (pinion_owner_holder(word)) {
-	case MAGAZINE_EMPTY:
-		look->amiss |= !has_bit(look->pool->empty, m);
-		break;
-	case MAGAZINE_DEPOT:
-		look->amiss |= !has_bit(look->pool->depot, m);
-		for (uint32_t i = 0; i < look->pool->geometry.magazine_size &&
-				     i < magazine_word_nr(word); i++)
-			look_at_id(look, m, atomic_load_explicit(&content[i],
-								 memory_order_relaxed));
-		break;
-	default:
-		look->amiss = true;
+	if (is_empty(word))
+		return has_bit(look->pool->empty, m);
+	if (pinion_owner_holder(word) != MAGAZINE_DEPOT || !has_bit(look->pool->depot, m) ||
+	    !is_filled(look, m, nr))
+		return false;
+	/* Who filled it is gone, whose number it was will be another's. */
+	if (magazine_word_filler(word))
+		atomic_store_explicit(&look->pool->magazine[m],
+				      magazine_word(MAGAZINE_DEPOT, nr, 0), memory_order_relaxed);
+	return true;
+}
+
+/* From @m to @end: those that a segment has not, or that it had. Or the slot would not be used
+ * again. */
+static void empty_all(struct pinion_pool *pool, uint32_t m, uint32_t end)
+{
+	for (; m < end; m++) {
+		uint64_t word = atomic_load_explicit(&pool->magazine[m], memory_order_relaxed);
+
+		if (word && !is_empty(word))
+			atomic_store_explicit(&pool->magazine[m],
+					      magazine_word(MAGAZINE_EMPTY, 0, 0),
+					      memory_order_relaxed);
 	}
 }
 
-static int mend_segment(struct pinion_pool *pool, uint32_t slot, uint32_t *returned)
+/* @placed: whole_room(). */
+static uint32_t mend_segment(struct pinion_pool *pool, uint32_t slot, uint64_t *placed)
 {
 	const uint32_t first = pool_magazine_first(pool, slot), nr = pool->segment[slot].nr;
-	struct look look = {.pool = pool, .base = slot << pool->geometry.segment_shift, .nr = nr};
+	const uint32_t end = first + pool_magazine_nr(pool, slot);
+	struct look look = {.pool = pool,
+			    .base = slot << pool->geometry.segment_shift,
+			    .nr = nr,
+			    .placed = placed};
+	bool right = true;
 
-	look.placed = calloc(nr / 64 + 1, sizeof(*look.placed));
-	if (!look.placed)
-		return pinion_fail(-ENOMEM, "no memory to look at %u buffers", nr);
-	for (uint32_t m = first; m < first + pool_magazine_nr(pool, slot); m++)
-		look_at_magazine(&look, m);
-	free(look.placed);
-	if (look.amiss || look.nr_placed != nr)
+	memset(placed, 0, (nr / 64 + 1) * sizeof(*placed));
+	for (uint32_t m = first; m < end; m++)
+		right &= is_right(&look, m);
+	if (!right || look.nr_placed != nr)
 		make_fill(pool, slot);
-	*returned += nr - look.nr_placed;
-	return 0;
+	empty_all(pool, end, first + pool->layout.stride);
+	return nr - look.nr_placed;
 }
 
-/* Or the slot would not be used again. */
 static void empty_gone(struct pinion_pool *pool, uint32_t slot)
 {
-	const uint64_t empty = magazine_word(MAGAZINE_EMPTY, 0, 0);
 	const uint32_t first = pool_magazine_first(pool, slot);
 
-	for (uint32_t m = first; m < first + pool->layout.stride; m++)
-		if (atomic_load_explicit(&pool->magazine[m], memory_order_relaxed) != empty)
-			atomic_store_explicit(&pool->magazine[m], empty, memory_order_relaxed);
+	empty_all(pool, first, first + pool->layout.stride);
 }
 
 static void take_tickets_back(struct pinion_pool *pool)
@@ -107,18 +139,26 @@ void whole_right(struct pinion_pool *pool)
 	member_set(pool, pool->member, getpid());
 }
 
-int whole_make(struct pinion_pool *pool, uint32_t *returned)
+uint64_t *whole_room(const struct pinion_pool *pool)
 {
-	int err = 0;
+	const uint32_t most = 1u << pool->geometry.segment_shift;
+	uint64_t *room = calloc(most / 64 + 1, sizeof(*room));
 
-	*returned = 0;
-	for (uint32_t s = 0; !err && s < pool->geometry.nr_segments; s++) {
+	if (!room)
+		(void)pinion_fail(-ENOMEM, "no memory to look at %u buffers", most);
+	return room;
+}
+
+uint32_t whole_make(struct pinion_pool *pool, uint64_t *room)
+{
+	uint32_t strays = 0;
+
+	for (uint32_t s = 0; s < pool->geometry.nr_segments; s++) {
 		if (pool_has_segment(pool, s))
-			err = mend_segment(pool, s, returned);
+			strays += mend_segment(pool, s, room);
 		else if (slot_state_of(pool->state[s]) == SLOT_GONE)
 			empty_gone(pool, s);
 	}
-	if (!err)
-		take_tickets_back(pool);
-	return err;
+	take_tickets_back(pool);
+	return strays;
 }

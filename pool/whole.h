@@ -24,12 +24,14 @@
  */
 void whole_right(struct pinion_pool *pool);
 
+/* Memory for that, to be freed; NULL, with a sentence: there is none. */
+uint64_t *whole_room(const struct pinion_pool *pool);
+
 /*
- * @returned: how many buffers were not where they should be; 0: nothing was changed.
+ * How many buffers were nobody's: there may be none, and a segment filled anew. Does not fail.
  *
- * -ENOMEM  no memory to look; nothing was changed
  * pre: of the caller, and it has no cache open; every other member is dead.
  */
-int whole_make(struct pinion_pool *pool, uint32_t *returned);
+uint32_t whole_make(struct pinion_pool *pool, uint64_t *room);
 
 #endif

@@ -147,6 +147,7 @@ int pinion_channel_wait(struct pinion_channel *channel, uint64_t timeout_ns);
  *
  * Both may drain at once, but a peer that waits for room to answer takes no more: then receive, and
  * call again. Nobody is woken by what a receiver takes: this looks each millisecond at least.
+ * What a liar (-EPROTO) did not take is not taken either, until it closes or dies.
  * Threads: the sending one.
  *
  * -EPIPE  the peer closed or died, and has not taken all: pinion_channel_reclaim() has the rest

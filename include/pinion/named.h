@@ -56,6 +56,10 @@ struct pinion_adoption {
  *          released: end all of those (one number more than members leaves one for a next keeper)
  * -ENOMEM, -EMFILE, -ENOSPC, ...  as of pinion_pool_attach() and pinion_pool_recover(); recovery
  *          may be half done then, and is done again by the next call
+ *
+ * When nobody lives all is free afterwards, whatever was written to the control area; but if a word
+ * there names a member that has no slot (any more), words and magazines are left as they are, since
+ * that one may live, and a device write to what it holds. With a record (resume.h) it is known.
  */
 int pinion_pool_adopt(const char *path, struct pinion_pool **pool,
 		      struct pinion_adoption *adoption);

@@ -152,13 +152,13 @@ int pinion_pool_watch(struct pinion_pool *pool,
  * A process that executed itself anew is among the living, as the keeper that it was.
  *
  * On success the pool owns @fds, and has closed those that it has no use for; on failure they
- * remain the caller's. A call that fails changes nothing, but for -ENOMEM and -ENOSPC in recovery,
- * which may be half done: it is done again by the next call.
+ * remain the caller's. A call that fails changes nothing, but for -ENOMEM in recovery, which
+ * may be half done: it is done again by the next call.
  *
  * -EPROTO  not a record, half of one, or one of another layout
  * -EINVAL  a file is missing, is not the one in the record, or not sealed; the sentence says which
  * -EAGAIN  all member numbers are admitted, and some of them live: end all of those
- * -ENOMEM, -EMFILE, -ENOSPC, ...  as of pinion_pool_attach() and pinion_pool_recover()
+ * -ENOMEM, -EMFILE, ...  as of pinion_pool_attach()
  */
 int pinion_pool_resume(const struct pinion_pool_fds *fds, const struct pinion_pool_record *record,
 		       const struct pinion_member_record *members, struct pinion_pool **pool,

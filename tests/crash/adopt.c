@@ -60,9 +60,10 @@
 
 struct task {
 	const char *name;
-	bool records; /* resumes, by what was stored */
-	bool alone;   /* LIVING was killed as well, where it stood */
-	bool drained; /* LIVING has heard all that OTHER sent: the killed one releases it as well */
+	bool records;   /* resumes, by what was stored */
+	bool alone;     /* LIVING was killed as well, where it stood */
+	bool scribbled; /* ... and had written over magazines */
+	bool drained;   /* LIVING has heard all that OTHER sent: the killed one releases it as well */
 	/* What MAKER was at when it was killed, right behind so many records; or NULL. */
 	int (*begun)(struct pinion_pool *pool);
 	uint32_t stored;
@@ -107,6 +108,7 @@ static const struct task tasks[] = {
 	{.name = "resume", .records = true, .places = 1},
 	{.name = "resume_drained", .records = true, .drained = true},
 	{.name = "resume_alone", .records = true, .alone = true, .places = 1},
+	{.name = "resume_scribbled", .records = true, .alone = true, .scribbled = true, .places = 1},
 	{.name = "resume_growing", .records = true, .begun = estate_grow},
 	{.name = "resume_grown", .records = true, .begun = estate_grow, .stored = 1, .places = 1},
 	{.name = "resume_retiring", .records = true, .begun = retire_one, .stored = 1, .places = 1},
@@ -504,9 +506,10 @@ static const char *alone_wrong(const struct task *task)
 		free(before.bytes);
 		return pinion_error_text();
 	}
-	problem = recount_buried(&before, pool, &report.recovery);
+	/* What was written over cannot be counted. */
+	problem = task->scribbled ? NULL : recount_buried(&before, pool, &report.recovery);
 	if (!problem)
-		problem = estate_wrong(pool, true);
+		problem = estate_wrong(pool, !task->scribbled);
 	free(before.bytes);
 	(void)pinion_pool_destroy(pool);
 	return problem;
@@ -533,14 +536,17 @@ static const char *living_and_alone_wrong(const struct task *task)
 
 static void begin(const void *arg, uint32_t nr, struct tracee *victim)
 {
+	const struct task *task = arg;
 	const struct play play = {keeper_prepare, keeper_act, (void *)(uintptr_t)arg};
 	const struct store *place = &places.store[stands.first + nr % stands.nr];
 
-	living_start(arg);
+	living_start(task);
 	if (tracee_reach(&living, place) == STEP_DONE)
 		tap_bail("the living did not come to its place again");
-	if (((const struct task *)arg)->alone)
+	if (task->alone)
 		tracee_kill(&living);
+	if (task->scribbled)
+		estate_scribble();
 	estate_left();
 	tracee_start(victim, &play);
 }
@@ -636,6 +642,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < NR_TASKS; i++)
 		if (argc < 2 || !strcmp(argv[1], tasks[i].name))
 			claims += 1 + (int)tasks[i].places;
+	if (!claims)
+		tap_bail("there is no task %s", argv[1]);
 	tap_plan(claims);
 	for (size_t i = 0; i < NR_TASKS; i++)
 		if (argc < 2 || !strcmp(argv[1], tasks[i].name))

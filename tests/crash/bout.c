@@ -164,8 +164,10 @@ static void end_second(struct bout *bout, enum step at)
 		bout_note(bout, &bout->two, "it did not end beside one that is stopped");
 }
 
-static void bury_second(struct bout *bout)
+static void bury_second(struct bout *bout, enum step at)
 {
+	if (at == STEP_DIED)
+		bout_note(bout, &bout->two, "it died by itself");
 	tracee_kill(&bout->two);
 	bout_note(bout, &bout->one, bout->arena->bury(bout));
 }
@@ -198,7 +200,7 @@ static void bout_once(struct bout *bout, const struct store *where, uint64_t dea
 	first = stop_first(bout);
 	second = run_second(bout);
 	if (death)
-		bury_second(bout);
+		bury_second(bout, second);
 	end_first(bout, first);
 	if (!death)
 		end_second(bout, second);

@@ -175,6 +175,20 @@ void estate_copy(struct snapshot *copy)
 	estate_unmap(control);
 }
 
+void estate_scribble(void)
+{
+	const int fd = open(support_path(pool_path, NAMED_CONTROL), O_RDWR | O_CLOEXEC);
+	struct control *control = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	struct layout layout;
+
+	if (control == MAP_FAILED)
+		tap_bail("the control area cannot be written: %s", strerror(errno));
+	(void)close(fd);
+	layout_compute(&control->geometry, &layout);
+	memset((char *)control + layout.magazine, 0, layout.stride * sizeof(uint64_t));
+	(void)munmap(control, PAGE);
+}
+
 void estate_left(void)
 {
 	estate_copy(&left);

@@ -49,6 +49,9 @@ size_t estate_len(void);
 /* @copy := its control area, if there is one; @copy starts as {0}. */
 void estate_copy(struct snapshot *copy);
 
+/* As a member might, over the magazines of the first segment: what lies in them is nobody's. */
+void estate_scribble(void);
+
 /* Takes note of what everybody has at this moment. */
 void estate_left(void);
 

@@ -71,7 +71,7 @@ static void follow(const struct halts *halts, struct tracks *tracks)
 	tracee_kill(&victim);
 	problem = halts->look(halts->arg);
 	if (problem)
-		tap_remark("%s, at its end: %s", halts->name, problem);
+		tap_bail("%s, at its end: %s", halts->name, problem);
 }
 
 void halts_stores(const struct halts *halts)
@@ -86,7 +86,7 @@ void halts_stores(const struct halts *halts)
 		const struct store *store = &tracks.store[i];
 
 		halts->begin(halts->arg, 0, &victim);
-		if (tracee_reach(&victim, store) == STEP_DONE && store->place)
+		if (tracee_reach(&victim, store) != STEP_MORE && store->place)
 			tap_bail("%s did not come to its store at %#jx again", halts->name,
 				 (uintmax_t)store->place);
 		kill_here(halts, &victim, "store", i, &wrong);

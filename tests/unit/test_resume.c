@@ -210,6 +210,112 @@ static void where_nobody_lives_all_is_free_whatever_was_written(void **state)
 	}
 }
 
+/* One word each that is not as it must be, and nothing else: what no sum of buffers shows. */
+
+static uint32_t find_magazine(const struct pinion_pool *pool, uint32_t holder, uint32_t nr)
+{
+	for (uint32_t m = 0; m < pool_magazine_nr(pool, 0); m++)
+		if (pinion_owner_holder(pool->magazine[m]) == holder &&
+		    magazine_word_nr(pool->magazine[m]) == nr)
+			return m;
+	fail_msg("no such magazine");
+	return 0;
+}
+
+static void spoil_twice_in_one(struct pinion_pool *pool)
+{
+	const uint32_t m = find_magazine(pool, MAGAZINE_DEPOT, 6);
+
+	pool_content(pool, m)[6] = pool_content(pool, m)[0];
+	pool->magazine[m] = magazine_word(MAGAZINE_DEPOT, 7, 0);
+}
+
+static void spoil_too_many(struct pinion_pool *pool)
+{
+	pool->magazine[find_magazine(pool, MAGAZINE_DEPOT, 16)] =
+		magazine_word(MAGAZINE_DEPOT, 17, 0);
+}
+
+static void spoil_empty_with_some(struct pinion_pool *pool)
+{
+	pool->magazine[find_magazine(pool, MAGAZINE_EMPTY, 0)] =
+		magazine_word(MAGAZINE_EMPTY, 3, 0);
+}
+
+static void spoil_filler(struct pinion_pool *pool)
+{
+	pool->magazine[find_magazine(pool, MAGAZINE_DEPOT, 6)] =
+		magazine_word(MAGAZINE_DEPOT, 6, 5);
+}
+
+/* Behind those that the segment has. */
+static void spoil_spare(struct pinion_pool *pool)
+{
+	pool->magazine[pool_magazine_nr(pool, 0)] = magazine_word(7, 0, 0);
+}
+
+static void spoil_generation(struct pinion_pool *pool)
+{
+	const uint32_t holder = pinion_owner_holder(pool->view.owner[0]);
+
+	pool->view.owner[0] = pinion_owner_word(pinion_buffer_make(0, 0), holder);
+}
+
+static void spoil_hint(struct pinion_pool *pool)
+{
+	pool->depot[0] = 0;
+}
+
+static void (*const spoils[])(struct pinion_pool *pool) = {
+	spoil_twice_in_one, spoil_too_many, spoil_empty_with_some, spoil_filler, spoil_spare,
+	spoil_generation,   spoil_hint,
+};
+static size_t spoil;
+
+/* It has ten: a magazine of the six others lies in the depot, and empty ones do. */
+static int spoil_one_word(struct task *task, struct pinion_pool *pool)
+{
+	struct pinion_cache *cache = cache_make(pool, BUFFER);
+	struct pinion_buffer held[10];
+
+	(void)task;
+	take(cache, held, 10);
+	if (pinion_cache_close(cache))
+		return 1;
+	spoils[spoil](pool);
+	return 0;
+}
+
+static void assert_as_made(const struct pinion_pool *pool)
+{
+	for (uint32_t s = 0; s < 2; s++)
+		for (uint32_t m = pool_magazine_nr(pool, s); m < pool->layout.stride; m++) {
+			const uint64_t word = pool->magazine[pool_magazine_first(pool, s) + m];
+
+			assert_true(!word || word == magazine_word(MAGAZINE_EMPTY, 0, 0));
+		}
+	for (uint32_t m = 0; m < pool_magazine_nr(pool, 0); m++)
+		assert_int_equal(magazine_word_filler(pool->magazine[m]), 0);
+	assert_int_not_equal(pinion_owner_buffer(pool->view.owner[0], 0).bits, 0);
+}
+
+static void where_nobody_lives_a_single_wrong_word_is_set_right(void **state)
+{
+	(void)state;
+	for (spoil = 0; spoil < sizeof(spoils) / sizeof(spoils[0]); spoil++) {
+		struct task task = {.act = spoil_one_word};
+		struct pinion_pool *pool;
+
+		keeper_dies(&task);
+		task.ledger.page->member[OURS] = (struct pinion_member_record){0};
+		pool = resume(&task, 0, 1);
+		assert_pool_whole(pool);
+		assert_as_made(pool);
+		assert_all_can_be_had(pool, 128);
+		end(&task, pool, NULL);
+	}
+}
+
 static void where_some_live_the_caller_recovers_the_dead(void **state)
 {
 	struct task task = {.act = hold_some};
@@ -863,6 +969,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		pool_test(where_nobody_lives_all_comes_back_at_once),
 		pool_test(where_nobody_lives_all_is_free_whatever_was_written),
+		pool_test(where_nobody_lives_a_single_wrong_word_is_set_right),
 		pool_test(where_some_live_the_caller_recovers_the_dead),
 		pool_test(a_member_works_on_through_the_deaths_of_its_keepers),
 		pool_test(what_members_scribbled_over_the_keepers_part_is_repaired),

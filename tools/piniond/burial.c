@@ -17,10 +17,11 @@
 #include "probe.h"
 #include "whole.h"
 
-/* For another try, when a device is not quiet yet; and when it has been so for long, which was
- * said, or something was short. */
+/* For another try, when a device is not quiet yet; when it has been so for long, which was said;
+ * and when something was short: then each try goes through all of the pool. */
 #define RETRY_USEC 1000
 #define RETRY_LATER_USEC 50000
+#define RETRY_SELDOM_USEC 1000000
 #define DESERTED_USEC UINT64_C(200000) /* a pool is so long, until it is made whole */
 
 static bool is_done(const struct pairing *pairing)
@@ -102,28 +103,31 @@ static bool nobody_lives(const struct pool *pool)
 	return true;
 }
 
-/* -ENOSPC: somebody wrote over the magazines, see whole.h; as long as others live, no more can be
- * done. */
-static int recover_words(struct member *member, const struct transit *transit,
-			 struct pinion_recovery *report)
+static int make_whole(struct pool *pool, uint32_t *strays)
 {
-	struct pinion_pool *pool = member->pool->pool;
-	uint32_t strays = 0;
-	int err = pinion_pool_recover(pool, member->number, transit->buffer, transit->nr, report);
+	uint64_t *room = whole_room(pool->pool);
 
-	if (err != -ENOSPC || !nobody_lives(member->pool))
-		return err;
-	err = whole_make(pool, &strays);
-	report->returned += strays;
-	return err;
+	if (!room)
+		return -ENOMEM;
+	*strays = whole_make(pool->pool, room);
+	free(room);
+	return 0;
 }
 
-static void complain(struct member *member)
+/* After recovery gave @err. -ENOSPC: somebody wrote over the magazines, or has them all; as long as
+ * others live, no more can be done. */
+static int mend(struct member *member, int err, struct pinion_recovery *report)
 {
-	if (!member->complained)
+	uint32_t strays = 0;
+
+	if (err == -ENOSPC && nobody_lives(member->pool))
+		err = make_whole(member->pool, &strays);
+	report->returned += strays;
+	if (err && !member->complained)
 		service_log(LOG_WARNING, "pool %s, member %u: not recovered: %s; it is tried again",
 			    member->pool->name, member->number, pinion_error_text());
-	member->complained = true;
+	member->complained = err;
+	return err;
 }
 
 /* GONE -> RECOVERED. */
@@ -137,12 +141,12 @@ static int recover(struct member *member)
 	int err = find_transit(member->pool, &transit);
 
 	if (!err)
-		err = recover_words(member, &transit, &report);
+		err = pinion_pool_recover(member->pool->pool, member->number, transit.buffer,
+					  transit.nr, &report);
 	free(transit.buffer);
-	if (err) {
-		complain(member);
+	err = mend(member, err, &report);
+	if (err)
 		return err;
-	}
 	service->counters.recoveries++;
 	took = service_now_ns() - began;
 	service->counters.recovery_ns += took;
@@ -173,30 +177,37 @@ static void let_container_go(struct member *member)
 }
 
 /* Whatever the last ones left, whoever comes next finds all of it. */
-static void make_whole(struct pool *pool)
+static int tidy_up(struct pool *pool)
 {
 	uint32_t strays;
+	int err;
 
 	whole_right(pool->pool);
-	if (whole_make(pool->pool, &strays))
+	err = make_whole(pool, &strays);
+	if (err)
 		service_log(LOG_WARNING, "pool %s: not looked at: %s", pool->name,
 			    pinion_error_text());
 	else if (strays)
 		service_log(LOG_WARNING, "pool %s: one who was in it wrote over its control area: "
 			    "%u buffers were nobody's, and are free again", pool->name, strays);
 	footprint_let_go(pool);
+	return err;
 }
 
 /* Where one comes as another goes this would be a look for each, 3 ns for each buffer. Not 0: it is
  * due in so many us. */
 static uint64_t see_to_deserted(struct pool *pool)
 {
+	uint64_t since;
+
 	if (!pool->left_ns || !LIST_EMPTY(&pool->members))
 		return 0;
-	if (service_now_ns() - pool->left_ns < DESERTED_USEC * 1000)
-		return DESERTED_USEC;
+	since = (service_now_ns() - pool->left_ns) / 1000;
+	if (since < DESERTED_USEC)
+		return DESERTED_USEC - since;
+	if (tidy_up(pool))
+		return RETRY_SELDOM_USEC;
 	pool->left_ns = 0;
-	make_whole(pool);
 	return 0;
 }
 
@@ -208,6 +219,12 @@ static int release(struct member *member)
 	struct pinion_recovery report = {0};
 	int err = pinion_pool_release(pool->pool, member->number, &report);
 
+	if (err) {
+		/* Now none of them is short of anything. */
+		err = mend(member, err, &report);
+		if (!err)
+			err = pinion_pool_release(pool->pool, member->number, NULL);
+	}
 	if (err)
 		return err;
 	service->counters.returned += report.returned;
@@ -283,9 +300,9 @@ static uint64_t step(struct member *member, bool waits)
 		return member->device->complained ? RETRY_LATER_USEC : RETRY_USEC;
 	pool_insist_dead(member->pool->pool, member->number);
 	if (member->state == GONE && recover(member))
-		return RETRY_LATER_USEC;
+		return RETRY_SELDOM_USEC;
 	if (member->state == RECOVERED && is_free(member) && release(member))
-		return RETRY_LATER_USEC;
+		return RETRY_SELDOM_USEC;
 	return 0;
 }
 
