@@ -171,7 +171,7 @@ static void free_id(struct pinion_pool *pool, uint32_t id, uint32_t magazine)
 			      memory_order_relaxed);
 }
 
-/* Relaxed all: the slot's state is stored last, with release (R5); or, where nobody lives (whole.h),
+/* Relaxed all: the slot's state is stored last, with release (R5). Where nobody lives (whole.h)
  * whoever comes is let in later. */
 static void fill_magazine(struct pinion_pool *pool, uint32_t m, uint32_t first_id, uint32_t nr)
 {

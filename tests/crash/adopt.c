@@ -63,7 +63,7 @@ struct task {
 	bool records;   /* resumes, by what was stored */
 	bool alone;     /* LIVING was killed as well, where it stood */
 	bool scribbled; /* ... and had written over magazines */
-	bool drained;   /* LIVING has heard all that OTHER sent: the killed one releases it as well */
+	bool drained;   /* LIVING has heard all that OTHER sent: it is released as well */
 	/* What MAKER was at when it was killed, right behind so many records; or NULL. */
 	int (*begun)(struct pinion_pool *pool);
 	uint32_t stored;
@@ -108,7 +108,11 @@ static const struct task tasks[] = {
 	{.name = "resume", .records = true, .places = 1},
 	{.name = "resume_drained", .records = true, .drained = true},
 	{.name = "resume_alone", .records = true, .alone = true, .places = 1},
-	{.name = "resume_scribbled", .records = true, .alone = true, .scribbled = true, .places = 1},
+	{.name = "resume_scribbled",
+	 .records = true,
+	 .alone = true,
+	 .scribbled = true,
+	 .places = 1},
 	{.name = "resume_growing", .records = true, .begun = estate_grow},
 	{.name = "resume_grown", .records = true, .begun = estate_grow, .stored = 1, .places = 1},
 	{.name = "resume_retiring", .records = true, .begun = retire_one, .stored = 1, .places = 1},
