@@ -135,22 +135,14 @@ static void free_numbers(struct pinion_pool *pool)
 
 int adopt_repair(struct pinion_pool *pool, struct pinion_recovery *report)
 {
-	int err = 0;
-
-	for (uint32_t i = 0; (!err || err == -ENOSPC) && i < pool->geometry.nr_members; i++)
-		if (!is_free(pool, i))
-			err = repair_member(pool, i, report);
-	return err;
-}
-
-int adopt_make_whole(struct pinion_pool *pool, struct pinion_recovery *report)
-{
 	uint64_t *room = whole_room(pool);
-	int err;
+	int err = 0;
 
 	if (!room)
 		return -ENOMEM;
-	err = adopt_repair(pool, report);
+	for (uint32_t i = 0; (!err || err == -ENOSPC) && i < pool->geometry.nr_members; i++)
+		if (!is_free(pool, i))
+			err = repair_member(pool, i, report);
 	if (!err || err == -ENOSPC) {
 		report->returned += whole_make(pool, room);
 		free_numbers(pool);
@@ -158,28 +150,6 @@ int adopt_make_whole(struct pinion_pool *pool, struct pinion_recovery *report)
 	}
 	free(room);
 	return err;
-}
-
-/* Is that a member whose slot says that there is none? */
-static bool is_unseen(const struct pinion_pool *pool, uint32_t holder)
-{
-	/* member + 1, see pinion_owner_held() */
-	return holder && holder <= pool->geometry.nr_members && is_free(pool, holder - 1);
-}
-
-/* Somebody may have written over the slot of one that lives, and that drives a device. */
-static bool holds_unseen(const struct pinion_pool *pool)
-{
-	for (uint32_t s = 0; s < pool->geometry.nr_segments; s++) {
-		const uint32_t first = s << pool->geometry.segment_shift;
-
-		for (uint32_t i = 0; i < pool->segment[s].nr; i++)
-			if (is_unseen(pool,
-				      pinion_owner_holder(atomic_load_explicit(
-					      &pool->view.owner[first + i], memory_order_relaxed))))
-				return true;
-	}
-	return false;
 }
 
 /* Whose burial the keeper before had begun. */
@@ -221,8 +191,7 @@ static int adopt(struct pinion_pool *pool, const char *path, struct pinion_adopt
 		return err;
 	count_members(pool, adoption);
 	if (!adoption->living)
-		err = holds_unseen(pool) ? adopt_repair(pool, &adoption->recovery)
-					 : adopt_make_whole(pool, &adoption->recovery);
+		err = adopt_repair(pool, &adoption->recovery);
 	return err ? err : take_number(pool, adoption);
 }
 

@@ -9,13 +9,10 @@
 int adopt_slot(struct pinion_pool *pool, uint32_t slot);
 
 /*
- * Recovers and releases all members that the control area shows, none of which lives: nothing can
- * be in transit. The sums of what came back are added to @report. -errno: not all of them; it may
- * be called again.
+ * Recovers and releases all members, none of which lives: nothing can be in transit. Then whatever
+ * else is not free, see whole.h. The sums of what came back are added to @report.
+ * -errno: not all of them; it may be called again.
  */
 int adopt_repair(struct pinion_pool *pool, struct pinion_recovery *report);
-
-/* And then whatever else is not free, see whole.h. pre: nobody can live whom it does not show. */
-int adopt_make_whole(struct pinion_pool *pool, struct pinion_recovery *report);
 
 #endif

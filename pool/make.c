@@ -182,18 +182,25 @@ static void fill_magazine(struct pinion_pool *pool, uint32_t m, uint32_t first_i
 		atomic_store_explicit(&content[i], first_id + i, memory_order_relaxed);
 		free_id(pool, first_id + i, m);
 	}
+	atomic_signal_fence(memory_order_release); /* a kill comes between two instructions */
 	atomic_store_explicit(&pool->magazine[m],
 			      magazine_word(nr ? MAGAZINE_DEPOT : MAGAZINE_EMPTY, nr, 0),
 			      memory_order_relaxed);
 	atomic_fetch_or_explicit(&hint[m / 64], UINT64_C(1) << (m % 64), memory_order_relaxed);
 }
 
-static void clear_hints(struct pinion_pool *pool, uint32_t first)
+/* Of a fill that is killed recovery makes them anew from the words. Else one that still said what
+ * was in it before would have a buffer twice: where it lay, and where it lies now. */
+static void set_aside(struct pinion_pool *pool, uint32_t first, uint32_t nr)
 {
 	for (uint32_t i = 0; i < pool->layout.stride / 64; i++) {
 		atomic_store_explicit(&pool->depot[first / 64 + i], 0, memory_order_relaxed);
 		atomic_store_explicit(&pool->empty[first / 64 + i], 0, memory_order_relaxed);
 	}
+	for (uint32_t m = first; m < first + nr; m++)
+		atomic_store_explicit(&pool->magazine[m], magazine_word(MAGAZINE_SERVICE, 0, 0),
+				      memory_order_relaxed);
+	atomic_signal_fence(memory_order_release);
 }
 
 void make_fill(struct pinion_pool *pool, uint32_t slot)
@@ -204,7 +211,7 @@ void make_fill(struct pinion_pool *pool, uint32_t slot)
 	/* First: words that say "free" are not to be there without it, if we are killed. */
 	if (pool->geometry.flags & PINION_POOL_DEBUG)
 		debug_poison_segment(pool, slot);
-	clear_hints(pool, first);
+	set_aside(pool, first, nr);
 	for (uint32_t m = first; m < first + nr; m++) {
 		uint32_t left = pool->segment[slot].nr - done;
 		uint32_t in = left < pool->geometry.magazine_size ? left

@@ -182,7 +182,7 @@ static int take_over(struct pinion_pool *pool, struct resumption *resumption)
 	for (uint32_t i = 0; i < pool->geometry.nr_members; i++)
 		right_member(&pool->members[i], &resumption->members[i]);
 	if (!resumption->adoption.living) {
-		int err = adopt_make_whole(pool, &resumption->adoption.recovery);
+		int err = adopt_repair(pool, &resumption->adoption.recovery);
 
 		if (err)
 			return err;

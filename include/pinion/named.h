@@ -54,12 +54,14 @@ struct pinion_adoption {
  *          fit the control area; the sentence says which
  * -EAGAIN  all member numbers are taken, and some by processes that live, so that none can be
  *          released: end all of those (one number more than members leaves one for a next keeper)
- * -ENOMEM, -EMFILE, -ENOSPC, ...  as of pinion_pool_attach() and pinion_pool_recover(); recovery
+ * -ENOMEM, -EMFILE, ...  as of pinion_pool_attach(); recovery
  *          may be half done then, and is done again by the next call
  *
- * When nobody lives all is free afterwards, whatever was written to the control area; but if a word
- * there names a member that has no slot (any more), words and magazines are left as they are, since
- * that one may live, and a device write to what it holds. With a record (resume.h) it is known.
+ * When nobody lives all is free afterwards, whatever was written to the control area.
+ *
+ * Trust: who lives is what the control area says, and members can write there. One whose slot was
+ * written over counts as gone, and what it held goes to others, though a device may be writing to
+ * it. With a record (resume.h) it does not: that is where a keeper has it from.
  */
 int pinion_pool_adopt(const char *path, struct pinion_pool **pool,
 		      struct pinion_adoption *adoption);

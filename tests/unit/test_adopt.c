@@ -287,47 +287,6 @@ static void a_pool_full_of_the_dead_is_adopted_once_none_of_it_lives(void **stat
 	end(pool);
 }
 
-/* The member that is @arg, and its number. */
-struct hidden {
-	pid_t pid;
-	uint32_t member;
-};
-
-/* A member has a buffer, and somebody wrote over its slot. */
-static int hide(void *arg)
-{
-	struct hidden *hidden = arg;
-	struct pinion_pool *pool = make(2);
-
-	if (pinion_pool_admit(pool, hidden->pid, &hidden->member))
-		return 1;
-	pool->view.owner[5] = pinion_owner_word(pinion_owner_buffer(pool->view.owner[5], 5),
-						pinion_owner_held(hidden->member));
-	pool->members[hidden->member].state = MEMBER_FREE;
-	return 0;
-}
-
-/* A device may be writing to it: no process is asked, for none is known. */
-static void what_a_member_holds_whose_slot_was_written_over_stays_held(void **state)
-{
-	struct hidden *hidden = mmap(NULL, sizeof(*hidden), PROT_READ | PROT_WRITE,
-				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	struct pinion_adoption adoption = {0};
-	struct pinion_pool *pool;
-
-	(void)state;
-	assert_true(hidden != MAP_FAILED);
-	hidden->pid = start_idler();
-	assert_int_equal(support_child(hide, hidden), 0);
-	pool = adopt(&adoption);
-	assert_int_equal(adoption.living, 0);
-	assert_int_equal(pinion_pool_held(pool, hidden->member), 1);
-	assert_int_equal(kill(hidden->pid, SIGKILL), 0);
-	assert_int_equal(waitpid(hidden->pid, NULL, 0), hidden->pid);
-	assert_int_equal(munmap(hidden, sizeof(*hidden)), 0);
-	end(pool);
-}
-
 /* With a record, and this process as a member: what the next keeper goes by. */
 
 #define OURS 1
@@ -627,7 +586,6 @@ int main(void)
 		huge_test(a_named_pool_of_another_layout_is_eproto_and_left_alone),
 		huge_test(a_pool_whose_file_is_missing_is_einval_and_not_enoent),
 		huge_test(a_pool_full_of_the_dead_is_adopted_once_none_of_it_lives),
-		huge_test(what_a_member_holds_whose_slot_was_written_over_stays_held),
 		huge_test(a_keeper_killed_while_it_grows_leaves_nothing_in_the_way),
 		huge_test(a_keeper_killed_while_it_retires_leaves_nothing_in_the_way),
 		huge_test(by_its_record_a_pool_is_had_back_whatever_members_wrote_over_it),

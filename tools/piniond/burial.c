@@ -11,6 +11,7 @@
 #include <pinion/error.h>
 
 #include "channel.h"
+#include "fail.h"
 #include "footprint.h"
 #include "ledger.h"
 #include "member.h"
@@ -47,7 +48,7 @@ static int make_room(struct transit *transit, uint32_t more)
 		return 0;
 	larger = reallocarray(transit->buffer, transit->nr + more, sizeof(*larger));
 	if (!larger)
-		return -ENOMEM;
+		return pinion_fail(-ENOMEM, "no memory for what is in transit");
 	transit->buffer = larger;
 	transit->room = transit->nr + more;
 	return 0;
@@ -145,13 +146,13 @@ static int recover(struct member *member)
 					  transit.nr, &report);
 	free(transit.buffer);
 	err = mend(member, err, &report);
+	service->counters.returned += report.returned;
 	if (err)
 		return err;
 	service->counters.recoveries++;
 	took = service_now_ns() - began;
 	service->counters.recovery_ns += took;
 	PINION_PROBE4(recovery, member->pool->name, member->number, report.returned, took);
-	service->counters.returned += report.returned;
 	member->state = RECOVERED;
 	return 0;
 }
@@ -225,9 +226,9 @@ static int release(struct member *member)
 		if (!err)
 			err = pinion_pool_release(pool->pool, member->number, NULL);
 	}
+	service->counters.returned += report.returned;
 	if (err)
 		return err;
-	service->counters.returned += report.returned;
 	footprint_let_go(pool);
 	LIST_REMOVE(member, of_pool);
 	pool->left_ns = service_now_ns();
@@ -299,10 +300,13 @@ static uint64_t step(struct member *member, bool waits)
 	if (member->state == QUIETING)
 		return member->device->complained ? RETRY_LATER_USEC : RETRY_USEC;
 	pool_insist_dead(member->pool->pool, member->number);
-	if (member->state == GONE && recover(member))
+	if (service_now_ns() < member->again_ns)
 		return RETRY_SELDOM_USEC;
-	if (member->state == RECOVERED && is_free(member) && release(member))
+	if ((member->state == GONE && recover(member)) ||
+	    (member->state == RECOVERED && is_free(member) && release(member))) {
+		member->again_ns = service_now_ns() + RETRY_SELDOM_USEC * UINT64_C(1000);
 		return RETRY_SELDOM_USEC;
+	}
 	return 0;
 }
 

@@ -124,6 +124,7 @@ struct member {
 	uint64_t quota;         /* bytes; 0: none */
 	bool addresses;         /* may see them */
 	bool spams;             /* sent more files than a message has */
+	uint64_t again_ns;      /* not before that are its words tried again */
 	bool complained;        /* we did, that what it held cannot come back for now */
 	struct peer *peer;      /* its connection; NULL: none at the moment, or a branch */
 	struct device *device;  /* NULL: a client */
