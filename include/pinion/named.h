@@ -54,8 +54,8 @@ struct pinion_adoption {
  *          fit the control area; the sentence says which
  * -EAGAIN  all member numbers are taken, and some by processes that live, so that none can be
  *          released: end all of those (one number more than members leaves one for a next keeper)
- * -ENOMEM, -EMFILE, ...  as of pinion_pool_attach(); recovery
- *          may be half done then, and is done again by the next call
+ * -ENOMEM, -EMFILE, ...  as of pinion_pool_attach(); recovery may be half done then, and is done
+ *          again by the next call
  *
  * When nobody lives all is free afterwards, whatever was written to the control area.
  *

@@ -152,8 +152,8 @@ int pinion_pool_watch(struct pinion_pool *pool,
  * A process that executed itself anew is among the living, as the keeper that it was.
  *
  * On success the pool owns @fds, and has closed those that it has no use for; on failure they
- * remain the caller's. A call that fails changes nothing, but for -ENOMEM in recovery, which
- * may be half done: it is done again by the next call.
+ * remain the caller's. A call that fails changes nothing, but for -ENOMEM in recovery, which may be
+ * half done: it is done again by the next call.
  *
  * -EPROTO  not a record, half of one, or one of another layout
  * -EINVAL  a file is missing, is not the one in the record, or not sealed; the sentence says which

@@ -22,7 +22,6 @@
  */
 
 #include <errno.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +38,6 @@
 #include "ledger_support.h"
 #include "member.h"
 #include "named.h"
-#include "pin.h"
 #include "pool_support.h"
 #include "recount.h"
 #include "ring_support.h"
@@ -628,16 +626,11 @@ static void crash(const struct task *task)
 /* Of all, or of the one that is named. */
 int main(int argc, char **argv)
 {
+	const char *problem = estate_open();
 	int claims = 0;
 
-	if (step_allowed())
-		return tap_skip("this process may not trace its children (ptrace)");
-	if (estate_short())
-		return tap_skip("fewer than 16 hugepages of 2 MiB are free");
-	if (estate_open())
-		return tap_skip("cannot mount hugetlbfs: needs root");
-	(void)mallopt(M_MMAP_THRESHOLD, 4096); /* as ./scene.c */
-	pin_here();
+	if (problem)
+		return tap_skip(problem);
 	common = mmap(NULL, sizeof(*common), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		      -1, 0);
 	if (common == MAP_FAILED)

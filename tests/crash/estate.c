@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,9 @@
 
 #include "make.h"
 #include "named.h"
+#include "pin.h"
 #include "pool_support.h"
+#include "step.h"
 #include "tap.h"
 
 #define PAGE ((size_t)2 << 20)
@@ -78,23 +81,27 @@ static int mount_own(void)
 	return 0;
 }
 
-bool estate_short(void)
+static bool is_short(void)
 {
 	return support_read_long("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages") < 16;
 }
 
-int estate_open(void)
+const char *estate_open(void)
 {
-	int err = mount_own();
-
-	if (err) {
+	if (step_allowed())
+		return "this process may not trace its children (ptrace)";
+	if (is_short())
+		return "fewer than 16 hugepages of 2 MiB are free";
+	if (mount_own()) {
 		(void)rmdir(mount_path);
-		return err;
+		return "cannot mount hugetlbfs: needs root";
 	}
+	(void)mallopt(M_MMAP_THRESHOLD, 4096); /* as ./scene.c */
+	pin_here();
 	control_len = make_control_len(&config);
 	if (!control_len || control_len > PAGE)
 		tap_bail("a control area of %zu bytes", control_len);
-	return 0;
+	return NULL;
 }
 
 void estate_close(void)

@@ -34,11 +34,9 @@ const struct pinion_pool_config *estate_config(void);
 const struct pinion_segment_config *estate_segment(void);
 const char *estate_path(void);
 
-/* Are fewer than 16 hugepages free? */
-bool estate_short(void);
-
-/* Mounts. 0 or -errno; nothing is left of it when this process ends, however it does. */
-int estate_open(void);
+/* Mounts, and readies this process for stepping others. NULL, or why it cannot; nothing is left of
+ * it when this process ends, however it does. */
+const char *estate_open(void);
 void estate_close(void);
 
 /* Its control area, to look at, and how much of it is used. pre: there is one. */

@@ -18,7 +18,6 @@
  */
 
 #include <errno.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +28,6 @@
 
 #include "estate.h"
 #include "halts.h"
-#include "pin.h"
 #include "pool_support.h"
 #include "recount.h"
 #include "tap.h"
@@ -175,14 +173,10 @@ static const char *look(const void *arg)
 
 int main(void)
 {
-	if (step_allowed())
-		return tap_skip("this process may not trace its children (ptrace)");
-	if (estate_short())
-		return tap_skip("fewer than 16 hugepages of 2 MiB are free");
-	if (estate_open())
-		return tap_skip("cannot mount hugetlbfs: needs root");
-	(void)mallopt(M_MMAP_THRESHOLD, 4096); /* as ./scene.c */
-	pin_here();
+	const char *problem = estate_open();
+
+	if (problem)
+		return tap_skip(problem);
 	tap_plan(NR_TASKS + 1);
 	for (size_t i = 0; i < NR_TASKS; i++) {
 		const struct halts halts = {tasks[i].name, begin, look, &tasks[i]};
