@@ -77,7 +77,8 @@ struct pinion_client_event {
  * -ENOENT, -ECONNREFUSED  no service listens there; or (the sentence says which) no such pool, and
  *             no process that drives such a device: start it
  * -EACCES     the rules do not let this user in, or the socket's mode does not
- * -EDQUOT     this user has as many memberships as the rules allow
+ * -EDQUOT     this user has as many memberships as the rules allow; or, of a device, as many
+ *             channels
  * -EAGAIN     the pool's member slots are all taken; the service has as many connections as there
  *             may be; or the device process serves in as many pools of clients' own as it can
  * -EIO        the pool is damaged: a member punched pages out of it (pool.h, "Trust")

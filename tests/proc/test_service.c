@@ -322,6 +322,43 @@ static void a_user_has_no_more_memberships_than_its_rule_says(void **state)
 	service_stop(&service);
 }
 
+/* How many of a device it gets. None of them is refused for want of memberships. */
+static int attach_until_no_channel_is_left(void *arg)
+{
+	struct pinion_client *client;
+	int nr = 0, err;
+
+	if (become_nobody())
+		return 99;
+	while (!(err = pinion_client_open(SERVICE_DEVICE, NULL, &client)))
+		nr++;
+	if (err != -EDQUOT || !strstr(pinion_error_text(), "3 channels, as many as it may"))
+		return 98;
+	return pinion_client_open(arg, NULL, &client) ? 97 : nr;
+}
+
+static void a_user_has_no_more_channels_than_its_rule_says(void **state)
+{
+	static char pool[] = "pool:" SERVICE_POOL;
+	struct service_process service;
+	pid_t device;
+
+	(void)state;
+	service_configure(&service, "{ user = \"root\"; pools = [ \"*\" ]; devices = [ \"*\" ];"
+				    " serve = true; },"
+				    "{ user = \"*\"; pools = [ \"buffers\" ];"
+				    " devices = [ \"echo:*\" ]; channels = 3; }");
+	service_run(&service);
+	device = echo_start();
+	assert_int_equal(member_end(part_start(attach_until_no_channel_is_left, pool)), 3);
+	service_await_members(1);
+	assert_int_equal(member_end(part_start(attach_until_no_channel_is_left, pool)), 3);
+	service_await_members(1);
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	service_await_members(0);
+	service_stop(&service);
+}
+
 /* What piniond --check says of @text, into @said; its exit status. */
 static int check_configuration(const char *text, char *said, size_t len)
 {
@@ -614,6 +651,7 @@ int main(void)
 		pool_test(who_meets_no_rule_may_do_nothing),
 		pool_test(a_group_counts_however_many_the_peer_is_in),
 		pool_test(a_user_has_no_more_memberships_than_its_rule_says),
+		pool_test(a_user_has_no_more_channels_than_its_rule_says),
 		pool_test(who_is_kicked_is_gone),
 		pool_test(check_names_line_and_key_of_each_mistake),
 		pool_test(a_pool_grows_under_its_clients),

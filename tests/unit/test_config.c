@@ -229,8 +229,9 @@ static void a_number_out_of_range_is_told(void **state)
 		    "2: pools[0].max_segments: 65 is no number from 1 to 64\n");
 	assert_told(pool_with(NAMED " max_segments = 1;", SOUND " }, { " SOUND),
 		    "2: pools[0].max_segments: 1 is less than the 2 segments that there are\n");
-	assert_told(rule_with("user = 1; memberships = -1;"),
-		    "2: rules[0].memberships: -1 is no number from 0 to 4294967295\n");
+	assert_told(rule_with("user = 1; memberships = -1; channels = 4294967296L;"),
+		    "2: rules[0].memberships: -1 is no number from 0 to 4294967295\n"
+		    "2: rules[0].channels: 4294967296 is no number from 0 to 4294967295\n");
 	assert_told(pool_with(NAMED, SOUND " node = 1024;"),
 		    "3: pools[0].segments[0].node: 1024 is no number from 0 to 1023\n");
 	assert_told(pool_with(NAMED, SOUND " node = \"one\";"),
@@ -561,6 +562,7 @@ static void without_a_rule_nothing_is_allowed(void **state)
 	assert_false(config->rule[0].serve || config->rule[0].addresses || config->rule[0].admin);
 	assert_int_equal(config->rule[0].bytes, 0);
 	assert_int_equal(config->rule[0].memberships, 0);
+	assert_int_equal(config->rule[0].channels, 0);
 	config_free(config);
 }
 
@@ -568,7 +570,8 @@ static void patterns_are_those_of_the_shell(void **state)
 {
 	struct config *config = read_good(
 		"rules = ( { user = 5; pools = ( \"buf*\", \"x?\" ); devices = \"nvme:[0-9]*\";\n"
-		"bytes = \"64M\"; memberships = 8; serve = true; addresses = true; } );\n");
+		"bytes = \"64M\"; memberships = 8; channels = 4; serve = true;\n"
+		"addresses = true; } );\n");
 	const struct config_rule *rule = &config->rule[0];
 
 	(void)state;
@@ -583,6 +586,7 @@ static void patterns_are_those_of_the_shell(void **state)
 	assert_false(config_rule_allows_device(rule, "buffers"));
 	assert_int_equal(rule->bytes, 64 << 20);
 	assert_int_equal(rule->memberships, 8);
+	assert_int_equal(rule->channels, 4);
 	assert_true(rule->serve && rule->addresses && !rule->admin);
 	config_free(config);
 }

@@ -69,6 +69,19 @@ static uint32_t count_memberships(const struct service *service, uid_t uid)
 	return nr;
 }
 
+/* Until both ends have let go of it: its rings stand, and what is in them is not free. */
+static uint32_t count_channels(const struct service *service, uid_t uid)
+{
+	const struct pairing *pairing;
+	const struct pool *pool;
+	uint32_t nr = 0;
+
+	LIST_FOREACH(pool, &service->pools, link)
+		LIST_FOREACH(pairing, &pool->pairings, of_pool)
+			nr += pairing->end[CLIENT]->uid == uid;
+	return nr;
+}
+
 static int on_death(sd_event_source *source, int fd, uint32_t events, void *context)
 {
 	struct member *member = context;
@@ -495,13 +508,18 @@ static struct pool *find_place(struct peer *peer, struct member *device)
 	return pool;
 }
 
+static bool is_device(const char *name)
+{
+	return strncmp(name, pool_prefix, sizeof(pool_prefix) - 1) != 0;
+}
+
 /* What is asked for: a pool, and the device process, if it is a device. 0, or a refusal. */
 static int find(struct peer *peer, const char *name, struct pool **pool, struct member **device)
 {
 	const struct service *service = peer->service;
 
 	*device = NULL;
-	if (!strncmp(name, pool_prefix, sizeof(pool_prefix) - 1)) {
+	if (!is_device(name)) {
 		*pool = find_pool(peer, name + sizeof(pool_prefix) - 1);
 		return *pool ? 0 : -ENOENT;
 	}
@@ -527,6 +545,19 @@ static bool may_have_more(struct peer *peer)
 	return false;
 }
 
+/* What is asked for is a device, which comes with a channel. */
+static bool may_have_channel(struct peer *peer)
+{
+	const struct config_rule *rule = peer->rule;
+
+	if (!rule->channels ||
+	    count_channels(peer->service, peer->identity.uid) < rule->channels)
+		return true;
+	peers_refuse(peer, -EDQUOT, "user %u has %u channels, as many as it may",
+		     (unsigned)peer->identity.uid, rule->channels);
+	return false;
+}
+
 bool admit_is_whole(struct peer *peer, const struct pool *pool)
 {
 	if (!audit_is_damaged(pool))
@@ -546,8 +577,8 @@ void admit_attach(struct peer *peer, const struct wire *message)
 		peers_refuse(peer, -EINVAL, "%s", pinion_error_text());
 		return;
 	}
-	if (!may_have_more(peer) || find(peer, message->name, &pool, &device) ||
-	    !admit_is_whole(peer, pool))
+	if (!may_have_more(peer) || (is_device(message->name) && !may_have_channel(peer)) ||
+	    find(peer, message->name, &pool, &device) || !admit_is_whole(peer, pool))
 		return;
 	err = attach(peer, pool, device, message->slots);
 	if (!err)
@@ -587,7 +618,7 @@ static bool may_serve(struct peer *peer, const char *name)
 {
 	struct member *before = find_device(peer->service, name, peer->identity.pid);
 
-	if (!wire_name_valid(name) || !strncmp(name, pool_prefix, sizeof(pool_prefix) - 1))
+	if (!wire_name_valid(name) || !is_device(name))
 		peers_refuse(peer, -EINVAL, "that is no name for a device");
 	else if (!peer->rule->serve || !config_rule_allows_device(peer->rule, name))
 		peers_refuse(peer, -EACCES, "the rules do not let this user serve %s", name);

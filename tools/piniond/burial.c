@@ -104,7 +104,7 @@ static bool nobody_lives(const struct pool *pool)
 	return true;
 }
 
-static int make_whole(struct pool *pool, uint32_t *strays)
+static int free_strays(struct pool *pool, uint32_t *strays)
 {
 	uint64_t *room = whole_room(pool->pool);
 
@@ -122,7 +122,7 @@ static int mend(struct member *member, int err, struct pinion_recovery *report)
 	uint32_t strays = 0;
 
 	if (err == -ENOSPC && nobody_lives(member->pool))
-		err = make_whole(member->pool, &strays);
+		err = free_strays(member->pool, &strays);
 	report->returned += strays;
 	if (err && !member->complained)
 		service_log(LOG_WARNING, "pool %s, member %u: not recovered: %s; it is tried again",
@@ -184,7 +184,7 @@ static int tidy_up(struct pool *pool)
 	int err;
 
 	whole_right(pool->pool);
-	err = make_whole(pool, &strays);
+	err = free_strays(pool, &strays);
 	if (err)
 		service_log(LOG_WARNING, "pool %s: not looked at: %s", pool->name,
 			    pinion_error_text());

@@ -45,6 +45,7 @@ struct config_rule {
 	char *devices[CONFIG_PATTERNS_MAX]; /* likewise: which it may ask for, or serve */
 	uint64_t bytes;        /* quota of each membership; 0: none */
 	uint32_t memberships;  /* at once, of one user; 0: no limit of its own */
+	uint32_t channels;     /* likewise */
 	bool serve;            /* may be a device process */
 	bool addresses;        /* may see physical addresses */
 	bool admin;            /* may give orders: kick, create, grow, ... */

@@ -14,7 +14,7 @@
 #define BYTES_MAX (UINT64_C(1) << 62)
 
 static const char *const rule_keys[] = {"user", "group", "pools", "devices", "bytes", "memberships",
-					"serve", "addresses", "admin", NULL};
+					"channels", "serve", "addresses", "admin", NULL};
 
 /* errno as getpwnam() and getgrnam() leave it: some of its values mean that there is none. */
 static void tell_nobody(struct config_mistakes *mistakes, const struct config_setting_t *setting,
@@ -150,6 +150,7 @@ static void read_rule(struct config_mistakes *mistakes, const struct config_sett
 	(void)value_texts(mistakes, group, "devices", CONFIG_PATTERNS_MAX, rule->devices);
 	(void)value_size(mistakes, group, "bytes", 0, BYTES_MAX, &rule->bytes);
 	(void)value_number(mistakes, group, "memberships", 0, UINT32_MAX, &rule->memberships);
+	(void)value_number(mistakes, group, "channels", 0, UINT32_MAX, &rule->channels);
 	(void)value_flag(mistakes, group, "serve", &rule->serve);
 	(void)value_flag(mistakes, group, "addresses", &rule->addresses);
 	(void)value_flag(mistakes, group, "admin", &rule->admin);
