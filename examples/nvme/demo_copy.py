@@ -14,6 +14,7 @@ from typing import NamedTuple
 from demo_machine import DemoError, Machine
 from demo_service import POOL, Service
 from demo_show import Progress
+from demo_stop import uninterrupted
 
 READY_PATIENCE_S = 60.0
 STOP_PATIENCE_S = 60.0
@@ -28,25 +29,37 @@ class DeviceProcess:
 
     def __init__(self, machine: Machine, service: Service, irq: str, iommufd: bool) -> None:
         self.service, self.name = service, f"nvme:{machine.bdf}"
+        self.process: subprocess.Popen | None = None
         self.log = machine.directory / "nvme-serve.log"
         self.command = [machine.build / "examples" / "nvme" / "nvme-serve", "--bdf", machine.bdf,
                         "--service", service.socket, "--pool", POOL, "--queues", "2", "--irq", irq,
                         *(["--iommufd"] if iommufd else [])]
 
     def __enter__(self) -> "DeviceProcess":
+        try:
+            with uninterrupted():
+                ready = self.start()
+            with os.fdopen(ready, "rb") as pipe:
+                if not select.select([pipe], [], [], READY_PATIENCE_S)[0] or not pipe.read():
+                    raise DemoError("the device process did not start:\n" + self.log.read_text())
+        except BaseException:
+            self.__exit__()
+            raise
+        self.ready_line = self.log.read_text().splitlines()[-1]
+        return self
+
+    def start(self) -> int:
+        """A pipe from which something can be read once it is ready."""
         ready, theirs = os.pipe()
         with self.log.open("wb") as log:
             self.process = subprocess.Popen([*self.command, "--ready-fd", str(theirs)], stdout=subprocess.PIPE,
                                             stderr=log, pass_fds=[theirs], start_new_session=True)
         os.close(theirs)
-        with os.fdopen(ready, "rb") as pipe:
-            if not select.select([pipe], [], [], READY_PATIENCE_S)[0] or not pipe.read():
-                self.__exit__()
-                raise DemoError("the device process did not start:\n" + self.log.read_text())
-        self.ready_line = self.log.read_text().splitlines()[-1]
-        return self
+        return ready
 
     def __exit__(self, *_exception: object) -> None:
+        if self.process is None:
+            return
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
@@ -94,10 +107,12 @@ class Copies:
         self.results: list[Producer] = []
 
     def run(self) -> "Copies":
-        # Opened here, so that nobody reads the file without being able to walk to it.
-        with self.image.open("rb") as image:
-            processes = [self.start(part, image.fileno()) for part in range(1, self.parts + 1)]
+        processes: list[subprocess.Popen] = []
         try:
+            # Opened here, so that nobody reads the file without being able to walk to it.
+            with self.image.open("rb") as image, uninterrupted():
+                for part in range(1, self.parts + 1):
+                    processes.append(self.start(part, image.fileno()))
             last_lines = self.watch(processes)
             self.results = [self.result(part, *pair) for part, pair in enumerate(zip(processes, last_lines), 1)]
         finally:

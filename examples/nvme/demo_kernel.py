@@ -26,11 +26,10 @@ def mounted(disk: Path) -> Iterator[Path]:
     directory = Path(tempfile.mkdtemp(prefix="pinion-demo-mount."))
     try:
         call("mount", "-t", "ext4", "-o", "ro", str(disk), directory)
-        try:
-            yield directory
-        finally:
-            call("umount", directory)
+        yield directory
     finally:
+        if directory.is_mount():
+            call("umount", directory)
         directory.rmdir()
 
 

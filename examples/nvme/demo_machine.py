@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The machine as the demo needs it, and afterwards as it was: hugepages, the drive's driver, a directory.
 
-Each change pushes its opposite; leaving the `with` block undoes them in reverse order, whatever happened.
+Each change pushes its opposite before it is made; leaving the `with` block undoes them in reverse order, whatever
+happened.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ import time
 from pathlib import Path
 
 from demo_show import note
+from demo_stop import uninterrupted
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 DEVBIND = REPOSITORY / "tools" / "devbind"
@@ -31,7 +33,8 @@ class DemoError(Exception):
 
 def call(*command: str | Path) -> None:
     """Run a tool, show what it says, and stop when it fails: it has said why."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    with uninterrupted():
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     for line in done.stdout.splitlines():
         note(line)
     if done.returncode:
@@ -84,11 +87,14 @@ class Machine:
 
     def reserve_hugepages(self) -> None:
         tool, saved = self.build / "tools" / "hugepages", self.directory / "hugepages.before"
+        self.undo.callback(self.put_hugepages_back, tool, saved)
         call(tool, "reserve", "--save", saved, self.hugepages_wanted(self.node()))
-        self.undo.callback(self.try_to, tool, "restore", saved)
+
+    def put_hugepages_back(self, tool: Path, saved: Path) -> None:
+        if saved.exists():
+            self.try_to(tool, "restore", saved)
 
     def take_drive(self, driver: str) -> None:
-        # Pushed first: devbind may be interrupted half-way.
         self.undo.callback(self.put_drive_back)
         call(DEVBIND, "bind", "--driver", driver, *(["--force"] if self.force else []), self.bdf)
 

@@ -13,6 +13,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from demo_stop import uninterrupted
+
 POOL = "buffers"
 
 START_PATIENCE_S = 60.0
@@ -106,11 +108,12 @@ class Service:
         self.config.write_text(CONFIG.format(socket=self.socket, pool=POOL, members=members, size=size, buffer=buffer,
                                              node=node if node >= 0 else '"any"'))
         self.command = [build / "tools" / "piniond" / "piniond", "--config", self.config]
+        self.process: subprocess.Popen | None = None
 
     def __enter__(self) -> "Service":
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, start_new_session=True)
         try:
+            with self.log.open("wb") as log, uninterrupted():
+                self.process = subprocess.Popen(self.command, stdout=log, stderr=log, start_new_session=True)
             self.await_answer()
         except BaseException:
             self.__exit__()
@@ -118,6 +121,8 @@ class Service:
         return self
 
     def __exit__(self, *_exception: object) -> None:
+        if self.process is None:
+            return
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""To be told to stop, by Ctrl-C, SIGTERM or a terminal that closes: leaving through every undo, and when not to."""
+
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def stop(number: int, _frame: FrameType | None) -> None:
+    """With the status a shell gives to a program ended by this signal. What undoes is not stopped, nor a tool of it."""
+    for other in SIGNALS:
+        signal.signal(other, signal.SIG_IGN)
+    print("\nstopped: putting everything back", file=sys.stderr, flush=True)
+    sys.exit(128 + number)
+
+
+def heed() -> None:
+    for number in SIGNALS:
+        signal.signal(number, stop)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Who is to stop meanwhile does so behind the block: no tool is killed in the midst of changing the machine, and no
+    process is started that nobody knows of. What is ignored stays ignored, here and by what is started."""
+    heard: list[int] = []
+    former = {number: signal.getsignal(number) for number in SIGNALS}
+    former = {number: handler for number, handler in former.items() if handler != signal.SIG_IGN}
+    for number in former:
+        signal.signal(number, lambda which, _frame: heard.append(which))
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+        if heard:
+            signal.raise_signal(heard[0])
