@@ -11,6 +11,7 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -727,6 +728,16 @@ class RollBack(Case):
         kernel.probe = interrupted_probe  # type: ignore[method-assign]
         self.expect(FAILED, "bind", "--driver", "vfio-pci", A, says="interrupted")
         self.stands(A, "nvme")
+
+
+    def test_ignored_signal_stays_ignored(self) -> None:
+        """nohup's, or of one who puts back and must not be stopped in it."""
+        before = {number: signal.getsignal(number) for number in devbind.STOP_SIGNALS}
+        self.addCleanup(lambda: [signal.signal(*pair) for pair in before.items()])
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self.bind_vfio()
+        self.assertEqual(signal.getsignal(signal.SIGHUP), signal.SIG_IGN)
+        self.assertEqual(signal.getsignal(signal.SIGTERM), devbind.interrupted)
 
 
 class Group(Case):
