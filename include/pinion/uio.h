@@ -247,7 +247,11 @@ static inline int pinion_uio_config_write(const struct pinion_uio *uio, unsigned
 	do
 		n = pwrite(fd, le, width, (off_t)off);
 	while (n < 0 && errno == EINTR);
-	err = n < 0 ? pinion_uio_errno() : n == (ssize_t)width ? 0 : -EIO;
+	/* Of a write beyond the file's end, which is the space's, sysfs says EFBIG. */
+	if (n < 0)
+		err = errno == EFBIG ? -EIO : pinion_uio_errno();
+	else
+		err = n == (ssize_t)width ? 0 : -EIO;
 	close(fd);
 	return err;
 }

@@ -709,7 +709,7 @@ static inline int pinion_vfio_device_close(int device)
  *     VFIO_PCI_ERR_IRQ_INDEX  an uncorrectable error of PCI Express: what the device does is void.
  *                             Stop, and reset it
  *     VFIO_PCI_REQ_IRQ_INDEX  the kernel wants the device back (unbind, unplug): close it. It is
- *                             said again every second until that is done
+ *                             said again every ten seconds until that is done
  */
 struct pinion_vfio_irq {
 	uint32_t nr;     /* how many; 0: the device has none of the kind */
@@ -775,11 +775,10 @@ static inline int pinion_vfio_irq_set(int device, uint32_t index, uint32_t actio
  * grow: enable all that will be needed at once, or disable first. INTx is masked after each
  * interrupt, until pinion_vfio_irq_unmask().
  *
- * -EINVAL  nr is 0 or more than the kind has; no eventfds; another kind is enabled; or growing, see
- *          above
+ * -EINVAL  nr is 0 or more than the kind has, which of some is none (pinion_vfio_irq_info()); no
+ *          eventfds; another kind is enabled; or growing, see above
  * -EBADF   not a descriptor; -EINVAL also for one that is no eventfd
  * -ENOSPC  no vectors left in the machine
- * -ENOTSUP the device has none of this kind
  * -ENOMEM  no memory
  */
 static inline int pinion_vfio_irq_enable(int device, uint32_t index, uint32_t start,

@@ -7,6 +7,8 @@ static char nodes[1024];
 #define PINION_UIO_DEV nodes
 #include <pinion/uio.h>
 
+#include <sys/resource.h>
+
 #include "support.h"
 
 #define BDF "0000:41:00.0"
@@ -124,6 +126,24 @@ static void configuration_space_is_read_and_written_in_three_widths(void **state
 	assert_int_equal(pinion_uio_config_write8(&uio, 0x3f, 0x07), 0);
 	assert_int_equal(pinion_uio_config_read32(&uio, 0x3c, &v32), 0);
 	assert_int_equal(v32, 0x07030605);
+	assert_int_equal(pinion_uio_close(&uio), 0);
+}
+
+/* Where a write beyond the end is refused by EFBIG, as sysfs does: of a plain file that is said of
+ * its limit. */
+static void a_write_beyond_the_configuration_space_is_told(void **state)
+{
+	struct rlimit before, limit;
+	struct pinion_uio uio = { 0 };
+
+	(void)state;
+	assert_int_equal(pinion_uio_open(BDF, &uio), 0);
+	assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	limit = (struct rlimit){ 64, before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_int_equal(pinion_uio_config_write16(&uio, 64, 0), -EIO);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
 	assert_int_equal(pinion_uio_close(&uio), 0);
 }
 
@@ -274,6 +294,7 @@ int main(void)
 		tree_test(close_gives_command_back),
 		tree_test(configuration_space_is_read_and_written_in_three_widths),
 		tree_test(what_cannot_be_accessed_is_told_and_changes_nothing),
+		tree_test(a_write_beyond_the_configuration_space_is_told),
 		tree_test(another_drivers_device_is_not_written),
 		tree_test(a_device_that_reads_all_ones_is_gone),
 		tree_test(a_bar_is_mapped_through_sysfs),

@@ -97,6 +97,19 @@ static void configuration_is_written_byte_by_byte_and_in_32_bits(void **state)
 	assert_int_equal(pinion_pci_config_write32(&bdf, PCI_INTERRUPT_LINE, was), 0);
 }
 
+/* Of conventional PCI: the SATA controller has 256 bytes, not 4096. */
+static void configuration_beyond_the_functions_own_is_told(void **state)
+{
+	uint16_t v = 7;
+
+	(void)state;
+	assert_int_equal(pinion_pci_config_read16(&sata, 254, &v), 0);
+	v = 7;
+	assert_int_equal(pinion_pci_config_read16(&sata, 256, &v), -EIO);
+	assert_int_equal(v, 7);
+	assert_int_equal(pinion_pci_config_write16(&sata, 256, 0), -EIO);
+}
+
 static void bar_0_is_64_bit_memory_where_the_device_has_it(void **state)
 {
 	struct pinion_pci_bar_info info = {0};
@@ -479,6 +492,7 @@ int main(int argc, char **argv)
 		support_test(ids_are_those_of_configuration_space),
 		support_test(the_drive_tells_its_name_its_node_and_its_driver),
 		support_test(configuration_is_written_byte_by_byte_and_in_32_bits),
+		support_test(configuration_beyond_the_functions_own_is_told),
 		support_test(bar_0_is_64_bit_memory_where_the_device_has_it),
 		support_test(the_drive_has_msix_and_pci_express),
 		support_test(capabilities_are_hidden_from_nobody),

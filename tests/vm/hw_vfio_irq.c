@@ -173,6 +173,8 @@ static void what_a_kind_cannot_is_refused(void **state)
 	assert_int_equal(pinion_vfio_irq_unmask_by(d, MSI, event), -ENOTSUP);
 	assert_int_equal(pinion_vfio_irq_enable(d, INTX, 0, &event, 1), -EINVAL);
 	assert_int_equal(pinion_vfio_irq_disable(d, MSI), 0);
+	/* The device has none of this kind. */
+	assert_int_equal(pinion_vfio_irq_enable(d, VFIO_PCI_MSIX_IRQ_INDEX, 0, &event, 1), -EINVAL);
 }
 
 /* The kernel waits in there until whoever drives the device has closed it. */
