@@ -50,9 +50,11 @@ static int check_wish(const char *name, const struct pinion_device_config *confi
 		err = ring_check_slots(config->slots_max);
 	if (err)
 		return err;
-	if (!wire_name_valid(name) || !wire_name_valid(pool) || !wire_name_valid(bdf))
-		return pinion_fail(-EINVAL, "\"%s\", \"%s\", \"%s\": a name has 1 to %u letters, "
-				   "digits and \":._-\"", name, pool, bdf, PINION_NAME_MAX - 1);
+	if (!wire_name_valid(name) || !wire_name_valid(pool))
+		return pinion_fail(-EINVAL, "\"%s\", \"%s\": a name has 1 to %u letters, "
+				   "digits and \":._-\"", name, pool, PINION_NAME_MAX - 1);
+	if (!wire_bdf_valid(bdf))
+		return pinion_fail(-EINVAL, "\"%s\": no PCI address, such as 0000:41:00.0", bdf);
 	return 0;
 }
 

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include <pinion/pci.h>
+
 struct wire wire_of(enum wire_kind kind)
 {
 	return (struct wire){.magic = WIRE_MAGIC, .version = WIRE_VERSION, .kind = (uint16_t)kind};
@@ -45,4 +47,11 @@ int wire_name_valid(const char *name)
 	size_t len = strnlen(name, PINION_NAME_MAX);
 
 	return len && len < PINION_NAME_MAX && strspn(name, WIRE_NAME_LETTERS) == len;
+}
+
+int wire_bdf_valid(const char *bdf)
+{
+	struct pinion_pci_bdf parsed;
+
+	return !strcmp(bdf, "-") || !pinion_pci_bdf_parse(bdf, &parsed);
 }

@@ -144,4 +144,7 @@ int wire_recv(int fd, struct wire *message, int *files, unsigned *nr_files,
 /* Is it a name: not empty, not too long, and of these letters? */
 int wire_name_valid(const char *name);
 
+/* A PCI address, or "-": of no such device. Whether it is quiet could not be seen of another. */
+int wire_bdf_valid(const char *bdf);
+
 #endif

@@ -78,7 +78,7 @@ struct pinion_client_event {
  *             no process that drives such a device: start it
  * -EACCES     the rules do not let this user in, or the socket's mode does not
  * -EDQUOT     this user has as many memberships as the rules allow; or, of a device, as many
- *             channels
+ *             channels, each of which counts until the device process has let go of it as well
  * -EAGAIN     the pool's member slots are all taken; the service has as many connections as there
  *             may be; or the device process serves in as many pools of clients' own as it can
  * -EIO        the pool is damaged: a member punched pages out of it (pool.h, "Trust")

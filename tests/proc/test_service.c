@@ -209,6 +209,32 @@ static void rules_say_who_may_do_what(void **state)
 	service_stop(&service);
 }
 
+/* Of what is no PCI address it could not be seen that it is quiet, and what its process held would
+ * never come back. */
+static void a_device_that_is_nowhere_is_refused(void **state)
+{
+	struct wire announce = wire_of(WIRE_ANNOUNCE), answer;
+	static const char *const nowhere[] = {"nvme0", "0000:41:00:0", "0000:41:00.8", "-x"};
+	struct service_process service;
+	struct pinion_device *device;
+	struct link link;
+	unsigned nr = 0;
+
+	(void)state;
+	service_start(&service);
+	(void)strcpy(announce.name, "echo:1");
+	for (size_t i = 0; i < sizeof(nowhere) / sizeof(*nowhere); i++) {
+		const struct pinion_device_config config = {.bdf = nowhere[i]};
+
+		assert_int_equal(pinion_device_open("echo:1", &config, &device), -EINVAL);
+		(void)snprintf(announce.text, sizeof(announce.text), "- %s", nowhere[i]);
+		assert_int_equal(link_open(&link, NULL), 0);
+		assert_int_equal(link_ask(&link, &announce, &answer, NULL, &nr), -EINVAL);
+		link_close(&link);
+	}
+	service_stop(&service);
+}
+
 static void who_meets_no_rule_may_do_nothing(void **state)
 {
 	static char pool[] = "pool:" SERVICE_POOL;
@@ -648,6 +674,7 @@ int main(void)
 		pool_test(what_killed_clients_held_comes_back),
 		pool_test(clients_outlive_their_device_process),
 		pool_test(rules_say_who_may_do_what),
+		pool_test(a_device_that_is_nowhere_is_refused),
 		pool_test(who_meets_no_rule_may_do_nothing),
 		pool_test(a_group_counts_however_many_the_peer_is_in),
 		pool_test(a_user_has_no_more_memberships_than_its_rule_says),

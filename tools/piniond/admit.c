@@ -645,7 +645,7 @@ static struct device *new_device(const struct wire *message, const char *bdf)
 	if (!device)
 		return NULL;
 	(void)strcpy(device->name, message->name);
-	(void)strcpy(device->bdf, bdf); /* wire_name_valid() */
+	(void)strcpy(device->bdf, bdf); /* wire_bdf_valid() */
 	device->container = device->table = -1;
 	device->slots = valid_slots(message->slots, SLOTS_DEFAULT);
 	device->slots_max = valid_slots(message->slot, device->slots);
@@ -685,8 +685,12 @@ void admit_announce(struct peer *peer, const struct wire *message)
 	struct pool *pool;
 	int err;
 
-	if (sscanf(message->text, "%127s %127s", name, bdf) != 2 || !wire_name_valid(bdf)) {
+	if (sscanf(message->text, "%127s %127s", name, bdf) != 2) {
 		peers_refuse(peer, -EPROTO, "not \"POOL BDF\"");
+		return;
+	}
+	if (!wire_bdf_valid(bdf)) {
+		peers_refuse(peer, -EINVAL, "that is no PCI address, such as 0000:41:00.0");
 		return;
 	}
 	if (!may_serve(peer, message->name))
