@@ -6,6 +6,8 @@
 #include "content.h"
 #include "fetch.h"
 
+#define LOOKS 16 /* for room */
+
 static uint32_t index_of(const struct pinion_magazine *magazine)
 {
 	return magazine->holder & PINION_HOLDER_INDEX_MASK;
@@ -121,6 +123,18 @@ int depot_claim_empty(struct pinion_pool *pool, const struct depot_range *range,
 	magazine->holder = pinion_owner_magazine(index);
 	magazine->nr = 0;
 	return 0;
+}
+
+int depot_claim_room(struct pinion_pool *pool, const struct depot_range *range, uint32_t holder,
+		     struct pinion_magazine *magazine, uint32_t *filler)
+{
+	const uint32_t most = pool->geometry.magazine_size - 1;
+
+	for (int i = 0; i < LOOKS; i++)
+		if (!depot_claim_empty(pool, range, holder, magazine) ||
+		    !depot_claim_full(pool, range, holder, most, magazine, filler))
+			return 0;
+	return -EAGAIN;
 }
 
 /* A store suffices, since nobody else may move a magazine of ours. */

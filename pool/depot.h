@@ -61,6 +61,16 @@ int depot_claim_full(struct pinion_pool *pool, const struct depot_range *range, 
 int depot_claim_empty(struct pinion_pool *pool, const struct depot_range *range, uint32_t holder,
 		      struct pinion_magazine *magazine);
 
+/*
+ * Takes one with room. None empty: then some are partly filled, by the count of magazines
+ * (layout_magazines()). Neither was met: others took, filled or emptied each before we came to it,
+ * which happens to who is held up; they got on, so that nobody waits for anybody. @filler: as
+ * above, where something is in it.
+ * -EAGAIN  so often in a row that members must have broken the protocol
+ */
+int depot_claim_room(struct pinion_pool *pool, const struct depot_range *range, uint32_t holder,
+		     struct pinion_magazine *magazine, uint32_t *filler);
+
 /* Gives a magazine back, with what is in it or empty. @filler: the holder that alone has seen what
  * these buffers hold, or 0. @magazine may be used for another. */
 void depot_deposit(struct pinion_pool *pool, struct pinion_magazine *magazine, uint32_t filler);

@@ -8,8 +8,6 @@
 #include "probe.h"
 #include "quota.h"
 
-#define RACK_LOOKS 16
-
 static size_t magazine_len(const struct pinion_pool *pool)
 {
 	return sizeof(struct pinion_magazine) +
@@ -32,19 +30,24 @@ static void scrub(const struct pinion_pool *pool, const struct pinion_magazine *
 		       pinion_buffer_size(pool, magazine->buffer[i]));
 }
 
-static int claim_full(struct pinion_pool *pool, struct rack *rack, uint32_t most)
+/* Buffers came from the depot, into unused. */
+static void draw(struct pinion_pool *pool, const struct rack *rack, uint32_t filler)
 {
-	uint32_t filler;
-	int err = depot_claim_full(pool, &rack->range, pool->view.self, most, rack->unused,
-				   &filler);
-
-	if (err)
-		return err;
 	if ((pool->geometry.flags & PINION_POOL_FLAGS) == PINION_POOL_SCRUB &&
 	    filler != pool->view.self)
 		scrub(pool, rack->unused); /* with debugging, debug_alloc() does it */
 	quota_draw(pool, rack->unused->nr * rack->buffer_size);
-	return 0;
+}
+
+static int claim_full(struct pinion_pool *pool, struct rack *rack)
+{
+	uint32_t filler;
+	int err = depot_claim_full(pool, &rack->range, pool->view.self,
+				   pool->geometry.magazine_size, rack->unused, &filler);
+
+	if (!err)
+		draw(pool, rack, filler);
+	return err;
 }
 
 static void deposit(struct pinion_pool *pool, const struct rack *rack,
@@ -54,19 +57,15 @@ static void deposit(struct pinion_pool *pool, const struct rack *rack,
 	depot_deposit(pool, magazine, pool->view.self);
 }
 
-/*
- * Into unused: a magazine with room. None empty: then some are partly filled, by the count of
- * magazines (layout_magazines()). Neither was met: others took, filled or emptied each before we
- * came to it, which happens to who is held up; they got on, so that nobody waits for anybody. So
- * often in a row means that members broke the protocol.
- */
+/* Into unused: a magazine with room. */
 static int claim_room(struct pinion_pool *pool, struct rack *rack)
 {
-	for (int i = 0; i < RACK_LOOKS; i++)
-		if (!depot_claim_empty(pool, &rack->range, pool->view.self, rack->unused) ||
-		    !claim_full(pool, rack, pool->geometry.magazine_size - 1))
-			return 0;
-	return -EAGAIN;
+	uint32_t filler = 0;
+	int err = depot_claim_room(pool, &rack->range, pool->view.self, rack->unused, &filler);
+
+	if (!err && rack->unused->nr)
+		draw(pool, rack, filler);
+	return err;
 }
 
 static void take_unused(struct rack *rack, struct pinion_magazine **place)
@@ -155,7 +154,7 @@ int rack_refill(struct pinion_pool *pool, struct rack *rack)
 	}
 	if (!quota_allows(pool))
 		return -EDQUOT;
-	err = claim_full(pool, rack, pool->geometry.magazine_size);
+	err = claim_full(pool, rack);
 	if (err)
 		return err;
 	PINION_PROBE3(refill, rack->slot, rack->unused->nr, pool->member);

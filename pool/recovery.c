@@ -27,8 +27,8 @@
  * Living members go on meanwhile: they write neither words held by the dead (but for a consumer
  * that takes what is in transit: hence the CAS) nor magazines held by the dead.
  *
- * Two passes over the owner words: a survey counts what there is to do, so that all private memory
- * is had before anything is changed; the second does it, and is left out when there is nothing.
+ * The owner words are surveyed first, which counts what there is to do, so that all private memory
+ * is had before anything is changed. Where nothing is to be done they are not looked at again.
  */
 
 /* Of one segment slot: the magazines of D and SERVICE, as images first .. first + nr - 1. */
@@ -166,15 +166,9 @@ static void leave_refuge(struct work *work)
 static int enter_refuge(struct work *work, uint32_t slot)
 {
 	const struct depot_range range = depot_range(work->pool, slot);
-	uint32_t most = work->pool->geometry.magazine_size - 1;
-	int err;
 
 	leave_refuge(work);
-	err = depot_claim_empty(work->pool, &range, MAGAZINE_SERVICE, work->refuge);
-	if (err)
-		err = depot_claim_full(work->pool, &range, MAGAZINE_SERVICE, most, work->refuge,
-				       NULL);
-	if (err)
+	if (depot_claim_room(work->pool, &range, MAGAZINE_SERVICE, work->refuge, NULL))
 		return pinion_fail(-ENOSPC, "segment %u: no magazine is free for recovery", slot);
 	return 0;
 }
@@ -236,15 +230,21 @@ static int reclaim(struct work *work, uint32_t slot, uint32_t id, uint64_t word)
 	return 0;
 }
 
-/* All of one slot: first what lies in our magazines already, then what the dead held. */
-static int move_words(struct work *work, uint32_t slot)
+static void gather_slot(struct work *work, uint32_t slot)
+{
+	uint32_t first = slot << work->pool->geometry.segment_shift;
+	uint32_t end = first + work->pool->segment[slot].nr;
+
+	for (uint32_t id = first; work->lot[slot].nr && id < end; id++)
+		gather(work, slot, id, load_word(work, id));
+}
+
+static int reclaim_slot(struct work *work, uint32_t slot)
 {
 	uint32_t first = slot << work->pool->geometry.segment_shift;
 	uint32_t end = first + work->pool->segment[slot].nr;
 	int err = 0;
 
-	for (uint32_t id = first; work->lot[slot].nr && id < end; id++)
-		gather(work, slot, id, load_word(work, id));
 	for (uint32_t id = first; !err && work->lot[slot].held && id < end; id++)
 		err = reclaim(work, slot, id, load_word(work, id));
 	leave_refuge(work);
@@ -303,8 +303,12 @@ static int work_run(struct work *work)
 	uint32_t nr = work->pool->geometry.nr_segments;
 	int err = 0;
 
+	/* Of all slots before step 1, which may fail in any: an image that lacked what lies in its
+	 * magazine would be released EMPTY. */
+	for (uint32_t s = 0; s < nr; s++)
+		gather_slot(work, s);
 	for (uint32_t s = 0; !err && s < nr; s++)
-		err = move_words(work, s);
+		err = reclaim_slot(work, s);
 	/* Also after a failure: what was placed so far is named by its words already. */
 	for (uint32_t s = 0; s < nr; s++)
 		release_slot(work, s);

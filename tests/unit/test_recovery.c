@@ -309,6 +309,40 @@ static void lost_hints_do_not_stop_recovery(void **state)
 	scene_end(&scene);
 }
 
+/* Somebody wrote over all magazines of one segment. What the dead's caches have of the next must
+ * outlive the run that fails. */
+static void a_recovery_that_fails_loses_nothing_of_other_segments(void **state)
+{
+	struct pinion_pool_config config = pool_config(128, 64);
+	struct pinion_buffer small[10], large[10];
+	struct pinion_cache *cache;
+	struct scene scene;
+	uint64_t *words;
+	size_t len;
+
+	(void)state;
+	config.nr_segments = 2;
+	config.segment[1] = pool_config(128, 1024).segment[0];
+	scene = scene_of(&config);
+	cache = cache_make(scene.victim, 64);
+	take(cache, small, 10);
+	assert_int_equal(pinion_cache_close(cache), 0);
+	cache = cache_make(scene.victim, 1024);
+	take(cache, large, 10);
+	abandon(cache);
+	len = scene.pool->layout.stride * sizeof(*words);
+	words = malloc(len);
+	assert_non_null(words);
+	memcpy(words, (const void *)scene.pool->magazine, len);
+	memset((void *)scene.pool->magazine, 0, len);
+	assert_int_equal(pinion_pool_recover(scene.pool, scene.member, NULL, 0, NULL), -ENOSPC);
+	memcpy((void *)scene.pool->magazine, words, len);
+	free(words);
+	assert_int_equal(recover(&scene).returned, 20);
+	release(&scene);
+	scene_end(&scene);
+}
+
 /* Recovery killed in the middle left a magazine to SERVICE, with words that name it. */
 static void a_magazine_that_a_killed_recovery_left_is_finished_by_the_next(void **state)
 {
@@ -578,6 +612,7 @@ int main(void)
 		pool_test(who_is_said_to_be_dead_keeps_what_it_has),
 		pool_test(two_dead_members_are_recovered_together),
 		pool_test(lost_hints_do_not_stop_recovery),
+		pool_test(a_recovery_that_fails_loses_nothing_of_other_segments),
 		pool_test(a_magazine_that_a_killed_recovery_left_is_finished_by_the_next),
 		pool_test(scribbled_state_does_not_crash_recovery),
 		pool_test(scribbled_contents_never_become_a_buffer_outside_the_pool),
