@@ -214,7 +214,7 @@ static int drop(struct domain *domain, uint64_t set)
 static int follow(struct domain *domain)
 {
 	uint64_t gone = 0, new = 0;
-	int err, dropped;
+	int err;
 
 	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++) {
 		uint64_t inode = domain_pool_inode(domain->pool, i);
@@ -229,12 +229,11 @@ static int follow(struct domain *domain)
 	err = view_unlock(domain);
 	if (err)
 		return err;
-	dropped = drop(domain, gone);
-	err = add_and_publish(domain, new);
+	err = drop(domain, gone);
+	if (!err)
+		err = add_and_publish(domain, new);
 	view_lock(domain);
-	if (err || dropped)
-		return err ? err : dropped;
-	return 1;
+	return err ? err : 1;
 }
 
 /* The pool's picture is brought up to date, and then stands still. */

@@ -22,6 +22,7 @@ struct entry {
 };
 
 static struct entry iommu[CONTAINERS][ENTRIES];
+static bool unmaps_less; /* than it is asked, it says */
 
 int __wrap_iommu_info(const struct pinion_domain_config *config, struct pinion_vfio_iommu *info);
 int __wrap_iommu_map(const struct pinion_domain_config *config, void *addr, uint64_t iova,
@@ -61,7 +62,7 @@ int __wrap_iommu_unmap(const struct pinion_domain_config *config, uint64_t iova,
 	for (int i = 0; i < ENTRIES; i++)
 		if (entries[i].addr && entries[i].iova == iova && entries[i].len == len) {
 			entries[i].addr = NULL;
-			return 0;
+			return unmaps_less ? -EIO : 0;
 		}
 	return -ENOENT;
 }
@@ -288,6 +289,34 @@ static void one_ends_while_the_other_goes_on(void **state)
 	assert_int_equal(pinion_pool_destroy(pool), 0);
 }
 
+/* One segment goes and one comes, and the first cannot be unmapped. */
+static void an_update_that_fails_maps_nothing(void **state)
+{
+	struct pinion_pool *pool = pool_make(64);
+	struct pinion_domain *domain = domain_in(pool, 0, 0);
+	int table;
+
+	(void)state;
+	assert_int_equal(grow(pool, 16, 1024), 1);
+	assert_int_equal(pinion_domain_update(domain), 1);
+	table = pinion_domain_fd(domain);
+	assert_int_equal(pinion_pool_retire(pool, 1), 0);
+	assert_int_equal(grow(pool, 16, 1024), 1);
+	unmaps_less = true;
+	assert_int_equal(pinion_domain_update(domain), -EIO);
+	unmaps_less = false;
+	assert_int_equal(mapped(0), 1);
+	assert_false(knows(pool, domain, 1));
+	assert_int_equal(pinion_domain_fd(domain), table);
+	assert_int_equal(pinion_domain_generation(domain), 2);
+	assert_int_equal(pinion_domain_update(domain), 1);
+	assert_int_equal(pinion_domain_generation(domain), 3);
+	each_byte(pool, leads_there_and_back, domain);
+	assert_int_equal(pinion_domain_update(domain), 0);
+	assert_int_equal(pinion_domain_destroy(domain), 0);
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
 static void follow_beside(struct pinion_pool *pool, struct pinion_domain *phys,
 			  struct pinion_domain *iova)
 {
@@ -334,6 +363,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		pool_test(each_has_its_own_addresses_and_follows_when_it_is_told),
 		pool_test(one_ends_while_the_other_goes_on),
+		pool_test(an_update_that_fails_maps_nothing),
 		support_where(domain_lack() == NULL, "needs root and 8 hugepages of 2 MiB",
 			      pool_test, a_physical_one_and_one_of_an_iommu_work_beside_each_other),
 	};
