@@ -80,11 +80,23 @@ static int map_control(struct pinion_pool *pool, int fd)
 	return attach_control(pool, fd, (size_t)status.st_size, page_size);
 }
 
-/* A slot that changes while we look is looked at again when it has changed: its epoch is newer
- * than what we acknowledge. Its file, like that of a segment that went since, is not mapped. */
-static int map_segment(struct pinion_pool *pool, uint32_t slot, int fd)
+/* A slot that changes while we look is looked at again: its file comes but once, and the segment
+ * may only have begun to retire. LIVE, RETIRING, GONE: more changes than two wait for what we are
+ * about to acknowledge. */
+static int copy_slot(struct pinion_pool *pool, uint32_t slot)
 {
 	int err = slot_copy(pool, slot);
+
+	for (int changes = 1; err == -EAGAIN && changes <= 2; changes++)
+		err = slot_copy(pool, slot);
+	return err;
+}
+
+/* The file of a segment that went since is not mapped; nor is that of a slot which somebody writes
+ * over all the time. */
+static int map_segment(struct pinion_pool *pool, uint32_t slot, int fd)
+{
+	int err = copy_slot(pool, slot);
 
 	if (err == -EAGAIN)
 		return 0;

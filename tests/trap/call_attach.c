@@ -51,20 +51,21 @@ static int find_head(const struct scene *scene, struct pinion_pool *pool)
 	return pool->layout.len > scene->b.pool->control.len ? -EINVAL : 0;
 }
 
-/* -EAGAIN: it changed between two looks, and is as it was. -EINVAL: so it is if nothing can be what
- * was found. */
-static int copy_segment(const struct scene *scene, struct pinion_pool *pool, uint32_t index)
+/* By the copy that was made after so many. -EAGAIN: it changed meanwhile, and is as it was.
+ * -EINVAL: so it is if nothing can be what was found. */
+static int copy_segment(const struct scene *scene, struct pinion_pool *pool, uint32_t index,
+			uint32_t after)
 {
 	const uint32_t first = index * (uint32_t)sizeof(struct control_slot) / 8;
-	const uint64_t state = word(scene, PLACE_SEGMENT, first, 0);
+	const uint64_t state = word(scene, PLACE_SEGMENT, first, 2 * after);
 	struct control_segment segment = {0};
 	uint64_t words[sizeof(segment) / 8];
 
 	if (slot_state_of(state) == SLOT_LIVE || slot_state_of(state) == SLOT_RETIRING) {
 		for (uint32_t i = 0; i < sizeof(words) / 8; i++)
-			words[i] = word(scene, PLACE_SEGMENT, first + 1 + i, 0);
+			words[i] = word(scene, PLACE_SEGMENT, first + 1 + i, after);
 		memcpy(&segment, words, sizeof(words));
-		if (word(scene, PLACE_SEGMENT, first, 1) != state)
+		if (word(scene, PLACE_SEGMENT, first, 2 * after + 1) != state)
 			return -EAGAIN;
 		if (slot_check(pool, &segment))
 			return -EINVAL;
@@ -85,10 +86,12 @@ static int match(const struct control_segment *segment, const struct control_seg
 
 static int find_segment(const struct scene *scene, struct pinion_pool *pool, uint32_t index)
 {
-	const int err = copy_segment(scene, pool, index);
+	int err = copy_segment(scene, pool, index, 0);
 
+	if (err == -EAGAIN) /* it changes once at most here */
+		err = copy_segment(scene, pool, index, 1);
 	if (err)
-		return err == -EAGAIN ? 0 : err;
+		return err;
 	if (!pool->segment[index].nr || scene->fds.segment[index] < 0)
 		return 0;
 	return match(&pool->segment[index], &scene->a.pool->segment[index]);
@@ -154,6 +157,8 @@ static const char *judge_pool(const struct scene *scene, const struct pinion_poo
 	if (memcmp(got->segment, pool->segment, sizeof(pool->segment)) != 0 ||
 	    memcmp(got->state, pool->state, sizeof(pool->state)) != 0)
 		return "segments that do not follow from their slots";
+	if ((got->memory[0].addr != NULL) != (pool->segment[0].nr != 0))
+		return "a segment is mapped that went, or not one that is there";
 	if (got->view.segment[0].nr != (got->memory[0].addr ? pool->segment[0].nr : 0))
 		return "a view of what is not mapped";
 	return got->epoch == word(scene, PLACE_EPOCH, 0, 0) ? NULL : "an epoch that was not seen";
@@ -240,7 +245,7 @@ static const char *judge_extend(struct scene *scene, int result)
 	overlooked = false;
 	if (word(scene, PLACE_EPOCH, 0, 0) != known->epoch) {
 		for (uint32_t i = 0; i < known->geometry.nr_segments; i++)
-			(void)copy_segment(scene, known, i);
+			(void)copy_segment(scene, known, i, 0);
 		known->epoch = word(scene, PLACE_EPOCH, 0, 1);
 	}
 	if (result != match(&known->segment[COMING], &grown.segment) || overlooked)
