@@ -133,7 +133,7 @@ void attach_discard(struct pinion_pool *pool)
 	pool_discard(pool);
 }
 
-/* Nothing is written to what is shared before all has gone well. */
+/* Nothing is written to what is shared before all that this process does has gone well. */
 static int attach(struct pinion_pool *pool, const struct pinion_pool_fds *fds, uint32_t member)
 {
 	uint64_t epoch;
@@ -148,7 +148,6 @@ static int attach(struct pinion_pool *pool, const struct pinion_pool_fds *fds, u
 	if (err)
 		return err;
 	slot_acknowledge(pool, epoch);
-	member_note(pool);
 	return 0;
 }
 

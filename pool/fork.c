@@ -87,7 +87,6 @@ int pinion_pool_become(struct pinion_pool *pool, uint32_t member)
 	pool->keeper = false;
 	pool->member = member;
 	pool->view.self = pinion_owner_held(member);
-	member_note(pool);
 	atomic_store_explicit(&pool->drawn, 0, memory_order_relaxed);
 	atomic_store_explicit(&pool->seen[member],
 			      atomic_load_explicit(&pool->epoch, memory_order_relaxed),

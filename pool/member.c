@@ -30,10 +30,9 @@ void member_set(struct pinion_pool *pool, uint32_t member, pid_t pid)
 	atomic_store_explicit(&slot->state, MEMBER_LIVE, memory_order_release);
 }
 
-void member_note(struct pinion_pool *pool)
+/* Admitted before it was known which process it would be: this one. */
+static void note(struct control_member *slot)
 {
-	struct control_member *slot = &pool->members[pool->member];
-
 	if (atomic_load_explicit(&slot->pid, memory_order_relaxed))
 		return;
 	atomic_store_explicit(&slot->started, process_started(getpid()), memory_order_relaxed);
@@ -55,6 +54,7 @@ int member_join(struct pinion_pool *pool, uint32_t member)
 	slot = &pool->members[member];
 	if (atomic_load_explicit(&slot->state, memory_order_acquire) != MEMBER_LIVE)
 		return refuse(member);
+	note(slot); /* first: the next keeper takes who joined and has no pid for dead */
 	if (atomic_compare_exchange_strong_explicit(&slot->joined, &was, MEMBER_JOINED, /* R9 */
 						    memory_order_release, memory_order_relaxed) ||
 	    was == MEMBER_JOINED)

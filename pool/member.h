@@ -7,11 +7,9 @@
 /* Slot @member is this process's from now on. */
 void member_set(struct pinion_pool *pool, uint32_t member, pid_t pid);
 
-/* Admitted before it was known which process it would be: this one. */
-void member_note(struct pinion_pool *pool);
-
-/* The process of slot @member is in from now on: last of all that can fail. -EINVAL: it was not
- * admitted; -ESTALE: it was, and came too late. Leaves a sentence. */
+/* This process is in as @member from now on, and is known by its pid, though it was admitted before
+ * that was known: last of all that can fail. -EINVAL: it was not admitted; -ESTALE: it was, and
+ * came too late. Leaves a sentence. */
 int member_join(struct pinion_pool *pool, uint32_t member);
 
 /* Who has not joined by now does not any more. True: its process had. */

@@ -62,6 +62,11 @@ struct pinion_adoption {
  * Trust: who lives is what the control area says, and members can write there. One whose slot was
  * written over counts as gone, and what it held goes to others, though a device may be writing to
  * it. With a record (resume.h) it does not: that is where a keeper has it from.
+ *
+ * A member admitted with pid 0 is nobody as yet, and counts as gone until its process has attached
+ * or become it; its number may be another's then. pre: whoever has not done so when the keeper dies
+ * does not do it afterwards, but is admitted anew. (A child that is still to become one, say, asks
+ * to end with its parent: prctl(PR_SET_PDEATHSIG).)
  */
 int pinion_pool_adopt(const char *path, struct pinion_pool **pool,
 		      struct pinion_adoption *adoption);

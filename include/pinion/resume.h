@@ -47,6 +47,10 @@
  * one is refused by its sum, and then the pool cannot be had back.) It holds numbers alone, and is
  * good for the same build of the library or one with the same stamp.
  *
+ * A member that was admitted before its process was known (pid 0), and stored so, counts as gone
+ * until that process has attached or become it, and its number may be another's then. Whoever has
+ * not done so when the keeper dies must not do it afterwards: see pinion_pool_adopt().
+ *
  * Files are found again by their inode: a slot's is segment[slot].inode of the record. One that is
  * stored under a slot of which the record knows no segment is left over from a change that was not
  * recorded, or not dropped: give it to pinion_pool_resume() all the same, and drop it afterwards.

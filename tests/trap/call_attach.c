@@ -137,6 +137,26 @@ static bool strays(const struct scene *scene, const struct layout *layout)
 	return false;
 }
 
+/* Who joined is known: the next keeper takes a number without a pid for one that nobody has. It is
+ * behind the state, in the same word, and looked at after it. */
+static bool is_known_first(const struct scene *scene)
+{
+	const uint32_t first = scene->member * (uint32_t)sizeof(struct control_member) / 8;
+	const uint32_t at = first + (uint32_t)offsetof(struct control_member, joined) / 8;
+	uint32_t looks = 0;
+	bool known = false;
+
+	for (uint32_t i = 0; i < scene->nr_fetches && i < FETCHES_MAX; i++) {
+		const struct fetch *fetch = &scene->fetch[i];
+
+		if (fetch->place == PLACE_MEMBER && fetch->index == at)
+			return known;
+		if (fetch->place == PLACE_MEMBER && fetch->index == first)
+			known |= fetch->store || (looks++ && fetch->value[0] >> 32);
+	}
+	return false;
+}
+
 /* To try a compare and swap is a store in any case. */
 static bool writes(const struct scene *scene)
 {
@@ -178,6 +198,8 @@ static const char *judge_attach(struct scene *scene, int result)
 		return "it touches what it has no part in";
 	if (result)
 		return writes(scene) ? "it writes where it does not join" : NULL;
+	if (!is_known_first(scene))
+		return "it joins before it is known by its pid";
 	return judge_pool(scene, &pool);
 }
 
