@@ -148,7 +148,8 @@ int mail_recv(int fd, void *data, size_t len, int *files, unsigned *nr_files,
 	return got ? -EPROTO : -EPIPE;
 }
 
-/* One message, and its files. False: it was the end, which has no credentials. */
+/* One message, and its files. False: it was the end, which has no credentials.
+ * pre: SO_PASSCRED is on. */
 static bool discard(int fd)
 {
 	struct iovec iov = {NULL, 0};
@@ -166,8 +167,12 @@ static bool discard(int fd)
 
 void mail_hang_up(int fd)
 {
-	/* From now on nothing comes: this ends. */
+	const int on = 1;
+
+	/* From now on nothing comes: this ends. What came has credentials when it is received,
+	 * whether or not they were asked for when it was sent. */
 	(void)shutdown(fd, SHUT_RD);
+	(void)setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
 	while (discard(fd))
 		continue;
 	(void)close(fd);

@@ -33,7 +33,7 @@ int mail_recv(int fd, void *data, size_t len, int *files, unsigned *nr_files,
 void mail_close_files(const int *files, unsigned nr);
 
 /* Closes the socket. What was not received goes first, as its files might be waited for as well.
- * pre: SO_PASSCRED is on. */
+ * Who inherited the socket does not receive on it any more either. */
 void mail_hang_up(int fd);
 
 #endif

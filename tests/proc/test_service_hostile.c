@@ -2,9 +2,8 @@
 /* piniond and peers that lie: about what they say, when, for whom, and what they send along. */
 
 #include "hostile_support.h"
+#include "lingering.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
@@ -224,40 +223,14 @@ static void only_a_container_can_be_parked(void **state)
 	close_stage(&stage);
 }
 
-/* A connection of TCP with something in it that nobody takes: whoever closes it last waits. */
-static int open_lingering(int *other)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-	const struct linger linger = {1, 20};
-	const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), small = 4096;
-	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	static char bytes[1 << 16];
-	socklen_t len = sizeof(address);
-
-	assert_int_equal(setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
-	assert_int_equal(bind(listener, (struct sockaddr *)&address, len), 0);
-	assert_int_equal(listen(listener, 1), 0);
-	assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &len), 0);
-	assert_int_equal(connect(fd, (struct sockaddr *)&address, len), 0);
-	*other = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	close(listener);
-	while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
-		continue;
-	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
-	return fd;
-}
-
-/* The sender's own copy goes without a wait: it is not the last one, if that was taken. */
 static void send_lingering(struct raw *raw, enum wire_kind kind, bool unread)
 {
-	int other, fd = open_lingering(&other);
-	const struct linger none = {0, 0};
+	const struct wire message = wire_of(kind);
+	int other;
 
 	if (unread) /* an end of talking before it: who hangs up then throws it away */
 		assert_int_equal(send(raw->fd, "", 0, 0), 0);
-	if (send_files(raw->fd, kind, fd, 1))
-		(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
-	close(fd);
+	other = lingering_send(raw->fd, &message, sizeof(message));
 	(void)service_number("pid");
 	close(other);
 }
@@ -276,7 +249,7 @@ static void a_file_that_takes_long_to_close_holds_nobody_up(void **state)
 			send_lingering(&raw, in == RAW_DEVICE ? WIRE_PARK : WIRE_HELLO, unread);
 			raw_leave(&raw);
 		}
-	assert_true(test_now_ns() - before < UINT64_C(10000000000));
+	assert_true(test_now_ns() - before < LINGERING_NOT_NS);
 	close_stage(&stage);
 }
 

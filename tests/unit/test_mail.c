@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include "last_words.h"
+#include "lingering.h"
 #include "mail.h"
 
 static void pair_open(int pair[2])
@@ -134,6 +135,36 @@ static void an_empty_message_without_credentials_brings_no_files(void **state)
 	assert_int_equal(close(pair[0]), 0);
 }
 
+/* Hanging up. */
+
+static void hang_up_on(int pair[2])
+{
+	const uint64_t before = test_now_ns();
+	int other;
+
+	/* Nothing may look like the end of what is there. */
+	assert_int_equal(send(pair[1], "x", 1, 0), 1);
+	assert_int_equal(send(pair[1], "", 0, 0), 0);
+	other = lingering_send(pair[1], "", 0);
+	mail_hang_up(pair[0]);
+	assert_true(test_now_ns() - before < LINGERING_NOT_NS);
+	assert_int_equal(send(pair[1], "x", 1, MSG_NOSIGNAL), -1);
+	assert_int_equal(close(pair[1]), 0);
+	assert_int_equal(close(other), 0);
+}
+
+static void who_hangs_up_waits_for_nothing_that_was_sent(void **state)
+{
+	int pair[2];
+
+	(void)state;
+	pair_open(pair);
+	hang_up_on(pair);
+	/* Nor need it have asked for credentials. */
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	hang_up_on(pair);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -142,6 +173,7 @@ int main(void)
 		support_test(a_message_of_no_bytes_is_the_end_of_talking),
 		support_test(files_of_an_empty_message_are_closed),
 		support_test(an_empty_message_without_credentials_brings_no_files),
+		support_test(who_hangs_up_waits_for_nothing_that_was_sent),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
