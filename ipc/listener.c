@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "fail.h"
+#include "mail.h"
 
 /* Connections that wait for accept; beyond that connect() says EAGAIN. */
 #define BACKLOG 64
@@ -55,11 +56,22 @@ static void remove_stale(const struct sockaddr_un *address)
 		(void)unlink(address->sun_path);
 }
 
+int listener_prepare(int fd)
+{
+	const int on = 1;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)))
+		return -errno;
+	/* Closing a file may take as long as its sender likes, if that is also who its file system
+	 * is run by. Where it cannot be kept out, it is closed all the same (mail.h). */
+	(void)mail_allow_files(fd, false);
+	return 0;
+}
+
 static int bind_and_listen(struct listener *listener, mode_t mode)
 {
 	const struct sockaddr *address = (const struct sockaddr *)&listener->address;
 	const char *path = listener->address.sun_path;
-	const int on = 1;
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
@@ -73,9 +85,7 @@ static int bind_and_listen(struct listener *listener, mode_t mode)
 		return err;
 	}
 	listener->fd = fd;
-	/* Accepted sockets inherit SO_PASSCRED: credentials come with every message. */
-	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) || listen(fd, BACKLOG) ||
-	    chmod(path, mode))
+	if (listener_prepare(fd) || listen(fd, BACKLOG) || chmod(path, mode))
 		return pinion_fail(-errno, "%s: cannot listen: %s", path, strerror(errno));
 	return 0;
 }

@@ -16,6 +16,10 @@ struct listener {
 	struct sockaddr_un address;
 };
 
+/* What sockets accepted from now on have from it: credentials come with every message, and files
+ * with none, where the kernel can keep them out. 0 or -errno. */
+int listener_prepare(int fd);
+
 /* -EADDRINUSE: somebody listens there. A socket that a killed keeper left is replaced. */
 int listener_open(struct listener *listener, const char *path, mode_t mode);
 

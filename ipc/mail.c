@@ -2,11 +2,15 @@
 #include "mail.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+/* include/uapi/asm-generic/socket.h, from Linux 6.16. */
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
 
 /* Room for all files and one set of credentials, aligned as control messages want. */
 union ancillary {
@@ -37,6 +41,13 @@ int mail_send(int fd, const void *data, size_t len, const int *files, unsigned n
 		sent = sendmsg(fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (sent < 0 && errno == EINTR);
 	return sent < 0 ? -errno : 0;
+}
+
+int mail_allow_files(int fd, bool allowed)
+{
+	const int on = allowed;
+
+	return setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &on, sizeof(on)) ? -errno : 0;
 }
 
 /* The last close of a TCP socket with something left to send waits for as long as its owner has

@@ -7,6 +7,7 @@
  * never waited for. What a message means is for message.h and wire.h.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +29,10 @@ int mail_send(int fd, const void *data, size_t len, const int *files, unsigned n
  */
 int mail_recv(int fd, void *data, size_t len, int *files, unsigned *nr_files,
 	      struct mail_sender *sender);
+
+/* Do messages to this socket, and to those accepted from it later, bring files? At first they do.
+ * Who sends one where they do not is told -EPERM. 0 or -errno: before Linux 6.16 they always do. */
+int mail_allow_files(int fd, bool allowed);
 
 /* Closes @nr files that came along; not even a socket that its sender made linger is waited for. */
 void mail_close_files(const int *files, unsigned nr);

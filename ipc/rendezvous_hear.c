@@ -42,8 +42,8 @@ static int leave(struct pinion_rendezvous *rendezvous, struct peer *peer, bool k
 		 struct pinion_event *event)
 {
 	peer->state = LEFT;
-	rendezvous_unwatch(rendezvous, &peer->socket);
-	rendezvous_unwatch(rendezvous, &peer->identity.pidfd);
+	rendezvous_close_socket(rendezvous, peer);
+	rendezvous_close_pidfd(rendezvous, peer);
 	rendezvous_free_lane(rendezvous, peer);
 	pinion_channel_sever(peer->channel);
 	fill(event, PINION_EVENT_LEFT, rendezvous, peer);
@@ -65,7 +65,7 @@ static int release_shunned(struct pinion_rendezvous *rendezvous, struct peer *pe
 static void hang_up(struct pinion_rendezvous *rendezvous, struct peer *peer)
 {
 	if (peer->state == JOINED)
-		rendezvous_unwatch(rendezvous, &peer->socket);
+		rendezvous_close_socket(rendezvous, peer);
 	else
 		rendezvous_turn_away(rendezvous, peer);
 }

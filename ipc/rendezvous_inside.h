@@ -73,8 +73,9 @@ static inline bool rendezvous_has_lane(const struct pinion_rendezvous *rendezvou
 
 /* @tag: what epoll remembers. */
 int rendezvous_watch(const struct pinion_rendezvous *rendezvous, int fd, void *tag);
-/* And closes it. */
-void rendezvous_unwatch(const struct pinion_rendezvous *rendezvous, int *fd);
+/* Those that are closed already stay it. */
+void rendezvous_close_socket(const struct pinion_rendezvous *rendezvous, struct peer *peer);
+void rendezvous_close_pidfd(const struct pinion_rendezvous *rendezvous, struct peer *peer);
 
 /* A connection. One that cannot be served is told so. What is wrong with this process (no files
  * left, say) is for the caller of next(). */

@@ -32,13 +32,27 @@ static int watch_peer(const struct pinion_rendezvous *rendezvous, struct peer *p
 
 /* Closing alone takes an fd out of epoll only if no child of ours inherited it; an event that
  * comes later would name a peer that is long forgotten. */
-void rendezvous_unwatch(const struct pinion_rendezvous *rendezvous, int *fd)
+static void unwatch(const struct pinion_rendezvous *rendezvous, int fd)
 {
-	if (*fd < 0)
+	(void)epoll_ctl(rendezvous->epoll, EPOLL_CTL_DEL, fd, NULL);
+}
+
+void rendezvous_close_socket(const struct pinion_rendezvous *rendezvous, struct peer *peer)
+{
+	if (peer->socket < 0)
 		return;
-	(void)epoll_ctl(rendezvous->epoll, EPOLL_CTL_DEL, *fd, NULL);
-	(void)close(*fd);
-	*fd = -1;
+	unwatch(rendezvous, peer->socket);
+	mail_hang_up(peer->socket);
+	peer->socket = -1;
+}
+
+void rendezvous_close_pidfd(const struct pinion_rendezvous *rendezvous, struct peer *peer)
+{
+	if (peer->identity.pidfd < 0)
+		return;
+	unwatch(rendezvous, peer->identity.pidfd);
+	(void)close(peer->identity.pidfd);
+	peer->identity.pidfd = -1;
 }
 
 /* The fan-in itself may have found the end of it. */
@@ -59,8 +73,8 @@ void rendezvous_close_channel(const struct pinion_rendezvous *rendezvous, struct
 void rendezvous_forget(struct pinion_rendezvous *rendezvous, struct peer *peer)
 {
 	LIST_REMOVE(peer, link);
-	rendezvous_unwatch(rendezvous, &peer->socket);
-	rendezvous_unwatch(rendezvous, &peer->identity.pidfd);
+	rendezvous_close_socket(rendezvous, peer);
+	rendezvous_close_pidfd(rendezvous, peer);
 	rendezvous_close_channel(rendezvous, peer);
 	free(peer);
 }
@@ -73,7 +87,7 @@ void rendezvous_turn_away(struct pinion_rendezvous *rendezvous, struct peer *pee
 		return;
 	}
 	peer->state = SHUNNED;
-	rendezvous_unwatch(rendezvous, &peer->socket);
+	rendezvous_close_socket(rendezvous, peer);
 	/* It may think that it joined, if it was only slow: its channel tells it. */
 	rendezvous_close_channel(rendezvous, peer);
 }
@@ -134,7 +148,7 @@ int rendezvous_arrive(struct pinion_rendezvous *rendezvous)
 	err = new_peer(rendezvous, socket);
 	if (err) {
 		rendezvous_refuse(socket, err);
-		(void)close(socket);
+		mail_hang_up(socket);
 	}
 	return 0;
 }

@@ -7,8 +7,10 @@
 
 #include <pinion/fanin.h>
 
+#include "lingering.h"
 #include "proc_support.h"
 #include "raw_support.h"
+#include "rendezvous_inside.h"
 
 #define SOON 5000 /* ms: for what must happen; a loaded machine is slow */
 
@@ -84,6 +86,12 @@ static int slink_off(const char *path, void *arg)
 }
 
 /* Raw conversation, for peers that do not keep to it. */
+
+/* As on a kernel before 6.16, which cannot keep files out. */
+static void let_files_in(const struct keeper *keeper)
+{
+	(void)mail_allow_files(keeper->rendezvous->listener.fd, true);
+}
 
 /* HELLO, and what comes back; its files are closed unseen. 0 or -errno. */
 static int say_hello(int fd, struct message *answer)
@@ -712,6 +720,7 @@ static void garbage_ends_the_conversation_and_leaks_nothing(void **state)
 
 	(void)state;
 	keeper_open(&keeper);
+	let_files_in(&keeper);
 	memset(bytes, 0xaa, sizeof(bytes));
 	for (int i = 0; i < 6; i++)
 		wrong[i] = message_of(MESSAGE_HELLO);
@@ -759,6 +768,7 @@ static void files_that_nobody_asked_for_are_closed(void **state)
 
 	(void)state;
 	keeper_open(&keeper);
+	let_files_in(&keeper);
 	fds = support_fd_count();
 	for (int i = 0; i < 10; i++) {
 		const pid_t pid = member_start(&keeper, hello_with_files, NULL);
@@ -767,6 +777,119 @@ static void files_that_nobody_asked_for_are_closed(void **state)
 		keeper_await_fds(&keeper, fds);
 	}
 	keeper_close_whole(&keeper);
+}
+
+/* The socket of who has come so far, or -1. */
+static int come(const char *path, enum peer_state as)
+{
+	struct pinion_session *session;
+	struct message welcome;
+	int fd;
+
+	/* The socket is the lowest descriptor: the first that this process opened. */
+	if (as == JOINED)
+		return pinion_session_open(path, &session) ? -1 : 3;
+	fd = dial(path);
+	return as == WELCOMED && say_hello(fd, &welcome) ? -1 : fd;
+}
+
+/* Behind what ends the conversation, so that it is never received; until it is killed. */
+static int send_lingering(const char *path, void *arg)
+{
+	const int fd = come(path, *(enum peer_state *)arg);
+
+	if (fd < 0)
+		return 1;
+	raise(SIGSTOP);
+	if (send(fd, "rubbish", 7, MSG_NOSIGNAL) != 7)
+		return 2;
+	(void)lingering_send(fd, "x", 1);
+	raise(SIGSTOP);
+	return 3;
+}
+
+static void await_stop_unserved(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+	assert_true(WIFSTOPPED(status));
+}
+
+/* It has stopped for the first time; what it sends is heard when all of it is there. */
+static void expect_no_linger(struct keeper *keeper, pid_t pid, int fds)
+{
+	uint64_t before;
+
+	kill(pid, SIGCONT);
+	await_stop_unserved(pid);
+	before = test_now_ns();
+	keeper_expect_none(keeper, 20);
+	keeper_await_fds(keeper, fds);
+	assert_true(test_now_ns() - before < LINGERING_NOT_NS);
+	kill(pid, SIGKILL);
+	assert_int_equal(member_end(pid), 128 + SIGKILL);
+}
+
+static void hang_up_on_what_lingers(struct keeper *keeper, enum peer_state as)
+{
+	const int fds = support_fd_count();
+	const pid_t pid = member_start(keeper, send_lingering, &as);
+
+	if (as == JOINED)
+		keeper_expect(keeper, PINION_EVENT_JOINED, SOON);
+	keeper_await_stop(keeper, pid);
+	/* Of who is or may be a member the keeper still has the pidfd. */
+	expect_no_linger(keeper, pid, as == ARRIVED ? fds : fds + 1);
+	if (as == JOINED) {
+		const struct pinion_event event = keeper_expect(keeper, PINION_EVENT_LEFT, SOON);
+
+		keeper_bury(keeper, &event);
+	}
+	keeper_await_fds(keeper, fds);
+}
+
+static void a_file_that_takes_long_to_close_holds_nobody_up(void **state)
+{
+	struct keeper keeper;
+
+	(void)state;
+	for (int aged = 0; aged < 2; aged++) {
+		keeper_open(&keeper);
+		if (aged)
+			let_files_in(&keeper);
+		for (enum peer_state as = ARRIVED; as <= JOINED; as++)
+			hang_up_on_what_lingers(&keeper, as);
+		expect_visit(&keeper, member_start(&keeper, visit, NULL), 0);
+		keeper_close_whole(&keeper);
+	}
+}
+
+/* One of no backlog is refused unheard. */
+static void a_file_that_takes_long_to_close_does_not_hold_a_refusal_up(void **state)
+{
+	const struct pinion_rendezvous_config narrow = {.slots = 16, .mode = 0666, .backlog = 1};
+	const struct pinion_pool_config config = pool_config(64, BUFFER);
+	enum peer_state as = ARRIVED;
+
+	(void)state;
+	for (int aged = 0; aged < 2; aged++) {
+		struct keeper keeper;
+		pid_t silent, pid;
+		int fds;
+
+		keeper_open_with(&keeper, &config, &narrow);
+		if (aged)
+			let_files_in(&keeper);
+		fds = support_fd_count();
+		silent = member_start(&keeper, connect_and_say_nothing, NULL);
+		keeper_await_fds(&keeper, fds + 2);
+		pid = member_start(&keeper, send_lingering, &as);
+		await_stop_unserved(pid);
+		expect_no_linger(&keeper, pid, fds);
+		assert_int_equal(keeper_member_end(&keeper, silent), 0);
+		keeper_close_whole(&keeper);
+	}
 }
 
 static int confirm_wrongly(const char *path, void *arg)
@@ -1289,6 +1412,8 @@ int main(void)
 		pool_test(exhausted_member_slots_are_eagain_at_the_joiner),
 		pool_test(garbage_ends_the_conversation_and_leaks_nothing),
 		pool_test(files_that_nobody_asked_for_are_closed),
+		pool_test(a_file_that_takes_long_to_close_holds_nobody_up),
+		pool_test(a_file_that_takes_long_to_close_does_not_hold_a_refusal_up),
 		pool_test(a_wrong_cookie_or_another_process_is_turned_away),
 		pool_test(rubbish_from_a_member_is_neither_goodbye_nor_death),
 		pool_test(a_flood_of_connections_holds_nobody_up),

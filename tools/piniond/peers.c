@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "ledger.h"
+#include "listener.h"
 #include "store.h"
 
 /* From a connection to its CONFIRM; and how long a peer that is no member may say nothing. */
@@ -41,11 +42,6 @@
 /* Messages of a dead member among which its goodbye is looked for: more than a socket holds. Only
  * who inherited that could go on. */
 #define LAST_WORDS_MAX 1024
-
-/* include/uapi/asm-generic/socket.h, from Linux 6.16. */
-#ifndef SO_PASSRIGHTS
-#define SO_PASSRIGHTS 83
-#endif
 
 void peers_drop(struct peer *peer)
 {
@@ -382,15 +378,6 @@ static void set_room(int socket, int bytes)
 	(void)setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 }
 
-/* Closing a file may take as long as its sender likes, if that is also who its file system is run
- * by. Where the kernel cannot keep files out, they are closed all the same (mail.h). */
-static void let_files_in(int socket)
-{
-	const int on = 1;
-
-	(void)setsockopt(socket, SOL_SOCKET, SO_PASSRIGHTS, &on, sizeof(on));
-}
-
 void peers_become_member(struct peer *peer, struct member *member)
 {
 	member->peer = peer;
@@ -398,7 +385,7 @@ void peers_become_member(struct peer *peer, struct member *member)
 	peer->state = MEMBER;
 	set_room(peer->socket, ROOM_MEMBER);
 	if (member->device && !member->spams)
-		let_files_in(peer->socket);
+		(void)mail_allow_files(peer->socket, true);
 }
 
 bool peers_last_words(struct peer *peer)
@@ -550,13 +537,11 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *context)
 
 int peers_listen(struct service *service)
 {
-	const int on = 1, off = 0;
-	int err;
+	/* systemd's is as systemd made it. */
+	int err = listener_prepare(service->listener);
 
-	/* Accepted sockets inherit both: credentials come with each message, files with none. */
-	if (setsockopt(service->listener, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)))
-		return -errno;
-	(void)setsockopt(service->listener, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+	if (err)
+		return err;
 	/* Taken from until it is empty; systemd's may wait then. */
 	if (fcntl(service->listener, F_SETFL, O_NONBLOCK))
 		return -errno;
