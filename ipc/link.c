@@ -46,7 +46,7 @@ static void drop_socket(struct link *link)
 	if (link->socket < 0)
 		return;
 	(void)epoll_ctl(link->epoll, EPOLL_CTL_DEL, link->socket, NULL);
-	(void)close(link->socket);
+	mail_hang_up(link->socket);
 	link->socket = -1;
 }
 
@@ -511,7 +511,8 @@ void link_close(struct link *link)
 	forget_inbox(link);
 	LIST_FOREACH_SAFE(shelf, &link->shelves, of_link, next)
 		take_down(shelf);
-	/* A forked child must not take the parent's descriptors out of the epoll they share. */
+	/* A forked child must not take the parent's descriptors out of the epoll they share, nor
+	 * what is sent to it. */
 	if (link->pid == getpid())
 		drop_socket(link);
 	else if (link->socket >= 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "parcel.h"
 
-#include <unistd.h>
+#include "mail.h"
 
 int parcels_take(struct parcels *parcels, uint32_t slot)
 {
@@ -16,7 +16,7 @@ void parcels_put(struct parcels *parcels, uint32_t slot, int file)
 	int before = parcels_take(parcels, slot);
 
 	if (before >= 0)
-		(void)close(before);
+		mail_close_files(&before, 1);
 	parcels->file[slot] = file;
 }
 

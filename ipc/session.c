@@ -199,13 +199,22 @@ static int say_bye(const struct pinion_session *session)
 	return message_send(session->socket, &bye, NULL, 0);
 }
 
+/* A forked child has a copy; the member goes on receiving. */
+static void close_socket(const struct pinion_session *session)
+{
+	if (session->pid == getpid())
+		mail_hang_up(session->socket);
+	else
+		(void)close(session->socket);
+}
+
 static void discard(struct pinion_session *session)
 {
 	let_go(session);
 	if (session->keeper.pidfd >= 0)
 		(void)close(session->keeper.pidfd);
 	if (session->socket >= 0)
-		(void)close(session->socket);
+		close_socket(session);
 	free(session);
 }
 

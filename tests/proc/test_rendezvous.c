@@ -8,6 +8,7 @@
 #include <pinion/fanin.h>
 
 #include "lingering.h"
+#include "parcel.h"
 #include "proc_support.h"
 #include "raw_support.h"
 #include "rendezvous_inside.h"
@@ -1219,6 +1220,75 @@ static void a_keeper_that_talks_nonsense_is_eproto_and_leaks_nothing(void **stat
 	support_dir_destroy(dir);
 }
 
+static int expect_nonsense(const char *path, void *arg)
+{
+	struct pinion_session *session;
+	const int err = pinion_session_open(path, &session);
+
+	(void)arg;
+	/* It may have been stopped for too long. */
+	return err == -EPROTO || err == -ETIMEDOUT ? 0 : 1;
+}
+
+/* A keeper that is none: it answers while @pid is stopped, so that both answers are there. */
+static int answer_with_what_lingers(int listener, pid_t pid)
+{
+	int fd, other;
+
+	assert_int_equal(poll(&(struct pollfd){listener, POLLIN, 0}, 1, SOON), 1);
+	kill(pid, SIGSTOP);
+	await_stop_unserved(pid);
+	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	assert_int_equal(send(fd, "rubbish", 7, 0), 7);
+	assert_int_equal(send(fd, "", 0, 0), 0);
+	other = lingering_send(fd, "x", 1);
+	close(fd);
+	kill(pid, SIGCONT);
+	return other;
+}
+
+static void a_keepers_file_that_takes_long_to_close_holds_no_newcomer_up(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	struct keeper none;
+	uint64_t before;
+	pid_t pid;
+	int other;
+
+	(void)state;
+	support_dir_create(none.dir);
+	snprintf(none.path, sizeof(none.path), "%s/keeper", none.dir);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%.90s/keeper", none.dir);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	pid = member_start(&none, expect_nonsense, NULL);
+	other = answer_with_what_lingers(fd, pid);
+	before = test_now_ns();
+	assert_int_equal(member_end(pid), 0);
+	assert_true(test_now_ns() - before < LINGERING_NOT_NS);
+	close(other);
+	close(fd);
+	support_dir_destroy(none.dir);
+}
+
+/* A segment's file that comes twice, and one that nobody met. */
+static void segments_that_take_long_to_close_hold_no_member_up(void **state)
+{
+	const uint64_t before = test_now_ns();
+	struct parcels parcels;
+	int other[2];
+
+	(void)state;
+	parcels_init(&parcels);
+	for (int i = 0; i < 2; i++)
+		parcels_put(&parcels, 0, lingering_open(&other[i]));
+	parcels_drop(&parcels);
+	assert_true(test_now_ns() - before < LINGERING_NOT_NS);
+	for (int i = 0; i < 2; i++)
+		close(other[i]);
+}
+
 /* The keeper closes: members are told, and free what they hold all the same. */
 static int outlive_the_keeper(const char *path, void *arg)
 {
@@ -1424,6 +1494,8 @@ int main(void)
 		pool_test(a_keeper_that_does_not_answer_is_etimedout),
 		pool_test(signals_do_not_break_a_newcomer_off),
 		pool_test(a_keeper_that_talks_nonsense_is_eproto_and_leaks_nothing),
+		pool_test(a_keepers_file_that_takes_long_to_close_holds_no_newcomer_up),
+		pool_test(segments_that_take_long_to_close_hold_no_member_up),
 		pool_test(members_outlive_the_rendezvous),
 		pool_test(members_learn_of_the_keepers_death_and_go_on),
 		pool_test(a_childs_goodbye_is_not_the_members),
