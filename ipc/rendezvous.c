@@ -37,12 +37,10 @@ int pinion_rendezvous_next(struct pinion_rendezvous *rendezvous, struct pinion_e
 
 	for (int i = 0; !happened && i < EVENTS_PER_CALL; i++)
 		happened = one(rendezvous, event);
-	if (happened != -EAGAIN)
-		return happened;
-	/* Only after all that came was heard: it may be we who were slow. */
+	/* Whatever that was: who is not let go of may be what keeps it from working. */
 	rendezvous_turn_away_the_slow(rendezvous);
 	rendezvous_pay(rendezvous);
-	return 0;
+	return happened == -EAGAIN ? 0 : happened;
 }
 
 static int check_config(const struct pinion_rendezvous_config *config)

@@ -83,6 +83,7 @@ int rendezvous_arrive(struct pinion_rendezvous *rendezvous);
 void rendezvous_refuse(int socket, int err);
 /* pre: ARRIVED or WELCOMED. It may be forgotten. */
 void rendezvous_turn_away(struct pinion_rendezvous *rendezvous, struct peer *peer);
+/* Those that have said nothing more, and had their time. */
 void rendezvous_turn_away_the_slow(struct pinion_rendezvous *rendezvous);
 void rendezvous_forget(struct pinion_rendezvous *rendezvous, struct peer *peer);
 

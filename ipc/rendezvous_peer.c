@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Peers of a rendezvous that come, are turned away and forgotten. */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -92,13 +93,22 @@ void rendezvous_turn_away(struct pinion_rendezvous *rendezvous, struct peer *pee
 	rendezvous_close_channel(rendezvous, peer);
 }
 
+/* What it said was not heard yet: it may be we who were slow. (A signal interrupts poll() even
+ * though it does not wait: then it is the next look that tells.) */
+static bool waits_for_us(const struct peer *peer)
+{
+	struct pollfd said = {.fd = peer->socket, .events = POLLIN};
+
+	return poll(&said, 1, 0) != 0;
+}
+
 void rendezvous_turn_away_the_slow(struct pinion_rendezvous *rendezvous)
 {
 	uint64_t now = bell_now_ns();
 	struct peer *peer, *next;
 
 	LIST_FOREACH_SAFE(peer, &rendezvous->peers, link, next)
-	if (peer->state <= WELCOMED && now > peer->deadline_ns)
+	if (peer->state <= WELCOMED && now > peer->deadline_ns && !waits_for_us(peer))
 		rendezvous_turn_away(rendezvous, peer);
 }
 

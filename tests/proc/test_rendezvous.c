@@ -1460,6 +1460,101 @@ static void a_keeper_without_descriptors_recovers_when_it_has_some(void **state)
 	keeper_close_whole(&keeper);
 }
 
+/* No more than there are. */
+static void limit_descriptors(struct rlimit *before)
+{
+	const int next = dup(0);
+	struct rlimit tight;
+
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, before), 0);
+	tight = *before;
+	tight.rlim_cur = (rlim_t)next;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+}
+
+/* How often it could not accept who waits. */
+static int serve_without_descriptors(struct keeper *keeper, uint64_t ns)
+{
+	const uint64_t until = test_now_ns() + ns;
+	int refused = 0;
+
+	while (test_now_ns() < until) {
+		struct pinion_event event;
+		const int got = pinion_rendezvous_next(keeper->rendezvous, &event);
+
+		assert_true(got == 0 || got == -EMFILE);
+		refused += got != 0;
+		usleep(1000);
+	}
+	return refused;
+}
+
+/* They have what the next joiner would need. */
+static void joiners_that_stall_are_dropped_by_a_keeper_without_descriptors(void **state)
+{
+	const int before = support_fd_count();
+	pid_t silent[4], next;
+	struct rlimit limit;
+	struct keeper keeper;
+	int fds;
+
+	(void)state;
+	keeper_open(&keeper);
+	fds = support_fd_count();
+	for (int i = 0; i < 4; i++)
+		silent[i] = member_start(&keeper, connect_and_say_nothing, NULL);
+	keeper_await_fds(&keeper, fds + 8);
+	limit_descriptors(&limit);
+	next = member_start(&keeper, connect_and_say_nothing, NULL);
+	assert_true(serve_without_descriptors(&keeper, UINT64_C(2500000000)) > 0);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(keeper_member_end(&keeper, silent[i]), 0);
+	expect_visit(&keeper, member_start(&keeper, visit, NULL), 0);
+	assert_int_equal(keeper_member_end(&keeper, next), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	keeper_close_whole(&keeper);
+	assert_int_equal(support_fd_count(), before);
+}
+
+static int hello_when_told(const char *path, void *arg)
+{
+	const int fd = dial(path);
+	struct message answer;
+
+	(void)arg;
+	raise(SIGSTOP);
+	return fd < 0 || say_hello(fd, &answer) || answer.kind != MESSAGE_REFUSED;
+}
+
+/* It may be the keeper that was slow: what was said is heard, and answered. */
+static void who_spoke_in_time_is_not_dropped_by_a_keeper_without_descriptors(void **state)
+{
+	struct keeper keeper;
+	struct rlimit limit;
+	pid_t pid, next;
+	int fds;
+
+	(void)state;
+	keeper_open(&keeper);
+	fds = support_fd_count();
+	pid = member_start(&keeper, hello_when_told, NULL);
+	keeper_await_stop(&keeper, pid);
+	keeper_await_fds(&keeper, fds + 2);
+	limit_descriptors(&limit);
+	next = member_start(&keeper, connect_and_say_nothing, NULL);
+	/* What it meets first is who cannot be accepted. */
+	assert_int_equal(poll(&(struct pollfd){pinion_rendezvous_fd(keeper.rendezvous), POLLIN, 0},
+			      1, SOON), 1);
+	kill(pid, SIGCONT);
+	usleep(2500000);
+	(void)serve_without_descriptors(&keeper, UINT64_C(100000000));
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(keeper_member_end(&keeper, pid), 0);
+	assert_int_equal(keeper_member_end(&keeper, next), 0);
+	keeper_close_whole(&keeper);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1500,6 +1595,8 @@ int main(void)
 		pool_test(members_learn_of_the_keepers_death_and_go_on),
 		pool_test(a_childs_goodbye_is_not_the_members),
 		pool_test(a_keeper_without_descriptors_recovers_when_it_has_some),
+		pool_test(joiners_that_stall_are_dropped_by_a_keeper_without_descriptors),
+		pool_test(who_spoke_in_time_is_not_dropped_by_a_keeper_without_descriptors),
 	};
 
 	if (getuid() != 0)
