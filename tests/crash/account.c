@@ -7,7 +7,7 @@
 #include "service_support.h"
 #include "tap.h"
 
-/* Until the service has hung up as well, which takes it a moment (PAUSE_USEC in piniond/peers.c):
+/* Until the service has hung up as well, which takes it a moment (piniond/turn.c):
  * or else the question would be among what is counted next. */
 static json_t *ask_and_part(void)
 {

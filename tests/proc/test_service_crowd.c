@@ -37,6 +37,16 @@ static void expect_served_soon(void)
 	}
 }
 
+/* One pool of so much, and anybody may do anything. */
+static void configure_mib(struct service_process *service, unsigned mib)
+{
+	service_configure_pool(service, 24, 4, "");
+	service_write(service,
+		      "pools = ( { name = \"" SERVICE_POOL "\"; members = 24; caches = 64;\n"
+		      "  segments = ( { size = \"%uM\"; buffer = \"4K\"; page = \"4k\"; } ); } );\n"
+		      "rules = ( " ANY_RULES " );\n", mib);
+}
+
 static void order(const char *name, const char *text)
 {
 	int err;
@@ -159,6 +169,27 @@ static void ask_without_end(void)
 	}
 }
 
+#define ASKERS 400
+
+/* The same on many connections, each of which has a question under way all the time. */
+static void ask_on_many(void)
+{
+	struct pollfd want[ASKERS];
+	struct wire question = wire_of(WIRE_QUERY), answer;
+
+	(void)strcpy(question.name, "stat");
+	for (int i = 0; i < ASKERS; i++) {
+		want[i] = (struct pollfd){raw_in(RAW_KNOWN).fd, POLLIN, 0};
+		(void)wire_send(want[i].fd, &question, NULL, 0);
+	}
+	while (poll(want, ASKERS, -1) > 0)
+		for (int i = 0; i < ASKERS; i++)
+			if (want[i].revents && !raw_hear(want[i].fd, &answer)) {
+				++*blows;
+				(void)wire_send(want[i].fd, &question, NULL, 0);
+			}
+}
+
 #define DEAF 8
 
 /* Asks on some connections as often as there is room, and reads nothing. Where there is none it
@@ -264,7 +295,8 @@ struct attack {
 static const struct attack questions = {ask_without_end, 100}, deafness = {read_nothing, 100},
 	silence = {stay_half_open, HALF_OPEN}, nothing = {say_nothing_at_all, 20},
 	many_files = {send_files, 20},
-	many_files_of_a_device_process = {send_files_as_a_device_process, 20};
+	many_files_of_a_device_process = {send_files_as_a_device_process, 20},
+	many_questions = {ask_on_many, 2 * ASKERS};
 
 static int attack_as_nobody(void *arg)
 {
@@ -310,6 +342,36 @@ static void others_take_at_most_twice_as_long(void **state)
 	while (is_held_up(*state))
 		assert_true(++round < ROUNDS);
 	service_await_members(0);
+	service_stop(&service);
+	assert_int_equal(munmap(blows, sizeof(*blows)), 0);
+}
+
+#define CROWDED_MIB 256u
+#define ARRIVALS 20
+#define SHUT_OUT_NS 250000000
+
+/* How long others take to come in while nobody's many connections ask. The pool is large enough for
+ * an answer to take a while. */
+static void who_asks_on_many_connections_shuts_nobody_out(void **state)
+{
+	struct service_process service;
+	struct pace quiet, attacked;
+	pid_t pid;
+
+	(void)state;
+	blows = mmap(NULL, sizeof(*blows), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		     0);
+	assert_ptr_not_equal(blows, MAP_FAILED);
+	configure_mib(&service, CROWDED_MIB);
+	service_run(&service);
+	quiet = pace_measure(pace_arrival, NULL, ARRIVALS);
+	pid = part_start(attack_as_nobody, (void *)(uintptr_t)&many_questions);
+	while (atomic_load(blows) < many_questions.least)
+		usleep(1000);
+	attacked = pace_measure(pace_arrival, NULL, ARRIVALS);
+	(void)pace_is_slower("attach", quiet, attacked);
+	assert_int_equal(process_end(pid, SIGKILL), 128 + SIGKILL);
+	assert_in_range(attacked.typical, 0, SHUT_OUT_NS);
 	service_stop(&service);
 	assert_int_equal(munmap(blows, sizeof(*blows)), 0);
 }
@@ -710,15 +772,6 @@ static void a_hundred_members_take_little_memory(void **state)
 #define NEEDED_KIB (3l * 1024 * LARGE_MIB)
 #define WORDS_KIB (LARGE_MIB * 1024 / 4 * 8 / 1024) /* 8 bytes for each 4 KiB */
 
-static void configure_large(struct service_process *service)
-{
-	service_configure_pool(service, 24, 4, "");
-	service_write(service,
-		      "pools = ( { name = \"" SERVICE_POOL "\"; members = 24; caches = 64;\n"
-		      "  segments = ( { size = \"%uM\"; buffer = \"4K\"; page = \"4k\"; } ); } );\n"
-		      "rules = ( " ANY_RULES " );\n", LARGE_MIB);
-}
-
 /* Ten mebibytes and a thousandth of the pool, within two turns of what puts its pages back. */
 static void await_little(pid_t service)
 {
@@ -739,7 +792,7 @@ static void a_large_pool_takes_a_thousandth_more(void **state)
 	pid_t device, client;
 
 	(void)state;
-	configure_large(&service);
+	configure_mib(&service, LARGE_MIB);
 	service_run(&service);
 	await_little(service.pid);
 	device = echo_start();
@@ -760,7 +813,7 @@ static void a_look_at_a_large_pool_leaves_nothing_in_the_services_memory(void **
 	uint64_t rest, has;
 
 	(void)state;
-	configure_large(&service);
+	configure_mib(&service, LARGE_MIB);
 	service_run(&service);
 	await_little(service.pid);
 	rest = rss_at_rest(service.pid);
@@ -794,6 +847,7 @@ int main(void)
 		attack_test(nothing),
 		attack_test(many_files),
 		attack_test(many_files_of_a_device_process),
+		root_test(pool_test, who_asks_on_many_connections_shuts_nobody_out),
 		root_test(pool_test, answers_that_are_not_taken_keep_none_from_others),
 		pool_test(connections_that_say_nothing_go_when_their_time_is_over),
 		root_test(pool_test, one_user_does_not_take_all_connections),

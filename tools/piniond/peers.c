@@ -25,10 +25,6 @@
  * such a peer asks for is more work than all of what members say. */
 #define MESSAGES_PER_TURN 8
 
-/* After a question its peer is not heard for so long: who asks without end leaves most of the time
- * to others. */
-#define PAUSE_USEC 2000
-
 /* Connections taken from the queue in one turn. One that hung up already costs little (has_gone()),
  * so that who comes and goes without end does not fill the queue before others. */
 #define ARRIVALS_PER_TURN 16
@@ -47,6 +43,7 @@ void peers_drop(struct peer *peer)
 {
 	LIST_REMOVE(peer, link);
 	peer->service->nr_peers--;
+	turn_leave(peer);
 	if (peer->member)
 		peer->member->peer = NULL;
 	if (peer->identity.pidfd >= 0)
@@ -146,28 +143,11 @@ static int confirm(struct peer *peer, const struct wire *message, const struct m
 	return 0;
 }
 
-static int on_pause_over(sd_event_source *source, uint64_t usec, void *context)
-{
-	struct peer *peer = context;
-
-	(void)source, (void)usec;
-	peer->pause = sd_event_source_disable_unref(peer->pause);
-	return sd_event_source_set_enabled(peer->io, SD_EVENT_ON);
-}
-
-static void pause_listening(struct peer *peer)
-{
-	if (sd_event_add_time_relative(peer->service->event, &peer->pause, CLOCK_MONOTONIC,
-				       PAUSE_USEC, 100, on_pause_over, peer) >= 0)
-		(void)sd_event_source_set_enabled(peer->io, SD_EVENT_OFF);
-}
-
-static void hear_known(struct peer *peer, const struct wire *message)
+static void answer(struct peer *peer, const struct wire *message)
 {
 	if (!peer->rule) {
 		peers_refuse(peer, -EACCES, "no rule of the configuration names user %u or its "
 			     "groups", (unsigned)peer->identity.uid);
-		pause_listening(peer);
 		return;
 	}
 	peer->deadline_ns = service_now_ns() + IDLE_NS;
@@ -178,9 +158,16 @@ static void hear_known(struct peer *peer, const struct wire *message)
 	case WIRE_FRAMES: frames_answer(peer, message); break;
 	default: query_answer(peer, message); break;
 	}
-	/* Who was let in has something else to do; others may ask again, in a while. */
+}
+
+/* Who was let in has something else to do; others may ask again, in a while. */
+static void hear_known(struct peer *peer, const struct wire *message)
+{
+	const uint64_t began = service_now_ns();
+
+	answer(peer, message);
 	if (peer->state == KNOWN)
-		pause_listening(peer);
+		turn_end(peer, began);
 }
 
 static struct pairing *find_in(const struct member *member, uint32_t number, enum side *side)
@@ -417,9 +404,12 @@ static void hang_up(struct peer *peer)
 static int on_io(sd_event_source *source, int fd, uint32_t events, void *context)
 {
 	struct peer *peer = context;
+	const bool asks = peer->state == KNOWN;
 	int err = 0;
 
 	(void)source, (void)fd;
+	if (asks && !turn_has_come(peer))
+		return 0;
 	for (int i = 0; !err && events & (EPOLLIN | EPOLLHUP) && i < messages_per_turn(peer); i++)
 		err = hear(peer);
 	if (err && err != -EAGAIN) {
@@ -427,6 +417,8 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *context
 		hang_up(peer);
 		return 0;
 	}
+	if (asks)
+		turn_go_on(peer->service, peer->uid);
 	if (peer->member && events & EPOLLOUT)
 		tell(peer->member);
 	return 0;

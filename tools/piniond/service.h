@@ -11,6 +11,7 @@
  *     pools.c      pools from the configuration; their files and segments
  *     reserve.c    hugepages for them
  *     peers.c      connections: who is it, what does it say, is it too slow
+ *     turn.c       questions of each user one after the other, with time between them
  *     admit.c      ATTACH, ANNOUNCE, REJOIN: peers become members
  *     frames.c     FRAMES: where the pages lie, for device processes that may not see it
  *     tell.c       what members are owed: segments, JOINED, LEFT
@@ -178,7 +179,10 @@ struct peer {
 	int socket;
 	uid_t uid; /* whose it was when it was accepted */
 	sd_event_source *io;
-	sd_event_source *pause; /* NULL: it is heard */
+	sd_event_source *pause; /* NULL: it is not the next of those put off */
+	bool put_off;           /* it is not heard until its turn has come */
+	uint64_t asked_ns;      /* since when it wants to be heard; 0: it was not put off */
+	uint64_t rest_ns;       /* until then its user rests, as far as this one knows */
 	struct peer_identity identity;
 	uint64_t cookie, deadline_ns; /* MEMBER has none */
 	const struct config_rule *rule; /* NULL: may do nothing */
@@ -242,6 +246,16 @@ bool peers_last_words(struct peer *peer);
 /* @err and a sentence for the peer. */
 void peers_refuse(struct peer *peer, int err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* turn.c */
+/* May @peer, which has something to ask, be heard now? Else it is put off until it may. */
+bool turn_has_come(struct peer *peer);
+/* Its question, begun with then, was answered. */
+void turn_end(struct peer *peer, uint64_t began_ns);
+/* One of that user's was heard: whose turn is it next? */
+void turn_go_on(const struct service *service, uid_t uid);
+/* Another of its user's knows what it knew, and is next if it was. pre: @peer is on no list. */
+void turn_leave(const struct peer *peer);
 
 /* admit.c */
 void admit_attach(struct peer *peer, const struct wire *message);

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "service.h"
+
+/* After a question its user rests: it is not heard for so many times as long as the answer took,
+ * and for so long at least and at most. However many connections ask without end, most of the time
+ * is left to others. (An order may take longer; but who gives one does no harm.) */
+#define REST_TIMES 3
+#define REST_MIN_NS UINT64_C(2000000)
+#define REST_MAX_NS UINT64_C(50000000)
+
+/* Of those of a user that are put off one has a timer: the one that is next. More of them awake at
+ * once would be in others' way, if only to be put off again. */
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static uint64_t rest_of(const struct service *service, uid_t uid)
+{
+	const struct peer *peer;
+	uint64_t rest = 0;
+
+	LIST_FOREACH(peer, &service->peers, link)
+		if (peer->uid == uid)
+			rest = later(rest, peer->rest_ns);
+	return rest;
+}
+
+static struct peer *find_next(const struct service *service, uid_t uid)
+{
+	struct peer *peer, *next = NULL;
+
+	LIST_FOREACH(peer, &service->peers, link)
+		if (peer->uid == uid && peer->put_off && (!next || peer->asked_ns < next->asked_ns))
+			next = peer;
+	return next;
+}
+
+static void wake(struct peer *peer)
+{
+	peer->pause = sd_event_source_disable_unref(peer->pause);
+	peer->put_off = false;
+	(void)sd_event_source_set_enabled(peer->io, SD_EVENT_ON);
+}
+
+/* What it says, or that it hung up, is there: the one after it comes when that was heard. */
+static int on_turn(sd_event_source *source, uint64_t usec, void *context)
+{
+	struct peer *peer = context;
+	const uint64_t rest = rest_of(peer->service, peer->uid);
+
+	(void)usec;
+	if (service_now_ns() >= rest) {
+		wake(peer);
+		return 0;
+	}
+	(void)sd_event_source_set_time(source, rest / 1000 + 1);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+void turn_go_on(const struct service *service, uid_t uid)
+{
+	struct peer *next = find_next(service, uid);
+
+	if (next && !next->pause &&
+	    sd_event_add_time(service->event, &next->pause, CLOCK_MONOTONIC,
+			      rest_of(service, uid) / 1000 + 1, 100, on_turn, next) < 0)
+		wake(next);
+}
+
+bool turn_has_come(struct peer *peer)
+{
+	const uint64_t now = service_now_ns();
+
+	if (now >= rest_of(peer->service, peer->uid))
+		return true;
+	if (!peer->asked_ns)
+		peer->asked_ns = now;
+	peer->put_off = true;
+	(void)sd_event_source_set_enabled(peer->io, SD_EVENT_OFF);
+	turn_go_on(peer->service, peer->uid);
+	return false;
+}
+
+void turn_end(struct peer *peer, uint64_t began_ns)
+{
+	const uint64_t now = service_now_ns(), rest = later((now - began_ns) * REST_TIMES,
+							   REST_MIN_NS);
+
+	peer->asked_ns = 0;
+	peer->rest_ns = now + (rest < REST_MAX_NS ? rest : REST_MAX_NS);
+}
+
+void turn_leave(const struct peer *peer)
+{
+	struct peer *other;
+
+	LIST_FOREACH(other, &peer->service->peers, link)
+		if (other->uid == peer->uid)
+			break;
+	if (!other)
+		return;
+	other->rest_ns = later(other->rest_ns, peer->rest_ns);
+	turn_go_on(peer->service, peer->uid);
+}
