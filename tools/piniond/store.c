@@ -17,7 +17,9 @@ static struct {
 	char **name; /* NULL-terminated, as sd_listen_fds_with_names() gives it */
 	int *fd;
 	uint32_t nr;
-	uint32_t kept, max; /* in the store by now; max 0: there is none */
+	struct store_name *kept; /* what is in the store by now, in no order */
+	uint32_t nr_kept, room;  /* room: for so many names */
+	uint32_t max;            /* 0: there is no store */
 } store;
 
 struct store_name store_name(const char *format, ...)
@@ -36,22 +38,56 @@ static bool is_listener(int fd)
 	return sd_is_socket_unix(fd, SOCK_SEQPACKET, 1, NULL, 0) > 0;
 }
 
+static int make_room(void)
+{
+	struct store_name *more;
+
+	if (store.nr_kept < store.room)
+		return 0;
+	more = reallocarray(store.kept, 2 * (size_t)store.room, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	store.kept = more;
+	store.room *= 2;
+	return 0;
+}
+
+/* pre: there is room. */
+static void remember(struct store_name name)
+{
+	store.kept[store.nr_kept++] = name;
+}
+
+static void forget(struct store_name name)
+{
+	for (uint32_t i = 0; i < store.nr_kept;)
+		if (strcmp(store.kept[i].text, name.text))
+			i++;
+		else
+			store.kept[i] = store.kept[--store.nr_kept];
+}
+
 int store_open(uint32_t max)
 {
-	int nr = sd_listen_fds_with_names(0, &store.name), listener = -1;
+	const int nr = sd_listen_fds_with_names(0, &store.name);
+	int listener = -1;
 
 	store.max = getenv("NOTIFY_SOCKET") ? max : 0;
-	store.fd = nr > 0 ? calloc((size_t)nr, sizeof(*store.fd)) : NULL;
-	if (!store.fd)
+	store.nr = nr > 0 ? (uint32_t)nr : 0;
+	store.room = store.nr + 1;
+	store.fd = calloc(store.room, sizeof(*store.fd));
+	store.kept = calloc(store.room, sizeof(*store.kept));
+	if (!store.fd || !store.kept) {
+		store.nr = store.max = 0;
 		return -1;
-	store.nr = (uint32_t)nr;
-	for (int i = 0; i < nr; i++) {
-		store.fd[i] = SD_LISTEN_FDS_START + i;
+	}
+	for (uint32_t i = 0; i < store.nr; i++) {
+		store.fd[i] = SD_LISTEN_FDS_START + (int)i;
 		if (listener < 0 && is_listener(store.fd[i])) {
 			listener = store.fd[i];
 			store.fd[i] = -1;
 		} else {
-			store.kept++;
+			remember(store_name("%s", store.name[i]));
 		}
 	}
 	return listener;
@@ -73,21 +109,21 @@ int store_put(struct store_name name, int fd)
 
 	if (!store.max)
 		return 0;
-	if (store.kept >= store.max)
+	if (store.nr_kept >= store.max)
 		return -ENOSPC;
-	err = notify("FDSTORE=1", name, fd);
+	err = make_room();
+	if (!err)
+		err = notify("FDSTORE=1", name, fd);
 	if (err < 0)
 		return err;
-	store.kept++;
+	remember(name);
 	return 0;
 }
 
 void store_drop(struct store_name name)
 {
-	if (!store.max)
-		return;
-	store.kept -= store.kept > 0;
-	(void)notify("FDSTOREREMOVE=1", name, -1);
+	if (store.max && notify("FDSTOREREMOVE=1", name, -1) >= 0)
+		forget(name);
 }
 
 static bool is_inode(int fd, uint64_t inode)

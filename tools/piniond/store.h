@@ -38,7 +38,7 @@ int store_open(uint32_t max);
 /* -ENOSPC: it is full; others: the manager was not told. @fd is not kept then. */
 int store_put(struct store_name name, int fd);
 
-/* No longer kept. One that is not there is no mistake. */
+/* No longer kept. One that is not there is no mistake: those that are, we know by name. */
 void store_drop(struct store_name name);
 
 /* One that came back, which is the caller's, and stays in the store; -1: none of that name.
