@@ -388,6 +388,36 @@ static void many_who_are_slow_hold_up_nobody(void **state)
 	service_stop(&service);
 }
 
+/* As many as are served at once. */
+#define SERVED 16
+
+/* They are never silent for long, and never done. */
+static int dribble(void *arg)
+{
+	int fd[SERVED];
+
+	for (int i = 0; i < SERVED; i++)
+		fd[i] = say("GET /metr");
+	(void)write(*(int *)arg, "x", 1);
+	while (!sleep(1))
+		for (int i = 0; i < SERVED; i++)
+			(void)send(fd[i], "x", 1, MSG_NOSIGNAL);
+	return 1;
+}
+
+static void who_goes_on_without_end_is_hung_up_on(void **state)
+{
+	struct service_process service;
+	pid_t slow;
+
+	(void)state;
+	start(&service);
+	slow = run_until_said(dribble);
+	assert_true(value_of(scrape(), "process_cpu_seconds_total") < 2);
+	assert_int_equal(process_end(slow, SIGKILL), 128 + SIGKILL);
+	service_stop(&service);
+}
+
 static void without_the_word_no_port_is_opened(void **state)
 {
 	struct service_process service;
@@ -412,6 +442,7 @@ int main(void)
 		pool_test(numbers_are_those_of_the_service),
 		pool_test(nothing_else_is_served),
 		pool_test(many_who_are_slow_hold_up_nobody),
+		pool_test(who_goes_on_without_end_is_hung_up_on),
 		pool_test(without_the_word_no_port_is_opened),
 	};
 

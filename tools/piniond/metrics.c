@@ -13,15 +13,22 @@
 
 /* Scrapers are few: one, and its spare. */
 #define CONNECTIONS_MAX 16u
-#define PATIENCE_S 3u
+#define SILENCE_S 3u
+#define PATIENCE_NS UINT64_C(10000000000) /* in all; a scraper's own is as long */
 #define MEMORY_MAX ((size_t)8 << 10) /* of a connection: one request and its headers */
 #define BACKLOG 64
 
 #define TEXT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
+struct deadline {
+	uint64_t ns; /* 0: it is nobody's */
+	int socket;
+};
+
 struct metrics {
 	struct service *service;
 	int listener; /* -1: the daemon's */
+	struct deadline deadline[CONNECTIONS_MAX];
 	struct MHD_Daemon *daemon;
 	sd_event_source *io, *timer;
 };
@@ -134,6 +141,59 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 	return answer_metrics(connection, metrics->service);
 }
 
+/* Deadlines. */
+
+static void begin(struct metrics *metrics, int socket, void **mine)
+{
+	for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
+		struct deadline *deadline = &metrics->deadline[i];
+
+		if (deadline->ns)
+			continue;
+		*deadline = (struct deadline){service_now_ns() + PATIENCE_NS, socket};
+		*mine = deadline;
+		return;
+	}
+}
+
+/* The socket is open in both cases. */
+static void on_connection(void *context, struct MHD_Connection *connection, void **mine,
+			  enum MHD_ConnectionNotificationCode what)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct deadline *deadline = *mine;
+
+	if (what == MHD_CONNECTION_NOTIFY_STARTED)
+		begin(context, info->connect_fd, mine);
+	else if (deadline)
+		deadline->ns = 0;
+}
+
+/* The daemon knows of silence alone. Whom this ends it finds ended. */
+static void end_late(const struct metrics *metrics)
+{
+	const uint64_t now = service_now_ns();
+
+	for (unsigned i = 0; i < CONNECTIONS_MAX; i++)
+		if (metrics->deadline[i].ns && now >= metrics->deadline[i].ns)
+			(void)shutdown(metrics->deadline[i].socket, SHUT_RDWR);
+}
+
+/* The first to come, if it does before so many us have gone by. */
+static uint64_t first_deadline(const struct metrics *metrics, uint64_t usec)
+{
+	const uint64_t now = service_now_ns();
+
+	for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
+		const uint64_t ns = metrics->deadline[i].ns;
+
+		if (ns > now && (ns - now) / 1000 < usec)
+			usec = (ns - now) / 1000;
+	}
+	return usec;
+}
+
 /* The loop. */
 
 static unsigned count(const struct metrics *metrics)
@@ -155,17 +215,19 @@ static void run_daemon(struct metrics *metrics)
 }
 
 /* Everything that is ready; then again when the first of the connections has been silent too long,
- * or at once, if there is more to do. */
+ * or there too long, or at once, if there is more to do. */
 static void run(struct metrics *metrics)
 {
 	MHD_UNSIGNED_LONG_LONG wait_ms;
 
+	end_late(metrics);
 	run_daemon(metrics);
 	if (MHD_get_timeout(metrics->daemon, &wait_ms) != MHD_YES) {
 		(void)sd_event_source_set_enabled(metrics->timer, SD_EVENT_OFF);
 		return;
 	}
-	(void)sd_event_source_set_time_relative(metrics->timer, wait_ms * 1000);
+	(void)sd_event_source_set_time_relative(metrics->timer,
+						first_deadline(metrics, wait_ms * 1000));
 	(void)sd_event_source_set_enabled(metrics->timer, SD_EVENT_ONESHOT);
 }
 
@@ -188,8 +250,8 @@ static int start(struct metrics *metrics)
 	metrics->daemon = MHD_start_daemon(
 		MHD_USE_EPOLL, 0, NULL, NULL, on_request, metrics, MHD_OPTION_LISTEN_SOCKET,
 		metrics->listener, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
-		MHD_OPTION_CONNECTION_TIMEOUT, PATIENCE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-		MEMORY_MAX, MHD_OPTION_END);
+		MHD_OPTION_CONNECTION_TIMEOUT, SILENCE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		MEMORY_MAX, MHD_OPTION_NOTIFY_CONNECTION, on_connection, metrics, MHD_OPTION_END);
 	if (!metrics->daemon)
 		return -ENOMEM;
 	metrics->listener = -1;

@@ -11,10 +11,10 @@
  *     metrics_close()
  *
  * libmicrohttpd has the connections in an epoll set of its own, which is one source of the loop,
- * behind all others: members come first. A connection has so much memory and so many seconds, and
- * there are so many of them at once; those who come then wait in the listener's queue. An answer is
- * derived at the moment it is asked for, like report.c's, and is the connection's own while it is
- * sent.
+ * behind all others: members come first. A connection has so much memory, may be silent for so many
+ * seconds, and lasts so many, and there are so many of them at once; those who come then wait in
+ * the listener's queue. An answer is derived at the moment it is asked for, like report.c's, and is
+ * the connection's own while it is sent.
  *
  * Without config->metrics all three do nothing.
  */
