@@ -147,6 +147,94 @@ static void a_device_process_that_reads_late_hears_of_each_guest_once(void **sta
 	service_stop(&service);
 }
 
+#define LATE_GUESTS 24u
+
+/* Guests that came and left, as the device process heard. */
+static void see_guests_go(const struct raw *device)
+{
+	for (unsigned i = 0; i < LATE_GUESTS; i++) {
+		struct raw guest = raw_in(RAW_KNOWN);
+		struct wire news;
+
+		assert_int_equal(raw_join(&guest, WIRE_ATTACH, SERVICE_DEVICE).kind,
+				 WIRE_ATTACHED);
+		assert_int_equal(raw_say(guest.fd, WIRE_BYE, 0), 0);
+		raw_end(&guest);
+		assert_int_equal(raw_hear(device->fd, &news), 0);
+		assert_int_equal(news.kind, WIRE_JOINED);
+		assert_int_equal(raw_hear(device->fd, &news), 0);
+		assert_int_equal(news.kind, WIRE_LEFT);
+	}
+}
+
+static void say_settled(const struct raw *device, uint32_t channel)
+{
+	struct wire message = wire_of(WIRE_SETTLED);
+
+	message.channel = channel;
+	assert_int_equal(wire_send(device->fd, &message, NULL, 0), 0);
+}
+
+/* It comes again, and settles them all before it reads what it is told again. */
+static void rejoin_and_settle(struct raw *device, unsigned living)
+{
+	const uint64_t until = test_now_ns() + PATIENCE_NS;
+
+	close(device->fd);
+	device->fd = raw_dial();
+	raw_confirm(device);
+	assert_int_equal(raw_say(device->fd, WIRE_REJOIN, device->membership), 0);
+	for (uint32_t i = 1; i <= LATE_GUESTS; i++)
+		say_settled(device, i);
+	/* Of one it may still be owed something. */
+	while (service_count("channels") > living + 1)
+		assert_true(test_now_ns() < until);
+}
+
+/* Who joined, left; and that is settled once more. */
+static void hear_all_that_joined_leave(const struct raw *device)
+{
+	bool there[LATE_GUESTS + 1] = {false};
+	struct wire news;
+
+	while (raw_readable(device->fd, 200)) {
+		assert_int_equal(raw_hear(device->fd, &news), 0);
+		if (news.channel > LATE_GUESTS)
+			continue; /* it lives */
+		there[news.channel] = news.kind == WIRE_JOINED;
+		if (news.kind == WIRE_LEFT)
+			say_settled(device, news.channel);
+	}
+	for (unsigned i = 1; i <= LATE_GUESTS; i++)
+		assert_false(there[i]);
+}
+
+/* Its socket is full behind a JOINED in one case, and behind a LEFT in the other. */
+static void a_device_process_that_settles_unread_guests_hears_of_their_end(void **state)
+{
+	struct service_process service;
+	struct raw device, living;
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		start(&service, LATE_GUESTS + 24, 4, "");
+		device = raw_in(RAW_DEVICE);
+		assert_int_equal(raw_say(device.fd, WIRE_READY, 0), 0);
+		see_guests_go(&device);
+		living = raw_in(i ? RAW_KNOWN : RAW_CLIENT);
+		if (i)
+			assert_int_equal(raw_join(&living, WIRE_ATTACH, SERVICE_DEVICE).kind,
+					 WIRE_ATTACHED);
+		rejoin_and_settle(&device, i);
+		hear_all_that_joined_leave(&device);
+		assert_int_equal(service_count("channels"), i);
+		raw_leave(&living);
+		raw_leave(&device);
+		service_await_members(0);
+		service_stop(&service);
+	}
+}
+
 /* Attacks. Each without end, by nobody. */
 
 /* How much the one that goes on has done. */
@@ -841,6 +929,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		pool_test(a_client_that_reads_late_hears_of_each_segment_once),
 		pool_test(a_device_process_that_reads_late_hears_of_each_guest_once),
+		pool_test(a_device_process_that_settles_unread_guests_hears_of_their_end),
 		attack_test(questions),
 		attack_test(deafness),
 		attack_test(silence),

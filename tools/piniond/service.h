@@ -43,7 +43,8 @@
  *     GONE      -> RECOVERED  what it held is free again, but for what is in transit
  *     RECOVERED -> (freed)    every pairing of its is done: its number may be used again
  *
- * A pairing is done when each of its ends is gone or has SETTLED: drained, reclaimed, unmapped.
+ * A pairing is done when each of its ends is gone or has SETTLED: drained, reclaimed, unmapped; and
+ * was told what it must hear even so (tell.c).
  *
  * A former member is LIVE until it closes what it has, for it cannot join again, and GONE until the
  * last of the formers in its pool is: channels between them are known to nobody else.
@@ -92,6 +93,7 @@ struct pairing {
 	uint32_t entry;     /* in the ledger */
 	bool told_joined;   /* the device process was, on its present connection */
 	bool told_left[2];  /* likewise */
+	bool owes_left;     /* the device process has settled, and must hear of the end */
 	bool told_table;    /* the client was, the newest, likewise */
 };
 

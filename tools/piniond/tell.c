@@ -105,6 +105,8 @@ static int tell_left(struct pairing *pairing, enum side side)
 	message.value = other->killed;
 	err = wire_send(peer_of(pairing->end[side])->socket, &message, NULL, 0);
 	pairing->told_left[side] = !err;
+	if (!err && side == DEVICE)
+		pairing->owes_left = false;
 	return err;
 }
 
@@ -150,7 +152,8 @@ static int tell_pairing(struct pairing *pairing, enum side side)
 	if (side == DEVICE && !pairing->told_joined && !pairing->settled[side] &&
 	    is_whole(pairing))
 		err = tell_joined(pairing);
-	if (!err && is_left(pairing, side) && !pairing->told_left[side])
+	if (!err && ((is_left(pairing, side) && !pairing->told_left[side]) ||
+		     (side == DEVICE && pairing->owes_left)))
 		err = tell_left(pairing, side);
 	if (!err && side == CLIENT && tell_shows(pairing) && !pairing->told_table &&
 	    !is_left(pairing, side))
@@ -241,13 +244,20 @@ void tell_again(struct member *member)
 	tell(member);
 }
 
+/* A JOINED that was told again may have crossed what a device process said: what was made of that
+ * ends by this, unless it was told already, and the pairing lasts until it is. (It is answered with
+ * another SETTLED, which is one too many.) */
+static void tell_end(struct pairing *pairing)
+{
+	pairing->owes_left = true;
+	look_at(pairing->end[DEVICE], tell_left(pairing, DEVICE));
+}
+
 void tell_settled(struct pairing *pairing, enum side side)
 {
-	/* A JOINED that was told again may have crossed it: what was made of that ends by this. (It
-	 * is answered with another SETTLED, which is one too many.) */
 	if (side == DEVICE && !pairing->settled[side] && pairing->told_joined &&
-	    peer_of(pairing->end[side]))
-		look_at(pairing->end[side], tell_left(pairing, side));
+	    !pairing->told_left[side] && peer_of(pairing->end[side]))
+		tell_end(pairing);
 	pairing->settled[side] = true;
 	pairing->end[side]->pool->service->ledger->pairing[pairing->entry].settled[side] = 1;
 	tell(pairing->end[other_side(side)]);
