@@ -13,7 +13,8 @@
  *         ... again, as long as there is nothing
  *
  * A wake-up is a hint and no more. What counts is the look that follows, and the clock: a peer that
- * rings for nothing keeps nobody longer.
+ * rings for nothing keeps nobody longer. Nor does one that keeps wake-ups away: no sleep is longer
+ * than 100 ms, so that what is there is found by then.
  */
 
 #include <stdbool.h>

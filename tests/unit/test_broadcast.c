@@ -11,6 +11,7 @@
 
 #include "broadcast.h"
 #include "pool_support.h"
+#include "requeue.h"
 #include "send_file.h"
 
 #define CONSUMERS 3
@@ -1337,6 +1338,27 @@ static void a_sleeper_is_woken_by_whatever_there_is_to_say(void **state)
 	}
 }
 
+/* ... and then by nobody, since a producer moves him away from the bell, and is killed. */
+static void a_sleeper_who_was_moved_away_from_the_bell_is_told(void **state)
+{
+	int (*const say[])(struct stage *) = {by_severing, by_the_keeper};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(say) / sizeof(say[0]); i++) {
+		struct stage stage = stage_make();
+		struct sleeper sleeper = {.seat = stage.guest[0].seat};
+		pthread_t thread;
+
+		assert_int_equal(pthread_create(&thread, NULL, sleep_long, &sleeper), 0);
+		assert_int_equal(requeue_sleepers(&stage.guest[0].raw->bell), 1);
+		assert_int_equal(say[i](&stage), 0);
+		assert_int_equal(pthread_join(thread, NULL), 0);
+		assert_int_equal(sleeper.err, 0);
+		assert_in_range(sleeper.ns, 0, UINT64_C(10000000000));
+		stage_close_whole(&stage);
+	}
+}
+
 /* --- threads, under ThreadSanitizer too. It does not see that two mappings are one memory: all
  * ends work on the producer's, and all are one member. */
 
@@ -1485,6 +1507,7 @@ static const struct CMUnitTest tests[] = {
 	pool_test(recovery_leaves_what_the_living_read_and_release_frees_it),
 	pool_test(wait_ends_at_its_time_limit),
 	pool_test(a_sleeper_is_woken_by_whatever_there_is_to_say),
+	pool_test(a_sleeper_who_was_moved_away_from_the_bell_is_told),
 	pool_test(what_is_lent_stays_as_it_was_until_it_is_returned),
 	pool_test(what_is_sent_makes_a_consumers_descriptor_readable),
 	pool_test(what_comes_just_before_the_loop_sleeps_is_found),

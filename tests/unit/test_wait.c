@@ -17,6 +17,7 @@
 #include "channel.h"
 #include "channel_support.h"
 #include "ready.h"
+#include "requeue.h"
 #include "ring_end.h"
 #include "send_file.h"
 
@@ -446,6 +447,46 @@ static void any_notices_that_a_peer_died(void **state)
 	close(pidfd);
 	pair_close_whole(&two);
 	pair_close_whole(&one);
+}
+
+/* A peer moves who sleeps away from the bell, and is killed. */
+
+struct severing {
+	const struct many *many;
+	uint64_t at_ns;
+};
+
+static void *move_and_sever(void *arg)
+{
+	struct severing *severing = arg;
+	const struct ends *first = &severing->many->ends[0];
+
+	assert_int_equal(requeue_sleepers(&rx_of(first)->shared->bell), 1);
+	severing->at_ns = test_now_ns();
+	pinion_ring_sever(first->rx);
+	return NULL;
+}
+
+static void who_was_moved_away_from_the_bell_hears_of_a_sever(void **state)
+{
+	struct pinion_desc desc;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct many many;
+		struct severing severing = {.many = &many};
+		uint32_t which = 0;
+		pthread_t thread;
+
+		many_open(&many, one_and_several[i]);
+		assert_int_equal(pthread_create(&thread, NULL, move_and_sever, &severing), 0);
+		assert_int_equal(pinion_ring_wait_any(many.rx, many.nr, UINT64_MAX, &which), 0);
+		assert_int_equal(pthread_join(thread, NULL), 0);
+		assert_in_range(test_now_ns() - severing.at_ns, 0, MUCH_NS);
+		assert_int_equal(which, 0);
+		assert_int_equal(pinion_ring_recv(many.rx[0], &desc, 1), -EPIPE);
+		many_close(&many);
+	}
 }
 
 /* Spinning. A thread that spins gives its core to nobody of its own accord. */
@@ -1271,6 +1312,7 @@ int main(void)
 		pool_test(any_works_where_the_kernel_knows_no_such_call),
 		pool_test(any_keeps_its_time_limit_though_bells_ring_for_nothing),
 		pool_test(any_notices_that_a_peer_died),
+		pool_test(who_was_moved_away_from_the_bell_hears_of_a_sever),
 		pool_test(no_spin_sleeps_at_once),
 		pool_test(a_long_spin_ends_at_the_time_limit_of_the_wait),
 		support_where(ahead, "not root, or a kernel without time namespaces", pool_test,
