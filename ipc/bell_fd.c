@@ -70,13 +70,15 @@ void bell_fd_close(const struct bell_fd *fd)
 		(void)close(fd->socket);
 }
 
-/* The next datagram carries files: a look without room for them is told that they were cut off. */
-static bool has_files(int socket)
+/* Is there a datagram that can be taken? -EPROTO: it carries files. A look without room for them is
+ * told that they were cut off. */
+static int look(int socket)
 {
 	struct msghdr message = {0};
 
-	return recvmsg(socket, &message, MSG_PEEK | MSG_DONTWAIT) >= 0 &&
-	       message.msg_flags & MSG_CTRUNC;
+	if (recvmsg(socket, &message, MSG_PEEK | MSG_DONTWAIT) < 0)
+		return -errno;
+	return message.msg_flags & MSG_CTRUNC ? -EPROTO : 0;
 }
 
 int bell_fd_drain(const struct bell_fd *fd)
@@ -84,8 +86,11 @@ int bell_fd_drain(const struct bell_fd *fd)
 	char byte;
 
 	for (int i = 0; i < DRAIN_MAX; i++) {
-		if (!fd->clean && has_files(fd->socket))
-			return -EPROTO;
+		int err = fd->clean ? 0 : look(fd->socket);
+
+		/* What comes behind a look that found nothing was not looked at: it stays. */
+		if (err)
+			return err == -EPROTO ? err : 0;
 		if (recv(fd->socket, &byte, sizeof(byte), MSG_DONTWAIT) < 0)
 			return 0;
 	}

@@ -920,6 +920,41 @@ static void files_let_in_are_eproto_of_a_ring_alone_and_counted_once(void **stat
 	ends_close(&ends);
 }
 
+/* In the place of the library's look at an empty socket: what comes just behind it. */
+ssize_t __real_recvmsg(int socket, struct msghdr *message, int flags);
+ssize_t __wrap_recvmsg(int socket, struct msghdr *message, int flags);
+
+static int late_to = -1;
+
+ssize_t __wrap_recvmsg(int socket, struct msghdr *message, int flags)
+{
+	const ssize_t got = __real_recvmsg(socket, message, flags);
+	const int saved = errno, to = late_to;
+
+	late_to = -1;
+	if (to >= 0)
+		assert_int_equal(send_file(to, 0), 1);
+	errno = saved;
+	return got;
+}
+
+static void files_that_come_behind_the_look_stay_where_they_are(void **state)
+{
+	const struct ends ends = ends_open();
+	const int to = pinion_ring_notify_fd(ends.rx), on = 1;
+	struct ring *rx = rx_of(&ends);
+
+	(void)state;
+	(void)setsockopt(rx->fd.socket, SOL_SOCKET, 83, &on, sizeof(on));
+	rx->fd.clean = false;
+	late_to = to;
+	assert_int_equal(pinion_ring_done(ends.rx), 0);
+	assert_int_equal(late_to, -1);
+	assert_true(readable(pinion_ring_fd(ends.rx), 0));
+	assert_int_equal(pinion_ring_done(ends.rx), -EPROTO);
+	ends_close(&ends);
+}
+
 static void files_are_kept_out_where_the_kernel_can(void **state)
 {
 	const struct ends ends = ends_open();
@@ -1333,6 +1368,7 @@ int main(void)
 		pool_test(a_receiver_that_is_gone_does_not_kill_the_sender),
 		pool_test(files_let_in_end_the_channel_and_are_not_closed_by_us),
 		pool_test(files_let_in_are_eproto_of_a_ring_alone_and_counted_once),
+		pool_test(files_that_come_behind_the_look_stay_where_they_are),
 		pool_test(files_are_kept_out_where_the_kernel_can),
 		pool_test(no_wake_up_is_lost_by_wait),
 		pool_test(no_wake_up_is_lost_by_wait_any),
