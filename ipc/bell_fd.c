@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -39,13 +41,29 @@ static int watch_both(int socket, int other)
 	return err;
 }
 
+/* Whoever gets the other end can let others send to it (AF_UNSPEC of connect(2)), but not undo
+ * this: nothing comes there that our last close would have to close. */
+static int open_pair(int end[2])
+{
+	int err;
+
+	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, end))
+		return -errno;
+	if (!shutdown(end[1], SHUT_RD))
+		return 0;
+	err = -errno;
+	(void)close(end[0]);
+	(void)close(end[1]);
+	return err;
+}
+
 int bell_fd_open(struct bell_fd *fd, int other, int *strikes)
 {
 	const int off = 0;
-	int end[2], epoll = -1;
+	int end[2], epoll = -1, err = open_pair(end);
 
-	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, end))
-		return pinion_fail(-errno, "no sockets to be woken by: %s", strerror(errno));
+	if (err)
+		return pinion_fail(err, "no sockets to be woken by: %s", strerror(-err));
 	if (other >= 0) {
 		epoll = watch_both(end[0], other);
 		if (epoll < 0) {
@@ -112,15 +130,60 @@ static bool is_ours(int socket)
 	       !getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &len) && type == SOCK_DGRAM;
 }
 
+/* How many files wait in what was sent to @socket, as /proc tells; 0 where it does not: it is not
+ * mounted, or kept from us, or this kernel says nothing of it. */
+static int files_within(int socket)
+{
+	char path[48], text[512];
+	const char *files;
+	ssize_t len;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/thread-self/fdinfo/%d", socket);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : 0;
+	len = read(fd, text, sizeof(text) - 1);
+	(void)close(fd);
+	if (len <= 0)
+		return -EIO;
+	text[len] = '\0';
+	files = strstr(text, "scm_fds:");
+	return files ? atoi(files + strlen("scm_fds:")) : 0;
+}
+
+/*
+ * Nobody reads there, so nothing has to come: what did would be closed with the last copy, by us
+ * perhaps, however long it takes. The other holders cannot undo that, nor end a send that they have
+ * begun. What was there before is told without a receiving call, even one that only looks: it would
+ * wait for a lock, which they hold as long as a page of theirs does not come.
+ */
+static int shut(int socket)
+{
+	int nr;
+
+	if (shutdown(socket, SHUT_RD))
+		return pinion_fail(-errno, "cannot shut a socket: %s", strerror(errno));
+	nr = files_within(socket);
+	if (nr < 0)
+		return pinion_fail(nr, "cannot look at a socket: %s", strerror(-nr));
+	return nr ? pinion_fail(-EINVAL, "files wait at the end that is to be kept") : 0;
+}
+
 int bell_fd_keep(int *strikes, int socket)
 {
-	int copy;
+	int copy, err;
 
 	if (!is_ours(socket))
 		return pinion_fail(-EINVAL, "descriptor %d is not what notify_fd() gives", socket);
 	copy = fcntl(socket, F_DUPFD_CLOEXEC, 0);
 	if (copy < 0)
 		return pinion_fail(-errno, "cannot keep a descriptor: %s", strerror(errno));
+	err = shut(copy);
+	if (err) {
+		(void)close(copy);
+		return err;
+	}
 	if (*strikes >= 0)
 		(void)close(*strikes);
 	*strikes = copy;

@@ -20,6 +20,11 @@
  * What is left: a datagram may carry files, and the last close of a file may take long. From 6.16
  * on the kernel keeps them out (SO_PASSRIGHTS). Before, a datagram is looked at first, and one with
  * files stays where it is; closing the socket may then take long.
+ *
+ * At the sender's end nobody reads, so that it is shut for that, by each who has it: nothing comes
+ * there any more that the last who closes it would have to close. Files that wait there before the
+ * sender keeps it are told by /proc; where that is not mounted, or before Linux 5.6, closing that
+ * end may take long.
  */
 
 #include <stdbool.h>
@@ -49,8 +54,8 @@ int bell_fd_drain(const struct bell_fd *fd);
 /* pre: there is another descriptor. From now on that one alone makes it readable. */
 void bell_fd_deafen(const struct bell_fd *fd);
 
-/* Sender: a duplicate of @socket, in the place of the one in @strikes. -EINVAL: not such a socket.
- */
+/* Sender: a duplicate of @socket, shut for reading, in the place of the one in @strikes.
+ * -EINVAL: not such a socket, or files wait at that end. */
 int bell_fd_keep(int *strikes, int socket);
 
 #endif

@@ -155,9 +155,10 @@ int pinion_broadcast_lag(struct pinion_broadcast *broadcast, uint32_t consumer);
 /*
  * pinion_broadcast_set_notify() - what that consumer's notify_fd() gave (below); a duplicate is
  * kept, the caller closes @fd. One that went to sleep before this is woken if there is something.
+ * The socket is shut for reading, as wait.h tells it of a channel.
  *
- * -EINVAL  no such consumer; or not such a descriptor
- * -EMFILE  no room for the duplicate
+ * -EINVAL  no such consumer; or not such a descriptor, or the consumer left files in it
+ * -EMFILE  no room for the duplicate, or to look for such files
  */
 int pinion_broadcast_set_notify(struct pinion_broadcast *broadcast, uint32_t consumer, int fd);
 
@@ -250,7 +251,7 @@ int pinion_broadcast_wait(struct pinion_seat *seat, uint64_t timeout_ns);
  * prepare() comes before the loop sleeps, done() when the descriptor is readable. What those of a
  * channel promise holds here: no lost wake-up, no call that blocks, whatever the other end does.
  * (Before Linux 6.16 a producer can leave files in the socket, whose last close may take long:
- * that is in leave().)
+ * that is in leave(). So can a consumer, for sever() and close(), where /proc is not mounted.)
  * The descriptor does not tell of the producer's death, nor does pinion_broadcast_orphan() wake the
  * loop: it watches the pidfd as well, or whatever tells it of deaths.
  *

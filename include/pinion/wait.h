@@ -45,6 +45,8 @@
  * sending one, whatever it does to its end. It can make the fd readable for nothing, as it can ring
  * for nothing, or send for nothing: a loop that has enough of that closes the channel. It can leave
  * the receiver asleep, as one who sends nothing does.
+ * (Before Linux 6.16 a sender can leave files in the socket, whose last close may take long: that
+ * is in the receiver's close(). So can a receiver, for the sender's, where no /proc tells of them.)
  *
  * A fan-in has a descriptor of its own (fanin.h), which its producers get by set_notify() too.
  *
@@ -116,10 +118,11 @@ int pinion_ring_notify_fd(struct pinion_ring *ring);
 /*
  * pinion_channel_set_notify() - what the receiver's notify_fd() gave; a duplicate is kept, the
  * caller closes @fd. A receiver that went to sleep before this is woken if there is something.
+ * The socket is shut for reading (SHUT_RD): nothing comes there that a close would have to close.
  *
- * -EINVAL  not such a descriptor; or this end of a ring receives
+ * -EINVAL  not such a descriptor, or the receiver left files in it; or this end of a ring receives
  * -EACCES  this end of a channel may only receive
- * -EMFILE  no room for the duplicate
+ * -EMFILE  no room for the duplicate, or to look for such files
  */
 int pinion_channel_set_notify(struct pinion_channel *channel, int fd);
 int pinion_ring_set_notify(struct pinion_ring *ring, int fd);

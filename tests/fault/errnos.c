@@ -71,6 +71,7 @@ static const struct row table[] = {
 	{SYS_connect, {"connect", false, VALUES(-ECONNREFUSED, -EACCES, -EINTR, -EAGAIN)}},
 	{SYS_accept4, {"accept4", false,
 		       VALUES(-EMFILE, -ENFILE, -ENOMEM, -EINTR, -ECONNABORTED)}},
+	{SYS_shutdown, {"shutdown", false, VALUES(-ENOMEM, -EACCES)}},
 	{SYS_setsockopt, {"setsockopt", false, VALUES(-ENOMEM, -EPERM)}},
 	{SYS_getsockopt, {"getsockopt", false, VALUES(-ENOPROTOOPT, -EMFILE, -ESRCH)}},
 	{SYS_sendmsg, {"sendmsg", false, VALUES(-EINTR, -ENOBUFS, -ENOMEM, -EAGAIN)}},

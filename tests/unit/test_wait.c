@@ -3,14 +3,18 @@
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 
 #include <pinion/wait.h>
 
@@ -747,6 +751,138 @@ static void set_notify_refuses_other_descriptors(void **state)
 	ends_close(&ends);
 }
 
+/* What waits at the sender's end is closed by who closes that last, however long it takes. */
+static void a_socket_in_which_files_wait_is_not_kept(void **state)
+{
+	const struct ends ends = ends_open();
+	int end[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, end), 0);
+	assert_int_equal(send(end[0], "x", 1, 0), 1);
+	assert_int_equal(pinion_ring_set_notify(ends.tx, end[1]), 0);
+	assert_int_equal(close(end[0]), 0);
+	assert_int_equal(close(end[1]), 0);
+	for (size_t len = 0; len < 2; len++) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, end), 0);
+		assert_int_equal(send_file_with(end[0], 0, len), len);
+		assert_int_equal(pinion_ring_set_notify(ends.tx, end[1]), -EINVAL);
+		assert_non_null(strstr(pinion_error_text(), "files wait"));
+		assert_int_equal(close(end[0]), 0);
+		assert_int_equal(close(end[1]), 0);
+	}
+	ends_close(&ends);
+}
+
+static void nothing_comes_into_a_socket_that_is_kept(void **state)
+{
+	const struct ends ends = ends_open(), others = ends_open();
+	char byte;
+	int end[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, end), 0);
+	/* Twice, and by two senders, as those of a fan-in have it. */
+	assert_int_equal(pinion_ring_set_notify(ends.tx, end[1]), 0);
+	assert_int_equal(pinion_ring_set_notify(ends.tx, end[1]), 0);
+	assert_int_equal(pinion_ring_set_notify(others.tx, end[1]), 0);
+	assert_int_equal(send_file(end[0], 0), -1);
+	assert_int_equal(errno, EPIPE);
+	atomic_store(&rx_of(&ends)->shared->bell.state, BELL_ARMED_FD);
+	send_tag(&ends, 1);
+	assert_int_equal(recv(end[0], &byte, 1, MSG_DONTWAIT), 1);
+	assert_int_equal(close(end[0]), 0);
+	assert_int_equal(close(end[1]), 0);
+	ends_close(&others);
+	ends_close(&ends);
+}
+
+/* A sender can let anybody send to its end, of which the receiver has the other copy. */
+static void nothing_comes_into_a_socket_that_is_given_away(void **state)
+{
+	const struct ends ends = ends_open();
+	const int to = pinion_ring_notify_fd(ends.rx);
+	const int other = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	socklen_t len = sizeof(address);
+
+	(void)state;
+	assert_int_equal(bind(to, (struct sockaddr *)&address, sizeof(sa_family_t)), 0);
+	assert_int_equal(getsockname(to, (struct sockaddr *)&address, &len), 0);
+	assert_int_equal(connect(to, &nobody, sizeof(nobody)), 0);
+	assert_int_equal(connect(other, (struct sockaddr *)&address, len), 0);
+	assert_int_equal(send_file(other, 0), -1);
+	assert_int_equal(errno, EPIPE);
+	assert_int_equal(close(other), 0);
+	ends_close(&ends);
+}
+
+/* Who takes a message into a page that does not come has a lock of the socket's until it does. */
+struct taker {
+	int socket, pages;
+	void *page;
+};
+
+static void *take_into_page(void *arg)
+{
+	const struct taker *taker = arg;
+
+	(void)recv(taker->socket, taker->page, 1, MSG_DONTWAIT);
+	return NULL;
+}
+
+/* False: this kernel lets nobody keep a page waiting. */
+static bool taker_open(struct taker *taker, int socket)
+{
+	struct uffdio_api api = {.api = UFFD_API};
+	struct uffdio_register part = {.mode = UFFDIO_REGISTER_MODE_MISSING};
+
+	taker->socket = socket;
+	taker->pages = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (taker->pages < 0)
+		return false;
+	taker->page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(taker->page != MAP_FAILED);
+	part.range = (struct uffdio_range){(uintptr_t)taker->page, 4096};
+	assert_int_equal(ioctl(taker->pages, UFFDIO_API, &api), 0);
+	assert_int_equal(ioctl(taker->pages, UFFDIO_REGISTER, &part), 0);
+	return true;
+}
+
+static void taker_close(const struct taker *taker, pthread_t thread)
+{
+	struct uffdio_zeropage come = {.range = {(uintptr_t)taker->page, 4096}};
+
+	assert_int_equal(ioctl(taker->pages, UFFDIO_ZEROPAGE, &come), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(munmap(taker->page, 4096), 0);
+	assert_int_equal(close(taker->pages), 0);
+}
+
+static void who_takes_for_ever_what_was_sent_there_holds_nobody_up(void **state)
+{
+	const struct ends ends = ends_open();
+	struct taker taker;
+	pthread_t thread;
+	int end[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, end), 0);
+	assert_int_equal(send(end[0], "x", 1, 0), 1);
+	if (taker_open(&taker, end[1])) {
+		assert_int_equal(pthread_create(&thread, NULL, take_into_page, &taker), 0);
+		assert_true(readable(taker.pages, LONG_NS / MS));
+		assert_int_equal(pinion_ring_set_notify(ends.tx, end[1]), 0);
+		taker_close(&taker, thread);
+	} else {
+		print_message("# nobody may keep a page waiting here\n");
+	}
+	assert_int_equal(close(end[0]), 0);
+	assert_int_equal(close(end[1]), 0);
+	ends_close(&ends);
+}
+
 static void calls_of_the_wrong_end_are_einval(void **state)
 {
 	const struct ends ends = ends_open();
@@ -1360,6 +1496,10 @@ int main(void)
 		pool_test(sever_and_a_lie_make_the_fd_readable),
 		pool_test(who_went_to_sleep_before_set_notify_is_woken_by_it),
 		pool_test(set_notify_refuses_other_descriptors),
+		pool_test(a_socket_in_which_files_wait_is_not_kept),
+		pool_test(nothing_comes_into_a_socket_that_is_kept),
+		pool_test(nothing_comes_into_a_socket_that_is_given_away),
+		pool_test(who_takes_for_ever_what_was_sent_there_holds_nobody_up),
 		pool_test(calls_of_the_wrong_end_are_einval),
 		pool_test(no_room_for_descriptors_changes_nothing),
 		pool_test(a_full_socket_does_not_hold_up_the_sender),
