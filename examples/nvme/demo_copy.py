@@ -14,7 +14,7 @@ from typing import NamedTuple
 from demo_machine import DemoError, Machine
 from demo_service import POOL, Service
 from demo_show import Progress
-from demo_stop import uninterrupted
+from demo_stop import undisturbed, uninterrupted
 
 READY_PATIENCE_S = 60.0
 STOP_PATIENCE_S = 60.0
@@ -58,15 +58,19 @@ class DeviceProcess:
         return ready
 
     def __exit__(self, *_exception: object) -> None:
-        if self.process is None:
-            return
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+        if self.process is not None:
+            with undisturbed():
+                self.end(self.process)
+
+    @staticmethod
+    def end(process: subprocess.Popen) -> None:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
         try:
-            self.process.communicate(timeout=STOP_PATIENCE_S)
+            process.communicate(timeout=STOP_PATIENCE_S)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.communicate()
+            process.kill()
+            process.communicate()
 
     def stop(self) -> dict:
         """Orderly; its account of what was done."""
@@ -116,9 +120,10 @@ class Copies:
             last_lines = self.watch(processes)
             self.results = [self.result(part, *pair) for part, pair in enumerate(zip(processes, last_lines), 1)]
         finally:
-            for process in processes:
-                process.kill()
-                process.communicate()
+            with undisturbed():
+                for process in processes:
+                    process.kill()
+                    process.communicate()
         return self
 
     def start(self, part: int, image: int) -> subprocess.Popen:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from demo_machine import call
 from demo_show import Progress
+from demo_stop import undisturbed
 
 PIECE = 1 << 20
 
@@ -28,9 +29,10 @@ def mounted(disk: Path) -> Iterator[Path]:
         call("mount", "-t", "ext4", "-o", "ro", str(disk), directory)
         yield directory
     finally:
-        if directory.is_mount():
-            call("umount", directory)
-        directory.rmdir()
+        with undisturbed():
+            if directory.is_mount():
+                call("umount", directory)
+            directory.rmdir()
 
 
 def read_manifest(path: Path) -> dict[str, str]:

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from demo_show import note
-from demo_stop import uninterrupted
+from demo_stop import undisturbed, uninterrupted
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 DEVBIND = REPOSITORY / "tools" / "devbind"
@@ -60,7 +60,8 @@ class Machine:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        self.undo.close()
+        with undisturbed():
+            self.undo.close()
 
     def node(self) -> int:
         """NUMA node of the drive; -1 when the firmware names none."""

@@ -13,7 +13,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from demo_stop import uninterrupted
+from demo_stop import undisturbed, uninterrupted
 
 POOL = "buffers"
 
@@ -121,15 +121,19 @@ class Service:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        if self.process is None:
-            return
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+        if self.process is not None:
+            with undisturbed():
+                self.end(self.process)
+
+    @staticmethod
+    def end(process: subprocess.Popen) -> None:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(timeout=STOP_PATIENCE_S)
+            process.wait(timeout=STOP_PATIENCE_S)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+            process.kill()
+            process.wait()
 
     def await_answer(self) -> None:
         deadline = time.monotonic() + START_PATIENCE_S

@@ -11,7 +11,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def stop(number: int, _frame: FrameType | None) -> None:
-    """With the status a shell gives to a program ended by this signal. What undoes is not stopped, nor a tool of it."""
+    """With the status a shell gives to a program ended by this signal. Only the first one counts."""
     for other in SIGNALS:
         signal.signal(other, signal.SIG_IGN)
     print("\nstopped: putting everything back", file=sys.stderr, flush=True)
@@ -24,9 +24,21 @@ def heed() -> None:
 
 
 @contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """What is put back is not stopped in it, nor is a tool of it."""
+    former = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Who is to stop meanwhile does so behind the block: no tool is killed in the midst of changing the machine, and no
-    process is started that nobody knows of. What is ignored stays ignored, here and by what is started."""
+    """Who is to stop meanwhile does so behind the block: no tool is killed by us in the midst of changing the machine
+    (one that Ctrl-C reaches as well goes back by itself), and no process is started that nobody knows of. What is
+    ignored stays ignored, here and by what is started."""
     heard: list[int] = []
     former = {number: signal.getsignal(number) for number in SIGNALS}
     former = {number: handler for number, handler in former.items() if handler != signal.SIG_IGN}
