@@ -11,10 +11,7 @@
 #include <unistd.h>
 
 #include "fail.h"
-
-#ifndef SO_PASSRIGHTS
-#define SO_PASSRIGHTS 83 /* <asm-generic/socket.h> from 6.16 on */
-#endif
+#include "mail.h"
 
 /* Datagrams taken in one call. A sender that keeps the rules leaves one, seldom two; the rest of a
  * flood keeps the descriptor readable. */
@@ -59,7 +56,6 @@ static int open_pair(int end[2])
 
 int bell_fd_open(struct bell_fd *fd, int other, int *strikes)
 {
-	const int off = 0;
 	int end[2], epoll = -1, err = open_pair(end);
 
 	if (err)
@@ -73,7 +69,7 @@ int bell_fd_open(struct bell_fd *fd, int other, int *strikes)
 					   strerror(-epoll));
 		}
 	}
-	fd->clean = !setsockopt(end[0], SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+	fd->clean = !mail_allow_files(end[0], false);
 	fd->socket = end[0];
 	fd->epoll = epoll;
 	*strikes = end[1];

@@ -16,11 +16,8 @@
 
 #include "bell.h"
 #include "bell_fd.h"
+#include "mail.h"
 #include "script.h"
-
-#ifndef SO_PASSRIGHTS
-#define SO_PASSRIGHTS 83 /* <asm-generic/socket.h> from 6.16 on */
-#endif
 
 #define LOOP_DRAIN 64u /* datagrams that done() takes */
 
@@ -52,9 +49,7 @@ static inline uint32_t loop_queued(const struct loop *loop)
 /* As on a kernel before 6.16. */
 static inline void loop_age(struct bell_fd *fd)
 {
-	const int on = 1;
-
-	(void)setsockopt(fd->socket, SOL_SOCKET, SO_PASSRIGHTS, &on, sizeof(on));
+	(void)mail_allow_files(fd->socket, true);
 	fd->clean = false;
 }
 
