@@ -16,15 +16,17 @@ static uint64_t later(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
+/* How long its user still rests, in us; 0: it does not. */
 static uint64_t rest_of(const struct service *service, uid_t uid)
 {
+	const uint64_t now = service_now_ns();
 	const struct peer *peer;
-	uint64_t rest = 0;
+	uint64_t rest = now;
 
 	LIST_FOREACH(peer, &service->peers, link)
 		if (peer->uid == uid)
 			rest = later(rest, peer->rest_ns);
-	return rest;
+	return (rest - now + 999) / 1000;
 }
 
 static struct peer *find_next(const struct service *service, uid_t uid)
@@ -51,11 +53,11 @@ static int on_turn(sd_event_source *source, uint64_t usec, void *context)
 	const uint64_t rest = rest_of(peer->service, peer->uid);
 
 	(void)usec;
-	if (service_now_ns() >= rest) {
+	if (!rest) {
 		wake(peer);
 		return 0;
 	}
-	(void)sd_event_source_set_time(source, rest / 1000 + 1);
+	(void)sd_event_source_set_time_relative(source, rest);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
@@ -64,19 +66,17 @@ void turn_go_on(const struct service *service, uid_t uid)
 	struct peer *next = find_next(service, uid);
 
 	if (next && !next->pause &&
-	    sd_event_add_time(service->event, &next->pause, CLOCK_MONOTONIC,
-			      rest_of(service, uid) / 1000 + 1, 100, on_turn, next) < 0)
+	    sd_event_add_time_relative(service->event, &next->pause, CLOCK_MONOTONIC,
+				       rest_of(service, uid), 100, on_turn, next) < 0)
 		wake(next);
 }
 
 bool turn_has_come(struct peer *peer)
 {
-	const uint64_t now = service_now_ns();
-
-	if (now >= rest_of(peer->service, peer->uid))
+	if (!rest_of(peer->service, peer->uid))
 		return true;
 	if (!peer->asked_ns)
-		peer->asked_ns = now;
+		peer->asked_ns = service_now_ns();
 	peer->put_off = true;
 	(void)sd_event_source_set_enabled(peer->io, SD_EVENT_OFF);
 	turn_go_on(peer->service, peer->uid);
