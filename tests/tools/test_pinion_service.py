@@ -138,6 +138,19 @@ class Ordering(WithService):
         self.stop_with_one_under_way()
         self.expect(IN_USE, "pool retire buffers 0", "buffers are held")
 
+    def test_a_pool_grows_when_its_first_segment_has_gone(self) -> None:
+        def kept() -> list[tuple[int, ...]]:
+            return [tuple(one[key] for key in ("slot", "page_size", "buffer_size", "len"))
+                    for one in self.pool()["segments"]]
+        self.expect(DONE, "pool grow buffers 2M")
+        self.expect(DONE, "pool retire buffers 0")
+        self.assertEqual(kept(), [(1, 4096, 4096, 2 << 20)])
+        self.expect(DONE, "pool grow buffers 1M")
+        self.assertEqual(sorted(kept()), [(0, 4096, 4096, 1 << 20), (1, 4096, 4096, 2 << 20)])
+        self.expect(DONE, "pool retire buffers 0")
+        self.expect(DONE, "pool retire buffers 1")
+        self.expect(FAILED, "pool grow buffers 1M", "no segment to take the shape of")
+
     def test_a_pool_is_made_and_ends(self) -> None:
         if int(FREE_PAGES.read_text()) < 16:
             self.skipTest("16 free hugepages of 2 MiB are needed: hugepages reserve 32M")

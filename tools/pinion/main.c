@@ -100,8 +100,8 @@ static const struct command {
 	{"pool grow", "", 2, 3, command_pool_grow,
 	 "usage: pinion pool grow NAME SIZE [NODE]\n"
 	 "\n"
-	 "Adds a segment of SIZE bytes to the pool, with buffers as its first segment has them.\n"
-	 "Members find it without being asked.\n"
+	 "Adds a segment of SIZE bytes to the pool, with buffers and pages like those of the\n"
+	 "first segment that it still has. Members find it without being asked.\n"
 	 "\n"
 	 "  pinion pool grow packets 256M 1\n"},
 	{"pool retire", "", 2, 2, command_pool_retire,

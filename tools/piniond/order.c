@@ -102,6 +102,16 @@ static json_t *kick(struct peer *peer, const struct words *words, int *file)
 	return NULL;
 }
 
+/* Of the segments that there are: the first ones may have been retired. */
+static int first_segment(struct pinion_pool *pool, struct pinion_segment_stat *first)
+{
+	int err = -ENOENT;
+
+	for (uint32_t i = 0; err && i < pinion_pool_slots(pool); i++)
+		err = pinion_pool_segment(pool, i, first);
+	return err;
+}
+
 /* "NAME SIZE [NODE]": like its first segment, but for size and node. */
 static json_t *grow(struct peer *peer, const struct words *words, int *file)
 {
@@ -115,7 +125,7 @@ static json_t *grow(struct peer *peer, const struct words *words, int *file)
 	(void)file;
 	if (!pool || !node_of(peer, words, 2, &node))
 		return NULL;
-	if (expand_number(words->word[1], &len) || pinion_pool_segment(pool->pool, 0, &first)) {
+	if (expand_number(words->word[1], &len) || first_segment(pool->pool, &first)) {
 		peers_refuse(peer, -EINVAL, "%s: no size, or no segment to take the shape of",
 			     words->word[1]);
 		return NULL;
