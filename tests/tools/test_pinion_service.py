@@ -105,6 +105,12 @@ class Asking(WithService):
         until(lambda: "far:0" not in self.expect(DONE, "addr buffers 3"))
         self.assertIn("0x10100003000", self.expect(DONE, "addr buffers 3"))
 
+    def test_addr_has_no_line_for_a_device_that_does_not_have_the_buffer_yet(self) -> None:
+        self.work()
+        self.expect(DONE, "pool grow buffers 2M")
+        self.assertEqual(self.expect(DONE, f"addr buffers {BUFFERS}"), "no device has it mapped\n")
+        self.expect(DONE, "addr buffers 3", "far:0   iova  0x100003000\n")
+
     def test_doctor_says_whether_the_service_answers(self) -> None:
         def finding() -> list[tuple[str, bool]]:
             found = json.loads(self.ask("doctor", "--json").stdout)["findings"]

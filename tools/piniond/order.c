@@ -194,13 +194,24 @@ static json_t *destroy(struct peer *peer, const struct words *words, int *file)
 	return json_object();
 }
 
-/* Where one device finds a buffer, into @list. pre: it has said so. */
+static json_t *address(const struct member *member, const struct pinion_domain *domain,
+		       uint64_t bus)
+{
+	char text[32];
+
+	(void)snprintf(text, sizeof(text), "0x%" PRIx64, bus);
+	return json_pack("{ss ss ss}", "domain", member->device->name, "kind",
+			 pinion_domain_head(domain)->kind == PINION_DOMAIN_PHYS ? "phys" : "iova",
+			 "address", text);
+}
+
+/* Where one device finds a buffer, into @list, if it does: a segment may be newer than what it has
+ * said. pre: it has shared its addresses. */
 static int add_address(json_t *list, const struct member *member, struct pinion_buffer buffer)
 {
 	int copy = fcntl(member->device->table, F_DUPFD_CLOEXEC, 3), err;
 	struct pinion_domain *domain;
-	char text[32];
-	json_t *found;
+	uint64_t bus;
 
 	if (copy < 0)
 		return pinion_fail(-errno, "no descriptor for a device's addresses: %s",
@@ -210,12 +221,10 @@ static int add_address(json_t *list, const struct member *member, struct pinion_
 		(void)close(copy);
 		return err;
 	}
-	(void)snprintf(text, sizeof(text), "0x%" PRIx64, pinion_buffer_bus(domain, buffer, 0));
-	found = json_pack("{ss ss ss}", "domain", member->device->name, "kind",
-			  pinion_domain_head(domain)->kind == PINION_DOMAIN_PHYS ? "phys" : "iova",
-			  "address", text);
+	bus = pinion_buffer_bus(domain, buffer, 0);
+	if (!(bus & PINION_BUS_UNKNOWN))
+		(void)json_array_append_new(list, address(member, domain, bus));
 	(void)pinion_domain_detach(domain);
-	(void)json_array_append_new(list, found);
 	return 0;
 }
 
