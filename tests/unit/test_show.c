@@ -168,7 +168,6 @@ static void stat_has_all_of_the_answer(void **state)
 	json_decref(answer);
 }
 
-/* Of another release, or of no sense. */
 static void stat_says_which_pool_is_damaged(void **state)
 {
 	json_t *answer = answer_of("{'pools':[{'name':'a','damaged':true},"
@@ -182,6 +181,21 @@ static void stat_says_which_pool_is_damaged(void **state)
 	json_decref(answer);
 }
 
+static void a_pool_made_from_a_template_is_one_like_the_others(void **state)
+{
+	json_t *answer = answer_of("{'pools':[{'name':'own.1','template':true,"
+				   "'members':[{'number':1},{'number':2}]}]}");
+	char *ls = printed(report_ls, answer), *stat = printed(report_stat, answer);
+
+	(void)state;
+	assert_says(ls, "own.1     0B        0     0     0        2\n");
+	assert_says(stat, "\npool own.1, 0B, one client's own, made from a template\n");
+	free(ls);
+	free(stat);
+	json_decref(answer);
+}
+
+/* Of another release, or of no sense. */
 static void an_answer_that_lacks_everything_is_shown(void **state)
 {
 	static const char *const answers[] = {
@@ -381,6 +395,7 @@ int main(void)
 		cmocka_unit_test(ls_has_pools_devices_and_members),
 		cmocka_unit_test(stat_has_all_of_the_answer),
 		cmocka_unit_test(stat_says_which_pool_is_damaged),
+		cmocka_unit_test(a_pool_made_from_a_template_is_one_like_the_others),
 		cmocka_unit_test(an_answer_that_lacks_everything_is_shown),
 		cmocka_unit_test(a_map_shows_shares_and_everybody_who_holds_anything),
 		cmocka_unit_test(a_map_has_no_more_cells_than_buffers),

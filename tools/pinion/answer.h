@@ -7,7 +7,8 @@
  * less: what is missing reads as 0, false, "" or an empty array, and is never a reason to stop.
  *
  *     version, pid, uptime_ns, rss, peers, restarts
- *     pools[]      name, template, damaged (pages were punched out of it), bytes
+ *     pools[]      name, template (one client's own, made from one), damaged (pages were punched
+ *                  out of it), bytes
  *       segments[] slot, node, page_size, buffer_size, len, nr, free, retiring
  *       zones[]    buffer_size, page_size, node, total, free, held: numbers of buffers
  *       members[]  number, pid, uid, gid, command, role, state, connected, held, quota: held are

@@ -48,7 +48,7 @@ static void ls_pools(const json_t *pools, FILE *out)
 			  text_number(answer_sum(pool, "zones", "total")).text,
 			  text_number(answer_sum(pool, "zones", "free")).text,
 			  text_number(answer_sum(pool, "zones", "held")).text,
-			  answer_true(pool, "template") ? "template" : text_number(members).text);
+			  text_number(members).text);
 	}
 	if (table.nr == 1)
 		fputs("no pools\n", out);
@@ -188,8 +188,7 @@ static void stat_pool(const json_t *pool, FILE *out)
 
 	table_clean(name, sizeof(name), answer_text(pool, "name"));
 	fprintf(out, "\npool %s, %s%s%s\n", name, BYTES(pool, "bytes"),
-		answer_true(pool, "template") ? ", a template: each client gets one of its own"
-					      : "",
+		answer_true(pool, "template") ? ", one client's own, made from a template" : "",
 		answer_true(pool, "damaged") ? ", damaged: pages were punched out of it" : "");
 	stat_segments(json_object_get(pool, "segments"), out);
 	stat_zones(json_object_get(pool, "zones"), out);
