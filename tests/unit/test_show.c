@@ -195,6 +195,25 @@ static void a_pool_made_from_a_template_is_one_like_the_others(void **state)
 	json_decref(answer);
 }
 
+/* Where the pages are on several. */
+static void a_node_that_is_none_is_not_shown_as_node_0(void **state)
+{
+	json_t *answer = answer_of("{'pools':[{'name':'p','segments':[{'slot':0,'node':-1}],"
+				   "'zones':[{'node':-1,'total':8,'free':8}]}]}");
+	const struct frame_view view = {.now = answer};
+	char *stat = printed(report_stat, answer);
+	struct frame frame = {0};
+
+	(void)state;
+	assert_says(stat, "\n        0     -    0B      0B     0B        0     0  used\n");
+	assert_says(stat, "\n        0     -    0B      0B        8     8     0\n");
+	frame_draw(&frame, &view, 80);
+	assert_says(frame.line[2].text, "node -  p  8 of 0B: 8 free, 0 held");
+	frame_free(&frame);
+	free(stat);
+	json_decref(answer);
+}
+
 /* Of another release, or of no sense. */
 static void an_answer_that_lacks_everything_is_shown(void **state)
 {
@@ -396,6 +415,7 @@ int main(void)
 		cmocka_unit_test(stat_has_all_of_the_answer),
 		cmocka_unit_test(stat_says_which_pool_is_damaged),
 		cmocka_unit_test(a_pool_made_from_a_template_is_one_like_the_others),
+		cmocka_unit_test(a_node_that_is_none_is_not_shown_as_node_0),
 		cmocka_unit_test(an_answer_that_lacks_everything_is_shown),
 		cmocka_unit_test(a_map_shows_shares_and_everybody_who_holds_anything),
 		cmocka_unit_test(a_map_has_no_more_cells_than_buffers),

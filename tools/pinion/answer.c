@@ -34,6 +34,13 @@ uint64_t answer_sum(const json_t *object, const char *array, const char *key)
 	return sum;
 }
 
+struct text answer_node(const json_t *object)
+{
+	if (json_integer_value(json_object_get(object, "node")) < 0)
+		return (struct text){"-"};
+	return text_number(answer_number(object, "node"));
+}
+
 struct text text_number(uint64_t number)
 {
 	struct text text;

@@ -39,6 +39,9 @@ struct text {
 	char text[32];
 };
 
+/* Its "node"; "-" where that is none: the pages are on several. */
+struct text answer_node(const json_t *object);
+
 struct text text_number(uint64_t number);
 struct text text_bytes(uint64_t bytes); /* "64K" */
 struct text text_time(uint64_t ns);     /* "3d 04h", "4h 05m", "5m 06s", "7s" */

@@ -223,8 +223,8 @@ static void zone_draw(struct frame *frame, const json_t *pool, const json_t *zon
 	if (!parts)
 		err(1, "a map of %zu members", nr);
 	line_put(frame, line_add(frame), 0,
-		 "node %" PRIu64 "  %s  %" PRIu64 " of %s: %" PRIu64 " free, %" PRIu64 " held%s",
-		 answer_number(zone, "node"), answer_text(pool, "name"), total,
+		 "node %s  %s  %" PRIu64 " of %s: %" PRIu64 " free, %" PRIu64 " held%s",
+		 answer_node(zone).text, answer_text(pool, "name"), total,
 		 text_bytes(answer_number(zone, "buffer_size")).text, answer_number(zone, "free"),
 		 answer_number(zone, "held"), several && nr > 1 ? ", by whom is estimated" : "");
 	const size_t used = parts_fill(parts, zone, rows, nr, answer_sum(pool, "zones", "held"));

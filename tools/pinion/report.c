@@ -129,9 +129,10 @@ static void stat_segments(const json_t *all, FILE *out)
 	for (size_t i = 0; i < json_array_size(all); i++) {
 		const json_t *one = json_array_get(all, i);
 
-		table_row(&table, NUMBER(one, "slot"), NUMBER(one, "node"), BYTES(one, "page_size"),
-			  BYTES(one, "buffer_size"), BYTES(one, "len"), NUMBER(one, "nr"),
-			  NUMBER(one, "free"), answer_true(one, "retiring") ? "retiring" : "used");
+		table_row(&table, NUMBER(one, "slot"), answer_node(one).text,
+			  BYTES(one, "page_size"), BYTES(one, "buffer_size"), BYTES(one, "len"),
+			  NUMBER(one, "nr"), NUMBER(one, "free"),
+			  answer_true(one, "retiring") ? "retiring" : "used");
 	}
 	table_print(&table, out);
 }
@@ -144,9 +145,9 @@ static void stat_zones(const json_t *all, FILE *out)
 	for (size_t i = 0; i < json_array_size(all); i++) {
 		const json_t *one = json_array_get(all, i);
 
-		table_row(&table, text_number(i).text, NUMBER(one, "node"), BYTES(one, "page_size"),
-			  BYTES(one, "buffer_size"), NUMBER(one, "total"), NUMBER(one, "free"),
-			  NUMBER(one, "held"));
+		table_row(&table, text_number(i).text, answer_node(one).text,
+			  BYTES(one, "page_size"), BYTES(one, "buffer_size"), NUMBER(one, "total"),
+			  NUMBER(one, "free"), NUMBER(one, "held"));
 	}
 	table_print(&table, out);
 }
