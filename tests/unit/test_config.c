@@ -411,6 +411,19 @@ static void a_rule_that_is_never_reached_is_told(void **state)
 	config_free(read_good("rules = ( { group = 7; }, { user = 7; }, { user = \"*\"; } );\n"));
 }
 
+static void whom_a_rule_is_for_that_cannot_be_read_hides_nobody(void **state)
+{
+	(void)state;
+	assert_told("rules = ( { user = \"no-such\"; },\n{ user = \"root\"; } );\n",
+		    "1: rules[0].user: no user is named \"no-such\" here\n");
+	assert_told("rules = ( { serve = true; },\n{ user = 0; } );\n",
+		    "1: rules[0].user: missing: or group: whom it is for\n");
+	assert_told("rules = ( { user = 0; colour = 1; },\n{ user = 0; } );\n",
+		    "1: rules[0].colour: unknown key: there are user group pools devices bytes "
+		    "memberships channels serve addresses and admin\n"
+		    "2: rules[1]: never reached: rules[0] decides before it\n");
+}
+
 static void too_many_of_a_thing_are_told(void **state)
 {
 	char patterns[TOLD_MAX] = "user = 1; devices = [ \"d0\"";
@@ -627,6 +640,7 @@ int main(void)
 		support_test(an_address_for_other_machines_must_be_meant),
 		support_test(somebody_whom_nobody_knows_is_told),
 		support_test(a_rule_that_is_never_reached_is_told),
+		support_test(whom_a_rule_is_for_that_cannot_be_read_hides_nobody),
 		support_test(too_many_of_a_thing_are_told),
 		support_test(all_mistakes_are_told_at_once),
 		support_test(a_text_without_form_is_told),

@@ -40,6 +40,7 @@ struct config_pool {
 
 struct config_rule {
 	bool by_group, everybody; /* everybody: user = "*" */
+	bool known;               /* whom it is for could be read */
 	uint32_t id;              /* of the user or the group */
 	char *pools[CONFIG_PATTERNS_MAX];   /* fnmatch(3); NULL-terminated if shorter */
 	char *devices[CONFIG_PATTERNS_MAX]; /* likewise: which it may ask for, or serve */

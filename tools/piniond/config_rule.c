@@ -104,6 +104,7 @@ static void read_whom(struct config_mistakes *mistakes, const struct config_sett
 		      struct config_rule *rule)
 {
 	const bool user = value_find(group, "user") != NULL;
+	const unsigned before = mistakes->nr;
 
 	rule->by_group = value_find(group, "group") != NULL;
 	if (user && rule->by_group)
@@ -113,6 +114,7 @@ static void read_whom(struct config_mistakes *mistakes, const struct config_sett
 		mistake_missing(mistakes, group, "user", "or group: whom it is for");
 	else
 		read_id(mistakes, group, user ? "user" : "group", rule);
+	rule->known = mistakes->nr == before;
 }
 
 /* Does the earlier rule decide for all whom the later one is for? */
@@ -120,10 +122,10 @@ static bool hides(const struct config_rule *earlier, const struct config_rule *l
 {
 	if (earlier->everybody || later->everybody)
 		return earlier->everybody;
-	return earlier->by_group == later->by_group && earlier->id == later->id;
+	return earlier->known && earlier->by_group == later->by_group && earlier->id == later->id;
 }
 
-/* pre: @rule was read without a mistake, and the rules before it are counted in @config. */
+/* pre: @rule is known, and the rules before it are counted in @config. */
 static void check_reached(struct config_mistakes *mistakes, const struct config_setting_t *group,
 			  const struct config *config, const struct config_rule *rule)
 {
@@ -139,11 +141,9 @@ static void read_rule(struct config_mistakes *mistakes, const struct config_sett
 		      struct config *config)
 {
 	struct config_rule *rule = &config->rule[config->nr_rules];
-	const unsigned before = mistakes->nr;
-
 	mistake_unknown(mistakes, group, rule_keys);
 	read_whom(mistakes, group, rule);
-	if (mistakes->nr == before)
+	if (rule->known)
 		check_reached(mistakes, group, config, rule);
 	config->nr_rules++;
 	(void)value_texts(mistakes, group, "pools", CONFIG_PATTERNS_MAX, rule->pools);
