@@ -115,6 +115,16 @@ class Conversation(Case):
         done = run("ls", env={"PINION_SOCKET": str(self.socket)})
         self.assertEqual(done.returncode, DONE, done.stderr)
 
+    def test_output_that_is_lost_is_a_failure(self) -> None:
+        self.peer(wire.answers(json.dumps(STAT).encode()))
+        for words in (("ls",), ("stat", "--json"), ("top", "--once"), ("doctor",), ("doctor", "--json"), ("--help",),
+                      ("doctor", "--help"), ("pool", "--help")):
+            with self.subTest(words=words), open("/dev/full", "w", encoding="utf-8") as full:
+                done = subprocess.run([PROGRAM, "--socket", str(self.socket), *words], stdout=full, check=False,
+                                      stderr=subprocess.PIPE, text=True, timeout=60)
+                self.assertEqual(done.returncode, FAILED)
+                self.assertIn("output: No space left on device", done.stderr)
+
     def test_a_path_too_long_for_a_socket_is_told(self) -> None:
         self.assertIn("at most 107 bytes", run("--socket", "/" + "x" * 200, "ls").stderr)
 

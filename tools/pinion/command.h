@@ -32,6 +32,9 @@ enum exit_code command_pool_retire(const struct options *opt);
 enum exit_code command_member_kick(const struct options *opt);
 enum exit_code command_addr(const struct options *opt);
 
+/* At the end of what went to stdout: EXIT_FAILED, and it is told, if not all of it did. */
+enum exit_code output_done(void);
+
 /* Tells what pinion_error_text() has, and what to do about @err (-errno). */
 enum exit_code command_failed(int err);
 

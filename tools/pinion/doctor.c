@@ -23,5 +23,7 @@ enum exit_code command_doctor(const struct options *opt)
 	findings_free(&findings);
 	if (failed)
 		warnx("no memory for JSON");
-	return failed || worst == GRADE_FAIL ? EXIT_FAILED : EXIT_DONE;
+	const enum exit_code told = output_done();
+
+	return failed || worst == GRADE_FAIL ? EXIT_FAILED : told;
 }

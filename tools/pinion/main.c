@@ -157,7 +157,7 @@ static void option_set(struct options *opt, int mark, const char *text)
 static void say_help(const char *text)
 {
 	fputs(text, stdout);
-	exit(EXIT_DONE);
+	exit((int)output_done());
 }
 
 /* The options before the command. Returns where the command's words begin. */
@@ -214,7 +214,7 @@ static enum exit_code say_no_command(int argc, char **argv)
 	const bool help = argc > 1 && strcmp(argv[1], "--help") == 0;
 
 	if (argc && family_print(argv[0], help ? stdout : stderr))
-		return help ? EXIT_DONE : EXIT_USAGE;
+		return help ? output_done() : EXIT_USAGE;
 	if (argc)
 		warnx("'%s' is no command", argv[0]);
 	fputs(usage_text, stderr);

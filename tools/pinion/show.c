@@ -58,6 +58,14 @@ enum exit_code command_failed(int err)
 	}
 }
 
+enum exit_code output_done(void)
+{
+	if (!fflush(stdout) && !ferror(stdout))
+		return EXIT_DONE;
+	warn("output");
+	return EXIT_FAILED;
+}
+
 static enum exit_code show(const struct options *opt, const char *name, const char *text,
 			   void (*report)(const json_t *answer, FILE *out))
 {
@@ -73,10 +81,7 @@ static enum exit_code show(const struct options *opt, const char *name, const ch
 		report(answer, stdout);
 	}
 	json_decref(answer);
-	if (!fflush(stdout) && !ferror(stdout))
-		return EXIT_DONE;
-	warn("output");
-	return EXIT_FAILED;
+	return output_done();
 }
 
 enum exit_code command_ls(const struct options *opt)

@@ -240,7 +240,7 @@ enum exit_code command_top(const struct options *opt)
 	}
 	top_free(&top);
 	if (!ended)
-		return EXIT_DONE;
+		return output_done();
 	/* Whoever started it sees what ended it. */
 	(void)signal(ended, SIG_DFL);
 	(void)raise(ended);
