@@ -404,6 +404,10 @@ class Doctor(Case):
 
     def test_hugetlbfs(self) -> None:
         self.found("ok", "hugetlbfs", "mounted on /dev/hugepages")
+        self.file("proc/self/mounts", "none /a\x1b[2Jb hugetlbfs rw 0 0\n")
+        self.found("ok", "hugetlbfs", "mounted on /a\\033[2Jb (rw)")
+        (self.root / "proc/self/mounts").write_bytes(b"none /a\xffb hugetlbfs rw 0 0\n")
+        self.found("ok", "hugetlbfs", "mounted on /a?b (rw)")
         self.file("proc/self/mounts", "none / ext4 rw 0 0\n")
         self.found("warn", "hugetlbfs", "not mounted", "mount -t hugetlbfs")
 

@@ -84,7 +84,7 @@ static void mounts_look(const struct tree *tree, struct findings *findings)
 {
 	static const char mend[] =
 		"mkdir -p /dev/hugepages && mount -t hugetlbfs none /dev/hugepages";
-	char path[PATH_MAX];
+	char path[PATH_MAX], dir[4 * PATH_MAX];
 	FILE *table = tree_path(tree, path, "/proc/self/mounts") ? NULL : setmntent(path, "re");
 	unsigned nr = 0;
 
@@ -92,7 +92,7 @@ static void mounts_look(const struct tree *tree, struct findings *findings)
 		if (strcmp(mount->mnt_type, "hugetlbfs") != 0)
 			continue;
 		findings_add(findings, GRADE_OK, "hugetlbfs", NULL, "mounted on %s (%s)",
-			     mount->mnt_dir, mount->mnt_opts);
+			     hp_name_format(mount->mnt_dir, dir, sizeof(dir)), mount->mnt_opts);
 		nr++;
 	}
 	if (table)

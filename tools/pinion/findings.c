@@ -56,10 +56,26 @@ void findings_print(const struct findings *findings, FILE *out)
 	}
 }
 
+/* JSON takes UTF-8 alone: in text that is none, each byte beyond ASCII becomes a '?'. */
+static json_t *text_json(const char *text)
+{
+	json_t *string = json_string(text);
+	char *plain = string ? NULL : strdup(text);
+
+	for (char *at = plain; at && *at; at++)
+		if (*at & 0x80)
+			*at = '?';
+	if (plain)
+		string = json_string(plain);
+	free(plain);
+	return string;
+}
+
 static json_t *finding_json(const struct finding *finding)
 {
-	return json_pack("{s:s, s:s, s:s, s:s?}", "grade", grade_names[finding->grade], "topic",
-			 finding->topic, "text", finding->text, "mend", finding->mend);
+	return json_pack("{s:s, s:s, s:o, s:o}", "grade", grade_names[finding->grade], "topic",
+			 finding->topic, "text", text_json(finding->text), "mend",
+			 finding->mend ? text_json(finding->mend) : json_null());
 }
 
 int findings_print_json(const struct findings *findings, FILE *out)
