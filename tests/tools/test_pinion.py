@@ -420,6 +420,16 @@ class Doctor(Case):
         self.limits("8388608")
         self.file("proc/self/status", "CapEff:\t0000000000004000\nSeccomp:\t0\n")
         self.found("ok", "memlock", "not for this user")
+        self.directory("proc/self/ns")
+        (self.root / "proc/self/ns/user").symlink_to("user:[4026531837]")
+        self.found("ok", "memlock", "not for this user")
+
+    def test_a_right_of_a_user_namespace_lifts_no_limit(self) -> None:
+        self.limits("8388608")
+        self.file("proc/self/status", "CapEff:\t000001ffffffffff\nSeccomp:\t0\n")
+        self.directory("proc/self/ns")
+        (self.root / "proc/self/ns/user").symlink_to("user:[4026532345]")
+        self.found("warn", "memlock", "may lock 8M", "LimitMEMLOCK")
 
     def no_groups(self) -> None:
         shutil.rmtree(self.root / "sys/kernel/iommu_groups")

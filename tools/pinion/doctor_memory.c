@@ -102,11 +102,22 @@ static void mounts_look(const struct tree *tree, struct findings *findings)
 			     "not mounted: pools with a path (named pools) cannot be made");
 }
 
+/* The kernel asks for the right in the first user namespace, whose number is always this one. A
+ * kernel without user namespaces has no such file. */
+static bool in_first_user_namespace(const struct tree *tree)
+{
+	char name[32];
+
+	return tree_link(tree, name, sizeof(name), "/proc/self/ns/user") ||
+	       strcmp(name, "user:[4026531837]") == 0;
+}
+
 static bool has_ipc_lock(const struct tree *tree)
 {
 	char text[32];
 
-	if (tree_line(tree, "/proc/self/status", "CapEff:", text, sizeof(text)))
+	if (!in_first_user_namespace(tree) ||
+	    tree_line(tree, "/proc/self/status", "CapEff:", text, sizeof(text)))
 		return false;
 	return strtoull(text, NULL, 16) >> CAP_IPC_LOCK_BIT & 1;
 }
