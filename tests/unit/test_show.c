@@ -264,7 +264,7 @@ static void a_map_shows_shares_and_everybody_who_holds_anything(void **state)
 			    "node 0  buffers  4096 of 64K: 3000 free, 1001 held");
 	assert_int_equal(cells_of(&frame, 2, '1', 2), 48); /* of 1000 */
 	assert_int_equal(cells_of(&frame, 2, '2', 3), 1);  /* of one: less than a cell */
-	assert_int_equal(cells_of(&frame, 2, '-', 0), 4);  /* of the 95 in caches */
+	assert_int_equal(cells_of(&frame, 2, '-', 0), 4);  /* of the 95 that are neither */
 	assert_int_equal(cells_of(&frame, 2, '.', 0), 147);
 	frame_free(&frame);
 	json_decref(answer);

@@ -140,7 +140,8 @@ static struct row *rows_of(const struct frame_view *view, const json_t *pool, si
 	return rows;
 }
 
-/* Cells for each part, @cells in all: by share, but one for whoever has anything. */
+/* Cells for each part, @cells in all: by share, but one for whoever has anything, while there are
+ * enough. */
 static void parts_measure(struct part *parts, size_t nr, uint64_t total, size_t cells)
 {
 	size_t given = 0, widest = 0;
@@ -171,8 +172,8 @@ static uint64_t taken(uint64_t *left, uint64_t wanted)
 	return got;
 }
 
-/* Holders, what is held by nobody who is listed, what is in caches, what is free. Returns how many
- * parts. */
+/* Holders, what is held by nobody who is listed, what is neither held nor free, what is free.
+ * Returns how many parts. */
 static size_t parts_fill(struct part *parts, const json_t *zone, const struct row *rows, size_t nr,
 			 uint64_t held_of_pool)
 {

@@ -9,7 +9,8 @@
  *
  * Of each zone (a pool's buffers of one size on one node) there is a map of one or two lines: a
  * cell a share, with the sign and colour of the member that holds it ('?': nobody who is listed
- * does; '-': it lies in a cache; '.': it is free). Whoever holds anything has at least one cell.
+ * does; '-': it is counted neither as held nor as free; '.': it is free, in a cache or not).
+ * Whoever holds a part of it has at least one cell, as long as there are cells for all.
  * The service counts a member's buffers over all zones of its pool: where there are several, they
  * are split as the zones' held ones are, and the title says "estimated".
  */

@@ -65,7 +65,7 @@ static void print_buffers(const struct service *service, FILE *to)
 	const struct pool *pool;
 
 	head(to, name, "gauge", "Buffers of a zone (buffer size/page size/node). What lies in a "
-	     "member's cache is neither free nor held.");
+	     "member's cache is free.");
 	LIST_FOREACH(pool, &service->pools, link) {
 		for (uint32_t i = 0; i < pinion_pool_zones(pool->pool); i++) {
 			struct pinion_zone_stat zone;
