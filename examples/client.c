@@ -50,7 +50,8 @@ static void bury(struct pinion_client *client, struct pinion_cache *cache)
 	while (event.kind != PINION_CLIENT_DEVICE_LEFT && event.kind != PINION_CLIENT_EXPELLED)
 		if (!pinion_client_next(client, &event))
 			poll(&news, 1, -1);
-	must(pinion_client_settle(client, cache));
+	if (event.kind == PINION_CLIENT_DEVICE_LEFT)
+		must(pinion_client_settle(client, cache));
 }
 
 static int ask(const char *device, const char *text)
