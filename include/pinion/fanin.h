@@ -22,7 +22,7 @@
  * for pinion_channel_set_notify(); then all is as wait.h tells it of a channel:
  *
  *     before the loop sleeps:
- *       while (pinion_fanin_prepare(fanin) == 1)
+ *       while (pinion_fanin_prepare(fanin) != 0)
  *               (receive until -EAGAIN, or some, and again later)
  *     when the descriptor is readable:
  *       pinion_fanin_done(fanin)
