@@ -79,7 +79,7 @@ static const struct command {
 	 "the service answers. Changes nothing. Each finding is ok, warn (pinion works, a\n"
 	 "part of it does not) or fail, with what to do.\n"
 	 "\n"
-	 "  pinion doctor | grep -A1 -v ^ok     only what is missing\n"
+	 "  pinion doctor | grep -v ^ok     only what is missing\n"
 	 "\n"
 	 "exit status: 0 nothing fails; 1 something does; 2 usage\n"},
 	{"pool create", "", 3, 4, command_pool_create,
