@@ -33,6 +33,7 @@ struct pinion_session;
  * -EBUSY      this process began to join before and the keeper has not heard that it gave up: that
  *             slot goes when it ends
  * -ETIMEDOUT  the keeper did not accept or not answer, two seconds each
+ * -ESTALE     it was killed as it answered, and the next one did not wait for us: try again
  */
 int pinion_session_open(const char *path, struct pinion_session **session);
 
