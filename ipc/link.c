@@ -133,11 +133,12 @@ static int greet(struct link *link)
 	return pinion_fail(err, "cannot talk to the service: %s", strerror(-err));
 }
 
+/* An empty one is none. */
 static int choose_path(struct link *link, const char *path)
 {
-	if (!path)
+	if (!path || !*path)
 		path = getenv("PINION_SOCKET");
-	if (!path)
+	if (!path || !*path)
 		path = PINION_SOCKET_DEFAULT;
 	if (strlen(path) >= sizeof(link->path))
 		return pinion_fail(-ENAMETOOLONG, "%s: a socket's path has at most %zu bytes", path,

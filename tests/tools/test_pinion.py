@@ -125,6 +125,11 @@ class Conversation(Case):
                 self.assertEqual(done.returncode, FAILED)
                 self.assertIn("output: No space left on device", done.stderr)
 
+    def test_an_empty_name_of_the_socket_is_none(self) -> None:
+        self.peer(wire.answers(json.dumps(STAT).encode()))
+        done = run("--socket", "", "ls", env={"PINION_SOCKET": str(self.socket)})
+        self.assertEqual(done.returncode, DONE, done.stderr)
+
     def test_a_path_too_long_for_a_socket_is_told(self) -> None:
         self.assertIn("at most 107 bytes", run("--socket", "/" + "x" * 200, "ls").stderr)
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A client against a service that dies while it is greeted: what the caller is told. */
+/* A client against a service that dies while it is greeted: what the caller is told. And where a
+ * service is looked for. */
 
 #include <pthread.h>
 #include <sys/socket.h>
@@ -8,6 +9,7 @@
 #include <pinion/client.h>
 #include <pinion/error.h>
 
+#include "link.h"
 #include "support.h"
 #include "wire.h"
 
@@ -58,10 +60,26 @@ static void a_service_that_dies_behind_its_cookie_has_hung_up(void **state)
 	support_dir_destroy(dir);
 }
 
+static void an_empty_name_of_the_socket_is_none(void **state)
+{
+	struct link link;
+
+	(void)state;
+	assert_int_equal(setenv("PINION_SOCKET", "", 1), 0);
+	if (!link_open(&link, ""))
+		link_close(&link);
+	assert_string_equal(link.path, PINION_SOCKET_DEFAULT);
+	assert_int_equal(setenv("PINION_SOCKET", "/nowhere/at/all", 1), 0);
+	assert_int_equal(link_open(&link, ""), -ENOENT);
+	assert_string_equal(link.path, "/nowhere/at/all");
+	assert_int_equal(unsetenv("PINION_SOCKET"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		support_test(a_service_that_dies_behind_its_cookie_has_hung_up),
+		support_test(an_empty_name_of_the_socket_is_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

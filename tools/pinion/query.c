@@ -20,9 +20,9 @@
 
 const char *query_socket(const char *socket)
 {
-	const char *named = socket ? socket : getenv("PINION_SOCKET");
+	const char *named = socket && *socket ? socket : getenv("PINION_SOCKET");
 
-	return named && named[0] ? named : PINION_SOCKET_DEFAULT;
+	return named && *named ? named : PINION_SOCKET_DEFAULT;
 }
 
 static int connect_to(const char *path, int *fd)

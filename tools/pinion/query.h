@@ -22,7 +22,7 @@
 
 #include <jansson.h>
 
-/* @socket, or what stands for NULL: PINION_SOCKET of the environment, or the default. */
+/* @socket, or what stands for NULL and "": PINION_SOCKET of the environment, or the default. */
 const char *query_socket(const char *socket);
 
 /* Is there a service, and does it answer? */
