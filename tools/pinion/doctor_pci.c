@@ -87,20 +87,26 @@ static void iommu_look(const struct tree *tree, struct findings *findings)
 	tree_names_free(&groups);
 }
 
-/* Is a module of that name (with '-') among those that this kernel could load? */
-static bool loadable(const struct tree *tree, const char *module)
+/* The list of modules that this kernel could load, in @list; in a container there may be none. */
+static int modules_list(const struct tree *tree, char list[PATH_MAX])
 {
-	char release[128], path[PATH_MAX], wanted[64], *line = NULL;
+	char release[128];
+	const int err = tree_read(tree, release, sizeof(release), "/proc/sys/kernel/osrelease");
+
+	return err ? err : tree_path(tree, list, "/lib/modules/%s/modules.dep", release);
+}
+
+/* Is a module of that name (with '-') on the list? 1 or 0; -errno: it cannot be read. */
+static int loadable(const struct tree *tree, const char *module)
+{
+	char list[PATH_MAX], wanted[64], *line = NULL;
 	size_t size = 0;
 	bool found = false;
-
-	if (tree_read(tree, release, sizeof(release), "/proc/sys/kernel/osrelease") ||
-	    tree_path(tree, path, "/lib/modules/%s/modules.dep", release))
-		return false;
-	FILE *file = fopen(path, "re");
+	const int err = modules_list(tree, list);
+	FILE *file = err ? NULL : fopen(list, "re");
 
 	if (!file)
-		return false;
+		return err ? err : -errno;
 	snprintf(wanted, sizeof(wanted), "/%s.ko", module);
 	while (!found && getline(&line, &size, file) > 0) {
 		line[strcspn(line, ":")] = '\0'; /* what it needs comes after that */
@@ -119,11 +125,17 @@ static bool loaded(const struct tree *tree, const char *driver)
 static void module_look(const struct tree *tree, const char *driver, const char *option,
 			struct findings *findings)
 {
+	const int there = loadable(tree, driver);
 	char mend[96];
 
 	if (loaded(tree, driver)) {
 		findings_add(findings, GRADE_OK, "modules", NULL, "%s is loaded", driver);
-	} else if (loadable(tree, driver)) {
+	} else if (there < 0) {
+		snprintf(mend, sizeof(mend), "modprobe %s, outside if this is a container", driver);
+		findings_add(findings, GRADE_WARN, "modules", mend,
+			     "%s is not loaded; whether it is there cannot be told: modules.dep of "
+			     "this kernel: %s", driver, strerror(-there));
+	} else if (there) {
 		snprintf(mend, sizeof(mend), "modprobe %s", driver);
 		findings_add(findings, GRADE_WARN, "modules", mend, "%s is there and not loaded",
 			     driver);
@@ -184,7 +196,7 @@ static void vfio_look(const struct tree *tree, struct findings *findings)
 		vfio_file_look(tree, files.name[i], findings);
 	if (!files.nr)
 		findings_add(findings, GRADE_WARN, "vfio",
-			     loaded(tree, "vfio-pci") || loadable(tree, "vfio-pci")
+			     loaded(tree, "vfio-pci") || loadable(tree, "vfio-pci") != 0
 				     ? "modprobe vfio-pci"
 				     : "boot a kernel with vfio-pci, see modules",
 			     "no /dev/vfio: no device can be opened through VFIO");
