@@ -15,7 +15,7 @@
  *
  * A finding is FAIL when the service, or a device that was given to it, cannot work like this; WARN
  * when a part of pinion does without, or is slower: a machine that needs no device needs no IOMMU.
- * An examination that cannot be made is told as a finding as well.
+ * What cannot be read counts as not there, unless a finding says that it could not be read.
  */
 
 #include <stdbool.h>

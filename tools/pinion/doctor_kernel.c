@@ -153,7 +153,7 @@ static const struct probe {
 	const char *without; /* what that means */
 	const char *since;   /* the kernel that brought it */
 } probes[] = {
-	{"memfd on hugepages, with seals", probe_memfd, GRADE_FAIL, "no pool can be made", "4.16"},
+	{"memfd on hugepages, with seals", probe_memfd, GRADE_FAIL, "no pool can be made", "5.1"},
 	{"MADV_POPULATE_WRITE", probe_populate, GRADE_FAIL, "no pool can be made", "5.14"},
 	{"pidfd_open", probe_pidfd, GRADE_FAIL, "deaths are not noticed", "5.3"},
 	{"SO_PEERPIDFD", probe_peerpidfd, GRADE_WARN,

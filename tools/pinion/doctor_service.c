@@ -17,6 +17,8 @@ static const char *mend_of(int err)
 		return "systemctl start piniond (or name its socket with --socket)";
 	case -EACCES:
 		return "socket_mode in piniond.conf, and the modes of the directories above it";
+	case -ENAMETOOLONG:
+		return "name a shorter path with --socket, or PINION_SOCKET";
 	case -EPROTO:
 		return "install pinion and piniond of one release";
 	default:
