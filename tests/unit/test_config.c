@@ -290,7 +290,7 @@ static void sizes_that_do_not_go_together_are_told(void **state)
 		    "4194304 bytes\n");
 	assert_told(pool_with(NAMED, "size = \"32G\"; buffer = 64;"),
 		    "3: pools[0].segments[0].size: \"32G\" is more than 2^28 buffers: make several "
-		    "segments\n");
+		    "pools\n");
 	config_free(read_good(pool_with(NAMED, "size = \"16G\"; buffer = 64;")));
 }
 

@@ -46,7 +46,7 @@ static void check_sizes(struct config_mistakes *mistakes, const struct config_se
 		mistake_in(mistakes, size, "%s is not a multiple of the buffer size, %zu bytes",
 			   value_show(size), segment->buffer_size);
 	else if (segment->len / segment->buffer_size > PINION_ID_MAX + UINT64_C(1))
-		mistake_in(mistakes, size, "%s is more than 2^%d buffers: make several segments",
+		mistake_in(mistakes, size, "%s is more than 2^%d buffers: make several pools",
 			   value_show(size), PINION_ID_BITS);
 }
 
