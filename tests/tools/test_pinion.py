@@ -591,7 +591,9 @@ class Kernel(Case):
 class Completion(Case):
     def complete(self, line: str, *before: str) -> list[str]:
         """What bash would offer at the end of the line; @before runs it."""
-        words = line.split(" ")
+        # As bash parts them; in quotes it does not, and nothing here has both.
+        words = [part for word in line.split(" ")
+                 for part in ([word] if set(word) & set("'\"\\") else re.findall("[:=]+|[^:=]+", word) or [""])]
         script = ('source "$1"; shift; COMP_LINE="$1"; COMP_POINT=${#COMP_LINE}; shift; COMP_WORDS=("$@"); '
                   'COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); "_${COMP_WORDS[0]}"; printf "%s\\n" "${COMPREPLY[@]}"')
         path = f"{Path(PROGRAM).resolve().parent}:{os.environ['PATH']}"
@@ -647,6 +649,24 @@ class Completion(Case):
         self.peer(wire.answers(json.dumps(STAT).encode()))
         self.assertEqual(self.complete("pinion pool destroy "), ["buffers"])
         self.assertEqual(self.complete("pinion member kick b"), ["buffers"])
+
+    def test_names_of_pools_with_colons(self) -> None:
+        pools = [{**STAT["pools"][0], "name": name} for name in ("net:a:rx", "net:a:tx", "net:b", "nets")]
+        self.peer(wire.answers(json.dumps({**STAT, "pools": pools}).encode()))
+        for typed, offered in (("n", "net:a:rx net:a:tx net:b nets"), ("net:", "a:rx a:tx b"), ("net:a", "a:rx a:tx"),
+                               ("net:a:r", "rx"), ("x:", "")):
+            with self.subTest(typed=typed):
+                self.assertEqual(self.complete(f"pinion pool destroy {typed}"), offered.split())
+        self.assertEqual(self.complete("pinion addr net:a:rx "), [])
+
+    def test_the_socket_may_stand_behind_an_equals_sign(self) -> None:
+        self.assertEqual(self.complete(f"pinion --socket={self.root}/so"), [])
+        self.peer(wire.answers(json.dumps(STAT).encode()))
+        for space in " =":
+            self.assertEqual(self.complete(f"pinion --socket{space}{self.root}/so"), [str(self.socket)])
+            self.assertEqual(self.complete(f"pinion --socket{space}{self.socket} pool d"), ["destroy"])
+            self.assertEqual(self.complete(f"pinion --socket{space}{self.socket} pool destroy "), ["buffers"])
+        self.assertEqual(self.complete("pinion --socket=/nowhere pool destroy "), [])
 
 
 if __name__ == "__main__":

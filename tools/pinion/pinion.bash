@@ -39,27 +39,66 @@ _pinion_unquoted() {
     printf '%s' "$plain"
 }
 
-# Names of pools, if there is a service that tells them: the first table of ls.
+# Bash ends a word at a colon and at = as well. What is complete up to the last one in the word goes.
+_pinion_broken() {
+    local word=$1 broken
+    for broken in : =; do
+        [[ $word == *$broken* && $COMP_WORDBREAKS == *$broken* ]] &&
+            COMPREPLY=("${COMPREPLY[@]#"${word%"$broken"*}$broken"}")
+    done
+}
+
+# The words up to the current one, in typed, as blanks part them.
+_pinion_typed() {
+    local rest=${COMP_LINE:0:COMP_POINT} word
+    typed=()
+    for word in "${COMP_WORDS[@]:0:COMP_CWORD + 1}"; do
+        if [[ ${#typed[@]} -eq 0 || $rest == [[:blank:]]* ]]; then
+            typed+=("$word")
+        else
+            typed[-1]+=$word
+        fi
+        rest=${rest#"${rest%%[![:blank:]]*}"}
+        rest=${rest#"$word"}
+    done
+}
+
+# Names of pools, if there is a service that tells them: the first table of ls. Of the word that is
+# given, which may have colons.
 _pinion_pools() {
-    _pinion_names < <(pinion "$@" ls 2>/dev/null | awk 'NR > 1 && !NF { exit } NR > 1 { print $1 }')
+    local word=$1
+    _pinion_names "$word" < <(pinion "${@:2}" ls 2>/dev/null | awk 'NR > 1 && !NF { exit } NR > 1 { print $1 }')
+    _pinion_broken "$word"
+}
+
+# Files, for the word that is given, behind what stands before them in it.
+_pinion_files() {
+    compopt -o filenames 2>/dev/null
+    mapfile -t COMPREPLY < <(compgen -P "${1:0:${#1}-${#2}}" -f -- "$2")
+    _pinion_broken "$1"
 }
 
 _pinion() {
-    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local -a words=() socket=()
-    local i
+    local -a typed words=() socket=()
+    local current i
+    _pinion_typed
+    current=${typed[-1]}
     # The command's words, without options; --socket has an argument.
-    for ((i = 1; i < COMP_CWORD; i++)); do
-        case ${COMP_WORDS[i]} in
-        --socket) socket=(--socket "${COMP_WORDS[++i]}") ;;
+    for ((i = 1; i < ${#typed[@]} - 1; i++)); do
+        case ${typed[i]} in
+        --socket) socket=(--socket "${typed[++i]}") ;;
+        --socket=*) socket=("${typed[i]}") ;;
         -*) ;;
-        *) words+=("${COMP_WORDS[i]}") ;;
+        *) words+=("${typed[i]}") ;;
         esac
     done
     COMPREPLY=()
-    if [[ $previous == --socket ]]; then
-        compopt -o filenames 2>/dev/null
-        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+    if [[ ${typed[-2]} == --socket ]]; then
+        _pinion_files "$current" "$current"
+        return
+    fi
+    if [[ $current == --socket=* ]]; then
+        _pinion_files "$current" "${current#*=}"
         return
     fi
     if [[ $current == -* ]]; then
@@ -75,7 +114,7 @@ _pinion() {
     '1 pool') _pinion_words 'create destroy grow retire' ;;
     '1 member') _pinion_words 'kick' ;;
     '1 addr' | '2 member kick' | '2 pool destroy' | '2 pool grow' | '2 pool retire')
-        _pinion_pools "${socket[@]}"
+        _pinion_pools "$current" "${socket[@]}"
         ;;
     esac
 }
@@ -137,10 +176,9 @@ _devbind_devices() {
     printf 'class=%s\n' accelerator bridge display network nvme storage usb
 }
 
-# A colon is part of an address, and = of a class, but bash ends a word there: what is complete up to
-# it goes.
+# A colon is part of an address, and = of a class.
 _devbind() {
-    local line=${COMP_LINE:0:COMP_POINT} current broken
+    local line=${COMP_LINE:0:COMP_POINT} current
     current=${line##* }
     COMPREPLY=()
     if [[ $line != *' '*' '* ]]; then
@@ -161,10 +199,7 @@ _devbind() {
         mapfile -t COMPREPLY < <(compgen -u -- "$current")
     else
         _pinion_names "$current" < <(_devbind_devices)
-        for broken in : =; do
-            [[ $current == *$broken* && $COMP_WORDBREAKS == *$broken* ]] &&
-                COMPREPLY=("${COMPREPLY[@]#"${current%"$broken"*}$broken"}")
-        done
+        _pinion_broken "$current"
     fi
 }
 
