@@ -105,7 +105,7 @@ class Plot(unittest.TestCase):
 
     def test_what_is_no_json_is_refused(self) -> None:
         good = json.dumps(result("sweep_burst_1", "pinion", 2.0))
-        for bad in ("{", "pinion 2.0", '{"bench": "sweep_burst_1"', good + good, "\x00", ""):
+        for bad in ("[" * 100_000, "9" * 5000, "{", "pinion 2.0", '{"bench": "sweep_burst_1"', good + good, "\x00", ""):
             self.refused(f"{good}\n{bad}\n{good}\n", "line 2")
         # Cut off.
         self.refused(f"{good}\n{good[:-5]}", "line 2")
@@ -116,13 +116,23 @@ class Plot(unittest.TestCase):
                     result("sweep_burst_1", "pinion", "fast"), result("sweep_burst_1", "pinion", None),
                     result("sweep_burst_1", "pinion", 0), result("sweep_burst_1", "pinion", -1.0),
                     result("sweep_burst_1", "pinion", float("nan")), result("sweep_burst_1", "pinion", True),
-                    result("latency_p50", "pinion", float("inf")),
+                    result("latency_p50", "pinion", float("inf")), result("latency_p50", "pinion", 10 ** 400),
+                    result("sweep_burst_1" + 5000 * "0", "pinion", 1.0),
                     result("latency_p98", "pinion", 1.0), result(["sweep_burst_1"], "pinion", 1.0)):
             self.refused(json.dumps(bad) + "\n", "line 1")
 
     def test_a_name_is_no_command_of_gnuplot(self) -> None:
         for name in ("x\nsystem('touch drawn')", "a b", "", '"', "1st", "$x", 7):
             self.refused(json.dumps(result("sweep_burst_1", name, 1.0)) + "\n", "line 1")
+
+    def test_a_path_is_no_command_of_gnuplot_either(self) -> None:
+        self.dir = self.dir / "`touch drawn` \" ' \\n"
+        self.dir.mkdir()
+        self.file = self.dir / "plot.jsonl"
+        self.file.write_text("".join(json.dumps(line) + "\n" for line in measured()))
+        done = self.plot()
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(sorted(path.name for path in self.dir.iterdir()), sorted([*PICTURES, self.file.name]))
 
     def test_what_lacks_a_picture_is_refused(self) -> None:
         self.refused("", "line 1")
