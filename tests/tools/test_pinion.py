@@ -231,7 +231,7 @@ class Terminal(Case, OnTerminal):
 
     def start(self, speak: Callable[..., None], *words: str) -> None:
         self.peer(speak)
-        self.run_on_terminal(PROGRAM, "--socket", str(self.socket), *(words or ("top",)))
+        self.run_on_terminal(PROGRAM, "--socket", str(self.socket), *(words or ("top", "--root", str(self.root))))
 
     def test_an_order_says_for_how_long_the_service_is_at_work(self) -> None:
         def slow(connection: Any, name: str, text: str) -> None:
@@ -307,6 +307,20 @@ class Terminal(Case, OnTerminal):
         text = self.expect(DONE, "top", "--once", env={"COLUMNS": "66"})
         self.assertIn("\n  " + "3" * 64 + "\n  " + "." * 64 + "\n", text)
         self.assertNotIn("\x1b", text)
+
+    def test_hugepages_of_each_node_are_shown(self) -> None:
+        for node, total in ((0, 16), (1, 0), (10, 4)):
+            pages = self.root / f"sys/devices/system/node/node{node}/hugepages/hugepages-2048kB"
+            pages.mkdir(parents=True)
+            for name, value in (("nr", total), ("free", total // 2), ("surplus", 0)):
+                (pages / f"{name}_hugepages").write_text(f"{value}\n")
+        (self.root / "sys/kernel/mm/hugepages/hugepages-2048kB").mkdir(parents=True)
+        segment = {"slot": 0, "node": 10, "page_size": 1 << 21, "len": 1 << 21}
+        stat = {**STAT, "pools": [{**STAT["pools"][0], "segments": [segment]}]}
+        self.peer(wire.answers(json.dumps(stat).encode()))
+        self.assertIn("\n\nnode 0  hugepages  16 of 2M: 8 free, 8 of others\nnode 1  hugepages  none\n"
+                      "node 10  hugepages  4 of 2M: 2 free, 1 of buffers, 1 of others\n\nnode 0  buffers  ",
+                      self.expect(DONE, "top", "--once", "--root", str(self.root)))
 
     def test_without_a_terminal_it_is_usage(self) -> None:
         self.peer(wire.answers(json.dumps(STAT).encode()))

@@ -240,6 +240,33 @@ static void an_answer_that_lacks_everything_is_shown(void **state)
 	}
 }
 
+static void hugepages_of_a_node_are_free_of_pools_or_of_others(void **state)
+{
+#define SEGMENT(node, page, len) "{'node':" #node ",'page_size':" #page ",'len':" #len "}"
+	json_t *answer = answer_of("{'pools':[{'name':'a','segments':["
+				   SEGMENT(0, 2097152, 8388608) "," SEGMENT(0, 4096, 8388608) ","
+				   SEGMENT(1, 2097152, 4194304) "," SEGMENT(-1, 2097152, 2097152)
+				   "]},{'name':'b','segments':[" SEGMENT(0, 2097152, 2097152)
+				   "]}]}");
+	static const struct pages pages[] = {
+		{0, 2 << 20, 16, 6}, {0, 1 << 30, 2, 0}, {1, 2 << 20, 2, 1}, {2, 0, 0, 0}};
+	const struct frame_view view = {.now = answer, .pages = pages, .nr_pages = 4};
+	struct frame frame = {0};
+
+	(void)state;
+	frame_draw(&frame, &view, 80);
+	assert_string_equal(frame.line[1].text, "");
+	assert_string_equal(frame.line[2].text,
+			    "node 0  hugepages  16 of 2M: 6 free, 4 of a, 1 of b, 5 of others");
+	assert_string_equal(frame.line[3].text, "node 0  hugepages  2 of 1G: 0 free, 2 of others");
+	/* Counted at two moments. */
+	assert_string_equal(frame.line[4].text, "node 1  hugepages  2 of 2M: 1 free, 1 of a");
+	assert_string_equal(frame.line[5].text, "node 2  hugepages  none");
+	frame_free(&frame);
+	json_decref(answer);
+#undef SEGMENT
+}
+
 /* How often @sign stands in the lines from the first map's on, in @colour; line 2 is its title. */
 static unsigned cells_of(const struct frame *frame, size_t lines, char sign, int colour)
 {
@@ -391,7 +418,8 @@ static void a_member_that_is_new_has_no_rate(void **state)
 static void no_line_is_wider_than_the_picture(void **state)
 {
 	json_t *answer = answer_of(ANSWER);
-	const struct frame_view view = {.now = answer};
+	static const struct pages pages[] = {{0, 2 << 20, 1000000, 0}};
+	const struct frame_view view = {.now = answer, .pages = pages, .nr_pages = 1};
 	struct frame frame = {0};
 
 	(void)state;
@@ -417,6 +445,7 @@ int main(void)
 		cmocka_unit_test(a_pool_made_from_a_template_is_one_like_the_others),
 		cmocka_unit_test(a_node_that_is_none_is_not_shown_as_node_0),
 		cmocka_unit_test(an_answer_that_lacks_everything_is_shown),
+		cmocka_unit_test(hugepages_of_a_node_are_free_of_pools_or_of_others),
 		cmocka_unit_test(a_map_shows_shares_and_everybody_who_holds_anything),
 		cmocka_unit_test(a_map_has_no_more_cells_than_buffers),
 		cmocka_unit_test(what_nobody_listed_holds_is_nobodys),

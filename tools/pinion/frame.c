@@ -308,6 +308,57 @@ static void pool_draw(struct frame *frame, const struct frame_view *view, const 
 	free(rows);
 }
 
+/* How many @pool has of such pages. What lies on several nodes is on none. */
+static uint64_t pages_of(const json_t *pool, const struct pages *pages)
+{
+	const json_t *segments = json_object_get(pool, "segments");
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < json_array_size(segments); i++) {
+		const json_t *one = json_array_get(segments, i);
+
+		if (json_integer_value(json_object_get(one, "node")) == pages->node &&
+		    answer_number(one, "page_size") == pages->size)
+			bytes += answer_number(one, "len");
+	}
+	return bytes / pages->size;
+}
+
+/* pre: there are any */
+static void pages_line(const struct frame *frame, struct frame_line *line, const json_t *pools,
+		       const struct pages *pages)
+{
+	uint64_t left = pages->total - pages->free;
+
+	line_put(frame, line, 0, "node %d  hugepages  %" PRIu64 " of %s: %" PRIu64 " free",
+		 pages->node, pages->total, text_bytes(pages->size).text, pages->free);
+	for (size_t i = 0; i < json_array_size(pools); i++) {
+		const json_t *pool = json_array_get(pools, i);
+		const uint64_t got = taken(&left, pages_of(pool, pages));
+
+		if (got)
+			line_put(frame, line, 0, ", %" PRIu64 " of %s", got,
+				 answer_text(pool, "name"));
+	}
+	if (left)
+		line_put(frame, line, 0, ", %" PRIu64 " of others", left);
+}
+
+static void pages_draw(struct frame *frame, const struct frame_view *view)
+{
+	if (view->nr_pages)
+		(void)line_add(frame);
+	for (size_t i = 0; i < view->nr_pages; i++) {
+		const struct pages *pages = &view->pages[i];
+		struct frame_line *line = line_add(frame);
+
+		if (pages->total)
+			pages_line(frame, line, json_object_get(view->now, "pools"), pages);
+		else
+			line_put(frame, line, 0, "node %d  hugepages  none", pages->node);
+	}
+}
+
 static void devices_draw(struct frame *frame, const json_t *devices)
 {
 	if (json_array_size(devices))
@@ -335,6 +386,7 @@ void frame_draw(struct frame *frame, const struct frame_view *view, size_t cols)
 		 text_bytes(answer_number(now, "rss")).text, answer_number(now, "peers"),
 		 answer_number(json_object_get(now, "counters"), "deaths"),
 		 answer_number(now, "restarts"));
+	pages_draw(frame, view);
 	for (size_t i = 0; i < json_array_size(pools); i++)
 		pool_draw(frame, view, json_array_get(pools, i));
 	devices_draw(frame, json_object_get(now, "devices"));

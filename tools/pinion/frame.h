@@ -7,6 +7,8 @@
  * QUERY "stat" and the one before it. It knows nothing of terminals: top.c shows it on one, and
  * --once prints its text.
  *
+ * First come the hugepages of each node: how many of them are free, and how many each pool has.
+ *
  * Of each zone (a pool's buffers of one size on one node) there is a map of one or two lines: a
  * cell a share, with the sign and colour of the member that holds it ('?': nobody who is listed
  * does; '-': it is counted neither as held nor as free; '.': it is free, in a cache or not).
@@ -21,6 +23,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "pages.h"
+
 #define FRAME_COLS_MAX 512
 #define FRAME_COLOURS 6 /* 1 to 6; 0: the terminal's own */
 
@@ -34,6 +38,8 @@ enum frame_sort {
 struct frame_view {
 	const json_t *now, *before; /* before: NULL if there was none */
 	uint64_t span_ns;           /* between the two */
+	const struct pages *pages;  /* at the time of @now */
+	size_t nr_pages;
 	enum frame_sort sort;
 };
 

@@ -65,11 +65,11 @@ static const struct command {
 	 "\n"
 	 "  pinion stat\n"
 	 "  pinion stat --json | jq .counters.deaths\n"},
-	{"top", "o", 0, 0, command_top,
+	{"top", "oR", 0, 0, command_top,
 	 "usage: pinion top [--once]\n"
 	 "\n"
-	 "Once a second: a map of the buffers on each node by who holds them, the members,\n"
-	 "and how full the channels are. --once prints one such frame as text.\n"
+	 "Once a second: the hugepages of each node, a map of its buffers by who holds them,\n"
+	 "the members, and how full the channels are. --once prints one such frame as text.\n"
 	 "\n"
 	 "  keys: q end; p pause; s sort the members by held, by rate, or by number\n"},
 	{"doctor", "jR", 0, 0, command_doctor,

@@ -26,6 +26,8 @@
 struct top {
 	struct frame frame;
 	json_t *now, *before; /* NULL: not yet */
+	struct pages *pages;
+	size_t nr_pages;
 	uint64_t now_ns, before_ns;
 	enum frame_sort sort;
 	size_t first; /* line of the frame that is shown on top */
@@ -48,10 +50,10 @@ static uint64_t clock_ns(void)
 }
 
 /* Asks, and keeps the answer before. */
-static int top_ask(struct top *top, const char *socket)
+static int top_ask(struct top *top, const struct options *opt)
 {
 	json_t *answer = NULL;
-	const int err = query_ask(socket, "stat", "", &answer);
+	const int err = query_ask(opt->socket, "stat", "", &answer);
 
 	top->lost = err != 0;
 	if (err)
@@ -61,6 +63,8 @@ static int top_ask(struct top *top, const char *socket)
 	top->before_ns = top->now_ns;
 	top->now = answer;
 	top->now_ns = clock_ns();
+	free(top->pages);
+	top->nr_pages = pages_read(opt->root, &top->pages);
 	return 0;
 }
 
@@ -68,6 +72,7 @@ static void top_draw(struct top *top, size_t cols)
 {
 	const struct frame_view view = {.now = top->now, .before = top->before,
 					.span_ns = top->now_ns - top->before_ns,
+					.pages = top->pages, .nr_pages = top->nr_pages,
 					.sort = top->sort};
 
 	frame_draw(&top->frame, &view, cols);
@@ -77,6 +82,7 @@ static void top_free(struct top *top)
 {
 	json_decref(top->now);
 	json_decref(top->before);
+	free(top->pages);
 	frame_free(&top->frame);
 }
 
@@ -201,12 +207,12 @@ static bool top_keys(struct top *top, uint64_t until_ns)
 	return false;
 }
 
-static void top_live(struct top *top, const char *socket)
+static void top_live(struct top *top, const struct options *opt)
 {
 	terminal_prepare();
 	for (bool on = true; on; on = top_keys(top, clock_ns() + PERIOD_MS * UINT64_C(1000000))) {
 		if (!top->paused)
-			(void)top_ask(top, socket); /* the last row says so */
+			(void)top_ask(top, opt); /* the last row says so */
 		top_show(top);
 	}
 	terminal_restore();
@@ -223,7 +229,7 @@ static size_t cols_wanted(void)
 enum exit_code command_top(const struct options *opt)
 {
 	struct top top = {0};
-	const int err = top_ask(&top, opt->socket);
+	const int err = top_ask(&top, opt);
 
 	if (err)
 		return command_failed(err);
@@ -236,7 +242,7 @@ enum exit_code command_top(const struct options *opt)
 		top_draw(&top, cols_wanted());
 		frame_print(&top.frame, stdout);
 	} else {
-		top_live(&top, opt->socket);
+		top_live(&top, opt);
 	}
 	top_free(&top);
 	if (!ended)
