@@ -131,7 +131,7 @@ static void module_look(const struct tree *tree, const char *driver, const char 
 	if (loaded(tree, driver)) {
 		findings_add(findings, GRADE_OK, "modules", NULL, "%s is loaded", driver);
 	} else if (there < 0) {
-		snprintf(mend, sizeof(mend), "modprobe %s, outside if this is a container", driver);
+		snprintf(mend, sizeof(mend), "modprobe %s (outside of a container)", driver);
 		findings_add(findings, GRADE_WARN, "modules", mend,
 			     "%s is not loaded; whether it is there cannot be told: modules.dep of "
 			     "this kernel: %s", driver, strerror(-there));
