@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,11 +41,11 @@ static int watch_both(int socket, int other)
 
 /* Whoever gets the other end can let others send to it (AF_UNSPEC of connect(2)), but not undo
  * this: nothing comes there that our last close would have to close. */
-static int open_pair(int end[2])
+static int open_pair(int type, int end[2])
 {
 	int err;
 
-	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, end))
+	if (socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, end))
 		return -errno;
 	if (!shutdown(end[1], SHUT_RD))
 		return 0;
@@ -56,7 +57,7 @@ static int open_pair(int end[2])
 
 int bell_fd_open(struct bell_fd *fd, int other, int *strikes)
 {
-	int end[2], epoll = -1, err = open_pair(end);
+	int end[2], epoll = -1, err = open_pair(SOCK_DGRAM, end);
 
 	if (err)
 		return pinion_fail(err, "no sockets to be woken by: %s", strerror(-err));
@@ -71,6 +72,7 @@ int bell_fd_open(struct bell_fd *fd, int other, int *strikes)
 	}
 	fd->clean = !mail_allow_files(end[0], false);
 	fd->socket = end[0];
+	fd->given = -1;
 	fd->epoll = epoll;
 	*strikes = end[1];
 	return 0;
@@ -82,6 +84,17 @@ void bell_fd_close(const struct bell_fd *fd)
 		(void)close(fd->epoll);
 	if (fd->socket >= 0)
 		(void)close(fd->socket);
+	if (fd->given >= 0)
+		(void)close(fd->given);
+}
+
+int bell_fd_pair(int end[2])
+{
+	int err = open_pair(SOCK_SEQPACKET, end);
+
+	if (!err)
+		(void)mail_allow_files(end[0], false);
+	return err;
 }
 
 /* Is there a datagram that can be taken? -EPROTO: it carries files. A look without room for them is
@@ -95,20 +108,38 @@ static int look(int socket)
 	return message.msg_flags & MSG_CTRUNC ? -EPROTO : 0;
 }
 
-int bell_fd_drain(const struct bell_fd *fd)
+static int drain(int socket, bool clean)
 {
 	char byte;
 
 	for (int i = 0; i < DRAIN_MAX; i++) {
-		int err = fd->clean ? 0 : look(fd->socket);
+		int err = clean ? 0 : look(socket);
 
 		/* What comes behind a look that found nothing was not looked at: it stays. */
 		if (err)
 			return err == -EPROTO ? err : 0;
-		if (recv(fd->socket, &byte, sizeof(byte), MSG_DONTWAIT) < 0)
+		if (recv(socket, &byte, sizeof(byte), MSG_DONTWAIT) < 0)
 			return 0;
 	}
 	return 0;
+}
+
+static bool has_ended(int socket)
+{
+	struct pollfd end = {.fd = socket, .events = POLLRDHUP};
+
+	return poll(&end, 1, 0) > 0;
+}
+
+int bell_fd_drain(const struct bell_fd *fd)
+{
+	int err = drain(fd->socket, fd->clean);
+
+	if (err || fd->given < 0)
+		return err;
+	if (has_ended(fd->given))
+		(void)epoll_ctl(fd->epoll, EPOLL_CTL_DEL, fd->given, NULL);
+	return drain(fd->given, fd->clean);
 }
 
 void bell_fd_deafen(const struct bell_fd *fd)
@@ -123,7 +154,37 @@ static bool is_ours(int socket)
 	socklen_t len = sizeof(domain);
 
 	return !getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &domain, &len) && domain == AF_UNIX &&
-	       !getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &len) && type == SOCK_DGRAM;
+	       !getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &len) &&
+	       (type == SOCK_DGRAM || type == SOCK_SEQPACKET);
+}
+
+/* Of one that came from elsewhere, for as long as we want it. */
+static int copy_of(int socket)
+{
+	int copy;
+
+	if (!is_ours(socket))
+		return pinion_fail(-EINVAL, "descriptor %d is not what notify_fd() gives", socket);
+	copy = fcntl(socket, F_DUPFD_CLOEXEC, 0);
+	if (copy < 0)
+		return pinion_fail(-errno, "cannot keep a descriptor: %s", strerror(errno));
+	return copy;
+}
+
+int bell_fd_add(struct bell_fd *fd, int socket)
+{
+	int copy = copy_of(socket), err;
+
+	if (copy < 0)
+		return copy;
+	if (watch(fd->epoll, copy)) {
+		err = -errno;
+		(void)close(copy);
+		return pinion_fail(err, "cannot watch a socket: %s", strerror(-err));
+	}
+	fd->clean = !mail_allow_files(copy, false) && fd->clean;
+	fd->given = copy;
+	return 0;
 }
 
 /* How many files wait in what was sent to @socket, as /proc tells; 0 where it does not: it is not
@@ -168,13 +229,10 @@ static int shut(int socket)
 
 int bell_fd_keep(int *strikes, int socket)
 {
-	int copy, err;
+	int copy = copy_of(socket), err;
 
-	if (!is_ours(socket))
-		return pinion_fail(-EINVAL, "descriptor %d is not what notify_fd() gives", socket);
-	copy = fcntl(socket, F_DUPFD_CLOEXEC, 0);
 	if (copy < 0)
-		return pinion_fail(-errno, "cannot keep a descriptor: %s", strerror(errno));
+		return copy;
 	err = shut(copy);
 	if (err) {
 		(void)close(copy);

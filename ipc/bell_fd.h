@@ -25,6 +25,13 @@
  * there any more that the last who closes it would have to close. Files that wait there before the
  * sender keeps it are told by /proc; where that is not mounted, or before Linux 5.6, closing that
  * end may take long.
+ *
+ * A third process may make the pair, and give an end to each of the two: piniond, which takes no
+ * files from clients. The receiver then watches that one beside its own. Here it is not datagram
+ * sockets: who has the receiver's end of those can let others send to it, and whoever closes it
+ * last would close what they sent. What comes to one of SOCK_SEQPACKET comes from the other end,
+ * which the receiver never has. Its end of file makes it readable for ever, so that it is then
+ * watched no more: a sender that hung up leaves the receiver asleep, as one who sends nothing does.
  */
 
 #include <stdbool.h>
@@ -32,15 +39,23 @@
 /* What the receiver watches; -1: none. */
 struct bell_fd {
 	int socket; /* readable when the bell was struck */
-	int epoll;  /* over the socket and another descriptor, where there is one */
-	bool clean; /* the kernel keeps files out of the socket */
+	int given;  /* likewise; what bell_fd_pair() made elsewhere */
+	int epoll;  /* over these and another descriptor, where there is one */
+	bool clean; /* the kernel keeps files out of the sockets */
 };
 
-#define BELL_FD_NONE ((struct bell_fd){.socket = -1, .epoll = -1})
+#define BELL_FD_NONE ((struct bell_fd){.socket = -1, .given = -1, .epoll = -1})
 
 /* @other: what else makes it readable; -1: nothing. @strikes: where strikes go. */
 int bell_fd_open(struct bell_fd *fd, int other, int *strikes);
 void bell_fd_close(const struct bell_fd *fd);
+
+/* For two others: [0] is for bell_fd_add(), of one, [1] for bell_fd_keep(), of the other. */
+int bell_fd_pair(int end[2]);
+
+/* Strikes come to @socket too, of which it keeps a duplicate. pre: there is another descriptor, and
+ * none was added. -EINVAL: not such a socket. */
+int bell_fd_add(struct bell_fd *fd, int socket);
 
 /* The descriptor for the loop. */
 static inline int bell_fd_watched(const struct bell_fd *fd)

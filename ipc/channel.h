@@ -15,6 +15,10 @@
 /* From now on wait() notices that the peer, whose pidfd this is, has died. The fd is borrowed. */
 void channel_watch(struct pinion_channel *channel, int pidfd);
 
+/* The peer was given the other end of @socket, by who made the pair (bell_fd_pair()), and wakes
+ * pinion_channel_fd() by that; a duplicate is kept. pre: channel_watch(). */
+int channel_add_socket(struct pinion_channel *channel, int socket);
+
 /* Lets go without a word to the peer: for the child of a fork, whose channel it is not. */
 void channel_abandon(struct pinion_channel *channel);
 

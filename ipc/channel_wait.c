@@ -109,6 +109,13 @@ int pinion_channel_fd(struct pinion_channel *channel)
 	return ring_fd_open(&waiter);
 }
 
+int channel_add_socket(struct pinion_channel *channel, int socket)
+{
+	const struct ring_waiter waiter = channel_waiter(channel);
+
+	return ring_fd_add(&waiter, socket);
+}
+
 int pinion_channel_notify_fd(struct pinion_channel *channel)
 {
 	int fd = pinion_channel_fd(channel);

@@ -15,6 +15,13 @@ int ring_fd_open(const struct ring_waiter *waiter)
 	return err ? err : bell_fd_watched(&ring->fd);
 }
 
+int ring_fd_add(const struct ring_waiter *waiter, int socket)
+{
+	int fd = ring_fd_open(waiter);
+
+	return fd < 0 ? fd : bell_fd_add(&waiter->ring->fd, socket);
+}
+
 int ring_fd_prepare(const struct ring_waiter *waiter)
 {
 	struct ring *ring = waiter->ring;

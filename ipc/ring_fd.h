@@ -9,6 +9,9 @@
 /* Receiver: the descriptor to watch. The first call makes it, and only that can fail. */
 int ring_fd_open(const struct ring_waiter *waiter);
 
+/* Receiver: strikes come to @socket as well, see bell_fd_add(). pre: the waiter has a pidfd. */
+int ring_fd_add(const struct ring_waiter *waiter, int socket);
+
 /* Receiver: 0: the descriptor will say. Else what the waiter's ready says. pre: ring_fd_open(). */
 int ring_fd_prepare(const struct ring_waiter *waiter);
 
