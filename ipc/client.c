@@ -9,6 +9,7 @@
 #include <pinion/client.h>
 
 #include "channel.h"
+#include "channel_parts.h"
 #include "fail.h"
 #include "link.h"
 #include "member.h"
@@ -28,12 +29,10 @@ struct pinion_client {
 
 static int check_wish(const char *what, const struct pinion_client_config *config)
 {
-	if (config && config->slots) {
-		int err = ring_check_slots(config->slots);
+	int err = config->slots ? ring_check_slots(config->slots) : 0;
 
-		if (err)
-			return err;
-	}
+	if (err)
+		return err;
 	if (strlen(what) >= PINION_NAME_MAX)
 		return pinion_fail(-ENAMETOOLONG, "%s: a name has at most %u characters", what,
 				   PINION_NAME_MAX - 1);
@@ -43,23 +42,34 @@ static int check_wish(const char *what, const struct pinion_client_config *confi
 	return 0;
 }
 
-/* Two rings and a pidfd. They are mapped, and the pidfd kept. */
-static int open_channel(struct pinion_client *client, const struct wire *answer,
-			const int *files)
+/* Takes the files over. */
+static int open_channel(struct pinion_client *client, const struct wire *answer, const int *files)
 {
-	int err = pinion_channel_open(client->pool, files[0], files[1], answer->peer,
-				      &client->channel);
+	int err = parts_open(client->pool, answer, files, &client->channel);
 
-	if (err)
-		return err;
 	client->number = answer->channel;
-	client->device = files[2];
-	channel_watch(client->channel, client->device);
-	return 0;
+	client->device = files[PARTS_PIDFD];
+	parts_close(answer, files);
+	return err;
 }
 
-static int open_all(struct pinion_client *client, const struct wire *answer, const int *files,
-		    unsigned nr_files)
+/* Does it have the files that it names, @nr those of the pool, and what was asked for? */
+static bool makes_sense(const struct wire *answer, const struct wire *question, unsigned nr,
+			unsigned nr_files)
+{
+	const bool loop = answer->channel && question->value & WIRE_LOOP;
+
+	if (answer->channel)
+		nr += parts_nr(answer);
+	if (answer->value & WIRE_TABLE_TOO)
+		nr++;
+	return answer->kind == WIRE_ATTACHED && nr_files == nr &&
+	       !(answer->value & WIRE_WAKEN) == !loop &&
+	       !(answer->value & ~(WIRE_SOCKETS | WIRE_TABLE_TOO));
+}
+
+static int open_all(struct pinion_client *client, const struct wire *answer,
+		    const struct wire *question, const int *files, unsigned nr_files)
 {
 	const struct membership membership = {.member = answer->member,
 					      .segments = answer->segments,
@@ -67,8 +77,7 @@ static int open_all(struct pinion_client *client, const struct wire *answer, con
 	unsigned nr = membership_nr_files(&membership);
 	int err;
 
-	if (answer->kind != WIRE_ATTACHED ||
-	    nr_files != nr + (answer->channel ? 3 : 0) + (answer->value ? 1 : 0))
+	if (!makes_sense(answer, question, nr, nr_files))
 		err = pinion_fail(-EPROTO, "the service's answer makes no sense");
 	else
 		err = membership_open(&membership, files, &client->pool);
@@ -76,14 +85,10 @@ static int open_all(struct pinion_client *client, const struct wire *answer, con
 		mail_close_files(files, nr_files);
 		return err;
 	}
-	if (answer->value)
-		client->table = files[--nr_files];
+	if (answer->value & WIRE_TABLE_TOO)
+		client->table = files[nr_files - 1];
 	(void)strcpy(client->hidden, answer->text);
-	if (answer->channel)
-		err = open_channel(client, answer, files + nr);
-	/* The rings are mapped; the pidfd is kept. */
-	mail_close_files(files + nr, client->number ? 2 : nr_files - nr);
-	return err;
+	return answer->channel ? open_channel(client, answer, files + nr) : 0;
 }
 
 /* @own: rather than a forked child's copy. */
@@ -111,7 +116,8 @@ static void discard(struct pinion_client *client)
 	free(client);
 }
 
-static int attach(struct pinion_client *client, const char *what, uint32_t slots)
+static int attach(struct pinion_client *client, const char *what,
+		  const struct pinion_client_config *config)
 {
 	struct wire question = wire_of(WIRE_ATTACH), answer;
 	int files[WIRE_FILES_MAX];
@@ -119,33 +125,37 @@ static int attach(struct pinion_client *client, const char *what, uint32_t slots
 	int err;
 
 	(void)strcpy(question.name, what);
-	question.slots = slots;
+	question.slots = config->slots;
+	question.value = config->loop ? WIRE_LOOP : 0;
 	err = link_ask(&client->link, &question, &answer, files, &nr_files);
 	if (err)
 		return err;
 	link_joined(&client->link, answer.cookie);
-	return open_all(client, &answer, files, nr_files);
+	return open_all(client, &answer, &question, files, nr_files);
 }
 
 int pinion_client_open(const char *what, const struct pinion_client_config *config,
 		       struct pinion_client **out)
 {
 	KEEP_ERRNO;
+	static const struct pinion_client_config defaults;
 	struct pinion_client *client;
-	int err = check_wish(what, config);
+	int err;
 
+	config = config ? config : &defaults;
+	err = check_wish(what, config);
 	if (err)
 		return err;
 	client = calloc(1, sizeof(*client));
 	if (!client)
 		return pinion_fail(-ENOMEM, "no memory for a client");
 	client->device = client->table = -1;
-	err = link_open(&client->link, config ? config->socket : NULL);
+	err = link_open(&client->link, config->socket);
 	if (err) {
 		free(client);
 		return err;
 	}
-	err = attach(client, what, config ? config->slots : 0);
+	err = attach(client, what, config);
 	if (err) {
 		/* It may have let us in already. Whether the word arrives changes nothing for the
 		 * caller: the slot goes with this process at the latest. */

@@ -11,6 +11,7 @@
 #include <pinion/device.h>
 
 #include "channel.h"
+#include "channel_parts.h"
 #include "domain.h"
 #include "fail.h"
 #include "link.h"
@@ -35,6 +36,7 @@ struct pinion_device {
 	int container; /* parked with the service; -1: none */
 	int table;     /* of addresses, shared with it; -1: none */
 	bool ready;
+	bool loop; /* its channels wake its loop */
 	LIST_HEAD(, guest) guests;
 };
 
@@ -66,7 +68,8 @@ static int open_pool(struct pinion_device *device, const struct wire *answer, co
 					      .fetch = link_parcel, .context = &device->link.own};
 	int err;
 
-	if (answer->kind != WIRE_ANNOUNCED || nr_files != membership_nr_files(&membership))
+	if (answer->kind != WIRE_ANNOUNCED || nr_files != membership_nr_files(&membership) ||
+	    answer->value != (device->loop ? WIRE_LOOP : 0))
 		err = pinion_fail(-EPROTO, "the service's answer makes no sense");
 	else
 		err = membership_open(&membership, files, &device->pool);
@@ -89,6 +92,7 @@ static int announce(struct pinion_device *device, const char *name,
 	question.slots = config->slots;
 	question.slot = config->slots_max;
 	question.pools = config->pools;
+	question.value = device->loop ? WIRE_LOOP : 0;
 	err = link_ask(&device->link, &question, &answer, files, &nr_files);
 	if (err)
 		return err;
@@ -159,6 +163,7 @@ int pinion_device_open(const char *name, const struct pinion_device_config *conf
 	if (!device)
 		return pinion_fail(-ENOMEM, "no memory for a device");
 	device->container = device->table = -1;
+	device->loop = config->loop;
 	LIST_INIT(&device->guests);
 	err = link_open(&device->link, config->socket);
 	if (err) {
@@ -360,14 +365,14 @@ static int open_apart(struct pinion_device *device, const struct letter *letter,
 	const struct membership membership = {
 		.member = message->member, .segments = message->segments, .fetch = link_parcel,
 		.context = link_shelf(&device->link, message->channel)};
-	const unsigned nr = letter->nr_files - LETTER_FILES_CHANNEL;
+	const unsigned of_channel = parts_nr(message), nr = letter->nr_files - of_channel;
 	int err = nr == membership_nr_files(&membership) ? 0 : -EPROTO;
 
 	if (!err)
-		err = membership_open(&membership, letter->files + LETTER_FILES_CHANNEL, pool);
+		err = membership_open(&membership, letter->files + of_channel, pool);
 	if (!err)
 		return 0;
-	mail_close_files(letter->files + LETTER_FILES_CHANNEL, nr);
+	mail_close_files(letter->files + of_channel, nr);
 	return err;
 }
 
@@ -375,7 +380,7 @@ static int open_pool_of(struct pinion_device *device, const struct letter *lette
 			struct pinion_pool **pool)
 {
 	*pool = device->pool;
-	return letter->nr_files > LETTER_FILES_CHANNEL ? open_apart(device, letter, pool) : 0;
+	return letter->nr_files > parts_nr(&letter->message) ? open_apart(device, letter, pool) : 0;
 }
 
 static int open_guest(struct pinion_device *device, const struct letter *letter,
@@ -386,24 +391,30 @@ static int open_guest(struct pinion_device *device, const struct letter *letter,
 
 	if (err)
 		return err;
-	err = pinion_channel_open(guest->event.pool, letter->files[0], letter->files[1],
-				  message->peer, &guest->event.channel);
+	err = parts_open(guest->event.pool, message, letter->files, &guest->event.channel);
 	if (err && is_apart(device, guest))
 		(void)pinion_pool_detach(guest->event.pool);
 	return err;
 }
 
-/* pre: two rings and a pidfd came along; the pidfd is kept, and a pool's files are done with. */
+/* What wakes its loop is to come, if it was asked for, and else not. */
+static bool wakes_as_asked(const struct pinion_device *device, const struct wire *message)
+{
+	return !(message->value & WIRE_WAKEN) == !device->loop &&
+	       !(message->value & ~WIRE_SOCKETS);
+}
+
+/* pre: the channel's files came along; the pidfd is kept, and a pool's files are done with. */
 static int welcome(struct pinion_device *device, const struct letter *letter,
 		   struct pinion_event *event)
 {
 	const struct wire *message = &letter->message;
-	struct guest *guest = calloc(1, sizeof(*guest));
+	const unsigned of_channel = parts_nr(message);
+	struct guest *guest = wakes_as_asked(device, message) ? calloc(1, sizeof(*guest)) : NULL;
 	int err;
 
 	if (!guest) {
-		mail_close_files(letter->files + LETTER_FILES_CHANNEL,
-				 letter->nr_files - LETTER_FILES_CHANNEL);
+		mail_close_files(letter->files + of_channel, letter->nr_files - of_channel);
 		return -ENOMEM;
 	}
 	err = open_guest(device, letter, guest);
@@ -413,17 +424,33 @@ static int welcome(struct pinion_device *device, const struct letter *letter,
 	}
 	guest->member = message->peer;
 	guest->number = message->channel;
-	guest->pidfd = letter->files[2];
+	guest->pidfd = letter->files[PARTS_PIDFD];
 	guest->table = -1;
 	guest->event.kind = PINION_EVENT_JOINED;
 	guest->event.member = message->peer;
 	guest->event.pid = (pid_t)message->pid;
 	guest->event.uid = message->uid;
 	guest->event.gid = message->gid;
-	channel_watch(guest->event.channel, guest->pidfd);
 	LIST_INSERT_HEAD(&device->guests, guest, link);
 	*event = guest->event;
 	return 0;
+}
+
+/* Takes the files over. */
+static int let_in(struct pinion_device *device, const struct letter *letter,
+		  struct pinion_event *event)
+{
+	int err;
+
+	if (letter->nr_files < parts_nr(&letter->message)) {
+		mail_close_files(letter->files, letter->nr_files);
+		return -EPROTO;
+	}
+	err = welcome(device, letter, event);
+	parts_close(&letter->message, letter->files);
+	if (err)
+		mail_close_files(letter->files + PARTS_PIDFD, 1);
+	return err;
 }
 
 static int hear_joined(struct pinion_device *device, const struct letter *letter,
@@ -432,12 +459,11 @@ static int hear_joined(struct pinion_device *device, const struct letter *letter
 	const uint32_t channel = letter->message.channel;
 	int err;
 
-	if (letter->nr_files < LETTER_FILES_CHANNEL || find(device, channel)) {
+	if (find(device, channel)) {
 		mail_close_files(letter->files, letter->nr_files);
 		return 0;
 	}
-	err = welcome(device, letter, event);
-	mail_close_files(letter->files, err ? LETTER_FILES_CHANNEL : 2);
+	err = let_in(device, letter, event);
 	/* It cannot be served: that channel ends before it was used, and the client hears of it. */
 	if (err) {
 		link_forget(&device->link, channel);

@@ -9,6 +9,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "channel_parts.h"
 #include "dial.h"
 #include "fail.h"
 
@@ -284,7 +285,8 @@ static bool replace_table(struct link *link, const struct letter *newer)
 /* Without memory for it the connection breaks: all is told again when it is back. */
 static int keep(struct link *link, const struct letter *letter)
 {
-	bool pool = letter->message.kind == WIRE_JOINED && letter->nr_files > LETTER_FILES_CHANNEL;
+	bool pool = letter->message.kind == WIRE_JOINED &&
+		    letter->nr_files > parts_nr(&letter->message);
 	struct letter *copy;
 
 	if (replace_table(link, letter))
@@ -302,7 +304,7 @@ static int keep(struct link *link, const struct letter *letter)
 
 static int read_one(struct link *link)
 {
-	struct letter letter = {.nr_files = LETTER_FILES_MAX};
+	struct letter letter = {.nr_files = WIRE_FILES_MAX};
 	struct mail_sender ignored;
 	int err = wire_recv(link->socket, &letter.message, letter.files, &letter.nr_files,
 			    &ignored);

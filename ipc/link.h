@@ -29,14 +29,10 @@
 #include "parcel.h"
 #include "wire.h"
 
-/* Files of a message that comes unasked: two rings and a pidfd, and those of a pool. */
-#define LETTER_FILES_CHANNEL 3
-#define LETTER_FILES_MAX WIRE_FILES_MAX
-
 struct letter {
 	STAILQ_ENTRY(letter) next;
 	struct wire message;
-	int files[LETTER_FILES_MAX];
+	int files[WIRE_FILES_MAX];
 	unsigned nr_files;
 };
 

@@ -43,8 +43,16 @@
  *                           <----       LEFT, channel
  *     SETTLED, channel      ---->
  *
+ * Whoever waits in a loop says so by WIRE_LOOP, and its channels come with a socket that wakes it;
+ * the service makes these (SOCK_SEQPACKET, see bell_fd.h), and gives the other end of each to the
+ * other end of the channel. What ATTACHED and JOINED bring is what WIRE_TABLE_TOO and the like in
+ * them say. A release that knows nothing of this neither asks nor answers: who did ask finds that
+ * nothing came, and ends it.
+ *
  * JOINED and LEFT are told again after a REJOIN if they may not have been heard: who knows the
- * channel already, or no longer, takes no notice but answers a LEFT with SETTLED.
+ * channel already, or no longer, takes no notice but answers a LEFT with SETTLED. The socket that
+ * wakes a device process is given once: one that is told of the channel without it, and does not
+ * know it, cannot serve it, and answers that with SETTLED.
  */
 
 #include <assert.h>
@@ -88,7 +96,8 @@ struct wire {
 	uint32_t magic;
 	uint16_t version;
 	uint16_t kind;
-	int32_t value;     /* REFUSED: -errno. LEFT: 1: it was killed. ATTACHED: 1: with a table */
+	int32_t value;     /* REFUSED: -errno. LEFT: 1: it was killed. ATTACH, ANNOUNCE, ANNOUNCED:
+	                    * WIRE_LOOP. ATTACHED, JOINED: a bit for each file that may come */
 	uint32_t member;   /* where a pool comes along: the peer's own number in it */
 	uint32_t peer;     /* ATTACHED, JOINED: the member at the channel's other end */
 	uint32_t channel;  /* ATTACHED, JOINED, LEFT, SETTLED: its number, never used twice.
@@ -106,23 +115,33 @@ struct wire {
 	char text[WIRE_TEXT_MAX];
 };
 
+#define WIRE_LOOP 1 /* its channels are to wake its loop; ANNOUNCED: they will */
+
+enum {
+	WIRE_TABLE_TOO = 1, /* ATTACHED */
+	WIRE_WAKEN = 2,     /* the socket by which the one who is told is woken */
+	WIRE_NOTIFY = 4,    /* that by which it wakes the other end of the channel */
+	WIRE_SOCKETS = WIRE_WAKEN | WIRE_NOTIFY,
+};
+
 static_assert(sizeof(struct wire) == 256, "one size for all");
 static_assert(PINION_SEGMENT_MAX <= 64, "a bit for each slot");
 
 /*
  * Files that come along:
  *     ATTACHED   control, segments by slot; of a channel also: ring to send on, ring to receive on,
- *                pidfd of the device process, and a table if the rules show it and one was shared
+ *                pidfd of the device process, sockets that wake it and the other; and a table if
+ *                the rules show it and one was shared
  *     ANNOUNCED  control, segments by slot
  *     SEGMENT    the segment
- *     JOINED     ring to send on, ring to receive on, pidfd of the client; of a client in a pool of
- *                its own also: control, segments by slot
+ *     JOINED     ring to send on, ring to receive on, pidfd of the client, sockets that wake it
+ *                and the other; of a client in a pool of its own also: control, segments by slot
  *     PARK       the container
  *     TABLE      a domain's table, as pinion_domain_fd() gives it; after FRAMES, of the addresses
  *                alone: its generation says nothing
  *     ANSWER     the text; of the order "kick" also the member's pidfd
  */
-#define WIRE_FILES_MAX (PINION_SEGMENT_MAX + 5)
+#define WIRE_FILES_MAX (PINION_SEGMENT_MAX + 7)
 
 /* A message of @kind, all else 0. */
 struct wire wire_of(enum wire_kind kind);

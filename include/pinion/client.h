@@ -56,6 +56,8 @@ struct pinion_client;
 struct pinion_client_config {
 	const char *socket; /* NULL: PINION_SOCKET of the environment, or the default */
 	uint32_t slots;     /* descriptors in each ring of the channel; 0: as the device has it */
+	int loop;           /* not 0: the device process wakes this end's pinion_channel_fd(), see
+	                     * wait.h */
 };
 
 enum pinion_client_event_kind {
@@ -81,6 +83,7 @@ struct pinion_client_event {
  *             channels, each of which counts until the device process has let go of it as well
  * -EAGAIN     the pool's member slots are all taken; the service has as many connections as there
  *             may be; or the device process serves in as many pools of clients' own as it can
+ * -EBUSY      before Linux 6.16: its process waits in a loop, and has not heard the service lately
  * -EIO        the pool is damaged: a member punched pages out of it (pool.h, "Trust")
  * -EPROTO     the service is of another release
  * -ETIMEDOUT  it did not answer within two seconds: one that systemd starts for this connection

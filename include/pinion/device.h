@@ -52,6 +52,9 @@
  * that touches them gets SIGBUS or SIGSEGV. Remedy: leave the data of such clients to the device,
  * behind an IOMMU, or serve them by a process of their own.
  *
+ * In a loop (wait.h) each channel has four descriptors more. What wakes this process comes with the
+ * client, once: if there is no descriptor left for it, the client hears that its channel has ended.
+ *
  * The service restarts without this process having to care: next() connects again by itself.
  * Nothing else is done differently meanwhile; who joins and who leaves is told afterwards.
  *
@@ -78,6 +81,7 @@ struct pinion_device_config {
 	uint32_t slots_max; /* the most that a client gets by asking for it; 0: as slots */
 	uint32_t pools;     /* of clients' own, at once, that it becomes a member of; 0: none, and
 	                     * clients that may not use its own pool are refused */
+	int loop;           /* not 0: clients wake the channels' pinion_channel_fd(), see wait.h */
 };
 
 /*

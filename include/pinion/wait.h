@@ -48,6 +48,10 @@
  * (Before Linux 6.16 a sender can leave files in the socket, whose last close may take long: that
  * is in the receiver's close(). So can a receiver, for the sender's, where no /proc tells of them.)
  *
+ * With piniond nobody has to pass a descriptor: whoever says so when it opens a client or a device
+ * (config.loop) is woken at the fd() of its channels, by sockets that the service makes. A peer
+ * that shuts its end of one makes the fd readable once, and cannot make it so any more.
+ *
  * A fan-in has a descriptor of its own (fanin.h), which its producers get by set_notify() too.
  *
  * Threads: wait_any(), fd(), notify_fd(), prepare(), done() and set_spin() belong to the receiving
@@ -56,11 +60,11 @@
  *
  * Fork: descriptors are inherited like all others; the one that fd() gives is for one process.
  *
- * Death: the fd tells of it where pinion_channel_wait() does, that is, in a session; receive says
- * -EPIPE then. Elsewhere the loop also watches what tells of deaths there: the rendezvous' fd
- * (pinion_rendezvous_fd()) or the peer's pidfd, and says so with pinion_channel_sever(). The fd
- * says nothing by itself: others may have a copy of the sender's end. A sender killed between
- * publishing and waking leaves the receiver asleep until then.
+ * Death: the fd tells of it where pinion_channel_wait() does, that is, in a session and with
+ * piniond; receive says -EPIPE then. Elsewhere the loop also watches what tells of deaths there:
+ * the rendezvous' fd (pinion_rendezvous_fd()) or the peer's pidfd, and says so with
+ * pinion_channel_sever(). The fd says nothing by itself: others may have a copy of the sender's
+ * end. A sender killed between publishing and waking leaves the receiver asleep until then.
  */
 
 #include <stdint.h>

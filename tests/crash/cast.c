@@ -16,6 +16,7 @@
 struct part {
 	int line;
 	const char *pool; /* that orders are about */
+	int loop;         /* as in a configuration */
 	struct pinion_client *client;
 	struct pinion_cache *cache;
 	struct echo echo;
@@ -26,7 +27,9 @@ struct part {
 
 static int attach_to(struct part *part, const char *what)
 {
-	return pinion_client_open(what, NULL, &part->client);
+	const struct pinion_client_config config = {.loop = part->loop};
+
+	return pinion_client_open(what, &config, &part->client);
 }
 
 static int attach_pool(struct part *part)
@@ -216,13 +219,14 @@ static int close_all(struct part *part)
 		err = pinion_client_close(part->client);
 	if (part->echo.device && !err)
 		err = pinion_device_close(part->echo.device);
-	*part = (struct part){.line = part->line, .pool = part->pool};
+	*part = (struct part){.line = part->line, .pool = part->pool, .loop = part->loop};
 	return err;
 }
 
 static int announce(struct part *part)
 {
-	const struct pinion_device_config config = {.pool = part->pool, .pools = ECHO_POOLS};
+	const struct pinion_device_config config = {
+		.pool = part->pool, .pools = ECHO_POOLS, .loop = part->loop};
 
 	return pinion_device_open(SERVICE_DEVICE, &config, &part->echo.device);
 }
@@ -426,6 +430,7 @@ static int obey(struct part *part, enum order order)
 	switch (order) {
 	case ORDER_IN_APART: part->pool = CAST_APART; return 0;
 	case ORDER_IN_NAMED: part->pool = CAST_NAMED; return 0;
+	case ORDER_IN_LOOP: part->loop = 1; return 0;
 	case ORDER_ATTACH_POOL: return attach_pool(part);
 	case ORDER_ATTACH_OWN: return attach_to(part, "pool:guest");
 	case ORDER_ATTACH_DEVICE: return attach_to(part, SERVICE_DEVICE);

@@ -19,6 +19,7 @@
 enum order {
 	ORDER_IN_APART = 1,  /* what follows is about the pool of a client's own */
 	ORDER_IN_NAMED,      /* ... about the one on hugetlbfs */
+	ORDER_IN_LOOP,       /* who is let in then is to be woken in a loop */
 	ORDER_ATTACH_POOL,   /* become a client, without a device */
 	ORDER_ATTACH_OWN,    /* ... in a pool of its own */
 	ORDER_ATTACH_DEVICE, /* ... with one */

@@ -150,6 +150,8 @@ static void start(struct trial *trial, struct actor *actor)
 	actor_start(actor);
 	if (trial->operation->named)
 		must(trial, actor, ORDER_IN_NAMED, "an order");
+	if (trial->operation->loop)
+		must(trial, actor, ORDER_IN_LOOP, "an order");
 }
 
 static void start_device(struct trial *trial)

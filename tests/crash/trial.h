@@ -38,6 +38,7 @@ struct operation {
 	bool device, client, pool_client; /* there before it; the clients hold buffers */
 	bool apart;                       /* the client is in a pool of its own */
 	bool named;                       /* all are in one on hugetlbfs */
+	bool loop;                        /* all are woken in loops */
 	bool grown;                       /* the pool was, by a segment, which is... */
 	bool full;                        /* ... in use */
 	bool extra;                       /* the other pool is there */

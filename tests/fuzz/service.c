@@ -338,6 +338,7 @@ static struct wire some_message(struct script *script, const struct line *line)
 	message.slots = UINT32_C(1) << script_below(script, 12);
 	message.slot = script_byte(script);
 	message.pools = message.slot % 4;
+	message.value = message.slot & 1 ? WIRE_LOOP : (int)message.slot - 128;
 	if (message.slot > 250)
 		message.version = (uint16_t)message.slot;
 	return message;
@@ -387,6 +388,7 @@ static void join_as(struct line *line, uint32_t how)
 				   : how == 4 ? "pool:own" : "echo:0");
 	(void)strcpy(message.text, "buffers -");
 	message.pools = 2;
+	message.value = line - stage.line & 1 ? WIRE_LOOP : 0; /* of either end, both, or none */
 	(void)say(line, &message);
 	if (how == 7) { /* gone before it is heard */
 		hang_up(line);
@@ -483,11 +485,13 @@ void target_open(void)
 	stage.files_before = count_files();
 	oracle(!pools_create(&stage.service), "no pools");
 	open_honest();
-	/* A device process and a client of it, to begin with. */
-	come_as(0, &stage.line[0]);
-	join_as(&stage.line[0], 5);
-	come_as(1, &stage.line[1]);
-	join_as(&stage.line[1], 0);
+	/* A device process and clients of it, to begin with. */
+	come_as(0, &stage.line[1]);
+	join_as(&stage.line[1], 5);
+	come_as(1, &stage.line[0]);
+	join_as(&stage.line[0], 0);
+	come_as(2, &stage.line[3]);
+	join_as(&stage.line[3], 0);
 }
 
 static uint32_t count_members(void)

@@ -16,6 +16,7 @@
 
 #include <pinion/wait.h>
 
+#include "channel.h"
 #include "service_support.h"
 
 #define MILLISECOND_NS UINT64_C(1000000)
@@ -50,23 +51,6 @@ static bool held_up_since(const struct moment *from)
 }
 
 /* The device process: a loop, which echoes. */
-
-static int *trade_line; /* its end of a pair of sockets, by which notify descriptors are traded */
-
-static int trade(struct pinion_channel *channel, int line)
-{
-	const int own = pinion_channel_notify_fd(channel);
-	struct mail_sender ignored;
-	char byte = 'x';
-	unsigned nr = 1;
-	int theirs, err;
-
-	if (own < 0 || mail_send(line, &byte, 1, &own, 1))
-		return -1;
-	poll(&(struct pollfd){.fd = line, .events = POLLIN}, 1, 5000);
-	err = mail_recv(line, &byte, 1, &theirs, &nr, &ignored);
-	return err || nr != 1 ? -1 : theirs;
-}
 
 #define ROUNDS_BY_CHANCE 1000 /* one round of so many may be held up */
 
@@ -125,13 +109,13 @@ static int serve_for_a_while(struct pinion_channel *channel, struct pinion_cache
 static int device_in_a_loop(void *arg)
 {
 	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
+	const struct pinion_device_config config = {.loop = 1};
 	struct pinion_event event = {0};
 	struct pinion_device *device;
 	struct pinion_cache *cache;
-	int theirs;
 
 	alarm(HANGS_S);
-	if (pinion_device_open(SERVICE_DEVICE, NULL, &device) ||
+	if (pinion_device_open(SERVICE_DEVICE, &config, &device) ||
 	    pinion_cache_open(pinion_device_pool(device), &any, &cache) ||
 	    pinion_device_ready(device) || write(*(int *)arg, "r", 1) != 1)
 		return 1;
@@ -139,10 +123,6 @@ static int device_in_a_loop(void *arg)
 		poll(&(struct pollfd){.fd = pinion_device_fd(device), .events = POLLIN}, 1, 1000);
 	if (event.kind != PINION_EVENT_JOINED || pinion_channel_fd(event.channel) < 0)
 		return 2;
-	theirs = trade(event.channel, *trade_line);
-	if (theirs < 0 || pinion_channel_set_notify(event.channel, theirs))
-		return 3;
-	close(theirs);
 	return serve_for_a_while(event.channel, cache);
 }
 
@@ -160,14 +140,7 @@ static pid_t flood(int socket)
 		(void)send(socket, "x", 1, MSG_NOSIGNAL);
 }
 
-/* Until somebody takes from it nothing more goes in. */
-static void fill(int socket)
-{
-	while (send(socket, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1)
-		;
-}
-
-/* Asks to be told in its own socket, which is full, and takes nothing from there. */
+/* Asks to be told in its own socket, which is full soon, and takes nothing from there. */
 static void bother(struct pinion_channel *channel, struct pinion_cache *cache)
 {
 	struct pinion_desc desc = {.len = 1};
@@ -181,64 +154,44 @@ static void bother(struct pinion_channel *channel, struct pinion_cache *cache)
 
 static int hostile_client(void *arg)
 {
+	const struct pinion_client_config config = {.loop = 1};
+	struct pinion_channel *channel;
 	struct pinion_client *client;
-	struct pinion_cache *cache;
 	int theirs, own;
 
-	if (become_nobody() || attach(&client, &cache))
+	(void)arg;
+	if (become_nobody() || pinion_client_open(SERVICE_DEVICE, &config, &client))
 		return 1;
-	own = pinion_channel_notify_fd(pinion_client_channel(client));
-	theirs = trade(pinion_client_channel(client), *(int *)arg);
+	channel = pinion_client_channel(client);
+	own = channel_rx(channel)->fd.given;
+	theirs = channel_tx(channel)->hand.socket;
 	/* Flags belong to whoever has the file, however it came. */
 	if (own < 0 || theirs < 0 || fcntl(own, F_SETFL, 0) || fcntl(theirs, F_SETFL, 0))
 		return 2;
-	fill(own);
-	if (flood(theirs) < 0 ||
-	    pinion_channel_set_notify(pinion_client_channel(client), theirs))
+	if (flood(theirs) < 0)
 		return 3;
-	for (;;)
-		bother(pinion_client_channel(client), cache);
-}
-
-/* With one descriptor beyond the standard ones, and another that a part knows itself. */
-static pid_t start_part(int (*f)(void *), int *line)
-{
-	pid_t pid;
-
-	fflush(NULL);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		_exit(f(line));
-	}
-	return pid;
+	for (struct pinion_cache *cache = cache_make(pinion_client_pool(client), BUFFER);;)
+		bother(channel, cache);
 }
 
 static void a_flooded_and_saturated_doorbell_holds_no_device_process_up(void **state)
 {
 	struct service_process service;
-	int line[2], ready[2];
 	pid_t device, client;
 	char byte;
+	int ready;
 
 	(void)state;
 	service_start(&service);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, line), 0);
-	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
-	trade_line = &line[0];
-	device = start_part(device_in_a_loop, &ready[1]);
-	assert_int_equal(read(ready[0], &byte, 1), 1);
-	client = start_part(hostile_client, &line[1]);
+	device = run_with_pipe(device_in_a_loop, &ready);
+	assert_int_equal(read(ready, &byte, 1), 1);
+	client = part_start(hostile_client, NULL);
 	assert_int_equal(member_end(device), 0);
 	kill(client, SIGKILL);
 	assert_int_equal(member_end(client), 128 + SIGKILL);
 	service_await_members(0);
 	assert_int_equal(service_held(), 0);
-	for (int i = 0; i < 2; i++) {
-		close(line[i]);
-		close(ready[i]);
-	}
+	close(ready);
 	service_stop(&service);
 }
 

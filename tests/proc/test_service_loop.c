@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The descriptors of a client and of a device process in loops of libuv, glib and epoll. */
+/* A client and a device process in loops of libuv, glib and epoll: what they hear of each other,
+ * and what they say to each other. */
 
 #include <glib-unix.h>
 #include <sys/epoll.h>
 #include <uv.h>
 
-#include "service_support.h"
+#include <pinion/wait.h>
+
+#include "hostile_support.h"
 
 #define PATIENCE_MS ((unsigned)(PATIENCE_NS / 1000000))
 
@@ -130,6 +133,145 @@ static void run_epoll(struct story *story)
 static void (*const loops[])(struct story *story) = {run_uv, run_glib, run_epoll};
 #define LOOPS (sizeof(loops) / sizeof(loops[0]))
 
+/* What is said. */
+
+/* Who talks to a device process: each word is said when the one before has come back. */
+struct talk {
+	struct pinion_client *client;
+	struct pinion_cache *cache;
+	int nr;     /* of words */
+	bool ended; /* that was told */
+};
+
+static int say(const struct talk *talk, uint32_t word)
+{
+	struct pinion_desc desc = {.len = 1, .tag = word};
+
+	return pinion_buffer_alloc(talk->cache, &desc.buffer) ||
+	       pinion_channel_send(pinion_client_channel(talk->client), &desc, 1) != 1;
+}
+
+/* The word that came back; or how it ended, once. */
+static int next_of_talk(void *who, int *kind)
+{
+	struct talk *talk = who;
+	struct pinion_channel *channel = pinion_client_channel(talk->client);
+	struct pinion_desc desc;
+
+	(void)pinion_channel_done(channel);
+	do {
+		if (pinion_channel_recv(channel, &desc, 1) == 1) {
+			*kind = (int)desc.tag;
+			return pinion_buffer_free(talk->cache, desc.buffer) ||
+			       (*kind + 1 < talk->nr && say(talk, desc.tag + 1)) ? 2 : 1;
+		}
+		*kind = pinion_channel_prepare(channel);
+	} while (*kind == 1);
+	if (!*kind || talk->ended)
+		return 0;
+	talk->ended = true;
+	return 1;
+}
+
+#define WORDS 5
+static const int words[WORDS + 1] = {0, 1, 2, 3, 4, -EPIPE};
+
+static struct talk talk_open(int loop)
+{
+	const struct pinion_client_config config = {.loop = loop};
+	struct talk talk = {.nr = WORDS};
+
+	assert_int_equal(pinion_client_open(SERVICE_DEVICE, &config, &talk.client), 0);
+	talk.cache = cache_make(pinion_client_pool(talk.client), BUFFER);
+	return talk;
+}
+
+static void talk_close(struct talk *talk)
+{
+	assert_int_equal(pinion_cache_close(talk->cache), 0);
+	assert_int_equal(pinion_client_close(talk->client), 0);
+}
+
+static size_t talk_heard(struct talk *talk, void (*loop)(struct story *), size_t nr)
+{
+	struct story story = {pinion_channel_fd(pinion_client_channel(talk->client)), next_of_talk,
+			      talk, words, nr, 0};
+	int kind;
+
+	assert_int_equal(next_of_talk(talk, &kind), 0);
+	assert_int_equal(say(talk, 0), 0);
+	loop(&story);
+	return story.heard;
+}
+
+/* A device process that sleeps until a descriptor of its own says something, and sends back. */
+
+static uint32_t echo_pools; /* of clients' own */
+
+static void echo_all(struct echo *echo)
+{
+	for (uint32_t i = 0; i < echo->nr; i++) {
+		struct pinion_channel *channel = echo->client[i].channel;
+
+		(void)pinion_channel_done(channel);
+		do
+			while (echo_some(&echo->client[i]) > 0)
+				continue;
+		while (pinion_channel_prepare(channel) == 1);
+	}
+}
+
+static int hear_all(struct echo *echo)
+{
+	struct pinion_event event;
+	int got;
+
+	while ((got = pinion_device_next(echo->device, &event)) == 1)
+		if (event.kind == PINION_EVENT_JOINED)
+			echo_join(echo, &event);
+		else
+			echo_leave(echo, &event);
+	return got;
+}
+
+static void sleep_well(const struct echo *echo)
+{
+	struct pollfd want[1 + sizeof(echo->client) / sizeof(echo->client[0])] = {
+		{pinion_device_fd(echo->device), POLLIN, 0}};
+
+	for (uint32_t i = 0; i < echo->nr; i++)
+		want[1 + i] = (struct pollfd){pinion_channel_fd(echo->client[i].channel), POLLIN,
+					      0};
+	(void)poll(want, 1 + echo->nr, -1);
+}
+
+static int echo_in_a_loop(void *arg)
+{
+	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
+	const struct pinion_device_config config = {
+		.pool = SERVICE_POOL, .pools = echo_pools, .loop = 1};
+	struct echo echo = {0};
+
+	(void)arg;
+	if (pinion_device_open(SERVICE_DEVICE, &config, &echo.device) ||
+	    pinion_cache_open(pinion_device_pool(echo.device), &any, &echo.cache) ||
+	    pinion_device_ready(echo.device))
+		return 1;
+	while (!hear_all(&echo)) {
+		echo_all(&echo);
+		sleep_well(&echo);
+	}
+	return 2;
+}
+
+static pid_t echo_in_a_loop_start(void)
+{
+	const pid_t pid = part_start(echo_in_a_loop, NULL);
+
+	assert_int_equal(pinion_client_close(client_await()), 0);
+	return pid;
+}
+
 static void a_loop_hears_that_the_service_went_and_came_back(void **state)
 {
 	static const int kinds[] = {PINION_CLIENT_SERVICE_LOST, PINION_CLIENT_SERVICE_BACK};
@@ -187,6 +329,133 @@ static void a_loop_hears_who_comes_to_a_device_and_leaves(void **state)
 	service_stop(&service);
 }
 
+/* And goes on: the one channel over three deaths of the service, others made after each. */
+static void both_ends_of_a_channel_sleep_in_loops(void **state)
+{
+	struct service_process service;
+	struct talk first, talk;
+	pid_t device;
+
+	(void)state;
+	service_start_managed(&service);
+	device = echo_in_a_loop_start();
+	first = talk_open(1);
+	for (size_t i = 0; i < LOOPS; i++) {
+		talk = talk_open(1);
+		assert_int_equal(talk_heard(&talk, loops[i], WORDS), WORDS);
+		talk_close(&talk);
+		assert_int_equal(talk_heard(&first, loops[i], WORDS), WORDS);
+		service_kill(&service);
+	}
+	assert_int_equal(talk_heard(&first, run_epoll, WORDS), WORDS);
+	talk_close(&first);
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	service_await_members(0);
+	service_stop(&service);
+}
+
+static void one_end_alone_sleeps_in_a_loop(void **state)
+{
+	struct service_process service;
+	struct talk talk;
+	pid_t device;
+
+	(void)state;
+	service_start(&service);
+	device = echo_start();
+	talk = talk_open(1);
+	assert_int_equal(talk_heard(&talk, run_epoll, WORDS), WORDS);
+	talk_close(&talk);
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	device = echo_in_a_loop_start();
+	talk = talk_open(0);
+	assert_int_equal(bounce(talk.client, talk.cache, WORDS, 0), 0);
+	talk_close(&talk);
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	service_stop(&service);
+}
+
+static int kill_later(void *arg)
+{
+	usleep(50000);
+	return kill(*(const pid_t *)arg, SIGKILL);
+}
+
+static void a_loop_hears_on_the_channel_that_the_device_process_died(void **state)
+{
+	struct service_process service;
+
+	(void)state;
+	service_start(&service);
+	for (size_t i = 0; i < LOOPS; i++) {
+		pid_t device = echo_in_a_loop_start();
+		struct talk talk = talk_open(1);
+		const pid_t killer = part_start(kill_later, &device);
+
+		assert_int_equal(talk_heard(&talk, loops[i], WORDS + 1), WORDS + 1);
+		assert_int_equal(member_end(device), 128 + SIGKILL);
+		assert_int_equal(member_end(killer), 0);
+		talk_close(&talk);
+	}
+	service_await_members(0);
+	service_stop(&service);
+}
+
+static int talk_as_nobody(void *arg)
+{
+	struct talk talk;
+
+	(void)arg;
+	if (become_nobody())
+		return 1;
+	talk = talk_open(1);
+	if (talk_heard(&talk, run_epoll, WORDS) != WORDS)
+		return 2;
+	talk_close(&talk);
+	return 0;
+}
+
+static void loops_of_clients_in_pools_of_their_own_are_woken_too(void **state)
+{
+	struct service_process service;
+	pid_t device;
+
+	(void)state;
+	service_configure(&service, service_rules_apart);
+	service_run(&service);
+	echo_pools = 2;
+	device = echo_in_a_loop_start();
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(member_end(part_start(talk_as_nobody, NULL)), 0);
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	echo_pools = 0;
+	service_stop(&service);
+}
+
+/* One of a client, and it goes with the channel. */
+static void the_service_keeps_one_socket_of_a_channel(void **state)
+{
+	struct service_process service;
+	unsigned before, without;
+	struct talk talk;
+	pid_t device;
+
+	(void)state;
+	service_start(&service);
+	device = echo_in_a_loop_start();
+	before = service_files_at_rest(&service);
+	talk = talk_open(0);
+	without = service_files_at_rest(&service) - before;
+	talk_close(&talk);
+	service_await_files(&service, before);
+	talk = talk_open(1);
+	assert_int_equal(service_files_at_rest(&service) - before, without + 1);
+	talk_close(&talk);
+	service_await_files(&service, before);
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	service_stop(&service);
+}
+
 /* The first loops of a process open descriptors that stay. */
 static int first_loops(void **state)
 {
@@ -204,6 +473,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		root_test(a_loop_hears_that_the_service_went_and_came_back),
 		root_test(a_loop_hears_who_comes_to_a_device_and_leaves),
+		root_test(both_ends_of_a_channel_sleep_in_loops),
+		root_test(one_end_alone_sleeps_in_a_loop),
+		root_test(a_loop_hears_on_the_channel_that_the_device_process_died),
+		root_test(loops_of_clients_in_pools_of_their_own_are_woken_too),
+		root_test(the_service_keeps_one_socket_of_a_channel),
 	};
 
 	return cmocka_run_group_tests(tests, first_loops, NULL);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -115,7 +116,7 @@ static void give_pidfd(int *from, int *to)
 	*from = -1;
 }
 
-static struct member *new_member(struct peer *peer, struct pool *pool)
+static struct member *new_member(struct peer *peer, struct pool *pool, const struct wire *wish)
 {
 	struct member *member = calloc(1, sizeof(*member));
 
@@ -127,6 +128,7 @@ static struct member *new_member(struct peer *peer, struct pool *pool)
 	member->gid = peer->identity.gid;
 	member->quota = peer->rule->bytes;
 	member->addresses = peer->rule->addresses;
+	member->loop = wish->value & WIRE_LOOP;
 	member->pidfd = -1;
 	return member;
 }
@@ -238,7 +240,7 @@ static struct member *new_branch(struct member *home, struct pool *pool)
 		return NULL;
 	*member = (struct member){.pool = pool, .pid = home->pid, .uid = home->uid,
 				  .gid = home->gid, .pidfd = -1, .cookie = home->cookie,
-				  .branch = true, .home = home,
+				  .branch = true, .loop = home->loop, .home = home,
 				  .device = device_of_branch(home->device)};
 	if (member->device)
 		return member;
@@ -295,6 +297,7 @@ static void free_pairing(struct pairing *pairing)
 	for (enum side side = CLIENT; side <= DEVICE; ++side)
 		if (pairing->ring[side] >= 0)
 			(void)close(pairing->ring[side]);
+	doorbell_close(pairing);
 	free(pairing);
 }
 
@@ -303,6 +306,15 @@ static uint32_t choose_slots(const struct device *device, uint32_t wanted)
 	uint32_t slots = wanted ? wanted : device->slots;
 
 	return slots < device->slots_max ? slots : device->slots_max;
+}
+
+static int make_files(struct pairing *pairing)
+{
+	int err = doorbell_make(pairing);
+
+	for (enum side side = CLIENT; !err && side <= DEVICE; ++side)
+		err = pinion_ring_create(pairing->slots, &pairing->ring[side]);
+	return err;
 }
 
 static struct pairing *new_pairing(struct member *client, struct member *device, uint32_t wanted)
@@ -317,13 +329,11 @@ static struct pairing *new_pairing(struct member *client, struct member *device,
 	pairing->end[CLIENT] = client;
 	pairing->end[DEVICE] = device;
 	pairing->ring[CLIENT] = pairing->ring[DEVICE] = -1;
-	for (enum side side = CLIENT; side <= DEVICE; ++side) {
-		if (!pinion_ring_create(pairing->slots, &pairing->ring[side]))
-			continue;
-		free_pairing(pairing);
-		return NULL;
-	}
-	return pairing;
+	doorbell_init(pairing);
+	if (!make_files(pairing))
+		return pairing;
+	free_pairing(pairing);
+	return NULL;
 }
 
 static int pair(struct member *client, struct member *device, uint32_t wanted,
@@ -374,14 +384,17 @@ static int send_attached(struct member *member, struct pairing *pairing)
 		files[nr++] = pairing->ring[CLIENT];
 		files[nr++] = pairing->ring[DEVICE];
 		files[nr++] = speaker_of(pairing->end[DEVICE])->pidfd;
+		nr += doorbell_files(pairing, CLIENT, files + nr, &answer.value);
 	}
 	if (pairing && tell_shows(pairing)) {
-		answer.value = 1;
+		answer.value |= WIRE_TABLE_TOO;
 		files[nr++] = pairing->end[DEVICE]->device->table;
 	}
 	err = wire_send(member->peer->socket, &answer, files, nr);
 	if (pairing)
-		pairing->told_table = answer.value;
+		pairing->told_table = answer.value & WIRE_TABLE_TOO;
+	if (pairing && !err)
+		doorbell_given(pairing, CLIENT);
 	return err;
 }
 
@@ -394,23 +407,48 @@ static int send_announced(struct member *member)
 	answer.member = member->number;
 	answer.cookie = member->cookie;
 	answer.slots = member->device->slots;
+	answer.value = member->loop ? WIRE_LOOP : 0;
 	return wire_send(member->peer->socket, &answer, files, nr);
 }
 
 /* ATTACH. */
 
-/* A channel for @member, and word of both. */
+/* It has nothing of what it was to be told, and its device process was: as if it had left. */
+static void take_leave(struct peer *peer)
+{
+	peer->said_goodbye = true;
+	(void)shutdown(peer->socket, SHUT_RDWR);
+}
+
+/* Word of @pairing to both. What wakes a device process is given to it before the client can do
+ * anything there; and this process may be killed in between. */
+static int tell_both(struct member *member, struct member *device, struct pairing *pairing)
+{
+	int err;
+
+	if (device->loop)
+		tell(device);
+	err = doorbell_can_wait(pairing) ? send_attached(member, pairing) : -EBUSY;
+	if (!err)
+		tell(device);
+	if (!err || !pairing->told_joined)
+		return err;
+	take_leave(member->peer);
+	return 0;
+}
+
+/* A channel for @member. */
 static int connect_to(struct member *member, struct member *device, uint32_t slots)
 {
 	struct pairing *pairing;
 	int err = pair(member, device, slots, &pairing);
 
-	if (!err)
-		err = send_attached(member, pairing);
-	if (!err) {
-		LIST_INSERT_HEAD(&member->pool->pairings, pairing, of_pool);
-		tell(device);
-	} else if (pairing) {
+	if (err)
+		return err;
+	LIST_INSERT_HEAD(&member->pool->pairings, pairing, of_pool);
+	err = tell_both(member, device, pairing);
+	if (err) {
+		LIST_REMOVE(pairing, of_pool);
 		admit_part(pairing);
 	}
 	return err;
@@ -430,9 +468,10 @@ static int bring(struct member *member, struct member *device, uint32_t slots)
 	return err;
 }
 
-static int attach(struct peer *peer, struct pool *pool, struct member *device, uint32_t slots)
+static int attach(struct peer *peer, struct pool *pool, struct member *device,
+		  const struct wire *wish)
 {
-	struct member *member = new_member(peer, pool);
+	struct member *member = new_member(peer, pool, wish);
 	int err = member ? admit(member, peer) : -ENOMEM;
 
 	if (err) {
@@ -443,9 +482,9 @@ static int attach(struct peer *peer, struct pool *pool, struct member *device, u
 	if (!device)
 		err = send_attached(member, NULL);
 	else if (device->pool == pool)
-		err = connect_to(member, device, slots);
+		err = connect_to(member, device, wish->slots);
 	else
-		err = bring(member, device, slots);
+		err = bring(member, device, wish->slots);
 	if (err)
 		dismiss(member);
 	else
@@ -580,7 +619,7 @@ void admit_attach(struct peer *peer, const struct wire *message)
 	if (!may_have_more(peer) || (is_device(message->name) && !may_have_channel(peer)) ||
 	    find(peer, message->name, &pool, &device) || !admit_is_whole(peer, pool))
 		return;
-	err = attach(peer, pool, device, message->slots);
+	err = attach(peer, pool, device, message);
 	if (!err)
 		return;
 	peers_refuse(peer, err, "cannot attach to pool %s: %s", pool->name,
@@ -653,9 +692,10 @@ static struct device *new_device(const struct wire *message, const char *bdf)
 	return device;
 }
 
-static int announce(struct peer *peer, struct pool *pool, struct device *device)
+static int announce(struct peer *peer, struct pool *pool, struct device *device,
+		    const struct wire *wish)
 {
-	struct member *member = new_member(peer, pool);
+	struct member *member = new_member(peer, pool, wish);
 	int err;
 
 	if (!member) {
@@ -699,7 +739,7 @@ void admit_announce(struct peer *peer, const struct wire *message)
 	if (!pool || !admit_is_whole(peer, pool))
 		return;
 	device = new_device(message, bdf);
-	err = device ? announce(peer, pool, device) : -ENOMEM;
+	err = device ? announce(peer, pool, device, message) : -ENOMEM;
 	if (err)
 		peers_refuse(peer, err, "cannot join pool %s: %s", pool->name,
 			     err == -EAGAIN ? "all its member slots are taken" : strerror(-err));

@@ -281,6 +281,7 @@ static void fill(struct ledger_member *entry, const struct member *member)
 	entry->pid = (uint32_t)member->pid;
 	entry->cookie = member->cookie;
 	entry->branch = member->branch;
+	entry->loop = member->loop;
 	entry->addresses = member->addresses;
 	entry->record.quota = member->quota;
 	if (!device)
@@ -367,6 +368,26 @@ static int find_free_pairing(struct ledger *ledger, struct ledger_pairing **entr
 	return -ENOSPC;
 }
 
+struct store_name ledger_doorbell_name(uint32_t pairing)
+{
+	return store_name("b.%u", pairing);
+}
+
+static int put_doorbell(const struct pairing *pairing)
+{
+	if (pairing->strikes[CLIENT] < 0)
+		return 0;
+	return store_put(ledger_doorbell_name(pairing->number), pairing->strikes[CLIENT]);
+}
+
+static void drop_files_of(const struct pairing *pairing)
+{
+	for (enum side side = CLIENT; side <= DEVICE; ++side)
+		store_drop(ledger_ring_name(pairing->number, side));
+	if (pairing->strikes[CLIENT] >= 0)
+		store_drop(ledger_doorbell_name(pairing->number));
+}
+
 /* Both or none. */
 static int put_rings(const struct pairing *pairing)
 {
@@ -380,13 +401,26 @@ static int put_rings(const struct pairing *pairing)
 	return err;
 }
 
+/* All of them or none. */
+static int put_files_of(const struct pairing *pairing)
+{
+	int err = put_rings(pairing);
+
+	if (err)
+		return err;
+	err = put_doorbell(pairing);
+	if (err)
+		drop_files_of(pairing);
+	return err;
+}
+
 int ledger_add_pairing(struct ledger *ledger, struct pairing *pairing)
 {
 	struct ledger_pairing *entry;
 	int err = find_free_pairing(ledger, &entry);
 
 	if (!err)
-		err = put_rings(pairing);
+		err = put_files_of(pairing);
 	if (err)
 		return err;
 	entry->pool = pairing->end[CLIENT]->pool->index;
@@ -402,6 +436,5 @@ int ledger_add_pairing(struct ledger *ledger, struct pairing *pairing)
 void ledger_remove_pairing(struct ledger *ledger, const struct pairing *pairing)
 {
 	atomic_store_explicit(&ledger->pairing[pairing->entry].number, 0, memory_order_release);
-	for (enum side side = CLIENT; side <= DEVICE; ++side)
-		store_drop(ledger_ring_name(pairing->number, side));
+	drop_files_of(pairing);
 }

@@ -57,6 +57,7 @@ struct ledger_member {
 	uint32_t addresses; /* 1: may see them */
 	uint32_t slots, slots_max, pools;
 	uint32_t branch; /* 1: of the membership with the same cookie */
+	uint32_t loop;   /* 1: its channels wake its loop */
 	uint64_t cookie;
 	struct pinion_member_record record;
 	char name[PINION_NAME_MAX], bdf[PINION_NAME_MAX]; /* of a device */
@@ -88,6 +89,7 @@ struct store_name ledger_segment_name(uint32_t pool, uint32_t slot);
 struct store_name ledger_pidfd_name(uint32_t pool, uint32_t member);
 struct store_name ledger_container_name(uint32_t pool, uint32_t member);
 struct store_name ledger_ring_name(uint32_t pairing, enum side side);
+struct store_name ledger_doorbell_name(uint32_t pairing);
 
 /* Pools. Entered, one is as good as not there; who is in it already is entered before it is
  * published, or the next service would give their numbers away. */

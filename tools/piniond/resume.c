@@ -188,6 +188,7 @@ static int restore_member(struct pool *pool, uint32_t number, const struct ledge
 				  .uid = entry->uid, .gid = entry->gid, .pidfd = -1,
 				  .cookie = entry->cookie, .quota = entry->record.quota,
 				  .branch = entry->branch, .addresses = entry->addresses,
+				  .loop = entry->loop,
 				  .former = role == LEDGER_FORMER &&
 					    member_uninvite(&pool->pool->members[number])};
 	if (role == LEDGER_DEVICE) {
@@ -349,6 +350,9 @@ static int restore_pairing(struct service *service, uint32_t index)
 		pairing->settled[side] = entry->settled[side];
 		pairing->ring[side] = store_take(ledger_ring_name(entry->number, side), 0);
 	}
+	doorbell_init(pairing);
+	if (client->loop)
+		pairing->strikes[CLIENT] = store_take(ledger_doorbell_name(pairing->number), 0);
 	LIST_INSERT_HEAD(&pool->pairings, pairing, of_pool);
 	return 0;
 }

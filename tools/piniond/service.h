@@ -13,6 +13,7 @@
  *     peers.c      connections: who is it, what does it say, is it too slow
  *     turn.c       questions of each user one after the other, with time between them
  *     admit.c      ATTACH, ANNOUNCE, REJOIN: peers become members
+ *     doorbell.c   sockets by which the ends of a channel wake each other's loops
  *     frames.c     FRAMES: where the pages lie, for device processes that may not see it
  *     tell.c       what members are owed: segments, JOINED, LEFT
  *     burial.c     members that left or died, until nothing of theirs is left
@@ -89,6 +90,8 @@ struct pairing {
 	uint32_t slots;  /* of each ring */
 	struct member *end[2];
 	int ring[2];     /* by who sends on it */
+	int woken_by[2]; /* of one in a loop, its socket, until it has it; -1: none */
+	int strikes[2];  /* of one in a loop, where the other end strikes; -1: none */
 	bool settled[2];
 	uint32_t entry;     /* in the ledger */
 	bool told_joined;   /* the device process was, on its present connection */
@@ -126,6 +129,7 @@ struct member {
 	uint64_t owed;          /* a bit for each slot whose file it has not been sent */
 	uint64_t quota;         /* bytes; 0: none */
 	bool addresses;         /* may see them */
+	bool loop;              /* its channels are to wake its loop */
 	bool spams;             /* sent more files than a message has */
 	uint64_t again_ns;      /* not before that are its words tried again */
 	bool complained;        /* we did, that what it held cannot come back for now */
@@ -276,6 +280,21 @@ void admit_say_hidden(const struct peer *peer, char text[WIRE_TEXT_MAX]);
 struct member *admit_find_device(const struct service *service, const char *name);
 /* The one that lives and was let in with @cookie, not a branch of it. */
 struct member *admit_find_cookie(const struct service *service, uint64_t cookie);
+
+/* doorbell.c */
+void doorbell_init(struct pairing *pairing);
+/* For each end that asked for it. On failure some may be there. */
+int doorbell_make(struct pairing *pairing);
+void doorbell_close(struct pairing *pairing);
+/* Is there what a device process must be told? */
+bool doorbell_is_whole(const struct pairing *pairing);
+/* What @side is given, and the bits for it in @which; returns how many. */
+unsigned doorbell_files(const struct pairing *pairing, enum side side, int *files, int32_t *which);
+/* @side has been. */
+void doorbell_given(struct pairing *pairing, enum side side);
+/* May the client be given its part, though perhaps the device process has not been? Until that is,
+ * the client may try to put files there. */
+bool doorbell_can_wait(const struct pairing *pairing);
 
 /* frames.c */
 /* Opens the pagemap if a rule wants it. Takes privilege; without, who asks is told. */

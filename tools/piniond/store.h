@@ -12,6 +12,7 @@
  *     m.POOL.NUMBER   pidfd of a member
  *     d.POOL.NUMBER   container of a device process
  *     c.NUMBER.SIDE   ring of a pairing
+ *     b.NUMBER        where its device process strikes to wake the client's loop
  *
  * POOL is the pool's index in the ledger. The store keeps no order: names tell.
  *

@@ -80,6 +80,7 @@ static int tell_joined(struct pairing *pairing)
 	unsigned nr = 3;
 	int err;
 
+	nr += doorbell_files(pairing, DEVICE, files + nr, &message.value);
 	if (device->branch) {
 		message.member = device->number;
 		nr += membership_files(device->pool->pool, files + nr, &message.segments);
@@ -92,6 +93,8 @@ static int tell_joined(struct pairing *pairing)
 	message.gid = client->gid;
 	err = wire_send(peer_of(device)->socket, &message, files, nr);
 	pairing->told_joined = !err;
+	if (!err)
+		doorbell_given(pairing, DEVICE);
 	return err;
 }
 
@@ -140,7 +143,7 @@ static bool is_left(const struct pairing *pairing, enum side side)
 static bool is_whole(const struct pairing *pairing)
 {
 	return pairing->ring[CLIENT] >= 0 && pairing->ring[DEVICE] >= 0 &&
-	       pairing->end[CLIENT]->pidfd >= 0;
+	       pairing->end[CLIENT]->pidfd >= 0 && doorbell_is_whole(pairing);
 }
 
 /* JOINED before LEFT: a device process that never heard of a client need not hear that it left,
