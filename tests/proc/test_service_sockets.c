@@ -2,6 +2,11 @@
 /* Which sockets the service gives to those who wait in loops, message by message, and which of them
  * it keeps. */
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+
 #include "hostile_support.h"
 
 struct heard {
@@ -235,6 +240,88 @@ static void a_device_process_that_reads_late_is_woken_by_each_guest(void **state
 	service_stop(&service);
 }
 
+/* Its process lives on, and must not be taken for a member. */
+static void who_hangs_up_before_it_is_answered_has_left(void **state)
+{
+	struct service_process service;
+	struct raw device, guest;
+	struct wire ask = wire_of(WIRE_ATTACH), news;
+
+	(void)state;
+	service_start(&service);
+	device = serve(WIRE_LOOP);
+	guest = raw_in(RAW_KNOWN);
+	(void)strcpy(ask.name, SERVICE_DEVICE);
+	assert_int_equal(kill(service.pid, SIGSTOP), 0);
+	assert_int_equal(wire_send(guest.fd, &ask, NULL, 0), 0);
+	raw_end(&guest);
+	assert_int_equal(kill(service.pid, SIGCONT), 0);
+	assert_int_equal(raw_hear(device.fd, &news), 0);
+	assert_int_equal(news.kind, WIRE_JOINED);
+	assert_int_equal(raw_hear(device.fd, &news), 0);
+	assert_int_equal(news.kind, WIRE_LEFT);
+	assert_int_equal(news.value, 0);
+	news = wire_of(WIRE_SETTLED);
+	news.channel = 1;
+	assert_int_equal(wire_send(device.fd, &news, NULL, 0), 0);
+	service_await_members(1);
+	assert_int_equal(service_count("channels"), 0);
+	raw_leave(&device);
+	service_stop(&service);
+}
+
+/* As a kernel before 6.16 has it: there is no option by which files are kept out. */
+static void forget_the_option(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_setsockopt, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 83, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOPROTOOPT),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = {sizeof(filter) / sizeof(filter[0]), filter};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+		_exit(127);
+}
+
+/* It would have to keep what the client can put files into. */
+static void before_6_16_who_does_not_listen_gets_no_guests(void **state)
+{
+	struct service_process service;
+	struct raw device, guest[64];
+	struct wire answer;
+	uint32_t nr = 0;
+
+	(void)state;
+	service_configure_pool(&service, 100, 1, "");
+	service_run_prepared(&service, forget_the_option);
+	device = serve(WIRE_LOOP);
+	do {
+		assert_true(nr < 64);
+		guest[nr] = raw_in(RAW_KNOWN);
+		answer = raw_join(&guest[nr++], WIRE_ATTACH, SERVICE_DEVICE);
+	} while (answer.kind == WIRE_ATTACHED);
+	assert_int_equal(answer.kind, WIRE_REFUSED);
+	assert_int_equal(answer.value, -EBUSY);
+	raw_end(&guest[--nr]);
+	for (uint32_t i = 0; i < nr; i++) {
+		struct heard joined = hear(&device, WIRE_JOINED);
+
+		assert_given(&joined, WIRE_WAKEN, OF_CHANNEL);
+		hear_no_more(&joined);
+	}
+	for (uint32_t i = 0; i < nr; i++)
+		leave(&guest[i], &device);
+	meet(&device, 1, 1);
+	raw_leave(&device);
+	service_await_members(0);
+	service_stop(&service);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +329,8 @@ int main(void)
 		pool_test(a_device_process_is_given_again_what_wakes_the_client),
 		pool_test(a_store_without_room_for_the_socket_is_told_and_keeps_nothing),
 		pool_test(a_device_process_that_reads_late_is_woken_by_each_guest),
+		pool_test(who_hangs_up_before_it_is_answered_has_left),
+		pool_test(before_6_16_who_does_not_listen_gets_no_guests),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
