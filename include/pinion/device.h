@@ -52,8 +52,9 @@
  * that touches them gets SIGBUS or SIGSEGV. Remedy: leave the data of such clients to the device,
  * behind an IOMMU, or serve them by a process of their own.
  *
- * In a loop (wait.h) each channel has four descriptors more. What wakes this process comes with the
- * client, once: if there is no descriptor left for it, the client hears that its channel has ended.
+ * In a loop (wait.h) each channel has four descriptors more, and one for a client in a loop of its
+ * own. What wakes this process comes with the client, once: if there is no descriptor left for it,
+ * the client hears that its channel has ended.
  *
  * The service restarts without this process having to care: next() connects again by itself.
  * Nothing else is done differently meanwhile; who joins and who leaves is told afterwards.

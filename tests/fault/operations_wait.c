@@ -2,8 +2,12 @@
 #include <errno.h>
 #include <poll.h>
 #include <stddef.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include "bell_fd.h"
+#include "channel.h"
+#include "fail.h"
 #include "keeper.h"
 
 /*
@@ -113,7 +117,7 @@ static int ring_close(struct scene *scene)
 
 /* Sleep at a futex. */
 
-static int ring_wait(struct scene *scene)
+static int wait_at_one(struct scene *scene)
 {
 	return operation_unless(pinion_ring_wait(scene->rx[1], SHORTLY_NS), -ETIMEDOUT);
 }
@@ -127,7 +131,7 @@ static const char *ring_wakes(struct scene *scene)
 	return NULL;
 }
 
-static int ring_wait_any(struct scene *scene)
+static int wait_at_any(struct scene *scene)
 {
 	uint32_t which = 0;
 
@@ -189,14 +193,14 @@ static int recv_nothing(struct scene *scene)
 
 /* In a loop. */
 
-static int ring_fd(struct scene *scene)
+static int open_fd(struct scene *scene)
 {
 	int fd = pinion_ring_fd(scene->rx[1]);
 
 	return fd < 0 ? fd : 0;
 }
 
-static int ring_notify_fd(struct scene *scene)
+static int open_notify_fd(struct scene *scene)
 {
 	int fd = pinion_ring_notify_fd(scene->rx[1]);
 
@@ -245,7 +249,7 @@ static void sleep_in_loop(struct scene *scene)
 static void untold_setup(struct scene *scene)
 {
 	ends_open(scene);
-	scene_must(!ring_fd(scene), "a descriptor for the loop");
+	scene_must(!open_fd(scene), "a descriptor for the loop");
 	sleep_in_loop(scene);
 	scene_must(send_one(scene), "a message");
 }
@@ -405,24 +409,76 @@ static int session_done(struct scene *scene)
 	return pinion_channel_done(pinion_session_channel(scene->session));
 }
 
+/* That a third process gives sockets to. Those who call these keep errno. */
+
+static int pair_open(struct scene *scene)
+{
+	KEEP_ERRNO;
+
+	return bell_fd_pair(scene->ring);
+}
+
+static void pair_close(struct scene *scene)
+{
+	(void)close(scene->ring[0]);
+	(void)close(scene->ring[1]);
+}
+
+static void given_setup(struct scene *scene)
+{
+	session_loop_setup(scene);
+	scene_must(!pair_open(scene), "two sockets");
+}
+
+static int add_socket(struct scene *scene)
+{
+	KEEP_ERRNO;
+
+	return channel_add_socket(pinion_session_channel(scene->session), scene->ring[0]);
+}
+
+static const char *given_wakes(struct scene *scene)
+{
+	struct pinion_channel *channel = pinion_session_channel(scene->session);
+	struct pollfd want = {.fd = pinion_channel_fd(channel), .events = POLLIN};
+
+	if (send(scene->ring[1], "x", 1, MSG_DONTWAIT) != 1 || poll(&want, 1, 0) != 1)
+		return "the loop sleeps on";
+	if (pinion_channel_done(channel))
+		return "the loop cannot be done with";
+	return session_sleeps(scene);
+}
+
+static void given_undo(struct scene *scene)
+{
+	session_renew(scene);
+	scene_must(!session_fd(scene), "a descriptor for the loop");
+}
+
+static void given_teardown(struct scene *scene)
+{
+	pair_close(scene);
+	session_teardown(scene);
+}
+
 const struct operation wait_operations[] = {
 	{.name = "ring open", .setup = ring_file, .run = ring_open, .use = ring_works,
 	 .undo = ring_open_undo, .teardown = ring_file_close},
 	{.name = "ring close", .setup = ends_open, .run = ring_close, .undo = ends_renew,
 	 .teardown = ends_close, .final = true},
-	{.name = "ring wait", .setup = ends_open, .run = ring_wait, .use = ring_wakes,
+	{.name = "ring wait", .setup = ends_open, .run = wait_at_one, .use = ring_wakes,
 	 .teardown = ends_close, .terse = true},
-	{.name = "ring wait, without fences", .setup = relaxed_setup, .run = ring_wait,
+	{.name = "ring wait, without fences", .setup = relaxed_setup, .run = wait_at_one,
 	 .use = ring_wakes, .undo = relax, .teardown = ends_close, .terse = true},
-	{.name = "ring wait any", .setup = ends_open, .run = ring_wait_any, .use = any_wakes,
+	{.name = "ring wait any", .setup = ends_open, .run = wait_at_any, .use = any_wakes,
 	 .teardown = ends_close, .terse = true},
-	{.name = "ring wait any, without fences", .setup = relaxed_setup, .run = ring_wait_any,
+	{.name = "ring wait any, without fences", .setup = relaxed_setup, .run = wait_at_any,
 	 .use = any_wakes, .undo = relax, .teardown = ends_close, .terse = true},
 	{.name = "ring recv, off the fences", .setup = almost_setup, .run = recv_nothing,
 	 .use = ring_wakes, .undo = almost_undo, .teardown = ends_close, .terse = true},
-	{.name = "ring fd", .setup = ends_open, .run = ring_fd, .use = fd_works,
+	{.name = "ring fd", .setup = ends_open, .run = open_fd, .use = fd_works,
 	 .undo = ends_renew, .teardown = ends_close},
-	{.name = "ring notify fd", .setup = ends_open, .run = ring_notify_fd, .use = fd_works,
+	{.name = "ring notify fd", .setup = ends_open, .run = open_notify_fd, .use = fd_works,
 	 .undo = ends_renew, .teardown = ends_close},
 	{.name = "ring set notify", .setup = untold_setup, .run = set_notify,
 	 .use = loop_is_told, .undo = untold_undo, .teardown = ends_close},
@@ -438,5 +494,8 @@ const struct operation wait_operations[] = {
 	 .use = session_sleeps, .undo = session_renew, .teardown = session_teardown},
 	{.name = "session, channel done", .setup = session_loop_setup, .run = session_done,
 	 .use = session_sleeps, .teardown = session_teardown, .terse = true},
+	{.name = "sockets for others", .run = pair_open, .undo = pair_close, .terse = true},
+	{.name = "session, channel add socket", .setup = given_setup, .run = add_socket,
+	 .use = given_wakes, .undo = given_undo, .teardown = given_teardown},
 	{0},
 };
