@@ -14,7 +14,7 @@ from typing import NamedTuple
 from demo_machine import DemoError, Machine
 from demo_service import POOL, Service
 from demo_show import Progress
-from demo_stop import undisturbed, uninterrupted
+from demo_stop import end, undisturbed, uninterrupted
 
 READY_PATIENCE_S = 60.0
 STOP_PATIENCE_S = 60.0
@@ -58,19 +58,7 @@ class DeviceProcess:
         return ready
 
     def __exit__(self, *_exception: object) -> None:
-        if self.process is not None:
-            with undisturbed():
-                self.end(self.process)
-
-    @staticmethod
-    def end(process: subprocess.Popen) -> None:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-        try:
-            process.communicate(timeout=STOP_PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+        end(self.process, STOP_PATIENCE_S)
 
     def stop(self) -> dict:
         """Orderly; its account of what was done."""

@@ -6,14 +6,13 @@ For people there is pinion(1); this speaks the service's protocol (ipc/wire.h) b
 
 import json
 import os
-import signal
 import socket
 import struct
 import subprocess
 import time
 from pathlib import Path
 
-from demo_stop import undisturbed, uninterrupted
+from demo_stop import end, uninterrupted
 
 POOL = "buffers"
 
@@ -121,19 +120,7 @@ class Service:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        if self.process is not None:
-            with undisturbed():
-                self.end(self.process)
-
-    @staticmethod
-    def end(process: subprocess.Popen) -> None:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(timeout=STOP_PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(self.process, STOP_PATIENCE_S)
 
     def await_answer(self) -> None:
         deadline = time.monotonic() + START_PATIENCE_S

@@ -3,6 +3,7 @@
 
 import contextlib
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from types import FrameType
@@ -51,3 +52,17 @@ def uninterrupted() -> Iterator[None]:
             signal.signal(number, handler)
         if heard:
             signal.raise_signal(heard[0])
+
+
+def end(process: subprocess.Popen | None, patience_s: float) -> None:
+    """In order, or by force if it takes longer. None: it was never started."""
+    if process is None:
+        return
+    with undisturbed():
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            process.communicate(timeout=patience_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
