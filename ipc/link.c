@@ -309,7 +309,8 @@ static int read_one(struct link *link)
 	int err = wire_recv(link->socket, &letter.message, letter.files, &letter.nr_files,
 			    &ignored);
 
-	if (err)
+	/* Whose files cannot be opened is not served: it is kept without them, and refused. */
+	if (err && !(err == -EMFILE && letter.message.kind == WIRE_JOINED))
 		return err;
 	err = letter.message.kind == WIRE_SEGMENT ? store_segment(link, &letter)
 						  : keep(link, &letter);

@@ -156,7 +156,10 @@ int mail_recv(int fd, void *data, size_t len, int *files, unsigned *nr_files,
 	mail_close_files(files, *nr_files);
 	*nr_files = 0;
 	/* A message of no bytes looks the same as the end; both are the end of talking. */
-	return got ? -EPROTO : -EPIPE;
+	if ((size_t)got != len || header.msg_flags & MSG_TRUNC)
+		return got ? -EPROTO : -EPIPE;
+	/* There is room for as many as can be sent. */
+	return -EMFILE;
 }
 
 /* One message, and its files. False: it was the end, which has no credentials.

@@ -25,7 +25,8 @@ int mail_send(int fd, const void *data, size_t len, const int *files, unsigned n
 /*
  * One message of exactly @len bytes. Received files are O_CLOEXEC and the caller's.
  * @nr_files: room in @files on entry, number on return; surplus ones are closed.
- * -EAGAIN nothing there; -EPIPE the other end is closed; -EPROTO a message of another size.
+ * -EAGAIN nothing there; -EPIPE the other end is closed; -EPROTO a message of another size;
+ * -EMFILE it is in @data, but not all of its files could be opened, and none is.
  */
 int mail_recv(int fd, void *data, size_t len, int *files, unsigned *nr_files,
 	      struct mail_sender *sender);

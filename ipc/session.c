@@ -109,10 +109,11 @@ static int take_segment(struct pinion_session *session)
 /* Files read in one call: more than a keeper has reason to send between two. */
 #define FILES_PER_CALL (2 * PINION_SEGMENT_MAX)
 
-/* Will the same call give more some other time? Not after a hang-up, nor in a child. */
+/* Will the same call give more some other time? Not after a hang-up, nor in a child, nor what this
+ * process could not open. */
 static bool may_come(int err)
 {
-	return err != -EPIPE && err != -ECONNRESET && err != -EPROTO;
+	return err != -EPIPE && err != -ECONNRESET && err != -EPROTO && err != -EMFILE;
 }
 
 /* The pool met a segment that it has no file of. */

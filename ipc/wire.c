@@ -35,7 +35,7 @@ int wire_recv(int fd, struct wire *message, int *files, unsigned *nr_files,
 {
 	int err = mail_recv(fd, message, sizeof(*message), files, nr_files, sender);
 
-	if (err || well_formed(message))
+	if ((err && err != -EMFILE) || well_formed(message))
 		return err;
 	mail_close_files(files, *nr_files);
 	*nr_files = 0;

@@ -152,7 +152,8 @@ int wire_send(int fd, const struct wire *message, const int *files, unsigned nr_
 /*
  * One message that is well formed: the strings end. Received files are O_CLOEXEC and the caller's.
  * @nr_files: room in @files on entry, number on return; surplus ones are closed.
- * -EAGAIN nothing there; -EPIPE the other end is closed; -EPROTO not a message of ours.
+ * -EAGAIN nothing there; -EPIPE the other end is closed; -EPROTO not a message of ours; -EMFILE one
+ * of ours, whose files could not be opened.
  */
 int wire_recv(int fd, struct wire *message, int *files, unsigned *nr_files,
 	      struct mail_sender *sender);

@@ -2,6 +2,7 @@
 /* piniond, clients without privilege, and a device process, each a real process. */
 
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -520,6 +521,48 @@ static void each_client_of_a_template_has_a_pool_of_its_own(void **state)
 	service_stop(&service);
 }
 
+/* The number that the next descriptor of @pid would have. */
+static rlim_t next_descriptor(pid_t pid)
+{
+	char path[64];
+	rlim_t fd = 0;
+
+	do
+		(void)snprintf(path, sizeof(path), "/proc/%d/fd/%ju", (int)pid, (uintmax_t)fd);
+	while (!faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) && ++fd);
+	return fd;
+}
+
+/* What comes with a client it cannot open; so that client is refused, and all else goes on. */
+static void a_device_process_without_descriptors_refuses_and_goes_on(void **state)
+{
+	struct pinion_client_event event = {0};
+	struct service_process service;
+	struct pinion_client *client;
+	struct rlimit before, few;
+	struct pollfd want = {.events = POLLIN};
+	pid_t device;
+
+	(void)state;
+	service_start(&service);
+	device = echo_start();
+	assert_int_equal(prlimit(device, RLIMIT_NOFILE, NULL, &before), 0);
+	few = (struct rlimit){next_descriptor(device), before.rlim_max};
+	assert_int_equal(prlimit(device, RLIMIT_NOFILE, &few, NULL), 0);
+	assert_int_equal(pinion_client_open(SERVICE_DEVICE, NULL, &client), 0);
+	want.fd = pinion_client_fd(client);
+	while (event.kind != PINION_CLIENT_DEVICE_LEFT)
+		if (pinion_client_next(client, &event) == 0)
+			assert_int_equal(poll(&want, 1, 30000), 1);
+	assert_int_equal(pinion_client_close(client), 0);
+	assert_int_equal(prlimit(device, RLIMIT_NOFILE, &before, NULL), 0);
+	assert_int_equal(member_end(part_start(visit, NULL)), 0);
+	service_await_members(1);
+	assert_int_equal(process_end(device, SIGKILL), 128 + SIGKILL);
+	service_await_members(0);
+	service_stop(&service);
+}
+
 /* A member's own slot is not what the service goes by. */
 
 /* Writes over its slot, and the one behind it, in the control area, and dies with buffers held. */
@@ -683,6 +726,7 @@ int main(void)
 		pool_test(check_names_line_and_key_of_each_mistake),
 		pool_test(a_pool_grows_under_its_clients),
 		pool_test(each_client_of_a_template_has_a_pool_of_its_own),
+		pool_test(a_device_process_without_descriptors_refuses_and_goes_on),
 		pool_test(who_writes_slots_free_is_buried_and_harms_nobody),
 		pool_test(clients_go_on_without_the_service_and_hear_when_a_stranger_comes),
 		pool_test(rubbish_is_hung_up_on),
