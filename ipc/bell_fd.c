@@ -118,7 +118,8 @@ static int drain(int socket, bool clean)
 		/* What comes behind a look that found nothing was not looked at: it stays. */
 		if (err)
 			return err == -EPROTO ? err : 0;
-		if (recv(socket, &byte, sizeof(byte), MSG_DONTWAIT) < 0)
+		/* Nothing, or the end of file; behind a liar's empty datagram the rest waits. */
+		if (recv(socket, &byte, sizeof(byte), MSG_DONTWAIT) <= 0)
 			return 0;
 	}
 	return 0;
@@ -156,6 +157,14 @@ static bool is_ours(int socket)
 	return !getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &domain, &len) && domain == AF_UNIX &&
 	       !getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &len) &&
 	       (type == SOCK_DGRAM || type == SOCK_SEQPACKET);
+}
+
+static bool listens(int socket)
+{
+	int yes = 1;
+	socklen_t len = sizeof(yes);
+
+	return getsockopt(socket, SOL_SOCKET, SO_ACCEPTCONN, &yes, &len) || yes;
 }
 
 /* Of one that came from elsewhere, for as long as we want it. */
@@ -221,6 +230,9 @@ static int shut(int socket)
 
 	if (shutdown(socket, SHUT_RD))
 		return pinion_fail(-errno, "cannot shut a socket: %s", strerror(errno));
+	/* Those who connected before have queues of their own. From now on nobody can. */
+	if (listens(socket))
+		return pinion_fail(-EINVAL, "descriptor %d is not what notify_fd() gives", socket);
 	nr = files_within(socket);
 	if (nr < 0)
 		return pinion_fail(nr, "cannot look at a socket: %s", strerror(-nr));

@@ -420,6 +420,38 @@ static void any_keeps_its_time_limit_though_bells_ring_for_nothing(void **state)
 }
 
 /* Of two channels: whose peer, another process here, dies while we sleep at both. */
+/* A loop that is told of changes only had one word of both. */
+static void a_death_behind_what_was_sent_is_noticed_with_it(void **state)
+{
+	struct pair pair = pair_make(512, 8);
+	struct side *own = &pair.a;
+	const struct pinion_desc sent = desc_new(&pair.b, 1, 0);
+	const pid_t pid = fork();
+	struct pinion_desc desc;
+	int pidfd;
+
+	(void)state;
+	if (pid == 0) {
+		pause();
+		_exit(0);
+	}
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	assert_true(pidfd >= 0);
+	channel_watch(own->channel, pidfd);
+	assert_true(pinion_channel_fd(own->channel) >= 0);
+	assert_int_equal(pinion_channel_prepare(own->channel), 0);
+	assert_int_equal(pinion_channel_send(pair.b.channel, &sent, 1), 1);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_int_equal(pinion_channel_done(own->channel), 0);
+	assert_int_equal(pinion_channel_recv(own->channel, &desc, 1), 1);
+	assert_int_equal(pinion_buffer_free(own->cache, desc.buffer), 0);
+	assert_int_equal(pinion_channel_prepare(own->channel), -EPIPE);
+	assert_int_equal(pinion_channel_recv(own->channel, &desc, 1), -EPIPE);
+	close(pidfd);
+	pair_close_whole(&pair);
+}
+
 static void any_notices_that_a_peer_died(void **state)
 {
 	struct pair one = pair_make(512, 8), two = pair_make(512, 8);
@@ -771,6 +803,22 @@ static void a_socket_in_which_files_wait_is_not_kept(void **state)
 		assert_int_equal(close(end[0]), 0);
 		assert_int_equal(close(end[1]), 0);
 	}
+	ends_close(&ends);
+}
+
+/* Who connects to it has a queue of its own, in which files can wait. */
+static void a_socket_that_listens_is_not_kept(void **state)
+{
+	/* The kernel chooses a name (unix(7), "Autobind"). */
+	const struct sockaddr any = {.sa_family = AF_UNIX};
+	const struct ends ends = ends_open();
+	const int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	(void)state;
+	assert_int_equal(bind(listener, &any, sizeof(any.sa_family)), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(pinion_ring_set_notify(ends.tx, listener), -EINVAL);
+	assert_int_equal(close(listener), 0);
 	ends_close(&ends);
 }
 
@@ -1482,6 +1530,7 @@ int main(void)
 		pool_test(a_signal_ends_any_with_eintr),
 		pool_test(any_works_where_the_kernel_knows_no_such_call),
 		pool_test(any_keeps_its_time_limit_though_bells_ring_for_nothing),
+		pool_test(a_death_behind_what_was_sent_is_noticed_with_it),
 		pool_test(any_notices_that_a_peer_died),
 		pool_test(who_was_moved_away_from_the_bell_hears_of_a_sever),
 		pool_test(no_spin_sleeps_at_once),
@@ -1497,6 +1546,7 @@ int main(void)
 		pool_test(who_went_to_sleep_before_set_notify_is_woken_by_it),
 		pool_test(set_notify_refuses_other_descriptors),
 		pool_test(a_socket_in_which_files_wait_is_not_kept),
+		pool_test(a_socket_that_listens_is_not_kept),
 		pool_test(nothing_comes_into_a_socket_that_is_kept),
 		pool_test(nothing_comes_into_a_socket_that_is_given_away),
 		pool_test(who_takes_for_ever_what_was_sent_there_holds_nobody_up),
