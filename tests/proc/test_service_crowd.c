@@ -199,11 +199,12 @@ static bool is_any(const bool *there)
 	return false;
 }
 
-/* Who joined, left; and that is settled once more, until no channels are left but of @living. */
-static void hear_all_that_joined_leave(const struct raw *device, unsigned living)
+/* Who joined, as those in @there did before, left; and that is settled once more, until no channels
+ * are left but of @living. */
+static void hear_all_that_joined_leave(const struct raw *device, bool there[LATE_GUESTS + 1],
+				       unsigned living)
 {
 	const uint64_t until = test_now_ns() + PATIENCE_NS;
-	bool there[LATE_GUESTS + 1] = {false};
 	struct wire news;
 
 	while (raw_readable(device->fd, 20) || is_any(there) ||
@@ -223,6 +224,7 @@ static void hear_all_that_joined_leave(const struct raw *device, unsigned living
 /* Its socket is full behind a JOINED in one case, and behind a LEFT in the other. */
 static void a_device_process_that_settles_unread_guests_hears_of_their_end(void **state)
 {
+	bool there[LATE_GUESTS + 1];
 	struct service_process service;
 	struct raw device, living;
 
@@ -237,13 +239,50 @@ static void a_device_process_that_settles_unread_guests_hears_of_their_end(void 
 			assert_int_equal(raw_join(&living, WIRE_ATTACH, SERVICE_DEVICE).kind,
 					 WIRE_ATTACHED);
 		rejoin_and_settle(&device, i);
-		hear_all_that_joined_leave(&device, i);
+		memset(there, 0, sizeof(there));
+		hear_all_that_joined_leave(&device, there, i);
 		assert_int_equal(service_count("channels"), i);
 		raw_leave(&living);
 		raw_leave(&device);
 		service_await_members(0);
 		service_stop(&service);
 	}
+}
+
+/* What a service that is dead had still said. */
+static void hear_its_last_words(const struct raw *device, bool there[LATE_GUESTS + 1])
+{
+	struct wire news;
+
+	while (!raw_hear(device->fd, &news))
+		if (news.channel <= LATE_GUESTS)
+			there[news.channel] = news.kind == WIRE_JOINED;
+	assert_true(is_any(there));
+}
+
+static void a_service_that_was_killed_in_between_tells_their_end_as_well(void **state)
+{
+	bool there[LATE_GUESTS + 1] = {false};
+	struct service_process service;
+	struct raw device;
+
+	(void)state;
+	service_configure_pool(&service, LATE_GUESTS + 24, 4, "");
+	service_run_managed(&service, "2048");
+	device = raw_in(RAW_DEVICE);
+	assert_int_equal(raw_say(device.fd, WIRE_READY, 0), 0);
+	see_guests_go(&device);
+	rejoin_and_settle(&device, 0);
+	service_kill(&service);
+	hear_its_last_words(&device, there);
+	close(device.fd);
+	device.fd = raw_dial();
+	raw_confirm(&device);
+	assert_int_equal(raw_say(device.fd, WIRE_REJOIN, device.membership), 0);
+	hear_all_that_joined_leave(&device, there, 0);
+	raw_leave(&device);
+	service_await_members(0);
+	service_stop(&service);
 }
 
 /* Attacks. Each without end, by nobody. */
@@ -941,6 +980,7 @@ int main(void)
 		pool_test(a_client_that_reads_late_hears_of_each_segment_once),
 		pool_test(a_device_process_that_reads_late_hears_of_each_guest_once),
 		pool_test(a_device_process_that_settles_unread_guests_hears_of_their_end),
+		pool_test(a_service_that_was_killed_in_between_tells_their_end_as_well),
 		attack_test(questions),
 		attack_test(deafness),
 		attack_test(silence),

@@ -98,6 +98,15 @@ static int tell_joined(struct pairing *pairing)
 	return err;
 }
 
+/* Who settled and is owed a LEFT has not in the ledger: whoever takes that up tells all again. */
+static void record_settled(const struct pairing *pairing, enum side side)
+{
+	struct ledger *ledger = pairing->end[side]->pool->service->ledger;
+
+	ledger->pairing[pairing->entry].settled[side] =
+		pairing->settled[side] && !(side == DEVICE && pairing->owes_left);
+}
+
 static int tell_left(struct pairing *pairing, enum side side)
 {
 	const struct member *other = pairing->end[other_side(side)];
@@ -108,8 +117,10 @@ static int tell_left(struct pairing *pairing, enum side side)
 	message.value = other->killed;
 	err = wire_send(peer_of(pairing->end[side])->socket, &message, NULL, 0);
 	pairing->told_left[side] = !err;
-	if (!err && side == DEVICE)
+	if (!err && side == DEVICE) {
 		pairing->owes_left = false;
+		record_settled(pairing, side);
+	}
 	return err;
 }
 
@@ -262,6 +273,6 @@ void tell_settled(struct pairing *pairing, enum side side)
 	    !pairing->told_left[side] && peer_of(pairing->end[side]))
 		tell_end(pairing);
 	pairing->settled[side] = true;
-	pairing->end[side]->pool->service->ledger->pairing[pairing->entry].settled[side] = 1;
+	record_settled(pairing, side);
 	tell(pairing->end[other_side(side)]);
 }
