@@ -85,6 +85,7 @@ struct pinion_client_event {
  *             may be; or the device process serves in as many pools of clients' own as it can
  * -EBUSY      before Linux 6.16: its process waits in a loop, and has not heard the service lately
  * -EIO        the pool is damaged: a member punched pages out of it (pool.h, "Trust")
+ * -ENOSPC     the service keeps what a channel is made of in systemd's store, which is full
  * -EPROTO     the service is of another release
  * -ETIMEDOUT  it did not answer within two seconds: one that systemd starts for this connection
  *             makes its pools first; try again

@@ -330,6 +330,8 @@ void ledger_remove_member(struct ledger *ledger, const struct member *member)
 	_Atomic uint32_t *role = &ledger_member(ledger, member)->role;
 	const uint32_t was = atomic_load_explicit(role, memory_order_relaxed);
 
+	/* A release that does not know it would leave it to whoever comes next. */
+	ledger_member(ledger, member)->loop = 0;
 	atomic_store_explicit(role, LEDGER_FREE, memory_order_release);
 	if (has_stored_pidfd(member, was))
 		store_drop(ledger_pidfd_name(member->pool->index, member->number));
