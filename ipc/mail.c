@@ -145,21 +145,23 @@ int mail_recv(int fd, void *data, size_t len, int *files, unsigned *nr_files,
 	struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = ancillary.room,
 				.msg_controllen = sizeof(ancillary.room)};
 	const ssize_t got = receive(fd, &header);
+	bool whole;
 
 	if (got < 0) {
 		*nr_files = 0;
 		return (int)got;
 	}
 	take_ancillary(&header, files, nr_files, sender);
-	if ((size_t)got == len && !(header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+	whole = (size_t)got == len && !(header.msg_flags & MSG_TRUNC);
+	if (whole && !(header.msg_flags & MSG_CTRUNC))
 		return 0;
 	mail_close_files(files, *nr_files);
 	*nr_files = 0;
+	/* There was room for as many files as can be sent. */
+	if (whole)
+		return -EMFILE;
 	/* A message of no bytes looks the same as the end; both are the end of talking. */
-	if ((size_t)got != len || header.msg_flags & MSG_TRUNC)
-		return got ? -EPROTO : -EPIPE;
-	/* There is room for as many as can be sent. */
-	return -EMFILE;
+	return got ? -EPROTO : -EPIPE;
 }
 
 /* One message, and its files. False: it was the end, which has no credentials.

@@ -11,7 +11,6 @@
  *  - named_where(with, f): with(f), a test, where there is such a mount; elsewhere it is skipped.
  *  - named_configure(): such a pool.
  *  - named_inode(): which pool it is; named_unlink(): it is gone, with its pages.
- *  - client_await_event(): what a client hears next.
  *  - keep_some(), see_kept(): buffers that nobody else is to touch.
  *  - keep_and_say(), come_and_say(), say_and_stay(): for run_until_said().
  *  - reached_open(), reached_say(), reached_await(): how many processes have come so far.
@@ -95,19 +94,6 @@ static inline ino_t named_inode(const char *where)
 	(void)snprintf(path, sizeof(path), "%s/%s/control", named_root, where);
 	assert_int_equal(stat(path, &status), 0);
 	return status.st_ino;
-}
-
-/* 0: that is what it hears. */
-static inline int client_await_event(struct pinion_client *client,
-				     enum pinion_client_event_kind kind)
-{
-	struct pollfd want = {.fd = pinion_client_fd(client), .events = POLLIN};
-	struct pinion_client_event event = {0};
-
-	while (pinion_client_next(client, &event) == 0)
-		if (poll(&want, 1, PATIENCE_NS / 1000000) != 1)
-			return 30;
-	return event.kind == kind ? 0 : 31;
 }
 
 #define KEPT 3u

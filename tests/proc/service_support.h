@@ -9,7 +9,7 @@
  *  - service_ask(): what pinion(1) asks, as JSON.
  *  - part_start(f, arg): a child that has only its standard descriptors, with PINION_SOCKET set.
  *  - echo_start(): a device process that sends back what comes.
- *  - attach(), bounce(): a client of it.
+ *  - attach(), bounce(): a client of it; client_await_event(): what a client hears next.
  */
 
 #include <jansson.h>
@@ -481,6 +481,19 @@ static inline struct pinion_client *client_await(void)
 		usleep(10000);
 	}
 	return client;
+}
+
+/* 0: that is what it hears. */
+static inline int client_await_event(struct pinion_client *client,
+				     enum pinion_client_event_kind kind)
+{
+	struct pollfd want = {.fd = pinion_client_fd(client), .events = POLLIN};
+	struct pinion_client_event event = {0};
+
+	while (pinion_client_next(client, &event) == 0)
+		if (poll(&want, 1, PATIENCE_NS / 1000000) != 1)
+			return 30;
+	return event.kind == kind ? 0 : 31;
 }
 
 static inline pid_t echo_start(void)

@@ -536,11 +536,9 @@ static rlim_t next_descriptor(pid_t pid)
 /* What comes with a client it cannot open; so that client is refused, and all else goes on. */
 static void a_device_process_without_descriptors_refuses_and_goes_on(void **state)
 {
-	struct pinion_client_event event = {0};
 	struct service_process service;
 	struct pinion_client *client;
 	struct rlimit before, few;
-	struct pollfd want = {.events = POLLIN};
 	pid_t device;
 
 	(void)state;
@@ -550,10 +548,7 @@ static void a_device_process_without_descriptors_refuses_and_goes_on(void **stat
 	few = (struct rlimit){next_descriptor(device), before.rlim_max};
 	assert_int_equal(prlimit(device, RLIMIT_NOFILE, &few, NULL), 0);
 	assert_int_equal(pinion_client_open(SERVICE_DEVICE, NULL, &client), 0);
-	want.fd = pinion_client_fd(client);
-	while (event.kind != PINION_CLIENT_DEVICE_LEFT)
-		if (pinion_client_next(client, &event) == 0)
-			assert_int_equal(poll(&want, 1, 30000), 1);
+	assert_int_equal(client_await_event(client, PINION_CLIENT_DEVICE_LEFT), 0);
 	assert_int_equal(pinion_client_close(client), 0);
 	assert_int_equal(prlimit(device, RLIMIT_NOFILE, &before, NULL), 0);
 	assert_int_equal(member_end(part_start(visit, NULL)), 0);

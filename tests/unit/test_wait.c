@@ -419,24 +419,32 @@ static void any_keeps_its_time_limit_though_bells_ring_for_nothing(void **state)
 	many_close(&many);
 }
 
-/* Of two channels: whose peer, another process here, dies while we sleep at both. */
+/* A process that waits for its death; its pidfd. */
+static int doom(pid_t *pid)
+{
+	int pidfd;
+
+	*pid = fork();
+	if (*pid == 0) {
+		pause();
+		_exit(0);
+	}
+	pidfd = (int)syscall(SYS_pidfd_open, *pid, 0);
+	assert_true(pidfd >= 0);
+	return pidfd;
+}
+
 /* A loop that is told of changes only had one word of both. */
 static void a_death_behind_what_was_sent_is_noticed_with_it(void **state)
 {
 	struct pair pair = pair_make(512, 8);
 	struct side *own = &pair.a;
 	const struct pinion_desc sent = desc_new(&pair.b, 1, 0);
-	const pid_t pid = fork();
 	struct pinion_desc desc;
-	int pidfd;
+	pid_t pid;
+	const int pidfd = doom(&pid);
 
 	(void)state;
-	if (pid == 0) {
-		pause();
-		_exit(0);
-	}
-	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	assert_true(pidfd >= 0);
 	channel_watch(own->channel, pidfd);
 	assert_true(pinion_channel_fd(own->channel) >= 0);
 	assert_int_equal(pinion_channel_prepare(own->channel), 0);
@@ -452,23 +460,18 @@ static void a_death_behind_what_was_sent_is_noticed_with_it(void **state)
 	pair_close_whole(&pair);
 }
 
+/* Of two channels: whose peer, another process here, dies while we sleep at both. */
 static void any_notices_that_a_peer_died(void **state)
 {
 	struct pair one = pair_make(512, 8), two = pair_make(512, 8);
 	struct pinion_channel *const channel[] = {one.a.channel, two.a.channel};
-	const pid_t pid = fork();
 	struct pinion_desc desc;
 	uint64_t took;
 	uint32_t which = 1;
-	int pidfd;
+	pid_t pid;
+	const int pidfd = doom(&pid);
 
 	(void)state;
-	if (pid == 0) {
-		pause();
-		_exit(0);
-	}
-	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	assert_true(pidfd >= 0);
 	channel_watch(two.a.channel, pidfd);
 	assert_int_equal(pinion_channel_wait_any(channel, 2, 150 * MS, &which), -ETIMEDOUT);
 	kill(pid, SIGKILL);

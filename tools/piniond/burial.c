@@ -25,16 +25,10 @@
 #define RETRY_SELDOM_USEC 1000000
 #define DESERTED_USEC UINT64_C(200000) /* a pool is so long, until it is made whole */
 
-/* May @side have something of @pairing, by what it said and was told? */
-static bool has(const struct pairing *pairing, enum side side)
-{
-	return !pairing->settled[side] || (side == DEVICE && pairing->owes_left);
-}
-
 static bool is_done(const struct pairing *pairing)
 {
 	for (enum side side = CLIENT; side <= DEVICE; ++side)
-		if (has(pairing, side) && pairing->end[side]->state == LIVE)
+		if (tell_has(pairing, side) && pairing->end[side]->state == LIVE)
 			return false;
 	return true;
 }
@@ -282,7 +276,7 @@ static bool has_let_go(const struct member *member)
 	if (!member->branch || member->state != LIVE)
 		return false;
 	LIST_FOREACH(pairing, &member->pool->pairings, of_pool)
-		if (pairing->end[DEVICE] == member && has(pairing, DEVICE))
+		if (pairing->end[DEVICE] == member && tell_has(pairing, DEVICE))
 			return false;
 	return true;
 }

@@ -313,6 +313,8 @@ void tell_again(struct member *member);
 void tell_table(struct member *device);
 /* Does the client of @pairing get a table, as far as there is one? */
 bool tell_shows(const struct pairing *pairing);
+/* May @side have something of @pairing, by what it said and was told? */
+bool tell_has(const struct pairing *pairing, enum side side);
 /* @member of @pairing has settled: the other end is to hear of it. */
 void tell_settled(struct pairing *pairing, enum side side);
 

@@ -98,13 +98,17 @@ static int tell_joined(struct pairing *pairing)
 	return err;
 }
 
+bool tell_has(const struct pairing *pairing, enum side side)
+{
+	return !pairing->settled[side] || (side == DEVICE && pairing->owes_left);
+}
+
 /* Who settled and is owed a LEFT has not in the ledger: whoever takes that up tells all again. */
 static void record_settled(const struct pairing *pairing, enum side side)
 {
 	struct ledger *ledger = pairing->end[side]->pool->service->ledger;
 
-	ledger->pairing[pairing->entry].settled[side] =
-		pairing->settled[side] && !(side == DEVICE && pairing->owes_left);
+	ledger->pairing[pairing->entry].settled[side] = !tell_has(pairing, side);
 }
 
 static int tell_left(struct pairing *pairing, enum side side)
