@@ -14,7 +14,7 @@
 #define MEMORY_TELLS !SUPPORT_SANITIZED
 #define TIMES_AS_LONG (SUPPORT_SANITIZED ? 10 : 2)
 
-#define PACE_MAX 1000u
+#define PACE_MAX 5000u
 
 struct pace {
 	int64_t typical, p99;
