@@ -37,6 +37,7 @@
 #include <pinion/broadcast.h>
 
 #include "ring.h"
+#include "stuck.h"
 
 #define BROADCAST_MAGIC UINT64_C(0x736163646e6f6e69) /* "inondcas" in memory */
 #define SEAT_MAGIC UINT64_C(0x746165736e6f6e69)      /* "inonseat" in memory */
@@ -106,6 +107,7 @@ struct pinion_seat {
 	uint64_t held;        /* loans: ring.at == begin + returned + held */
 	uint32_t producer;    /* holder bits */
 	bool broken;          /* the producer lied */
+	struct stuck stuck;   /* in ring */
 	uint32_t empty;       /* receives that found nothing, for slot_follow_seldom() */
 	struct bell_ear ear;
 	struct bell_fd fd; /* for a loop of the consumer's own */

@@ -165,6 +165,13 @@ static uint32_t believe_batch(const struct pinion_seat *seat, const struct pinio
 	return i;
 }
 
+/* As a channel's: what an ended broadcast's seat has no file for, it does not wait for. */
+static int get_stuck(struct pinion_seat *seat, const struct pinion_desc *desc, uint32_t how)
+{
+	seat->stuck = (struct stuck){seat->ring.at, pinion_buffer_id(desc->buffer), true};
+	return how == SEAT_OPEN ? -EAGAIN : -EPIPE;
+}
+
 int pinion_broadcast_recv(struct pinion_seat *seat, struct pinion_desc *desc, uint32_t nr)
 {
 	uint32_t got, how;
@@ -185,6 +192,8 @@ int pinion_broadcast_recv(struct pinion_seat *seat, struct pinion_desc *desc, ui
 	/* What came before the lie is good: the lie itself is met again by the next call. */
 	if (got)
 		return (int)got;
+	if (err == -EAGAIN)
+		return get_stuck(seat, desc, how);
 	if (err != -EINVAL)
 		return err;
 	/* Severed between our look and the check: no lie, a buffer that it has back already. */
@@ -211,11 +220,17 @@ int pinion_broadcast_return(struct pinion_seat *seat, uint32_t nr)
 
 /* --- waiting */
 
+/* Something that can be taken. */
+static bool has_some(const struct pinion_seat *seat)
+{
+	return ring_ready(&seat->ring) && !stuck_at(&seat->stuck, seat->ring.at, seat->pool);
+}
+
 static bool ready(void *context)
 {
 	const struct pinion_seat *seat = context;
 
-	return seat->broken || ring_ready(&seat->ring) || ended(seat) != SEAT_OPEN;
+	return seat->broken || has_some(seat) || ended(seat) != SEAT_OPEN;
 }
 
 static bool arm(void *context)
@@ -277,7 +292,7 @@ static int reason(struct pinion_seat *seat)
 	if (how == SEAT_SEVERED)
 		return -EPIPE;
 	/* It may have published just before it ended. */
-	return how == SEAT_OPEN || ring_ready(&seat->ring) ? 1 : -EPIPE;
+	return how == SEAT_OPEN || has_some(seat) ? 1 : -EPIPE;
 }
 
 int pinion_broadcast_prepare(struct pinion_seat *seat)

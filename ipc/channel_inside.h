@@ -19,6 +19,7 @@
 
 #include "channel.h"
 #include "ring.h"
+#include "stuck.h"
 
 struct pinion_channel {
 	struct ring tx, rx; /* shared is NULL: not there, this end may not do that */
@@ -27,6 +28,7 @@ struct pinion_channel {
 	uint32_t self, peer; /* holder bits */
 	uint32_t peer_member;
 	struct pinion_buffer *out; /* by tx slot: what we published there, our own record */
+	struct stuck stuck;        /* in rx */
 	uint32_t empty;            /* receives that found nothing, for slot_follow_seldom() */
 	int pidfd;                 /* the peer's; -1: somebody else watches it */
 	/* Any thread of this end may set these, and the others have to see it some time. */

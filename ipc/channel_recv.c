@@ -85,6 +85,14 @@ static int why_empty(struct pinion_channel *channel)
 	return ring_ready(&channel->rx) ? -EAGAIN : -EPIPE;
 }
 
+/* The first one waits for the file of its segment, which may come though the peer is gone; but who
+ * waits for that would never hear that it is. */
+static int get_stuck(struct pinion_channel *channel, const struct pinion_desc *desc)
+{
+	channel->stuck = (struct stuck){channel->rx.at, pinion_buffer_id(desc->buffer), true};
+	return channel_is_gone(channel, &channel->rx.shared->producer_closed) ? -EPIPE : -EAGAIN;
+}
+
 /* The words are wanted soon, and to be written: their lines come while the rest is copied. Where
  * the ends say that all are neighbours, every eighth is asked for, and the last. */
 static void fetch_words(const struct pinion_channel *channel, const struct pinion_desc *desc,
@@ -127,6 +135,8 @@ int pinion_channel_recv(struct pinion_channel *channel, struct pinion_desc *desc
 		PINION_PROBE2(receive, channel, got);
 		return (int)got;
 	}
+	if (err == -EAGAIN)
+		return get_stuck(channel, desc);
 	if (err != -EINVAL)
 		return err;
 	pinion_channel_reject(channel);

@@ -13,17 +13,24 @@
 _Static_assert(PINION_WAIT_ANY_MAX == BELL_ANY_MAX, "as many as the kernel takes");
 _Static_assert(PINION_SPIN_DEFAULT_NS == RING_SPIN_NS, "what the header promises");
 
+/* Something that can be taken. */
+static bool has_some(const struct pinion_channel *channel)
+{
+	return ring_ready(&channel->rx) &&
+	       !stuck_at(&channel->stuck, channel->rx.at, channel->pool);
+}
+
 /* Any reason to go on, as struct ring_waiter has it. */
 static int reason(const struct pinion_channel *channel)
 {
 	if (channel_is_set(&channel->broken))
 		return -EPROTO;
-	if (ring_ready(&channel->rx))
+	if (has_some(channel))
 		return 1;
 	if (!channel_is_gone(channel, &channel->rx.shared->producer_closed))
 		return 0;
 	/* It may have published just before it closed: look once more. */
-	return ring_ready(&channel->rx) ? 1 : -EPIPE;
+	return has_some(channel) ? 1 : -EPIPE;
 }
 
 static int something_to_say(void *context)

@@ -80,6 +80,9 @@
  * be somebody else's by now, and it can do no more harm than any member.
  * A producer that was killed in the middle of a batch may have written behind the first
  * descriptor of it, which nobody receives; the buffers count as lent until the consumer leaves.
+ *
+ * So a broadcast is for a pool whose keeper is the program's own. piniond knows nothing of loans:
+ * in a pool that it keeps, those of a dead producer would be free while consumers read them.
  */
 
 #include <stdint.h>
@@ -218,9 +221,10 @@ int pinion_broadcast_leave(struct pinion_seat *seat);
  * Each was checked: a buffer of this pool, held by the producer under this very handle, and not
  * shorter than it says. It may be read until it is returned, and neither be freed nor sent.
  *
- * -EAGAIN  nothing there; or the first is in a segment whose file has not come yet: it stays there
- * -EPIPE   nothing there, and nothing will come: the producer ended, or died (and
- *          pinion_broadcast_orphan() was called); or this consumer was severed
+ * -EAGAIN  nothing there; or the first is in a segment whose file has not come yet: it stays there,
+ *          and those who wait are not told of it before the file comes (wait.h)
+ * -EPIPE   nothing there, or what is there is as above, and nothing more will come: the producer
+ *          ended, or died (and pinion_broadcast_orphan() was called); or this consumer was severed
  * -EPROTO  the producer sent something that it may not. This end is closed, all loans returned.
  * -ENOMEM, ...  the first is in a segment added a moment ago, which this process could not map:
  *          it stays there, try again

@@ -88,7 +88,9 @@ uint32_t pinion_channel_rights(const struct pinion_channel *channel);
  * when the peer takes it, so that a second send is noticed by the peer alone, which ends the
  * channel.
  *
- * -EAGAIN  the ring is full: receive completions meanwhile, and try again
+ * -EAGAIN  the ring is full: receive completions meanwhile, and try again. Where the peer answers
+ *          nothing, after a pause: on an end that also receives no call sleeps until there is room
+ *          (drain() until all was taken)
  * -EPIPE   the peer closed or died
  * -EPROTO  the peer gave credit for what it did not take, or that cannot be: its channel is closed
  * -EINVAL  the first descriptor names a buffer that the caller does not hold, or a length beyond
@@ -104,8 +106,10 @@ int pinion_channel_send(struct pinion_channel *channel, const struct pinion_desc
  * Each was checked, and its buffer is the caller's (with a new generation: use the handle
  * received, not one kept from before).
  *
- * -EAGAIN  nothing there; or the first is in a segment whose file has not come yet: it stays there
- * -EPIPE   nothing there, and the peer closed or died: nothing will come
+ * -EAGAIN  nothing there; or the first is in a segment whose file has not come yet: it stays there,
+ *          and those who wait are not told of it before the file comes (wait.h)
+ * -EPIPE   nothing there, and the peer closed or died: nothing will come; or the first is as above,
+ *          and may be received if its file comes before the channel is closed
  * -EPROTO  the peer sent something that it may not: an id out of range, a length beyond the
  *          buffer, a buffer that it does not hold. The channel is closed for good.
  * -ENOMEM, ...  the first is in a segment added a moment ago, which this process could not map:

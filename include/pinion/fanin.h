@@ -120,7 +120,7 @@ int pinion_channel_join(struct pinion_channel *channel, int ready, uint32_t lane
  *
  * What pinion_channel_recv() says of descriptors holds here too.
  *
- * -EAGAIN  nothing there; @channel is left alone
+ * -EAGAIN  nothing there that can be taken; @channel is left alone
  *
  * About one channel, which is told in @channel:
  * -EPIPE   nothing there, and the producer closed or died

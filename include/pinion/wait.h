@@ -36,10 +36,18 @@
  * ours does not give 0.
  *
  * A sender that finds the receiver asleep in its loop sends one byte; one that does not, sends
- * nothing. A byte that the kernel has no memory for goes with the next message. prepare() says that
- * the receiver goes to sleep, and looks once more: without that look a descriptor that came just
- * before would wake nobody. Between done() and prepare() the fd may stay silent though something
- * came. Level or edge triggered makes no difference.
+ * nothing. prepare() says that the receiver goes to sleep, and looks once more: without that look a
+ * descriptor that came just before would wake nobody. Between done() and prepare() the fd may stay
+ * silent though something came. Level or edge triggered makes no difference.
+ *
+ * What lies in a segment whose file has not come is not told of, and its coming wakes no loop but a
+ * fan-in's: call prepare() anew after pinion_pool_extend(), or after what a session told. wait()
+ * looks again within 100 ms.
+ *
+ * In two cases a loop may sleep on though something came, until the next message comes or it wakes
+ * for another reason: the kernel had no memory for the byte; or a filter (seccomp(2)) refuses
+ * membarrier(2) to a receiver that had let its sender off the fence before. wait() looks again
+ * within 100 ms. A loop that must not miss even those has a timer.
  *
  * What the fd is not: a peer cannot make a call of ours block, neither on this side nor on the
  * sending one, whatever it does to its end. It can make the fd readable for nothing, as it can ring

@@ -1359,6 +1359,123 @@ static void a_sleeper_who_was_moved_away_from_the_bell_is_told(void **state)
 	}
 }
 
+/* --- a loan of a segment whose file one consumer has not got, or not yet */
+
+#define NEW_SLOT 1u /* the first that a pool of one segment grows by */
+
+static struct pinion_desc send_without_a_file(struct stage *stage, uint32_t tag)
+{
+	struct pinion_desc desc = {.len = 4096, .tag = tag};
+	struct pinion_cache *cache;
+
+	assert_int_equal(grow(stage->pool, 16, 4096), NEW_SLOT);
+	cache = cache_make(stage->pool, 4096);
+	take(cache, &desc.buffer, 1);
+	assert_int_equal(slot_of(stage->pool, desc.buffer), NEW_SLOT);
+	assert_int_equal(pinion_broadcast_send(stage->broadcast, &desc, 1), 1);
+	assert_int_equal(pinion_cache_close(cache), 0);
+	return desc;
+}
+
+static int pass_the_file(const struct stage *stage, int i)
+{
+	return pass(stage->pool, stage->guest[i].pool, NEW_SLOT);
+}
+
+static void assert_at_rest(const struct guest *guest)
+{
+	assert_int_equal(pinion_broadcast_prepare(guest->seat), 0);
+	assert_int_equal(pinion_broadcast_done(guest->seat), 0);
+	assert_int_equal(pinion_broadcast_wait(guest->seat, 1000000), -ETIMEDOUT);
+}
+
+/* The first consumer meets it, and sleeps. */
+static struct pinion_desc meet_what_has_no_file(struct stage *stage)
+{
+	struct guest *first = &stage->guest[0];
+	const struct pinion_desc desc = send_without_a_file(stage, 5);
+
+	assert_int_equal(notify(stage, first), 0);
+	assert_int_equal(pinion_broadcast_prepare(first->seat), 1);
+	for (int again = 0; again < 2; again++) {
+		assert_int_equal(recv_some(first, SLOTS), -EAGAIN);
+		assert_at_rest(first);
+	}
+	return desc;
+}
+
+static void who_waits_is_not_told_of_a_loan_without_a_file(void **state)
+{
+	struct stage stage = stage_make();
+	struct guest *first = &stage.guest[0], *second = &stage.guest[1];
+	const struct pinion_desc desc = meet_what_has_no_file(&stage);
+	struct pinion_desc next;
+
+	(void)state;
+	assert_int_equal(pass_the_file(&stage, 1), 0);
+	expect_recv(second, &desc);
+	/* What comes behind it wakes the first, which has nothing of that. */
+	assert_int_equal(pinion_broadcast_prepare(first->seat), 0);
+	next = send_new(&stage, 6);
+	assert_true(is_readable(pinion_broadcast_fd(first->seat)));
+	assert_int_equal(pinion_broadcast_done(first->seat), 0);
+	assert_int_equal(recv_some(first, SLOTS), -EAGAIN);
+	assert_at_rest(first);
+	assert_int_equal(lag(&stage, 0), 2);
+	assert_int_equal(pass_the_file(&stage, 0), 0);
+	assert_int_equal(pinion_broadcast_prepare(first->seat), 1);
+	assert_int_equal(pinion_broadcast_wait(first->seat, 1000000), 0);
+	expect_recv(first, &desc);
+	/* Once it was had, what comes next is told of. */
+	assert_int_equal(pinion_broadcast_prepare(first->seat), 1);
+	expect_recv(first, &next);
+	assert_at_rest(first);
+	stage_close_whole(&stage);
+}
+
+static int by_the_file(struct stage *stage)
+{
+	return pass_the_file(stage, 0);
+}
+
+static void a_sleeper_finds_a_loan_whose_file_came(void **state)
+{
+	struct stage stage = stage_make();
+	const struct pinion_desc desc = meet_what_has_no_file(&stage);
+
+	(void)state;
+	is_woken_by(&stage, by_the_file);
+	expect_recv(&stage.guest[0], &desc);
+	stage_close_whole(&stage);
+}
+
+/* The second consumer did not meet it before. */
+static void the_end_is_told_beside_a_loan_without_a_file(void **state)
+{
+	struct stage stage = stage_make();
+	const struct pinion_desc desc = meet_what_has_no_file(&stage);
+
+	(void)state;
+	assert_int_equal(notify(&stage, &stage.guest[1]), 0);
+	pinion_broadcast_end(stage.broadcast);
+	assert_int_equal(pinion_broadcast_prepare(stage.guest[0].seat), -EPIPE);
+	assert_int_equal(pinion_broadcast_prepare(stage.guest[1].seat), 1);
+	for (int i = 0; i < 2; i++) {
+		struct guest *guest = &stage.guest[i];
+
+		assert_int_equal(recv_some(guest, SLOTS), -EPIPE);
+		assert_int_equal(pinion_broadcast_prepare(guest->seat), -EPIPE);
+		assert_int_equal(pinion_broadcast_wait(guest->seat, UINT64_MAX), 0);
+		/* It came after all. */
+		assert_int_equal(pass_the_file(&stage, i), 0);
+		assert_int_equal(pinion_broadcast_prepare(guest->seat), 1);
+		expect_recv(guest, &desc);
+		assert_int_equal(pinion_broadcast_prepare(guest->seat), -EPIPE);
+		assert_int_equal(recv_some(guest, SLOTS), -EPIPE);
+	}
+	stage_close_whole(&stage);
+}
+
 /* --- threads, under ThreadSanitizer too. It does not see that two mappings are one memory: all
  * ends work on the producer's, and all are one member. */
 
@@ -1516,6 +1633,9 @@ static const struct CMUnitTest tests[] = {
 	pool_test(what_a_loop_of_a_consumer_may_not_is_einval),
 	pool_test(files_from_a_producer_are_a_lie_that_closes_the_seat),
 	pool_test(no_wake_up_of_a_consumers_loop_is_lost),
+	pool_test(who_waits_is_not_told_of_a_loan_without_a_file),
+	pool_test(a_sleeper_finds_a_loan_whose_file_came),
+	pool_test(the_end_is_told_beside_a_loan_without_a_file),
 };
 
 int main(void)

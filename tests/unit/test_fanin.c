@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* fanin.h and the ready set: who is found, when, in which turn; liars; lanes that come and go. */
 
+#include <poll.h>
 #include <pthread.h>
 #include <sys/mman.h>
 
@@ -707,6 +708,196 @@ static void a_signal_is_eintr(void **state)
 }
 
 /*
+ * A lane that begins with a buffer of a segment whose file the receiver has not got. The receiver
+ * is a member then, and its producers the keeper, which has every file.
+ */
+#define NEW_SLOT 1u /* the first that a pool of one segment grows by */
+
+static void swap_sides(struct crowd *crowd)
+{
+	const struct side was = crowd->from;
+
+	crowd->from = crowd->to;
+	crowd->to = was;
+}
+
+static struct crowd *strangers_make(uint32_t nr)
+{
+	struct crowd *crowd = crowd_make(0, 0);
+
+	swap_sides(crowd);
+	while (crowd->nr < nr)
+		crowd_add(crowd, 8, 1);
+	assert_true(pinion_fanin_loop_fd(crowd->fanin) >= 0);
+	return crowd;
+}
+
+static void strangers_unmake(struct crowd *crowd)
+{
+	swap_sides(crowd);
+	crowd_unmake(crowd);
+}
+
+static void say_without_a_file(struct crowd *crowd, uint32_t i, uint32_t tag)
+{
+	struct side side = {.pool = crowd->from.pool};
+	struct pinion_desc desc;
+
+	assert_int_equal(grow(side.pool, 16, 4096), NEW_SLOT);
+	side.cache = cache_make(side.pool, 4096);
+	desc = desc_new(&side, 4096, tag);
+	assert_int_equal(slot_of(side.pool, desc.buffer), NEW_SLOT);
+	assert_int_equal(pinion_channel_send(crowd->pair[i].tx, &desc, 1), 1);
+	assert_int_equal(pinion_cache_close(side.cache), 0);
+}
+
+static int pass_the_file(const struct crowd *crowd)
+{
+	return pass(crowd->from.pool, crowd->to.pool, NEW_SLOT);
+}
+
+/* It may sleep, here and in a loop, and nobody wakes it. */
+static void assert_at_rest(struct crowd *crowd)
+{
+	assert_int_equal(pinion_fanin_prepare(crowd->fanin), 0);
+	assert_int_equal(pinion_fanin_done(crowd->fanin), 0);
+	assert_int_equal(pinion_fanin_wait(crowd->fanin, 1000000), -ETIMEDOUT);
+}
+
+/* One call of recv looks at every lane that is hot: so many are enough. */
+static void meet_what_has_no_file(struct crowd *crowd, uint32_t i, uint32_t tag)
+{
+	say_without_a_file(crowd, i, tag);
+	assert_int_equal(pinion_fanin_prepare(crowd->fanin), 1);
+	assert_int_equal(hear(crowd, 1, 1).got, -EAGAIN);
+	assert_at_rest(crowd);
+}
+
+static void a_new_id_without_a_file_lets_the_receiver_rest(void **state)
+{
+	struct crowd *crowd = strangers_make(3);
+
+	(void)state;
+	meet_what_has_no_file(crowd, 1, 5);
+	crowd_rest(crowd);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_int_equal(bell_of(&crowd->pair[i]), BELL_LANE);
+	assert_at_rest(crowd);
+	/* What comes behind it sets the lane's bit, and cannot be had either. */
+	say(crowd, 1, 6);
+	assert_true(ready_any(crowd->ready));
+	assert_int_equal(hear(crowd, 2, 2).got, -EAGAIN);
+	assert_at_rest(crowd);
+	assert_int_equal(pass_the_file(crowd), 0);
+	hear_one(crowd, 1, 5, 4 * PATROL_CALLS);
+	hear_one(crowd, 1, 6, 1);
+	assert_int_equal(hear(crowd, 1, 1).got, -EAGAIN);
+	assert_at_rest(crowd);
+	strangers_unmake(crowd);
+}
+
+static void *pass_later(void *arg)
+{
+	const struct later *later = arg;
+
+	pause_50_ms();
+	(void)pass_the_file(later->crowd);
+	return NULL;
+}
+
+static void found_by_wait(struct crowd *crowd)
+{
+	assert_int_equal(pass_the_file(crowd), 0);
+	assert_int_equal(pinion_fanin_wait(crowd->fanin, SECOND_NS), 0);
+}
+
+static void found_by_a_sleeper(struct crowd *crowd)
+{
+	assert_int_equal(wait_while(crowd, pass_later, false), 0);
+}
+
+static void found_by_a_loop(struct crowd *crowd)
+{
+	struct pollfd look = {.fd = pinion_fanin_loop_fd(crowd->fanin), .events = POLLIN};
+
+	assert_int_equal(pinion_fanin_prepare(crowd->fanin), 0);
+	assert_int_equal(pass_the_file(crowd), 0);
+	assert_int_equal(poll(&look, 1, 1000), 1);
+	assert_int_equal(pinion_fanin_done(crowd->fanin), 0);
+	assert_int_equal(pinion_fanin_prepare(crowd->fanin), 1);
+}
+
+/* Its producer sends nothing more, and so sets no bit. */
+static void the_patrol_finds_a_new_id_whose_file_came(void **state)
+{
+	void (*const found[])(struct crowd *) = {found_by_wait, found_by_a_sleeper,
+						 found_by_a_loop};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(found) / sizeof(found[0]); i++) {
+		struct crowd *crowd = strangers_make(3);
+
+		meet_what_has_no_file(crowd, 1, 5);
+		found[i](crowd);
+		assert_false(ready_any(crowd->ready));
+		hear_one(crowd, 1, 5, 1);
+		strangers_unmake(crowd);
+	}
+}
+
+static void others_are_served_beside_a_new_id_without_a_file(void **state)
+{
+	struct crowd *crowd = strangers_make(3);
+
+	(void)state;
+	meet_what_has_no_file(crowd, 1, 5);
+	for (uint32_t round = 0; round < 1000; round++) {
+		const uint32_t who = round / 2 % 2 * 2;
+
+		say(crowd, who, round);
+		assert_int_equal(pinion_fanin_wait(crowd->fanin, SECOND_NS), 0);
+		hear_one(crowd, who, round, 1);
+		if (round % 16 == 0)
+			assert_at_rest(crowd);
+	}
+	assert_int_equal(pass_the_file(crowd), 0);
+	hear_one(crowd, 1, 5, 4 * PATROL_CALLS);
+	strangers_unmake(crowd);
+}
+
+/* By its own word, or by somebody else's. */
+static void a_death_is_told_beside_a_new_id_without_a_file(void **state)
+{
+	(void)state;
+	for (int closed = 0; closed < 2; closed++) {
+		struct crowd *crowd = strangers_make(3);
+		struct lane_pair *pair = &crowd->pair[1];
+		struct pinion_desc desc;
+		struct heard heard;
+
+		meet_what_has_no_file(crowd, 1, 5);
+		if (closed)
+			assert_int_equal(pinion_channel_close(pair->tx), 0);
+		else
+			pinion_channel_sever(pair->rx);
+		pair->tx = closed ? NULL : pair->tx;
+		assert_int_equal(pinion_fanin_wait(crowd->fanin, SECOND_NS), 0);
+		heard = hear(crowd, 1, 1);
+		assert_int_equal(heard.got, -EPIPE);
+		assert_int_equal(heard.from, 1);
+		assert_at_rest(crowd);
+		assert_int_equal(pinion_fanin_remove(crowd->fanin, pair->rx), -ENOENT);
+		/* It came after all, for whoever drains the channel. */
+		assert_int_equal(pinion_channel_recv(pair->rx, &desc, 1), -EPIPE);
+		assert_int_equal(pass_the_file(crowd), 0);
+		assert_int_equal(pinion_channel_recv(pair->rx, &desc, 1), 1);
+		assert_int_equal(desc.tag, 5);
+		give(crowd->to.cache, &desc.buffer, 1);
+		strangers_unmake(crowd);
+	}
+}
+
+/*
  * The litmus. A producer sends one message, waits until it came, rests about as long as it takes to
  * become cold, and sends the next; it says when send has returned. A receiver that has seen that
  * must find the message within few calls, of which each takes a word of bits: the patrol, which
@@ -858,6 +1049,10 @@ int main(void)
 		pool_test(wait_returns_at_once_when_something_is_there),
 		pool_test(a_sleeper_is_woken_by_a_message_and_by_a_close),
 		pool_test(a_signal_is_eintr),
+		pool_test(a_new_id_without_a_file_lets_the_receiver_rest),
+		pool_test(the_patrol_finds_a_new_id_whose_file_came),
+		pool_test(others_are_served_beside_a_new_id_without_a_file),
+		pool_test(a_death_is_told_beside_a_new_id_without_a_file),
 		pool_test(no_message_is_missed_between_hot_and_cold),
 		pool_test(no_message_is_missed_by_a_producer_without_a_fence),
 	};

@@ -3,6 +3,8 @@
 
 #include <pthread.h>
 
+#include <pinion/wait.h>
+
 #include "channel_support.h"
 
 #define HUGE_PAGE ((size_t)2 << 20)
@@ -157,6 +159,57 @@ static void a_new_id_without_a_file_stays_in_the_ring(void **state)
 	pinion_channel_sever(pair.a.channel);
 	assert_int_equal(pinion_channel_reclaim(pair.a.channel, pair.a.cache), 1);
 	assert_int_equal(pinion_buffer_free(pair.a.cache, desc.buffer), -EINVAL);
+	pair_close_whole(&pair);
+}
+
+/* There is something that cannot be had: who waits sleeps until its file is there. */
+static void who_waits_is_not_told_of_a_new_id_without_a_file(void **state)
+{
+	struct pair pair = pair_make(64, 8);
+	struct pinion_desc desc = send_new(&pair), got;
+
+	(void)state;
+	assert_true(pinion_channel_fd(pair.b.channel) >= 0);
+	assert_int_equal(pinion_channel_prepare(pair.b.channel), 1);
+	assert_int_equal(pinion_channel_recv(pair.b.channel, &got, 1), -EAGAIN);
+	assert_int_equal(pinion_channel_prepare(pair.b.channel), 0);
+	assert_int_equal(pinion_channel_done(pair.b.channel), 0);
+	assert_int_equal(pinion_channel_wait(pair.b.channel, 1000000), -ETIMEDOUT);
+	assert_int_equal(pass(pair.a.pool, pair.b.pool, 1), 0);
+	assert_int_equal(pinion_channel_prepare(pair.b.channel), 1);
+	assert_int_equal(pinion_channel_wait(pair.b.channel, 1000000), 0);
+	got = recv_one(&pair.b);
+	assert_int_equal(pinion_buffer_id(got.buffer), pinion_buffer_id(desc.buffer));
+	/* Once it was had, what comes next is told of, whatever becomes of that segment. */
+	give(pair.b.cache, &got.buffer, 1);
+	desc = desc_new(&pair.a, 4096, 6);
+	send_one(&pair.a, &desc);
+	assert_int_equal(pinion_channel_prepare(pair.b.channel), 1);
+	got = recv_one(&pair.b);
+	give(pair.b.cache, &got.buffer, 1);
+	pair_close_whole(&pair);
+}
+
+/* What the dead sent into a segment that never came keeps nobody from hearing of the death. */
+static void a_death_is_told_beside_a_new_id_without_a_file(void **state)
+{
+	struct pair pair = pair_make(64, 8);
+	struct pinion_desc desc = send_new(&pair), got;
+
+	(void)state;
+	assert_true(pinion_channel_fd(pair.b.channel) >= 0);
+	assert_int_equal(pinion_channel_recv(pair.b.channel, &got, 1), -EAGAIN);
+	pinion_channel_sever(pair.b.channel);
+	assert_int_equal(pinion_channel_prepare(pair.b.channel), -EPIPE);
+	assert_int_equal(pinion_channel_wait(pair.b.channel, UINT64_MAX), 0);
+	assert_int_equal(pinion_channel_recv(pair.b.channel, &got, 1), -EPIPE);
+	/* It came after all. */
+	assert_int_equal(pass(pair.a.pool, pair.b.pool, 1), 0);
+	assert_int_equal(pinion_channel_prepare(pair.b.channel), 1);
+	got = recv_one(&pair.b);
+	assert_int_equal(pinion_buffer_id(got.buffer), pinion_buffer_id(desc.buffer));
+	assert_int_equal(pinion_channel_prepare(pair.b.channel), -EPIPE);
+	give(pair.b.cache, &got.buffer, 1);
 	pair_close_whole(&pair);
 }
 
@@ -479,6 +532,8 @@ int main(void)
 		pool_test(a_member_without_the_file_goes_on_with_what_it_has),
 		pool_test(a_new_id_is_received_once_the_file_was_passed),
 		pool_test(a_new_id_without_a_file_stays_in_the_ring),
+		pool_test(who_waits_is_not_told_of_a_new_id_without_a_file),
+		pool_test(a_death_is_told_beside_a_new_id_without_a_file),
 		pool_test(other_sizes_can_be_added),
 		support_where(support_read_long(HUGE_FREE) >= 1, "no hugepage of 2 MiB is free",
 			      pool_test, hugepages_can_be_added_to_a_pool_of_small_ones),
