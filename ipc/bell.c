@@ -55,7 +55,7 @@ bool bell_register(void)
 /* The barrier itself is tried before it is relied on: a filter may refuse it (seccomp(2)). */
 void bell_relax(struct bell *bell, struct bell_ear *ear)
 {
-	ear->idle = 0;
+	ear->awake = 0;
 	if (!membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED))
 		return;
 	ear->unfenced = true;
@@ -64,7 +64,7 @@ void bell_relax(struct bell *bell, struct bell_ear *ear)
 
 void bell_announce(struct bell *bell, struct bell_ear *ear, uint32_t state)
 {
-	ear->idle = 0;
+	ear->awake = 0;
 	if (ear->unfenced)
 		atomic_store_explicit(&bell->fenced, 1, memory_order_relaxed);
 	atomic_store_explicit(&bell->state, state, memory_order_relaxed);

@@ -67,7 +67,7 @@ struct bell {
 /* The receiver's private part. */
 struct bell_ear {
 	bool unfenced; /* what it told the sender: 0 in shared memory */
-	uint32_t idle; /* empty rings met since the last sleep, while fenced */
+	uint32_t awake; /* looks since the last sleep, while fenced; see bell_awake() */
 };
 
 /* The private part of who strikes. */
@@ -78,7 +78,7 @@ struct bell_hand {
 	uint32_t lane;              /* our bit there */
 };
 
-#define BELL_IDLE_MAX 64u
+#define BELL_AWAKE_MAX 64u
 #define BELL_ANY_MAX 128u /* what futex_waitv(2) takes */
 
 /* Makes this process one that needs no fence of its own; false: the kernel has no such call. */
@@ -113,10 +113,12 @@ void bell_toll(struct bell *bell, const struct bell_hand *hand);
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t bell_now_ns(void);
 
-/* Receiver: it met an empty ring, and did not go to sleep. */
-static inline void bell_idle(struct bell *bell, struct bell_ear *ear)
+/* Receiver: it looked and did not go to sleep, since it polls, or since there always is something.
+ * A sender that is let off saves a fence for each batch; to make it fence again takes a barrier of
+ * the kernel, as much as some dozens of them. */
+static inline void bell_awake(struct bell *bell, struct bell_ear *ear)
 {
-	if (!ear->unfenced && ++ear->idle >= BELL_IDLE_MAX)
+	if (!ear->unfenced && ++ear->awake >= BELL_AWAKE_MAX)
 		bell_relax(bell, ear);
 }
 

@@ -144,7 +144,7 @@ static int believe(const struct pinion_seat *seat, const struct pinion_desc *des
 /* Nothing there: for now, or for good? @how was read after the look that found nothing. */
 static int why_empty(struct pinion_seat *seat, uint32_t how)
 {
-	bell_idle(&seat->shared->bell, &seat->ear);
+	bell_awake(&seat->shared->bell, &seat->ear);
 	slot_follow_seldom(seat->pool, &seat->empty);
 	if (how == SEAT_OPEN)
 		return -EAGAIN;
@@ -190,8 +190,10 @@ int pinion_broadcast_recv(struct pinion_seat *seat, struct pinion_desc *desc, ui
 	seat->ring.at += got;
 	seat->held += got;
 	/* What came before the lie is good: the lie itself is met again by the next call. */
-	if (got)
+	if (got) {
+		bell_awake(&seat->shared->bell, &seat->ear);
 		return (int)got;
+	}
 	if (err == -EAGAIN)
 		return get_stuck(seat, desc, how);
 	if (err != -EINVAL)

@@ -372,7 +372,7 @@ static void to_borrow_nothing(struct company *company)
 static void to_borrow_idly(struct company *company)
 {
 	to_borrow_nothing(company);
-	for (uint32_t i = 1; i < BELL_IDLE_MAX; i++)
+	for (uint32_t i = 1; i < BELL_AWAKE_MAX; i++)
 		(void)borrow(&company->player[FIRST]);
 }
 

@@ -300,7 +300,7 @@ static void to_recv_nothing(struct pair *pair)
 static void to_recv_idly(struct pair *pair)
 {
 	pair_cycle(pair, 4);
-	for (uint32_t i = 1; i < BELL_IDLE_MAX; i++)
+	for (uint32_t i = 1; i < BELL_AWAKE_MAX; i++)
 		(void)pinion_channel_recv(pair->first.channel, pair->first.desc, 1);
 	pair->first.nr = 1;
 }

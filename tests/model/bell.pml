@@ -7,8 +7,8 @@
  *     --------                                  ------
  *     look; something? take it                  publish
  *     nothing: poll again                       F1, if fenced or not registered   bell_strike()
- *        or    fenced := 0       bell_relax()   state not QUIET? then
- *        or    fenced := 1,      bell_arm()        state once more; CAS it to QUIET,
+ *     either:  fenced := 0       bell_relax()   state not QUIET? then
+ *     nothing: fenced := 1,      bell_arm()        state once more; CAS it to QUIET,
  *              state := ARMED or ARMED_FD,         and, by what it was:           bell_wake()
  *              F2, and membarrier after a            ARMED: futex wake
  *              time without fences                   ARMED_FD: a byte
@@ -491,7 +491,7 @@ end_polling:
 	do
 	:: atomic { SOMETHING -> taken = memory[PUBLISHED] }
 	:: taken == DEATH -> break
-	:: atomic { !SOMETHING && taken != DEATH && !unfenced -> skip }; relax()
+	:: atomic { taken != DEATH && !unfenced -> skip }; relax()
 	:: atomic { !SOMETHING && taken != DEATH -> skip }; sleep()
 	:: atomic { !SOMETHING && taken != DEATH -> skip }; sleep_in_the_loop()
 	od;

@@ -101,7 +101,7 @@ static void open_channel(struct scene *scene)
 
 	scene->bell = &scene->pair.ab.shared->bell;
 	scene->hand = &channel_tx(scene->pair.a.channel)->hand;
-	for (uint32_t i = 0; i < 2 * BELL_IDLE_MAX; i++)
+	for (uint32_t i = 0; i < 2 * BELL_AWAKE_MAX; i++)
 		assert_int_equal(pinion_channel_recv(scene->pair.b.channel, &desc, 1), -EAGAIN);
 }
 
@@ -124,7 +124,7 @@ static void open_ring(struct scene *scene)
 	scene->bell = &scene->pair.ab.shared->bell;
 	scene->hand = &ring_end_of(scene->send, PINION_RING_SEND)->hand;
 	close(fd);
-	for (uint32_t i = 0; i < 2 * BELL_IDLE_MAX; i++)
+	for (uint32_t i = 0; i < 2 * BELL_AWAKE_MAX; i++)
 		assert_int_equal(pinion_ring_recv(scene->recv, &desc, 1), -EAGAIN);
 }
 
@@ -163,7 +163,7 @@ static void open_broadcast(struct scene *scene)
 	close(seat);
 	scene->bell = &scene->seat->shared->bell;
 	scene->hand = &scene->broadcast->place[consumer].hand;
-	for (uint32_t i = 0; i < 2 * BELL_IDLE_MAX; i++)
+	for (uint32_t i = 0; i < 2 * BELL_AWAKE_MAX; i++)
 		assert_int_equal(pinion_broadcast_recv(scene->seat, &desc, 1), -EAGAIN);
 }
 

@@ -1347,6 +1347,29 @@ static void no_wake_up_is_lost_between_the_three(void **state)
 	run_litmus(MODES, false);
 }
 
+/* Nobody sleeps where there always is something: no fence is wanted. It is again after a sleep. */
+static void who_always_finds_something_lets_the_sender_off(void **state)
+{
+	const struct pinion_desc desc = {.len = 4};
+	const struct ends ends = ends_open();
+	const struct bell *bell = &rx_of(&ends)->shared->bell;
+	struct pinion_desc got;
+
+	(void)state;
+	for (int round = 0; round < 2; round++) {
+		assert_int_equal(pinion_ring_send(ends.tx, &desc, 1), 1);
+		assert_int_equal(atomic_load(&bell->fenced), 1);
+		for (uint32_t i = 0; i < BELL_AWAKE_MAX * SLOTS; i++) {
+			assert_int_equal(pinion_ring_send(ends.tx, &desc, 1), 1);
+			assert_int_equal(pinion_ring_recv(ends.rx, &got, 1), 1);
+		}
+		assert_int_equal(atomic_load(&bell->fenced), 0);
+		assert_int_equal(pinion_ring_recv(ends.rx, &got, 1), 1);
+		assert_int_equal(pinion_ring_wait(ends.rx, MS), -ETIMEDOUT);
+	}
+	ends_close(&ends);
+}
+
 /* Where the kernel refuses membarrier(2). */
 struct refusal {
 	int error;
@@ -1359,7 +1382,7 @@ static bool stays_fenced(const struct ends *ends)
 	const struct bell *bell = &rx_of(ends)->shared->bell;
 	struct pinion_desc desc;
 
-	for (uint32_t i = 0; i < 4 * BELL_IDLE_MAX; i++)
+	for (uint32_t i = 0; i < 4 * BELL_AWAKE_MAX; i++)
 		if (pinion_ring_recv(ends->rx, &desc, 1) != -EAGAIN ||
 		    atomic_load(&bell->fenced) != 1)
 			return false;
@@ -1523,6 +1546,7 @@ int main(void)
 		pool_test(no_wake_up_is_lost_without_membarrier),
 		pool_test(no_wake_up_is_lost_when_membarrier_is_taken_away),
 		pool_test(no_wake_up_is_lost_by_who_was_let_off_before_that),
+		pool_test(who_always_finds_something_lets_the_sender_off),
 		pool_test(any_tells_which_one),
 		pool_test(any_begins_behind_the_one_told_last),
 		pool_test(any_of_none_or_of_too_many_is_einval),
