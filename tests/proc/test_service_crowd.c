@@ -901,24 +901,83 @@ static void a_hundred_members_take_little_memory(void **state)
 	service_stop(&service);
 }
 
+/* Within two turns of what puts its pages back. */
+static void await_at_most(pid_t service, uint64_t most_kib)
+{
+	const uint64_t until = test_now_ns() + PATIENCE_NS;
+	uint64_t has;
+
+	while ((has = process_memory(service, "Rss")) > most_kib) {
+		if (test_now_ns() >= until)
+			fail_msg("Rss %ju KiB", (uintmax_t)has);
+		usleep(10000);
+	}
+	print_message("# Rss %ju KiB of %ju KiB\n", (uintmax_t)has, (uintmax_t)most_kib);
+}
+
+#define POOLS 60
+#define POOL_KIB 256
+
+static void configure_many(struct service_process *service)
+{
+	FILE *file;
+
+	service_configure_pool(service, 24, 4, "");
+	file = fopen(service->config, "w");
+	assert_non_null(file);
+	fprintf(file, "socket = \"%s\";\npools = (\n", service->socket);
+	for (int i = 0; i < POOLS; i++)
+		fprintf(file, "  %s{ name = \"p%d\"; segments = ( { size = \"%uK\";"
+			" buffer = \"4K\"; page = \"4k\"; } ); }\n", i ? "," : "", i, POOL_KIB);
+	fprintf(file, ");\nrules = ( " ANY_RULES " );\n");
+	assert_int_equal(fclose(file), 0);
+}
+
+static void open_all(struct pinion_client *client[POOLS])
+{
+	char name[32];
+
+	for (int i = 0; i < POOLS; i++) {
+		(void)snprintf(name, sizeof(name), "pool:p%d", i);
+		assert_int_equal(pinion_client_open(name, NULL, &client[i]), 0);
+	}
+}
+
+static void close_all(struct pinion_client *client[POOLS])
+{
+	for (int i = 0; i < POOLS; i++)
+		assert_int_equal(pinion_client_close(client[i]), 0);
+}
+
+/* The same holds of many small ones as of one that is large; and when they were taken up again. */
+static void many_pools_take_little_memory(void **state)
+{
+	const uint64_t most = 10 * 1024 + POOLS * POOL_KIB / 1000;
+	struct pinion_client *client[POOLS];
+	struct service_process service;
+
+	(void)state;
+	configure_many(&service);
+	service_run_managed(&service, "2048");
+	for (int i = 0; i < 2; i++) {
+		open_all(client);
+		await_at_most((pid_t)service_number("pid"), most);
+		close_all(client);
+		service_kill(&service);
+	}
+	service_stop(&service);
+}
+
 /* Of one that is large for what the service may take: pages of 4 KiB count as its memory when it
  * has them mapped, and all words are looked at when somebody dies. */
 #define LARGE_MIB 1024u
 #define NEEDED_KIB (3l * 1024 * LARGE_MIB)
 #define WORDS_KIB (LARGE_MIB * 1024 / 4 * 8 / 1024) /* 8 bytes for each 4 KiB */
 
-/* Ten mebibytes and a thousandth of the pool, within two turns of what puts its pages back. */
+/* Ten mebibytes and a thousandth of the pool. */
 static void await_little(pid_t service)
 {
-	const uint64_t until = test_now_ns() + PATIENCE_NS, most = 11 * 1024;
-	uint64_t has;
-
-	while ((has = process_memory(service, "Rss")) > most) {
-		if (test_now_ns() >= until)
-			fail_msg("Rss %ju KiB", (uintmax_t)has);
-		usleep(10000);
-	}
-	print_message("# a pool of %u MiB: Rss %ju KiB\n", LARGE_MIB, (uintmax_t)has);
+	await_at_most(service, 11 * 1024);
 }
 
 static void a_large_pool_takes_a_thousandth_more(void **state)
@@ -995,6 +1054,8 @@ int main(void)
 		pool_test(a_child_is_no_member_and_keeps_none_alive),
 		root_test(pool_test, connections_that_come_and_go_leave_nothing),
 		root_test(pool_test, a_hundred_members_take_little_memory),
+		support_where(!geteuid() && MEMORY_TELLS, "not root, or a sanitizer has some",
+			      pool_test, many_pools_take_little_memory),
 		large_test(a_large_pool_takes_a_thousandth_more),
 		large_test(a_look_at_a_large_pool_leaves_nothing_in_the_services_memory),
 	};

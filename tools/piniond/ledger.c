@@ -106,6 +106,14 @@ const struct pinion_pool_record *ledger_record(const struct ledger *ledger, uint
 	return &entry->record[atomic_load_explicit(&entry->which, memory_order_acquire) & 1];
 }
 
+/* What lies beyond them was never written, and memory would be taken to read it. */
+uint32_t ledger_nr_members(const struct ledger *ledger, uint32_t pool)
+{
+	const uint32_t nr = ledger_record(ledger, pool)->nr_members;
+
+	return nr < PINION_MEMBER_MAX ? nr : PINION_MEMBER_MAX;
+}
+
 /* Beside the last one, then the switch. */
 static void put_record(struct ledger_pool *entry, const struct pinion_pool_record *record)
 {
@@ -163,17 +171,17 @@ static int add_record(struct ledger *ledger, struct pool *pool)
 		err = put_files(pool);
 	if (err)
 		return err;
+	/* First: it says how many members a service that finds this half done has to forget. */
+	put_record(&ledger->pool[pool->index], &record);
 	err = ledger_add_keeper(ledger, pool);
 	if (err && !pool->path)
 		drop_files(pool);
-	else
-		put_record(&ledger->pool[pool->index], &record);
 	return err;
 }
 
 static void forget_members(struct ledger *ledger, uint32_t index)
 {
-	for (uint32_t i = 0; i < PINION_MEMBER_MAX; i++)
+	for (uint32_t i = 0; i < ledger_nr_members(ledger, index); i++)
 		if (ledger->member[index][i].role)
 			memset(&ledger->member[index][i], 0, sizeof(ledger->member[index][i]));
 }

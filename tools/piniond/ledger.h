@@ -76,7 +76,9 @@ struct ledger {
 	_Atomic uint32_t restarts;
 	struct ledger_pool pool[CONFIG_POOLS_MAX];
 	struct ledger_pairing pairing[LEDGER_PAIRINGS_MAX];
-	struct ledger_member member[CONFIG_POOLS_MAX][PINION_MEMBER_MAX]; /* sparse */
+	/* Sparse: of each pool as many are looked at as it has members, and the rest has no pages
+	 * (a look at a hole would make one). */
+	struct ledger_member member[CONFIG_POOLS_MAX][PINION_MEMBER_MAX];
 };
 
 /* The one that came back from the store, or a new one, which goes there. -EPROTO: of another
@@ -101,6 +103,7 @@ void ledger_forget_pool(struct ledger *ledger, uint32_t index);
 /* Of one before: will it be taken up again? */
 bool ledger_has_pool(const struct ledger *ledger, const char *name);
 const struct pinion_pool_record *ledger_record(const struct ledger *ledger, uint32_t pool);
+uint32_t ledger_nr_members(const struct ledger *ledger, uint32_t pool);
 /* For pinion_pool_watch(), with the pool as context. */
 int ledger_watch(void *context, uint32_t slot, int fd, const struct pinion_pool_record *record);
 /* This process's own number in the pool. */

@@ -76,9 +76,10 @@ static struct pinion_member_record record_of(const struct ledger_member *entry)
 
 static struct pinion_member_record *list_members(const struct ledger *ledger, uint32_t index)
 {
-	struct pinion_member_record *list = calloc(PINION_MEMBER_MAX, sizeof(*list));
+	const uint32_t nr = ledger_nr_members(ledger, index);
+	struct pinion_member_record *list = calloc(nr, sizeof(*list));
 
-	for (uint32_t i = 0; list && i < PINION_MEMBER_MAX; i++)
+	for (uint32_t i = 0; list && i < nr; i++)
 		if (atomic_load_explicit(&ledger->member[index][i].role, memory_order_acquire))
 			list[i] = record_of(&ledger->member[index][i]);
 	return list;
@@ -126,7 +127,7 @@ static int resume_pool(const struct ledger *ledger, struct pool *pool,
 /* All numbers but our own are free. */
 static void forget_members(struct ledger *ledger, const struct pool *pool)
 {
-	for (uint32_t i = 0; i < PINION_MEMBER_MAX; i++)
+	for (uint32_t i = 0; i < ledger_nr_members(ledger, pool->index); i++)
 		if (i != pinion_pool_member(pool->pool))
 			atomic_store_explicit(&ledger->member[pool->index][i].role, LEDGER_FREE,
 					      memory_order_release);
@@ -213,7 +214,7 @@ static int restore_members(struct pool *pool)
 	const struct ledger *ledger = pool->service->ledger;
 	int err = 0;
 
-	for (uint32_t i = 0; !err && i < PINION_MEMBER_MAX; i++)
+	for (uint32_t i = 0; !err && i < ledger_nr_members(ledger, pool->index); i++)
 		if (i != pinion_pool_member(pool->pool) &&
 		    atomic_load_explicit(&ledger->member[pool->index][i].role,
 					 memory_order_relaxed))
