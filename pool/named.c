@@ -318,8 +318,9 @@ int named_open(const struct named *named, const char *what, int *out, size_t *le
 	if (fstat(fd, &status))
 		err = pinion_fail(-errno, "%s/%s: %s", named->path, what, strerror(errno));
 	else if (S_ISREG(status.st_mode) && !status.st_size)
-		err = pinion_fail(-EPROTO, "%s/%s: is empty: its maker was killed in the middle; "
-				  "remove the pool with pinion_pool_unlink()", named->path, what);
+		err = pinion_fail(-EPROTO, "%s/%s: is empty: its maker was killed in the middle, "
+				  "or it was cut off; remove the pool with pinion_pool_unlink()",
+				  named->path, what);
 	else if (!plain(named, fd, &status))
 		err = pinion_fail(-EPERM, "%s/%s: not a plain file of user %u or root under a "
 				  "single name, of which others have no part (user %u, mode %o, "

@@ -447,6 +447,72 @@ static void who_cannot_be_looked_at_is_not_taken_for_dead(void **state)
 	end_all(&service, visitor);
 }
 
+struct cut {
+	const char *what;
+	off_t len;
+};
+
+/* Whoever is given files that no seal protects can cut them off, and the service with them. */
+static int cut_off(void *arg)
+{
+	const struct cut *cut = arg;
+	char link[64], file[2 * SUPPORT_PATH_LEN];
+	struct pinion_client *client;
+	ssize_t len;
+
+	if (become_nobody() || pinion_client_open("pool:" SERVICE_POOL, NULL, &client))
+		return 30;
+	for (int fd = 3; fd < 64; fd++) {
+		(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		len = readlink(link, file, sizeof(file) - 1);
+		file[len < 0 ? 0 : len] = 0;
+		if (strstr(file, cut->what))
+			return ftruncate(fd, cut->len) ? 31 : 0;
+	}
+	return 32;
+}
+
+/* A second pool, in memory, beside the named one. */
+static void start_two(struct service_process *service)
+{
+	service_configure(service, service_rules);
+	service_write(service,
+		      "pools = ( { name = \"" SERVICE_POOL "\"; path = \"%s/" WHERE "\";\n"
+		      "  segments = ( { size = \"4M\"; buffer = \"4K\"; } ); },\n"
+		      "  { name = \"guest\";\n"
+		      "  segments = ( { size = \"1M\"; buffer = \"4K\"; page = \"4k\"; } ); } );\n"
+		      "rules = ( %s );\n", named_root, service_rules);
+	service_run(service);
+}
+
+/* It dies when it touches what is gone; whoever starts it again has all other pools. */
+static void expect_others_are_served(struct service_process *service)
+{
+	struct pinion_client *client;
+
+	service_run(service);
+	assert_int_equal(pinion_client_open("pool:guest", NULL, &client), 0);
+	assert_int_equal(pinion_client_close(client), 0);
+	assert_true(pinion_client_open("pool:" SERVICE_POOL, NULL, &client) < 0);
+}
+
+static void a_named_pool_that_was_cut_off_ends_alone(void **state)
+{
+	static struct cut cuts[] = {{"/" WHERE "/control", 0}, {"/" WHERE "/0", 0},
+				    {"/" WHERE "/0", 2 << 20}};
+	struct service_process service;
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		start_two(&service);
+		assert_int_equal(member_end(part_start(cut_off, &cuts[i])), 0);
+		(void)kill(service.pid, SIGKILL);
+		(void)member_end(service.pid);
+		expect_others_are_served(&service);
+		stop(&service);
+	}
+}
+
 #define named_test(f) named_where(restart_test, f)
 
 static int run_all(void)
@@ -458,6 +524,7 @@ static int run_all(void)
 		named_test(killed_at_any_moment_nothing_is_lost),
 		named_test(killed_while_it_adopts_with_a_store_it_knows_all_afterwards),
 		named_test(who_cannot_be_looked_at_is_not_taken_for_dead),
+		named_test(a_named_pool_that_was_cut_off_ends_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
