@@ -324,7 +324,7 @@ static struct wire some_message(struct script *script, const struct line *line)
 	static const char *const names[] = {"pool:buffers", "echo:0", "pool:own", "echo:1", "stat",
 					    "pool:", "kick", "pool-grow", "pool-retire", "", "own",
 					    "pool-destroy", "pool:own.1", "pool-create", "top",
-					    "address"};
+					    "addr"};
 	static const char *const texts[] = {"buffers -", "- -", "", "buffers 0000:ff:1f.7",
 					    "buffers 1", "buffers 64K", "buffers 0", "own -",
 					    "own.1 -", "x", "buffers 4K 0", "own.1 64K",

@@ -94,7 +94,8 @@ static const struct command {
 	{"pool destroy", "", 1, 1, command_pool_destroy,
 	 "usage: pinion pool destroy NAME\n"
 	 "\n"
-	 "Ends a pool without members and gives its hugepages back. With members: exit status 4.\n"
+	 "Ends a pool without members and gives its hugepages back; those of one with a path in\n"
+	 "piniond.conf stay, in its files. With members: exit status 4.\n"
 	 "\n"
 	 "  pinion pool destroy packets\n"},
 	{"pool grow", "", 2, 3, command_pool_grow,
