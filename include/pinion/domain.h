@@ -250,7 +250,9 @@ struct pinion_domain_move {
  * Physical: reads the address of every page again. A pinned page does not move; but a pin dies with
  * its maker, and a member that punches a hole into a segment gets another page there.
  * Through an IOMMU, what can be seen from outside: that each segment is still mapped at its
- * address (the maker's container only), and that no page was punched out of its file.
+ * address (the maker's container only), and that no page is missing in its file. One that was
+ * punched out and touched again since is not missing: another stands there, the device goes on
+ * with the old one, and this is not seen.
  *
  * -ESTALE  something moved; @move (if not NULL) and the sentence say what. Stop the device
  * -EPERM   physical: CAP_SYS_ADMIN is needed, but for a domain of pinion_device_domain_create()

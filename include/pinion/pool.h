@@ -100,7 +100,10 @@ struct pinion_pool_config {
 	                         * buffers, from 16 to 256 */
 	uint32_t magazine_size; /* buffers in a magazine (cache.h), PINION_MAGAZINE_MIN to _MAX; a
 	                         * cache keeps up to two of each segment from others; 0: a 16th of
-	                         * the largest segment's, from 16 to 128 */
+	                         * the largest segment's, from 16 to 128. It holds for all segments,
+	                         * and a cache takes whole magazines: of 64 buffers of 1 MiB beside
+	                         * many of 4 KiB one cache may have all, and others -ENOMEM. Give a
+	                         * smaller number, or few large buffers a pool of their own */
 	uint32_t max_segments;  /* with those that grow may add; 0: as many as there is room for,
 	                         * or, with path, one more than nr_segments (each takes pages).
 	                         * No later segment can have more buffers than the largest of
@@ -198,11 +201,13 @@ int pinion_pool_become(struct pinion_pool *pool, uint32_t member);
  * on with what it has.
  *
  * Errors as of pinion_pool_create(), and
- * -EPERM   this process neither made nor adopted the pool, or is the child of one that did
+ * -EPERM   this process neither made the pool nor took it over (named.h, resume.h), or is the child
+ *          of one that did
  * -EINVAL  it has more buffers than the pool has ids for in a segment (max_segments): add several
  * -ENOSPC  no slot is free: all are in use, or some member has not yet noticed that a segment
  *          went. It does at its next look into the depot, when it begins to wait, and now and then
- *          while it polls; try again. One that sleeps without a time limit does when it wakes.
+ *          while it polls; try again. One that sleeps without a time limit does when it wakes, one
+ *          that is stopped when it goes on.
  * and of a keeper that records (resume.h) what its store said.
  */
 int pinion_pool_grow(struct pinion_pool *pool, const struct pinion_segment_config *config,
@@ -226,9 +231,10 @@ int pinion_pool_extend(struct pinion_pool *pool, uint32_t slot, int fd);
  * -EBUSY   buffers of it are still held, or lie in caches; the sentence says how many. Ask again
  *          later: caches give them up at their next exchange with the depot, or by
  *          pinion_cache_flush().
- * -EPERM   this process neither made nor adopted the pool, or is the child of one that did
+ * -EPERM   this process neither made the pool nor took it over, or is the child of one that did
  * -EINVAL  no segment in that slot
- * -ENOMEM, or of a keeper that records (resume.h) what its store said: ask again
+ * -ENOMEM, or of a keeper that records (resume.h) what its store said: ask again; the
+ *          segment may be retiring by then
  */
 int pinion_pool_retire(struct pinion_pool *pool, uint32_t slot);
 
@@ -261,6 +267,9 @@ int pinion_pool_admit(struct pinion_pool *pool, pid_t pid, uint32_t *member);
  * overshoot by what one magazine holds; and what came through channels counts only from the first
  * time on that what the member drew by itself reaches the limit. Members of a pool trust each other
  * with allocation: this is a fence for the careless, not a wall.
+ *
+ * Cost: nothing until then. At the limit each try to draw counts the owner words of the whole pool,
+ * once for each segment that the cache may take from: 1.4 ms each time for a million buffers.
  * -EINVAL  @member is not admitted
  */
 int pinion_pool_quota(struct pinion_pool *pool, uint32_t member, uint64_t bytes);

@@ -109,8 +109,11 @@ int pinion_rendezvous_next(struct pinion_rendezvous *rendezvous, struct pinion_e
  * pinion_rendezvous_bury() - the last act about a member that left.
  *
  * pre: its channel was drained (recv gave -EPIPE, -EPROTO or -EACCES), and nothing of its is in
- * flight to a device. Frees what was sent to it and not taken, recovers what it held, closes the
- * channel and releases the member's slot. @cache: the caller's, for what comes back to it.
+ * flight to a device, or on its way to another member: this call knows of that one channel, and
+ * passes no transit (pinion_pool_recover()). If it lent in a broadcast, each consumer was orphaned
+ * before, and pinion_broadcast_lent() is 0 of all that live: or they would read what is free.
+ * Frees what was sent to it and not taken, recovers what it held, closes the channel and releases
+ * the member's slot. @cache: the caller's, for what comes back to it.
  *
  * -EINVAL  that member has not left
  * others: see pinion_channel_reclaim() and pinion_pool_recover(): call again, nothing is lost

@@ -150,11 +150,13 @@ static inline int pinion_ring_put(const struct pinion_ring *ring, uint32_t i,
 int pinion_ring_commit(struct pinion_ring *ring, uint32_t nr);
 
 /*
- * For a receiver that keeps the sender from going on until it is done with what it saw.
+ * For a receiver that keeps the sender from going on until it is done with what it saw. It reads
+ * copies, as recv does: what lies in a slot may change under who looks twice.
  *
- * pinion_ring_peek(): copies up to @nr descriptors from the @skip-th on that is published and was
- * not released; returns how many; errors as recv, about what lies from there on. A second look may
- * see another descriptor, if the sender is a liar: act on the copy. pre, of both: the end receives.
+ * pinion_ring_peek(): copies up to @nr descriptors, each once, from the @skip-th on that is
+ * published and was not released; returns how many; errors as recv, about what lies from there on.
+ * Another call may see another descriptor, if the sender is a liar: act on one copy. pre, of both:
+ * the end receives.
  * pinion_ring_release(): gives the first @nr slots back. -EINVAL  so many are not published
  */
 int pinion_ring_peek(struct pinion_ring *ring, uint32_t skip, struct pinion_desc *desc,

@@ -14,8 +14,12 @@
  *
  *     whole  -> damaged   pages are missing: nobody is attached to the pool any more. Its members
  *                         stay: they may be the ones who can still save something
- *     damaged -> whole    the segments that lack pages were retired (order.c). For a control area
- *                         there is no way back: end the pool
+ *     damaged -> whole    the segments that lack pages were retired (order.c). Nothing mends a
+ *                         control area: end the pool
+ *
+ * This is in no ledger: a service that is started again begins with whole pools. It finds the holes
+ * of segments that nobody has touched since; of a control area none, for what it has then counts as
+ * the most it had.
  *
  * Each half second, in two ways:
  *
