@@ -36,8 +36,8 @@
  *                (membarrier(2), GLOBAL_EXPEDITED), for F2. What a sender published before that
  *                barrier is seen by the look that follows; what it does after it finds fenced set.
  *
- * A receiver goes back to 0 when it has met an empty ring so many times without sleeping: it polls.
- * (A fan-in goes by what it found instead: RELAX_AFTER in fanin_recv.c.)
+ * A receiver goes back to 0 when it has looked so many times without sleeping: it polls, or there
+ * always is something (bell_awake()).
  * Who cannot register with the kernel fences always; who cannot call it never leaves 1.
  *
  * state is written by both: a strike that comes late, by a sender who was held up, wakes for
@@ -67,7 +67,7 @@ struct bell {
 /* The receiver's private part. */
 struct bell_ear {
 	bool unfenced; /* what it told the sender: 0 in shared memory */
-	uint32_t awake; /* looks since the last sleep, while fenced; see bell_awake() */
+	uint32_t awake; /* what it looked since the last sleep, while fenced; see bell_awake() */
 };
 
 /* The private part of who strikes. */
@@ -78,7 +78,8 @@ struct bell_hand {
 	uint32_t lane;              /* our bit there */
 };
 
-#define BELL_AWAKE_MAX 64u
+#define BELL_AWAKE_MAX 256u /* looks that found something, of which an empty one is worth */
+#define BELL_EMPTY 4u
 #define BELL_ANY_MAX 128u /* what futex_waitv(2) takes */
 
 /* Makes this process one that needs no fence of its own; false: the kernel has no such call. */
@@ -113,12 +114,12 @@ void bell_toll(struct bell *bell, const struct bell_hand *hand);
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t bell_now_ns(void);
 
-/* Receiver: it looked and did not go to sleep, since it polls, or since there always is something.
- * A sender that is let off saves a fence for each batch; to make it fence again takes a barrier of
- * the kernel, as much as some dozens of them. */
-static inline void bell_awake(struct bell *bell, struct bell_ear *ear)
+/* Receiver: it looked and did not go to sleep. @worth: 1, or BELL_EMPTY. A sender that is let off
+ * saves a fence for each batch; to make it fence again takes a barrier of the kernel, as much as
+ * some dozens of fences. */
+static inline void bell_awake(struct bell *bell, struct bell_ear *ear, uint32_t worth)
 {
-	if (!ear->unfenced && ++ear->awake >= BELL_AWAKE_MAX)
+	if (__builtin_expect(!ear->unfenced, 0) && (ear->awake += worth) >= BELL_AWAKE_MAX)
 		bell_relax(bell, ear);
 }
 

@@ -144,7 +144,7 @@ static int believe(const struct pinion_seat *seat, const struct pinion_desc *des
 /* Nothing there: for now, or for good? @how was read after the look that found nothing. */
 static int why_empty(struct pinion_seat *seat, uint32_t how)
 {
-	bell_awake(&seat->shared->bell, &seat->ear);
+	bell_awake(&seat->shared->bell, &seat->ear, BELL_EMPTY);
 	slot_follow_seldom(seat->pool, &seat->empty);
 	if (how == SEAT_OPEN)
 		return -EAGAIN;
@@ -169,6 +169,7 @@ static uint32_t believe_batch(const struct pinion_seat *seat, const struct pinio
 static int get_stuck(struct pinion_seat *seat, const struct pinion_desc *desc, uint32_t how)
 {
 	seat->stuck = (struct stuck){seat->ring.at, pinion_buffer_id(desc->buffer), true};
+	bell_awake(&seat->shared->bell, &seat->ear, BELL_EMPTY);
 	return how == SEAT_OPEN ? -EAGAIN : -EPIPE;
 }
 
@@ -191,7 +192,7 @@ int pinion_broadcast_recv(struct pinion_seat *seat, struct pinion_desc *desc, ui
 	seat->held += got;
 	/* What came before the lie is good: the lie itself is met again by the next call. */
 	if (got) {
-		bell_awake(&seat->shared->bell, &seat->ear);
+		bell_awake(&seat->shared->bell, &seat->ear, 1);
 		return (int)got;
 	}
 	if (err == -EAGAIN)

@@ -41,7 +41,6 @@ void fanin_heat(struct pinion_fanin *fanin, uint32_t n)
 
 	bell_disarm(&channel_rx(lane->channel)->shared->bell);
 	lane->idle = FANIN_COOL_AFTER - 1;
-	lane->busy = 0;
 	lane->left = 0;
 	link_in(fanin, n);
 }
@@ -64,7 +63,7 @@ void fanin_cool(struct pinion_fanin *fanin, struct tired *tired)
 
 		if (fenced)
 			rx->ear.unfenced = false;
-		lane->idle = lane->busy = 0;
+		lane->idle = 0;
 		if (channel_ready(lane->channel))
 			bell_disarm(&rx->shared->bell);
 		else

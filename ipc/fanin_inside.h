@@ -46,7 +46,6 @@ struct lane {
 	uint32_t quota;                 /* descriptors of a turn */
 	uint32_t left;                  /* of this turn; 0: the next look begins one */
 	uint32_t idle;                  /* looks in a row that found nothing */
-	uint32_t busy;                  /* looks that found something, since the producer fences */
 };
 
 /* All private but what ready points to. */

@@ -4,10 +4,6 @@
 
 #include "fanin_inside.h"
 
-/* Looks that find something, before the producer is let off its fence: to make it fence again costs
- * a barrier of the kernel, as much as some dozens of fences. */
-#define RELAX_AFTER 256u
-
 /* At most what is left of its turn. A ring that gave less than it was asked for is empty: its turn
  * is over. */
 static int serve(struct lane *lane, struct pinion_desc *desc, uint32_t nr)
@@ -32,15 +28,6 @@ static void found_empty(struct pinion_fanin *fanin, uint32_t n, struct tired *ti
 		fanin_tire(fanin, tired, n);
 }
 
-static void found_busy(struct lane *lane)
-{
-	struct ring *rx = channel_rx(lane->channel);
-
-	lane->idle = 0;
-	if (++lane->busy == RELAX_AFTER && !rx->ear.unfenced)
-		bell_relax(&rx->shared->bell, &rx->ear);
-}
-
 /* The lane whose turn it is. */
 static int look(struct pinion_fanin *fanin, struct pinion_channel **channel,
 		struct pinion_desc *desc, uint32_t nr, struct tired *tired)
@@ -56,7 +43,7 @@ static int look(struct pinion_fanin *fanin, struct pinion_channel **channel,
 		return got;
 	}
 	*channel = lane->channel;
-	found_busy(lane);
+	lane->idle = 0;
 	if (got == -EPIPE || got == -EPROTO)
 		fanin_leave(fanin, n);
 	return got;

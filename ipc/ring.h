@@ -321,10 +321,9 @@ static inline uint32_t ring_credit_step(const struct ring *ring)
 static inline void ring_take(struct ring *ring, uint32_t nr)
 {
 	ring->at += nr;
-	if (ring->at - ring->credit < ring_credit_step(ring))
-		return;
-	ring_give(ring);
-	bell_awake(&ring->shared->bell, &ring->ear);
+	if (ring->at - ring->credit >= ring_credit_step(ring))
+		ring_give(ring);
+	bell_awake(&ring->shared->bell, &ring->ear, 1);
 }
 
 /* From another thread of the consumer's own process, about a peer that is dead or a liar. It
@@ -341,7 +340,7 @@ static inline void ring_wake_self(struct ring *ring)
 static inline void ring_idle(struct ring *ring)
 {
 	ring_give_rest(ring);
-	bell_awake(&ring->shared->bell, &ring->ear);
+	bell_awake(&ring->shared->bell, &ring->ear, BELL_EMPTY);
 }
 
 #endif

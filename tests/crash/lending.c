@@ -7,7 +7,7 @@
 
 #include <pinion/cache.h>
 
-#include "bell.h"
+#include "broadcast.h"
 #include "match.h"
 #include "ring.h"
 
@@ -371,8 +371,11 @@ static void to_borrow_nothing(struct company *company)
 /* So often that it will tell its producer to leave out the fence. */
 static void to_borrow_idly(struct company *company)
 {
+	const struct bell_ear *ear;
+
 	to_borrow_nothing(company);
-	for (uint32_t i = 1; i < BELL_AWAKE_MAX; i++)
+	ear = &company->player[FIRST].seat->ear;
+	while (ear->awake + BELL_EMPTY < BELL_AWAKE_MAX)
 		(void)borrow(&company->player[FIRST]);
 }
 
