@@ -118,7 +118,7 @@ uint64_t pinion_channel_lies(void)
 
 int channel_break_off(struct pinion_channel *channel)
 {
-	if (!atomic_exchange_explicit(&channel->broken, true, memory_order_relaxed))
+	if (atomic_exchange_explicit(&channel->over, -EPROTO, memory_order_relaxed) != -EPROTO)
 		atomic_fetch_add_explicit(&lies, 1, memory_order_relaxed);
 	channel_close_tx(channel);
 	wake_receiver(channel);

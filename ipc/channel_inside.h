@@ -33,12 +33,15 @@ struct pinion_channel {
 	int pidfd;                 /* the peer's; -1: somebody else watches it */
 	/* Any thread of this end may set these, and the others have to see it some time. */
 	atomic_bool severed; /* the keeper says that the peer is gone (R4, A4) */
-	atomic_bool broken;  /* the peer lied; relaxed, since nobody goes by what it carries */
+	/* 0, or why nothing is received any more. Relaxed: nobody goes by what it carries.
+	 *   -EPROTO  the peer lied
+	 *   -EPIPE   it is gone, and the file for what it sent had not come */
+	atomic_int over;
 };
 
-static inline bool channel_is_set(const atomic_bool *flag)
+static inline int channel_over(const struct pinion_channel *channel)
 {
-	return atomic_load_explicit(flag, memory_order_relaxed);
+	return atomic_load_explicit(&channel->over, memory_order_relaxed);
 }
 
 /* The peer said so in its flag of a ring, or the keeper knows. Who heard of a death has seen

@@ -85,12 +85,21 @@ static int why_empty(struct pinion_channel *channel)
 	return ring_ready(&channel->rx) ? -EAGAIN : -EPIPE;
 }
 
-/* The first one waits for the file of its segment, which may come though the peer is gone; but who
- * waits for that would never hear that it is. */
+/* The first one waits for the file of its segment. Where the peer is gone that is the end: who
+ * waited on would never hear of it. Nothing is taken after that, since whoever was told -EPIPE may
+ * say that it has drained the ring (I1). */
 static int get_stuck(struct pinion_channel *channel, const struct pinion_desc *desc)
 {
+	int none = 0;
+
 	channel->stuck = (struct stuck){channel->rx.at, pinion_buffer_id(desc->buffer), true};
-	return channel_is_gone(channel, &channel->rx.shared->producer_closed) ? -EPIPE : -EAGAIN;
+	ring_idle(&channel->rx);
+	if (!channel_is_gone(channel, &channel->rx.shared->producer_closed))
+		return -EAGAIN;
+	channel_close_rx(channel);
+	(void)atomic_compare_exchange_strong_explicit(&channel->over, &none, -EPIPE,
+						      memory_order_relaxed, memory_order_relaxed);
+	return -EPIPE;
 }
 
 /* The words are wanted soon, and to be written: their lines come while the rest is copied. Where
@@ -113,9 +122,10 @@ int pinion_channel_recv(struct pinion_channel *channel, struct pinion_desc *desc
 
 	if (__builtin_expect(!channel->rx.shared, 0))
 		return -EACCES;
-	if (channel_is_set(&channel->broken)) {
+	err = channel_over(channel);
+	if (__builtin_expect(err, 0)) {
 		channel_close_rx(channel);
-		return -EPROTO;
+		return err;
 	}
 	got = ring_copy(&channel->rx, channel->rx.at, desc, nr);
 	if (!got)

@@ -124,13 +124,14 @@ static uint32_t post_batch(struct pinion_channel *channel, const struct pinion_d
 
 int pinion_channel_send(struct pinion_channel *channel, const struct pinion_desc *desc, uint32_t nr)
 {
+	const int over = channel_over(channel);
 	bool lied = false;
 	int64_t room;
 
 	if (__builtin_expect(!channel->tx.shared, 0))
 		return -EACCES;
-	if (channel_is_set(&channel->broken))
-		return -EPROTO;
+	if (over)
+		return over;
 	if (channel_is_gone(channel, &channel->tx.shared->consumer_closed))
 		return -EPIPE;
 	room = ring_room(&channel->tx, nr);

@@ -73,7 +73,7 @@ static int wait_until(struct pinion_channel *channel,
 /* Or something else that send() has to say. */
 static bool has_room(struct pinion_channel *channel)
 {
-	return channel_is_set(&channel->broken) || ring_room(&channel->tx, 1);
+	return channel_over(channel) || ring_room(&channel->tx, 1);
 }
 
 int channel_wait_to_send(struct pinion_channel *channel, uint64_t timeout_ns)

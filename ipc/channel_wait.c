@@ -23,8 +23,10 @@ static bool has_some(const struct pinion_channel *channel)
 /* Any reason to go on, as struct ring_waiter has it. */
 static int reason(const struct pinion_channel *channel)
 {
-	if (channel_is_set(&channel->broken))
-		return -EPROTO;
+	int over = channel_over(channel);
+
+	if (over)
+		return over;
 	if (has_some(channel))
 		return 1;
 	if (!channel_is_gone(channel, &channel->rx.shared->producer_closed))

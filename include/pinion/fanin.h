@@ -123,7 +123,7 @@ int pinion_channel_join(struct pinion_channel *channel, int ready, uint32_t lane
  * -EAGAIN  nothing there that can be taken; @channel is left alone
  *
  * About one channel, which is told in @channel:
- * -EPIPE   nothing there, and the producer closed or died
+ * -EPIPE   the producer closed or died, and nothing is there that can be taken
  * -EPROTO  the producer broke a rule: its channel is closed for good
  *          After these two the channel has left the fan-in: bury it, close it.
  * -ENOMEM, ...  see pinion_channel_recv(): it stays, and so does what it sent; try again

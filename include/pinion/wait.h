@@ -41,8 +41,9 @@
  * silent though something came. Level or edge triggered makes no difference.
  *
  * What lies in a segment whose file has not come is not told of, and its coming wakes no loop but a
- * fan-in's: call prepare() anew after pinion_pool_extend(), or after what a session told. wait()
- * looks again within 100 ms.
+ * fan-in's: call prepare() anew after pinion_pool_extend(), or after what the service told. A loop
+ * of a rendezvous's session, which is told of nothing, has a timer. wait() looks again within 100
+ * ms.
  *
  * In two cases a loop may sleep on though something came, until the next message comes or it wakes
  * for another reason: the kernel had no memory for the byte; or a filter (seccomp(2)) refuses

@@ -149,7 +149,7 @@ static const char *judge_death(struct scene *scene, int result)
 
 	if (result)
 		return "a death is an error";
-	return channel_is_set(&scene->a.channel->severed) == over
+	return atomic_load_explicit(&scene->a.channel->severed, memory_order_relaxed) == over
 		       ? NULL
 		       : "severed, or not, against what was fetched";
 }
