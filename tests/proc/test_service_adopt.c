@@ -449,7 +449,7 @@ static void who_cannot_be_looked_at_is_not_taken_for_dead(void **state)
 
 struct cut {
 	const char *what;
-	off_t len;
+	off_t len, then;
 };
 
 /* Whoever is given files that no seal protects can cut them off, and the service with them. */
@@ -467,21 +467,26 @@ static int cut_off(void *arg)
 		len = readlink(link, file, sizeof(file) - 1);
 		file[len < 0 ? 0 : len] = 0;
 		if (strstr(file, cut->what))
-			return ftruncate(fd, cut->len) ? 31 : 0;
+			return ftruncate(fd, cut->len) || ftruncate(fd, cut->then) ? 31 : 0;
 	}
 	return 32;
 }
 
 /* A second pool, in memory, beside the named one. */
-static void start_two(struct service_process *service)
+static void write_two(const struct service_process *service, const char *root, const char *where)
 {
-	service_configure(service, service_rules);
 	service_write(service,
-		      "pools = ( { name = \"" SERVICE_POOL "\"; path = \"%s/" WHERE "\";\n"
+		      "pools = ( { name = \"" SERVICE_POOL "\"; path = \"%s/%s\";\n"
 		      "  segments = ( { size = \"4M\"; buffer = \"4K\"; } ); },\n"
 		      "  { name = \"guest\";\n"
 		      "  segments = ( { size = \"1M\"; buffer = \"4K\"; page = \"4k\"; } ); } );\n"
-		      "rules = ( %s );\n", named_root, service_rules);
+		      "rules = ( %s );\n", root, where, service_rules);
+}
+
+static void start_two(struct service_process *service)
+{
+	service_configure(service, service_rules);
+	write_two(service, named_root, WHERE);
 	service_run(service);
 }
 
@@ -489,21 +494,26 @@ static void start_two(struct service_process *service)
 static void expect_others_are_served(struct service_process *service)
 {
 	struct pinion_client *client;
+	int err;
 
 	service_run(service);
 	assert_int_equal(pinion_client_open("pool:guest", NULL, &client), 0);
 	assert_int_equal(pinion_client_close(client), 0);
 	assert_true(pinion_client_open("pool:" SERVICE_POOL, NULL, &client) < 0);
+	assert_null(service_ask("pool-create", SERVICE_POOL " 4M 4K", &err));
+	assert_int_equal(err, -EEXIST);
 }
 
 static void a_named_pool_that_was_cut_off_ends_alone(void **state)
 {
-	static struct cut cuts[] = {{"/" WHERE "/control", 0}, {"/" WHERE "/0", 0},
-				    {"/" WHERE "/0", 2 << 20}};
+	static struct cut cuts[] = {{"/" WHERE "/control", 0, 0},
+				    {"/" WHERE "/control", 0, 2 << 20},
+				    {"/" WHERE "/0", 0, 0},
+				    {"/" WHERE "/0", 2 << 20, 2 << 20}};
 	struct service_process service;
 
 	(void)state;
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < sizeof(cuts) / sizeof(*cuts); i++) {
 		start_two(&service);
 		assert_int_equal(member_end(part_start(cut_off, &cuts[i])), 0);
 		(void)kill(service.pid, SIGKILL);
@@ -511,6 +521,32 @@ static void a_named_pool_that_was_cut_off_ends_alone(void **state)
 		expect_others_are_served(&service);
 		stop(&service);
 	}
+}
+
+/* What is wrong with the configuration and not with the pool is told, as ever, by not starting. */
+static void a_link_to_a_named_pool_is_not_passed_over(void **state)
+{
+	char pool[2 * SUPPORT_PATH_LEN], link[2 * SUPPORT_PATH_LEN];
+	struct service_process service;
+	const char *const command[] = {getenv("PINIOND"), "--config", service.config, NULL};
+
+	(void)state;
+	start_two(&service);
+	assert_int_equal(process_end(service.pid, SIGTERM), 0);
+	(void)snprintf(pool, sizeof(pool), "%s/" WHERE, named_root);
+	(void)snprintf(link, sizeof(link), "%s/link", service.dir);
+	assert_int_equal(symlink(pool, link), 0);
+	write_two(&service, service.dir, "link");
+	fflush(NULL);
+	service.pid = fork();
+	assert_true(service.pid >= 0);
+	if (service.pid == 0) {
+		execv(command[0], (char **)(uintptr_t)command);
+		_exit(127);
+	}
+	await_failure(service.pid);
+	support_dir_destroy(service.dir);
+	named_unlink(WHERE);
 }
 
 #define named_test(f) named_where(restart_test, f)
@@ -525,6 +561,7 @@ static int run_all(void)
 		named_test(killed_while_it_adopts_with_a_store_it_knows_all_afterwards),
 		named_test(who_cannot_be_looked_at_is_not_taken_for_dead),
 		named_test(a_named_pool_that_was_cut_off_ends_alone),
+		named_test(a_link_to_a_named_pool_is_not_passed_over),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

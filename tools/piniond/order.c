@@ -156,6 +156,7 @@ static json_t *create(struct peer *peer, const struct words *words, int *file)
 {
 	struct config_pool config = {.pool = {.nr_segments = 1}};
 	struct pinion_segment_config *segment = &config.pool.segment[0];
+	const struct config_pool *configured;
 	uint64_t len, size;
 	int err, node;
 
@@ -167,6 +168,13 @@ static json_t *create(struct peer *peer, const struct words *words, int *file)
 	}
 	if (pools_find(peer->service, words->word[0])) {
 		peers_refuse(peer, -EEXIST, "there is a pool %s", words->word[0]);
+		return NULL;
+	}
+	configured = config_find_pool(peer->service->config, words->word[0]);
+	/* It was passed over, or ended: in memory it would be in the way of the next service. */
+	if (configured && configured->path) {
+		peers_refuse(peer, -EEXIST, "%s is configured with a path: start the service anew "
+			     "to have it", words->word[0]);
 		return NULL;
 	}
 	if (!node_of(peer, words, 3, &node))

@@ -210,6 +210,8 @@ static int loop(struct service *service)
 /* With pools and socket there. */
 static int serve(struct service *service)
 {
+	const struct pool *pool;
+	uint32_t nr = 0;
 	int err = metrics_open(service);
 
 	if (!err)
@@ -222,7 +224,9 @@ static int serve(struct service *service)
 		service_log(LOG_ERR, "cannot serve: %s", strerror(-err));
 		return err;
 	}
-	service_log(LOG_INFO, "ready: %u pools", service->config->nr_pools);
+	LIST_FOREACH(pool, &service->pools, link)
+		nr++;
+	service_log(LOG_INFO, "ready: %u pools", nr);
 	(void)sd_notify(0, "READY=1");
 	err = loop(service);
 	(void)sd_notify(0, "STOPPING=1");

@@ -2,7 +2,6 @@
 #include "service.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@
 #include <pinion/error.h>
 #include <pinion/named.h>
 
+#include "damaged.h"
 #include "fail.h"
 #include "ledger.h"
 #include "make.h"
@@ -272,39 +272,12 @@ int pools_reserve(const struct service *service)
 	return err;
 }
 
-/* -1: there is no such file. */
-static off_t size_of(const char *dir, const char *file)
-{
-	char path[PATH_MAX];
-	struct stat status;
-
-	if ((size_t)snprintf(path, sizeof(path), "%s/%s", dir, file) >= sizeof(path) ||
-	    lstat(path, &status))
-		return -1;
-	return status.st_size;
-}
-
-/* Is it for want of what its files held that a pool was not adopted? One of another layout is
- * whole, and waits for the release that made it. */
-static bool is_cut_off(const char *path, int err)
-{
-	bool empty = !size_of(path, "control");
-	char name[16];
-
-	for (unsigned i = 0; i < PINION_SEGMENT_MAX; i++) {
-		(void)snprintf(name, sizeof(name), "%u", i);
-		empty |= !size_of(path, name);
-	}
-	return err == -EPROTO ? empty : err == -EINVAL && size_of(path, "control") >= 0;
-}
-
-/* Who was given the files of a named pool can cut them off. What is no pool any more is served to
- * nobody until somebody removes it; the others are served. */
+/* What is no pool any more is served to nobody until somebody removes it; the others are served. */
 static int create_or_pass_over(struct service *service, const struct config_pool *config)
 {
 	int err = pools_add(service, config);
 
-	if (!err || !config->path || !is_cut_off(config->path, err))
+	if (!err || !config->path || !damaged_is(config->path, err))
 		return err;
 	service_log(LOG_ERR, "pool %s: passed over: %s", config->name, pinion_error_text());
 	return 0;
