@@ -34,10 +34,14 @@ struct pinion_channel {
 	/* Any thread of this end may set these, and the others have to see it some time. */
 	atomic_bool severed; /* the keeper says that the peer is gone (R4, A4) */
 	/* 0, or why nothing is received any more. Relaxed: nobody goes by what it carries.
-	 *   -EPROTO  the peer lied
+	 *   -EPROTO  the peer lied: nothing is sent, either
 	 *   -EPIPE   it is gone, and the file for what it sent had not come */
 	atomic_int over;
 };
+
+/* The peer is gone, and what it sent last cannot be had: -EPIPE. Nothing is taken after this, since
+ * whoever was told that may say that it has drained the ring (I1). By the receiving thread. */
+int channel_give_up(struct pinion_channel *channel);
 
 static inline int channel_over(const struct pinion_channel *channel)
 {

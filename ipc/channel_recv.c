@@ -85,21 +85,25 @@ static int why_empty(struct pinion_channel *channel)
 	return ring_ready(&channel->rx) ? -EAGAIN : -EPIPE;
 }
 
-/* The first one waits for the file of its segment. Where the peer is gone that is the end: who
- * waited on would never hear of it. Nothing is taken after that, since whoever was told -EPIPE may
- * say that it has drained the ring (I1). */
-static int get_stuck(struct pinion_channel *channel, const struct pinion_desc *desc)
+int channel_give_up(struct pinion_channel *channel)
 {
 	int none = 0;
 
-	channel->stuck = (struct stuck){channel->rx.at, pinion_buffer_id(desc->buffer), true};
-	ring_idle(&channel->rx);
-	if (!channel_is_gone(channel, &channel->rx.shared->producer_closed))
-		return -EAGAIN;
 	channel_close_rx(channel);
 	(void)atomic_compare_exchange_strong_explicit(&channel->over, &none, -EPIPE,
 						      memory_order_relaxed, memory_order_relaxed);
 	return -EPIPE;
+}
+
+/* The first one waits for the file of its segment. Where the peer is gone that is the end: who
+ * waited on would never hear of it. */
+static int get_stuck(struct pinion_channel *channel, const struct pinion_desc *desc)
+{
+	channel->stuck = (struct stuck){channel->rx.at, pinion_buffer_id(desc->buffer), true};
+	ring_idle(&channel->rx);
+	return channel_is_gone(channel, &channel->rx.shared->producer_closed)
+		       ? channel_give_up(channel)
+		       : -EAGAIN;
 }
 
 /* The words are wanted soon, and to be written: their lines come while the rest is copied. Where

@@ -130,7 +130,7 @@ int pinion_channel_send(struct pinion_channel *channel, const struct pinion_desc
 
 	if (__builtin_expect(!channel->tx.shared, 0))
 		return -EACCES;
-	if (over)
+	if (over == -EPROTO)
 		return over;
 	if (channel_is_gone(channel, &channel->tx.shared->consumer_closed))
 		return -EPIPE;

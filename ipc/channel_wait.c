@@ -145,11 +145,16 @@ int pinion_channel_prepare(struct pinion_channel *channel)
 {
 	KEEP_ERRNO;
 	const struct ring_waiter waiter = channel_waiter(channel);
+	int what;
 
 	if (!waiter.ring->shared)
 		return -EACCES;
+	if (waiter.ring->fd.socket < 0)
+		return -EINVAL;
 	channel_follow(channel);
-	return waiter.ring->fd.socket < 0 ? -EINVAL : ring_fd_prepare(&waiter);
+	what = ring_fd_prepare(&waiter);
+	/* What lies there all the same is stuck. */
+	return what == -EPIPE && ring_ready(waiter.ring) ? channel_give_up(channel) : what;
 }
 
 int pinion_channel_done(struct pinion_channel *channel)

@@ -109,7 +109,8 @@ int pinion_channel_send(struct pinion_channel *channel, const struct pinion_desc
  * -EAGAIN  nothing there; or the first is in a segment whose file has not come yet: it stays there,
  *          and those who wait are not told of it before the file comes (wait.h)
  * -EPIPE   the peer closed or died, and nothing is there; or what is there is as above, and this
- *          end takes nothing more: call pinion_pool_extend() first, where files come by other ways
+ *          end takes nothing more, though the file be only late: where files come by other ways
+ *          than the service's, call pinion_pool_extend() first
  * -EPROTO  the peer sent something that it may not: an id out of range, a length beyond the
  *          buffer, a buffer that it does not hold. The channel is closed for good.
  * -ENOMEM, ...  the first is in a segment added a moment ago, which this process could not map:

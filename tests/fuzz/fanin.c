@@ -228,7 +228,7 @@ static bool lane_has(uint32_t n)
 	const struct ring_shared *shared = n < LIARS ? once.liar[n].ba.shared : once.ca.shared;
 	struct pinion_desc ignored;
 
-	return channel->broken || shared->producer_closed ||
+	return channel_over(channel) || shared->producer_closed ||
 	       slot_says(shared->slot, channel_rx(channel)->at, &ignored);
 }
 

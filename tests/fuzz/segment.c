@@ -25,8 +25,8 @@ static struct {
 	struct pinion_channel *channel;
 	uint32_t b;        /* holder bits */
 	uint64_t received; /* by our own count */
-	bool broken;
-	bool scribbled; /* on slots: k knows them, a may not */
+	int over;          /* 0, or what recv says from now on */
+	bool scribbled;    /* on slots: k knows them, a may not */
 	struct {
 		int fd;  /* what waits for a; -1: nothing */
 		int err; /* why it cannot be had, once; 0 */
@@ -301,21 +301,25 @@ static void check_taken(const struct pinion_desc *desc, const struct pinion_desc
 	check_memory(desc);
 }
 
-static void check_refused(const struct pinion_desc *was, const struct before *before, int err)
+/* -EPIPE stands for -EAGAIN where the peer says that it is gone. */
+static void check_refused(const struct pinion_desc *was, const struct before *before, bool closed,
+			  int err)
 {
 	const uint32_t slot = pinion_buffer_id(was->buffer) / IDS;
+	const int wait = closed ? -EPIPE : -EAGAIN;
 
 	if (run.scribbled)
-		oracle(err == -EPROTO || err == -EAGAIN || err == before->err || err == -ENOMEM,
+		oracle(err == -EPROTO || err == wait || err == before->err || err == -ENOMEM,
 		       "recv: %d", err);
 	else if (err == -EPROTO)
 		oracle(!is_good(was, before), "a good buffer is called a lie");
-	else if (err == -EAGAIN)
+	else if (err == wait)
 		oracle(!before->mapped && !(before->waits && !before->err) && keeper_has(slot),
 		       "segment %u is waited for", slot);
 	else
 		oracle(!before->mapped && before->err == err, "recv: %d", err);
-	run.broken |= err == -EPROTO;
+	if (err == -EPROTO || err == -EPIPE)
+		run.over = err;
 }
 
 /* One at a time: what one leads to changes what the next meets. */
@@ -327,12 +331,12 @@ static void receive(void)
 	const bool closed = rings.ba.shared->producer_closed;
 	const int got = pinion_channel_recv(run.channel, desc, 1);
 
-	if (run.broken)
-		oracle(got == -EPROTO, "a broken channel receives: %d", got);
+	if (run.over)
+		oracle(got == run.over, "a channel that is over receives: %d", got);
 	else if (!there)
 		oracle(got == (closed ? -EPIPE : -EAGAIN), "nothing there: %d", got);
 	else if (got < 0)
-		check_refused(&was, &before, got);
+		check_refused(&was, &before, closed, got);
 	else
 		check_taken(desc, &was, &before);
 	run.received += got == 1;

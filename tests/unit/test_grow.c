@@ -213,6 +213,25 @@ static void a_death_is_told_beside_a_new_id_without_a_file(void **state)
 	pair_close_whole(&pair);
 }
 
+/* Of those who wait in a loop nobody need call recv again after prepare has said so. */
+static void a_loop_that_heard_of_the_death_takes_nothing_more(void **state)
+{
+	struct pair pair = pair_make(64, 8);
+	struct pinion_desc desc = send_new(&pair), got;
+
+	(void)state;
+	assert_true(pinion_channel_fd(pair.b.channel) >= 0);
+	assert_int_equal(pinion_channel_recv(pair.b.channel, &got, 1), -EAGAIN);
+	assert_int_equal(pinion_channel_reclaim(pair.a.channel, pair.a.cache), -EBUSY);
+	pinion_channel_sever(pair.b.channel);
+	assert_int_equal(pinion_channel_prepare(pair.b.channel), -EPIPE);
+	assert_int_equal(pinion_channel_reclaim(pair.a.channel, pair.a.cache), 1);
+	assert_int_equal(pinion_buffer_free(pair.a.cache, desc.buffer), -EINVAL);
+	assert_int_equal(pass(pair.a.pool, pair.b.pool, 1), 0);
+	assert_int_equal(pinion_channel_recv(pair.b.channel, &got, 1), -EPIPE);
+	pair_close_whole(&pair);
+}
+
 static void other_sizes_can_be_added(void **state)
 {
 	const size_t sizes[] = {64, 1024, 4096, 16384};
@@ -534,6 +553,7 @@ int main(void)
 		pool_test(a_new_id_without_a_file_stays_in_the_ring),
 		pool_test(who_waits_is_not_told_of_a_new_id_without_a_file),
 		pool_test(a_death_is_told_beside_a_new_id_without_a_file),
+		pool_test(a_loop_that_heard_of_the_death_takes_nothing_more),
 		pool_test(other_sizes_can_be_added),
 		support_where(support_read_long(HUGE_FREE) >= 1, "no hugepage of 2 MiB is free",
 			      pool_test, hugepages_can_be_added_to_a_pool_of_small_ones),
