@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <unistd.h>
 
+#include "attach.h"
 #include "layout.h"
 
 /* How a control area begins. */
@@ -18,20 +19,20 @@ _Static_assert(offsetof(struct control, magic) == offsetof(struct head, magic) &
 		       offsetof(struct control, stamp) == offsetof(struct head, stamp),
 	       "as it is written");
 
-/* All 0 where there is no such file, or nothing in it. False: that is no directory. */
+/* All 0 where nothing is in it. False: there is no such directory, or no such file in it. */
 static bool read_head(const char *path, struct head *head)
 {
 	int dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), fd;
 
-	*head = (struct head){0};
 	if (dir < 0)
 		return false;
 	fd = openat(dir, "control", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (fd >= 0 && pread(fd, head, sizeof(*head), 0) != sizeof(*head))
-		*head = (struct head){0};
-	if (fd >= 0)
-		(void)close(fd);
 	(void)close(dir);
+	if (fd < 0)
+		return false;
+	if (pread(fd, head, sizeof(*head), 0) != sizeof(*head))
+		*head = (struct head){0};
+	(void)close(fd);
 	return true;
 }
 
@@ -43,8 +44,8 @@ bool damaged_is(const char *path, int err)
 	if (!read_head(path, &head))
 		return false;
 	ours = head.magic == CONTROL_MAGIC;
-	if (ours && head.stamp != CONTROL_STAMP)
+	if (ours && attach_is_foreign(head.stamp))
 		return false;
-	/* -EINVAL: a segment is not what the control area says; or there is none of either. */
+	/* -EINVAL: a segment is not what the control area says; or the directory is no pool's. */
 	return err == -EPROTO || (err == -EINVAL && ours);
 }

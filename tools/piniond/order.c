@@ -173,8 +173,8 @@ static json_t *create(struct peer *peer, const struct words *words, int *file)
 	configured = config_find_pool(peer->service->config, words->word[0]);
 	/* It was passed over, or ended: in memory it would be in the way of the next service. */
 	if (configured && configured->path) {
-		peers_refuse(peer, -EEXIST, "%s is configured with a path: start the service anew "
-			     "to have it", words->word[0]);
+		peers_refuse(peer, -EEXIST, "%s is configured, with a path: the service's log says "
+			     "why it is not there", words->word[0]);
 		return NULL;
 	}
 	if (!node_of(peer, words, 3, &node))

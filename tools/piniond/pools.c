@@ -183,7 +183,7 @@ static int choose_name(const struct service *service, char name[PINION_NAME_MAX]
 
 		if (len >= PINION_NAME_MAX)
 			return pinion_fail(-ENAMETOOLONG, "%s: too long for a template", template);
-		if (!pools_find(service, name))
+		if (!pools_find(service, name) && !config_find_pool(service->config, name))
 			return 0;
 	}
 	return pinion_fail(-ENOSPC, "there are as many pools as there may be");
