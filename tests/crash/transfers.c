@@ -103,7 +103,7 @@ static int ring_recv(struct side *first)
 	return pinion_ring_recv(first->ring, first->desc, first->nr);
 }
 
-static int wait_alone(struct side *first)
+static int ring_wait_short(struct side *first)
 {
 	return pinion_ring_wait(first->ring, ONE_MS);
 }
@@ -620,8 +620,8 @@ const struct transfer transfers[] = {
 	{"ring_release", to_ring_recv, ring_release, .result = 0, .gives = true, .alone = true},
 	{"ring_leave_recv", to_ring_recv, ring_leave, .result = 0, .alone = true},
 	{"ring_sever", to_ring_recv, ring_sever, .result = 0, .alone = true},
-	{"ring_wait", to_ring_wait, wait_alone, .result = 0, .alone = true},
-	{"ring_wait_in_vain", to_ring_sleep, wait_alone, .result = -ETIMEDOUT, .alone = true,
+	{"ring_wait", to_ring_wait, ring_wait_short, .result = 0, .alone = true},
+	{"ring_wait_in_vain", to_ring_sleep, ring_wait_short, .result = -ETIMEDOUT, .alone = true,
 	 .from = (const void *)bell_announce},
 	{"ring_wait_woken", to_ring_sleep, ring_wait_long, .result = 0, .woken = true,
 	 .alone = true, .from = (const void *)bell_announce},

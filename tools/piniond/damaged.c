@@ -9,6 +9,7 @@
 
 #include "attach.h"
 #include "layout.h"
+#include "named.h"
 
 /* How a control area begins. */
 struct head {
@@ -26,7 +27,7 @@ static bool read_head(const char *path, struct head *head)
 
 	if (dir < 0)
 		return false;
-	fd = openat(dir, "control", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	fd = openat(dir, NAMED_CONTROL, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	(void)close(dir);
 	if (fd < 0)
 		return false;
