@@ -153,8 +153,8 @@ int pinion_channel_prepare(struct pinion_channel *channel)
 		return -EINVAL;
 	channel_follow(channel);
 	what = ring_fd_prepare(&waiter);
-	/* What lies there all the same is stuck. */
-	return what == -EPIPE && ring_ready(waiter.ring) ? channel_give_up(channel) : what;
+	/* What may lie there all the same is stuck. */
+	return what == -EPIPE ? channel_give_up(channel) : what;
 }
 
 int pinion_channel_done(struct pinion_channel *channel)
