@@ -63,7 +63,9 @@ static int take(struct pinion_pool *pool, const struct pinion_cache_config *want
 
 static void take_near_device(struct pinion_pool *pool)
 {
-	struct pinion_cache_config want = {.buffer_size = 4096, .node = PINION_NODE_ANY};
+	/* Preferred: its node may have no memory, or the kernel may know none of it. */
+	struct pinion_cache_config want = {.buffer_size = 4096, .node = PINION_NODE_ANY,
+					   .flags = PINION_CACHE_PREFERRED};
 	char how[64];
 	glob_t found;
 

@@ -11,6 +11,8 @@
 /* Between nodes without a common one: what kernels assume for REMOTE_DISTANCE. */
 #define REMOTE 20
 
+#define ONLINE "/sys/devices/system/node/online"
+
 /* The nodes online, "0-1,4", as their distances are listed: of online nodes, in that order. */
 static void fill(struct near *near, const char *online, const char *row)
 {
@@ -49,8 +51,7 @@ void near_look(struct near *near, int node)
 		return;
 	near->distance[near->node] = NEAR_HERE;
 	(void)snprintf(path, sizeof(path), "/sys/devices/system/node/node%d/distance", near->node);
-	if (sysfs_read("/sys/devices/system/node/online", online, sizeof(online)) &&
-	    sysfs_read(path, row, sizeof(row)))
+	if (sysfs_read(ONLINE, online, sizeof(online)) && sysfs_read(path, row, sizeof(row)))
 		fill(near, online, row);
 }
 
@@ -59,4 +60,15 @@ int near_distance(const struct near *near, int node)
 	if (near->node < 0 || node < 0 || node >= NEAR_NODES_MAX)
 		return NEAR_FARTHEST;
 	return near->distance[node];
+}
+
+int near_only_node(void)
+{
+	unsigned long first, last;
+	char online[256];
+	const char *at = online;
+
+	if (!sysfs_read(ONLINE, online, sizeof(online)) || !sysfs_range(&at, &first, &last))
+		return -1;
+	return first == last && !sysfs_range(&at, &first, &last) ? (int)first : -1;
 }

@@ -27,4 +27,7 @@ void near_look(struct near *near, int node);
 /* Of node @node from there; a negative one, or beyond the table, is NEAR_FARTHEST. */
 int near_distance(const struct near *near, int node);
 
+/* The node of a machine that has one; -1: it has several, or does not say. */
+int near_only_node(void);
+
 #endif

@@ -20,27 +20,48 @@ static int node_of_device(const char *name, int *node)
 	if (err)
 		return pinion_fail(err == -ENOENT ? -ENODEV : err,
 				   "%s: cannot tell its NUMA node: %s", name, strerror(-err));
+	/* The kernel knows none, as where the firmware describes but one. */
+	if (*node < 0)
+		*node = near_only_node();
 	return 0;
+}
+
+static int unknown(const struct pinion_cache_config *config)
+{
+	return pinion_fail(-ENODATA, "the kernel does not say which of the machine's NUMA nodes is "
+			   "that of %s: name one, or ask with PINION_CACHE_PREFERRED",
+			   config->device ? config->device : "this processor");
+}
+
+/* @node: of the device, or as given. */
+static int choose(const struct pinion_cache_config *config, int node, struct rank_wish *wish)
+{
+	near_look(&wish->near, node);
+	if (config->flags & PINION_CACHE_PREFERRED)
+		return 0;
+	wish->node = config->node == PINION_NODE_LOCAL ? wish->near.node : node;
+	if (wish->node >= 0 || (!config->device && config->node != PINION_NODE_LOCAL))
+		return 0;
+	return unknown(config);
 }
 
 int rank_understand(const struct pinion_cache_config *config, struct rank_wish *wish)
 {
-	int err, near = config->node;
+	int node = config->node, err;
 
-	*wish = (struct rank_wish){
-		.buffer_size = config->buffer_size, .node = config->node, .flags = config->flags};
+	*wish = (struct rank_wish){.buffer_size = config->buffer_size,
+				   .node = PINION_NODE_ANY, .flags = config->flags};
 	if (config->flags & ~(PINION_CACHE_PREFERRED | PINION_CACHE_INTERLEAVE))
 		return pinion_fail(-EINVAL, "unknown flags of a cache: %#x", config->flags);
 	if (config->device && config->node != PINION_NODE_ANY)
 		return pinion_fail(-EINVAL, "a cache is for node %d or for device %s, not for both",
 				   config->node, config->device);
 	if (config->device) {
-		err = node_of_device(config->device, &near);
+		err = node_of_device(config->device, &node);
 		if (err)
 			return err;
 	}
-	near_look(&wish->near, near);
-	return 0;
+	return choose(config, node, wish);
 }
 
 /* Smaller is better; -1: does not serve at all. */
@@ -50,8 +71,7 @@ static int rank(const struct control_segment *segment, const struct rank_wish *w
 
 	if ((size_t)1 << segment->buffer_shift < wish->buffer_size)
 		return -1;
-	if (wish->node != PINION_NODE_ANY && segment->node != wish->node &&
-	    !(wish->flags & PINION_CACHE_PREFERRED))
+	if (wish->node != PINION_NODE_ANY && segment->node != wish->node)
 		return -1;
 	if (wish->flags & PINION_CACHE_INTERLEAVE)
 		far = 0;

@@ -14,7 +14,7 @@
 /* What was asked for, made sense of. */
 struct rank_wish {
 	size_t buffer_size;
-	int node;         /* on this one, or PINION_NODE_ANY */
+	int node;         /* on this one alone, or PINION_NODE_ANY */
 	struct near near; /* to this one, that of the device, or of the CPU */
 	uint32_t flags;   /* PINION_CACHE_* */
 };
@@ -31,7 +31,7 @@ struct rank_order {
 	struct rank_choice choice[PINION_SEGMENT_MAX];
 };
 
-/* -EINVAL, -ENODEV  with a sentence */
+/* -EINVAL, -ENODEV, -ENODATA  with a sentence */
 int rank_understand(const struct pinion_cache_config *config, struct rank_wish *wish);
 
 /* pre: the pool is locked. */

@@ -19,17 +19,24 @@
  * and one plain store of the owner word.
  *
  * Where buffers come from. All have the smallest size of the pool's that is not below buffer_size
- * (of that node's, where a node is given without PREFERRED).
+ * (of that node's, where one is meant without PREFERRED).
  *
  *     node N                        from that NUMA node
- *     device "0000:41:00.0"         from the node nearest to the PCI device that has such buffers:
- *                                   the device's own, if it has
- *     neither                       from the one nearest to the CPU that opens the cache
+ *     device "0000:41:00.0"         from that of the PCI device
+ *     PINION_NODE_LOCAL             from that of the CPU that opens the cache
+ *     none of them                  from the one nearest to that CPU that has such buffers,
+ *                                   whichever it is
  *     PINION_CACHE_INTERLEAVE       from all nodes in turn, a magazine at a time, however many
- *                                   segments each has; one that has no more is passed over
+ *                                   segments each has; one that has no more is passed over. From
+ *                                   one node alone where one is meant without PREFERRED
  *     PINION_CACHE_PREFERRED        what is above says where first, and rules nothing out: then
  *                                   from the next nearest node, and then larger ones. A size that
  *                                   fits counts before the distance
+ *
+ * Without PREFERRED a node is meant strictly, however it is said: its buffers or none. The kernel
+ * may not know a device's node (numa_node in sysfs is -1). It is the machine's, if that has but
+ * one. Else nothing is guessed: without PREFERRED that is -ENODATA, and with it the CPU that opens
+ * the cache stands for the device.
  *
  * What was got is told: cache->node and cache->buffer_size are those of the last buffer allocated,
  * pinion_buffer_node() and pinion_buffer_size() those of any.
@@ -51,14 +58,16 @@
 #include <pinion/buffer.h>
 #include <pinion/pool.h>
 
+#define PINION_NODE_LOCAL (-2)
+
 #define PINION_CACHE_PREFERRED 1u
 #define PINION_CACHE_INTERLEAVE 2u
 
 struct pinion_cache_config {
 	size_t buffer_size; /* bytes, at least; 0: the smallest there are */
-	int node;           /* NUMA node, or PINION_NODE_ANY */
+	int node;           /* NUMA node, PINION_NODE_LOCAL or PINION_NODE_ANY */
 	const char *device; /* PCI address as sysfs writes it, or NULL; node is PINION_NODE_ANY
-	                     * then. One that the kernel knows no node of counts as not given */
+	                     * with one */
 	uint32_t flags;     /* PINION_CACHE_* */
 };
 
@@ -87,6 +96,7 @@ struct pinion_cache {
  * -EAGAIN  nr_caches caches are open already: make the pool with more, or close some
  * -EINVAL  node and device are both given, device is no PCI address, or a flag is unknown
  * -ENODEV  no such device: lspci -D has those that there are
+ * -ENODATA without PREFERRED: the kernel does not say which of several nodes is the device's
  * -ENOMEM  no memory for the cache's private part
  * -ECHILD  this process inherited the pool by fork(): see pinion_pool_become()
  */

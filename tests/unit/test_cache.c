@@ -216,7 +216,7 @@ static void a_size_or_node_that_no_zone_has_is_enoent(void **state)
 		{.buffer_size = 1025, .node = PINION_NODE_ANY},
 		{.buffer_size = SIZE_MAX, .node = PINION_NODE_ANY},
 		{.buffer_size = 64, .node = 77},
-		{.buffer_size = 64, .node = -2},
+		{.buffer_size = 64, .node = -3},
 	};
 	struct pinion_pool *pool = two_sizes(8);
 	struct pinion_cache *cache = NULL;
