@@ -33,6 +33,7 @@ static int forget(struct watcher *watcher, uint32_t slot, uint64_t inode)
 
 	if (!domain_has(domain, slot) || domain->segment[slot].inode == inode)
 		return 0;
+	domain_lapse(domain);
 	err = view_unlock(domain);
 	if (err)
 		return err;
@@ -167,6 +168,17 @@ static int add_set(struct domain *domain, uint64_t set)
 	return err;
 }
 
+/* Look-ups give what the table of that generation says; is it true? */
+static void set_generation(struct domain *domain, uint64_t generation)
+{
+	bool moved = false;
+
+	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
+		moved |= domain->segment[i].moved;
+	atomic_store_explicit(&domain->head->generation, generation, memory_order_relaxed);
+	atomic_store_explicit(&domain->current, moved ? 0 : generation, memory_order_relaxed);
+}
+
 /* From here on look-ups know @set, and others can have the table of it. */
 static void commit(struct domain *domain, uint64_t set, uint64_t generation,
 		   const struct pinion_hostmem *table)
@@ -175,7 +187,7 @@ static void commit(struct domain *domain, uint64_t set, uint64_t generation,
 	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
 		if (set & bit(i))
 			view_add(domain, i);
-	atomic_store_explicit(&domain->head->generation, generation, memory_order_relaxed);
+	set_generation(domain, generation);
 	table_discard(&domain->table);
 	domain->table = *table;
 	domain->table_is_old = false;
@@ -204,6 +216,8 @@ static int add_and_publish(struct domain *domain, uint64_t set)
 /* What is gone goes first: its addresses are refused from now on, whatever fails later. */
 static int drop(struct domain *domain, uint64_t set)
 {
+	if (set)
+		domain_lapse(domain);
 	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
 		if (set & bit(i))
 			view_remove(domain, i);
@@ -308,6 +322,12 @@ int pinion_domain_fd(const struct pinion_domain *pub)
 	return domain_of(pub)->table.fd;
 }
 
+bool pinion_domain_is_current(const struct pinion_domain *pub, uint64_t generation)
+{
+	return generation && atomic_load_explicit(&domain_of(pub)->current,
+						  memory_order_relaxed) == generation;
+}
+
 /* pre: domain->table is mapped. */
 static int open_table(struct domain *domain)
 {
@@ -324,8 +344,7 @@ static int open_table(struct domain *domain)
 	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
 		if (domain_has(domain, i))
 			view_add(domain, i);
-	atomic_store_explicit(&domain->head->generation, table_generation(&domain->table),
-			      memory_order_relaxed);
+	set_generation(domain, table_generation(&domain->table));
 	view_lock(domain);
 	return 0;
 }

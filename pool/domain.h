@@ -41,6 +41,7 @@ struct domain_segment {
 	uint64_t iova;     /* IOVA: of its first byte */
 	uint64_t *page;    /* PHYS: address of each page; NULL otherwise */
 	struct pins *pins; /* PHYS, in the maker; NULL otherwise */
+	bool moved;        /* an audit has found it elsewhere than the table says */
 	/* PHYS: page[] of the segment that had this slot before. A look-up that began earlier may
 	 * still read it. */
 	uint64_t *page_before;
@@ -86,6 +87,9 @@ struct domain {
 
 	struct pinion_hostmem table; /* the newest file; fd is for reading */
 	bool table_is_old;           /* an update failed after it had dropped a segment */
+	/* The generation whose addresses are all true, as far as is known, or 0: none is. Written
+	 * with the pool locked. Relaxed: what it says of addresses nobody reads by it. */
+	_Atomic uint64_t current;
 
 	/* IOVA, in the maker. */
 	struct pinion_domain_config config;
@@ -165,6 +169,12 @@ void domain_discard(struct domain *domain);
 int domain_check_own(const struct domain *domain);
 /* The rest of create: maps the pool, or discards the domain. */
 int domain_start(struct domain *domain, struct pinion_domain **pub);
+
+/* From here on addresses that anybody kept are not current. */
+static inline void domain_lapse(struct domain *domain)
+{
+	atomic_store_explicit(&domain->current, 0, memory_order_relaxed);
+}
 
 /* domain_view.c. The part is read-only except between unlock and lock. */
 int view_create(struct domain *domain, enum pinion_domain_kind kind);

@@ -49,7 +49,7 @@ static int audit(const struct domain *domain, uint32_t index, struct pinion_doma
 int pinion_domain_audit(const struct pinion_domain *pub, struct pinion_domain_move *out)
 {
 	KEEP_ERRNO;
-	const struct domain *domain = domain_of(pub);
+	struct domain *domain = domain_of(pub);
 	struct pinion_domain_move move = {0};
 	int err = 0;
 
@@ -59,6 +59,10 @@ int pinion_domain_audit(const struct pinion_domain *pub, struct pinion_domain_mo
 		if (domain_has(domain, i) &&
 		    domain_pool_inode(domain->pool, i) == domain->segment[i].inode)
 			err = audit(domain, i, &move);
+	if (err == -ESTALE) {
+		domain->segment[move.segment].moved = true;
+		domain_lapse(domain);
+	}
 	pool_unlock(domain->pool);
 	if (err == -ESTALE && out)
 		*out = move;

@@ -12,7 +12,7 @@
  *     pinion_domain_fd()          ------------->  pinion_domain_attach()
  *     pinion_buffer_iova() / _phys() / _bus()     the same
  *     pinion_domain_find(), pinion_sg_next()      the same
- *     pinion_domain_audit()                       the same
+ *     pinion_domain_audit(), _is_current()        the same
  *       the pool has grown or shrunk:
  *     pinion_domain_update()
  *     pinion_domain_fd()          ------------->  pinion_domain_attach() again
@@ -34,13 +34,19 @@
  * the same for both kinds. That costs 8 bytes per buffer, process and domain, 0.2 % of buffers of
  * 4 KiB (12.5 % of buffers of 64 bytes), and the array is mapped read-only.
  *
+ * Addresses that a program keeps (a list for a device, made once and used often) go with the
+ * generation that was read before they were looked up. pinion_domain_is_current() says whether they
+ * are still what look-ups would give. Look-ups themselves need no such question: they read what is
+ * known now.
+ *
  * The types keep the kinds apart: an I/O virtual address where a physical one is wanted does not
  * compile. Drivers that serve both kinds use pinion_buffer_bus(), which gives what this domain's
  * device understands.
  *
- * Threads: create, update and destroy of a domain are for one thread at a time. Look-ups, find and
- * the iterators of sg.h and prp.h are for all, and go on while another thread updates: addresses of
- * segments that stay do not change. Audit is for all too, but waits until that thread is done.
+ * Threads: create, update and destroy of a domain are for one thread at a time. Look-ups, find,
+ * is_current and the iterators of sg.h and prp.h are for all, and go on while another thread
+ * updates: addresses of segments that stay do not change. Audit is for all too, but waits until
+ * that thread is done.
  *
  * Processes: in a forked child of its maker look-ups and find go on, and destroy frees the child's
  * copy alone; update is -ECHILD, and so is audit but where it reads physical addresses.
@@ -60,6 +66,7 @@
  */
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <pinion/buffer.h>
@@ -225,6 +232,25 @@ static inline uint64_t pinion_domain_generation(const struct pinion_domain *doma
 }
 
 /*
+ * pinion_domain_is_current() - are addresses of that generation still true, as far as is known?
+ *
+ * @generation is what pinion_domain_generation() gave before they were looked up. False
+ *
+ * - after an update that changed anything: the table is of another generation. Look up again; of
+ *   segments that stayed the addresses are the same;
+ * - as soon as a segment is known to be gone, even if the domain's maker has not updated it yet: up
+ *   to the update, or, of a domain that was attached, up to attaching the new table;
+ * - after an audit of this domain, in this process, that was -ESTALE: for any generation, since the
+ *   table itself is untrue, until an update has dropped the segment in question or the domain is
+ *   made anew, which pins and reads again. Look-ups go on to give what the table says, so that
+ *   completions of what the device still has can be found.
+ *
+ * Nothing is looked at here: what no audit has found yet is not known, nor what the maker's process
+ * does or finds. What another thread changes meanwhile shows at the next call.
+ */
+bool pinion_domain_is_current(const struct pinion_domain *domain, uint64_t generation);
+
+/*
  * pinion_domain_find() - which buffer a bus address lies in, and where: for completions.
  *
  * A binary search in a private index, of the segments for an IOVA, of the runs of adjacent pages
@@ -254,7 +280,8 @@ struct pinion_domain_move {
  * punched out and touched again since is not missing: another stands there, the device goes on
  * with the old one, and this is not seen.
  *
- * -ESTALE  something moved; @move (if not NULL) and the sentence say what. Stop the device
+ * -ESTALE  something moved; @move (if not NULL) and the sentence say what. Stop the device. From
+ *          now on nothing of this domain is current
  * -EPERM   physical: CAP_SYS_ADMIN is needed, but for a domain of pinion_device_domain_create()
  * -EIO, -ENOMEM, ...  it could not be looked at, and nothing is known: ask again
  */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Domains of a pool that changes, the way back from addresses to buffers, and the audit.
+ * Domains of a pool that changes, the way back from addresses to buffers, the audit, and what both
+ * mean for addresses that somebody kept.
  *
  * A segment that this process does not have (yet, or any more) is one whose memory it has not
  * mapped: that is what hide() makes of it, and show() undoes.
@@ -567,6 +568,135 @@ static void a_punched_page_is_estale_and_named(void **state)
 	assert_int_equal(pinion_pool_destroy(pool), 0);
 }
 
+/* Addresses that are kept. */
+
+/* Of no generation that has not been, either. */
+static bool is_current(const struct pinion_domain *domain, uint64_t generation)
+{
+	assert_false(pinion_domain_is_current(domain, 0));
+	assert_false(pinion_domain_is_current(domain, pinion_domain_generation(domain) + 1));
+	assert_false(pinion_domain_is_current(domain, UINT64_MAX));
+	return pinion_domain_is_current(domain, generation);
+}
+
+static void what_was_kept_is_current_up_to_the_update(void **state)
+{
+	struct pinion_pool *pool = huge_pool();
+	struct pinion_domain *domain, *old = NULL;
+
+	(void)state;
+	hide(pool, 1);
+	domain = domain_make(pool);
+	assert_true(is_current(domain, 1));
+	assert_int_equal(pinion_domain_attach(pool, dup(pinion_domain_fd(domain)), &old), 0);
+	assert_int_equal(pinion_domain_update(domain), 0);
+	assert_true(is_current(domain, 1));
+	show(pool, 1);
+	assert_int_equal(pinion_domain_update(domain), 1);
+	assert_false(is_current(domain, 1));
+	assert_true(is_current(domain, 2));
+	hide(pool, 2);
+	assert_int_equal(pinion_domain_update(domain), 1);
+	assert_false(is_current(domain, 2));
+	assert_true(is_current(domain, 3));
+	show(pool, 2);
+	assert_true(is_current(old, 1)); /* it goes by its own table */
+	assert_int_equal(pinion_domain_detach(old), 0);
+	assert_int_equal(pinion_domain_destroy(domain), 0);
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
+/* The maker goes on to the next generation; who attached needs its table. */
+static void nothing_is_current_once_a_segment_is_gone(void **state)
+{
+	struct pinion_pool *pool = huge_pool(), *peer = pool_join(pool);
+	struct pinion_domain *domain = domain_make(pool), *copy = NULL, *new = NULL;
+
+	(void)state;
+	assert_int_equal(pinion_domain_attach(peer, dup(pinion_domain_fd(domain)), &copy), 0);
+	assert_true(is_current(domain, 1) && is_current(copy, 1));
+	assert_int_equal(pinion_pool_retire(pool, 1), 0);
+	assert_false(is_current(domain, 1));
+	assert_true(is_current(copy, 1)); /* that process does not know it yet */
+	assert_true(slot_sync(peer));
+	assert_false(is_current(copy, 1));
+	assert_int_equal(pinion_domain_generation(copy), 1);
+	assert_int_equal(pinion_domain_update(domain), 1);
+	assert_true(is_current(domain, 2));
+	assert_int_equal(pinion_domain_attach(peer, dup(pinion_domain_fd(domain)), &new), 0);
+	assert_true(is_current(new, 2));
+	assert_int_equal(pinion_domain_detach(new), 0);
+	assert_int_equal(pinion_domain_detach(copy), 0);
+	assert_int_equal(pinion_domain_destroy(domain), 0);
+	assert_int_equal(pinion_pool_detach(peer), 0);
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
+/* The table is old then, and the next update makes one. */
+static void nothing_is_current_after_an_update_that_dropped_and_failed(void **state)
+{
+	struct pinion_pool *pool = huge_pool();
+	struct pinion_domain *domain;
+
+	(void)state;
+	hide(pool, 1);
+	domain = domain_make(pool);
+	show(pool, 1);
+	hide(pool, 2);
+	pool->segment[1].page_shift = 12;
+	assert_int_equal(pinion_domain_update(domain), -ENOTSUP);
+	pool->segment[1].page_shift = 21;
+	assert_int_equal(pinion_domain_generation(domain), 1);
+	assert_false(is_current(domain, 1));
+	assert_int_equal(pinion_domain_update(domain), 1);
+	assert_true(is_current(domain, 2));
+	show(pool, 2);
+	assert_int_equal(pinion_domain_destroy(domain), 0);
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
+/* Not by an update of other segments, and not by an audit of what is there now: the device may
+ * still go by what was. Look-ups go by the table. */
+static void nothing_is_current_after_an_audit_until_what_moved_is_dropped(void **state)
+{
+	struct pinion_pool *pool = huge_pool();
+	char *page = (char *)pool->memory[2].addr + HUGE_PAGE;
+	struct pinion_domain *domain, *copy = NULL;
+	uint64_t was;
+
+	(void)state;
+	hide(pool, 1);
+	domain = domain_make(pool);
+	was = pinion_buffer_bus(domain, buffer_of(pool, 2, 1), 0);
+	assert_int_equal(pinion_domain_attach(pool, dup(pinion_domain_fd(domain)), &copy), 0);
+	assert_int_equal(pinion_domain_audit(domain, NULL), 0);
+	assert_true(is_current(domain, 1));
+	assert_int_equal(madvise(page, HUGE_PAGE, MADV_REMOVE), 0);
+	assert_int_equal(pinion_domain_audit(domain, NULL), -ESTALE);
+	assert_false(is_current(domain, 1));
+	assert_int_equal(pinion_buffer_bus(domain, buffer_of(pool, 2, 1), 0), was);
+	assert_true(is_current(copy, 1));
+	assert_int_equal(pinion_domain_audit(copy, NULL), -ESTALE);
+	assert_false(is_current(copy, 1));
+	show(pool, 1);
+	assert_int_equal(pinion_domain_update(domain), 1);
+	assert_int_equal(pinion_domain_generation(domain), 2);
+	assert_false(is_current(domain, 2));
+	hide(pool, 2);
+	assert_int_equal(pinion_domain_audit(domain, NULL), 0);
+	assert_false(is_current(domain, 2));
+	assert_int_equal(pinion_domain_update(domain), 1);
+	assert_true(is_current(domain, 3));
+	show(pool, 2);
+	assert_int_equal(pinion_domain_update(domain), 1); /* pinned and read anew */
+	assert_true(is_current(domain, 4));
+	assert_int_equal(pinion_domain_audit(domain, NULL), 0);
+	each_byte(pool, equals_kernel, domain);
+	assert_int_equal(pinion_domain_detach(copy), 0);
+	assert_int_equal(pinion_domain_destroy(domain), 0);
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
 /* What a child is given. */
 struct given {
 	struct pinion_pool_fds fds;
@@ -628,6 +758,10 @@ int main(void)
 		pool_test(find_goes_on_while_a_slot_gets_another_segment),
 		pool_test(a_punched_page_is_estale_and_named),
 		pool_test(who_attached_can_audit_too),
+		pool_test(what_was_kept_is_current_up_to_the_update),
+		pool_test(nothing_is_current_once_a_segment_is_gone),
+		pool_test(nothing_is_current_after_an_update_that_dropped_and_failed),
+		pool_test(nothing_is_current_after_an_audit_until_what_moved_is_dropped),
 	};
 
 	if (domain_lack() != NULL)
