@@ -125,13 +125,13 @@ static bool has_stock(const struct cache *cache)
 }
 
 /* This one's rack becomes the active one, if it has a buffer. */
-static int refill_from(struct cache *cache, const struct rank_choice *choice)
+static int refill_from(struct cache *cache, const struct rank_choice *choice, bool *refused)
 {
 	struct rack *rack;
 	int err = rack_of(cache, choice->slot, &rack);
 
 	if (!err)
-		err = rack_refill(cache->pool, rack);
+		err = rack_refill(cache->pool, rack, refused);
 	if (err)
 		return err;
 	cache->active = rack;
@@ -140,8 +140,9 @@ static int refill_from(struct cache *cache, const struct rank_choice *choice)
 }
 
 /* -ESTALE at once; else what counts is whether the member may have more, or there is none: a
- * segment that goes between our look and here has none, whatever the error is then. */
-static int refill_of_class(struct cache *cache, uint32_t begin)
+ * segment that goes between our look and here has none, whatever the error is then. Who may have no
+ * more may have a magazine yet that is not empty, of another segment. */
+static int refill_of_class(struct cache *cache, uint32_t begin, bool *refused)
 {
 	const uint32_t nr = rank_class_end(&cache->order, begin) - begin;
 	uint32_t first = 0;
@@ -150,7 +151,8 @@ static int refill_of_class(struct cache *cache, uint32_t begin)
 	if (cache->wish.flags & PINION_CACHE_INTERLEAVE)
 		first = rank_next_node(&cache->order, begin, cache->turn) - begin;
 	for (uint32_t i = 0; i < nr; i++) {
-		int err = refill_from(cache, &cache->order.choice[begin + (first + i) % nr]);
+		int err = refill_from(cache, &cache->order.choice[begin + (first + i) % nr],
+				      refused);
 
 		if (!err || err == -ESTALE)
 			return err;
@@ -164,10 +166,11 @@ static int refill_of_class(struct cache *cache, uint32_t begin)
 static int refill(struct cache *cache)
 {
 	const struct rank_order *order = &cache->order;
+	bool refused = false;
 	int worst = -ENOMEM;
 
 	for (uint32_t at = 0; at < order->nr; at = rank_class_end(order, at)) {
-		int err = refill_of_class(cache, at);
+		int err = refill_of_class(cache, at, &refused);
 
 		if (!err || err == -ESTALE)
 			return err;

@@ -142,7 +142,7 @@ void rack_forget(struct rack *rack)
 	free(rack);
 }
 
-int rack_refill(struct pinion_pool *pool, struct rack *rack)
+int rack_refill(struct pinion_pool *pool, struct rack *rack, bool *refused)
 {
 	int err;
 
@@ -152,7 +152,8 @@ int rack_refill(struct pinion_pool *pool, struct rack *rack)
 		swap(rack);
 		return 0;
 	}
-	if (!quota_allows(pool))
+	*refused = *refused || !quota_allows(pool);
+	if (*refused)
 		return -EDQUOT;
 	err = claim_full(pool, rack);
 	if (err)

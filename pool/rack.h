@@ -35,8 +35,9 @@ void rack_destroy(struct pinion_pool *pool, struct rack *rack);
 /* Frees the private part alone: in a child that inherited it. */
 void rack_forget(struct rack *rack);
 
-/* A buffer in loaded. -ENOMEM  the segment has none; -EDQUOT  the member may have no more */
-int rack_refill(struct pinion_pool *pool, struct rack *rack);
+/* A buffer in loaded. -ENOMEM  the segment has none; -EDQUOT  the member may have no more, which is
+ * counted once and then stands in @refused, for the racks to come: one count for one call. */
+int rack_refill(struct pinion_pool *pool, struct rack *rack, bool *refused);
 
 /* Room in loaded. -EAGAIN  as rack_create() */
 int rack_make_room(struct pinion_pool *pool, struct rack *rack);

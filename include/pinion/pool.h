@@ -269,7 +269,7 @@ int pinion_pool_admit(struct pinion_pool *pool, pid_t pid, uint32_t *member);
  * with allocation: this is a fence for the careless, not a wall.
  *
  * Cost: nothing until then. At the limit each try to draw counts the owner words of the whole pool,
- * once for each segment that the cache may take from: 1.4 ms each time for a million buffers.
+ * once, however many segments the cache may take from: 1.4 ms for a million buffers.
  * -EINVAL  @member is not admitted
  */
 int pinion_pool_quota(struct pinion_pool *pool, uint32_t member, uint64_t bytes);

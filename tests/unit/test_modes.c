@@ -53,6 +53,61 @@ static void who_has_its_quota_gets_edquot_and_overshoots_by_one_magazine_at_most
 	}
 }
 
+/* Each refusal of quota_allows() is a look at all buffers of the pool. */
+
+static int counts;
+
+bool __real_quota_allows(struct pinion_pool *pool);
+bool __wrap_quota_allows(struct pinion_pool *pool);
+
+bool __wrap_quota_allows(struct pinion_pool *pool)
+{
+	counts++;
+	return __real_quota_allows(pool);
+}
+
+/* Of eight segments in two classes, of each of which the cache has an empty magazine. */
+static void a_refusal_is_counted_once_for_all_segments(void **state)
+{
+	const struct pinion_cache_config wish = {.buffer_size = BUFFER, .node = PINION_NODE_ANY,
+						 .flags = PINION_CACHE_PREFERRED};
+	struct pinion_pool_config config = pool_config(64, BUFFER);
+	struct pinion_pool *pool, *peer;
+	struct pinion_cache *cache = NULL;
+	struct pinion_buffer all[1024];
+	uint32_t nr;
+
+	(void)state;
+	config.nr_segments = 8;
+	for (int i = 1; i < 8; i++)
+		config.segment[i] = i < 4 ? config.segment[0] : segment_of(64, 2 * BUFFER);
+	pool = pool_make_from(&config);
+	peer = pool_join(pool);
+	assert_int_equal(pinion_cache_open(peer, &wish, &cache), 0);
+	nr = take_all(cache, all, 1024);
+	assert_int_equal(nr, 8 * 64);
+	assert_int_equal(pinion_pool_quota(pool, 1, BUFFER), 0);
+	counts = 0;
+	for (int i = 1; i < 4; i++) {
+		assert_int_equal(pinion_buffer_alloc(cache, &all[nr]), -EDQUOT);
+		assert_int_equal(counts, i);
+	}
+	assert_int_equal(pinion_buffer_alloc_bulk(cache, &all[nr], 2), -EDQUOT);
+	assert_int_equal(counts, 4);
+	/* What lies in a magazine of the last segment it has already, though others come first. */
+	give(cache, &all[0], 1);
+	take(cache, &all[0], 1);
+	give(cache, &all[nr - 1], 1);
+	take(cache, &all[nr - 1], 1);
+	assert_int_equal(pinion_buffer_size(peer, all[nr - 1]), 2 * BUFFER);
+	assert_int_equal(counts, 5);
+	give(cache, all, nr);
+	assert_int_equal(pinion_cache_close(cache), 0);
+	assert_pool_whole(pool);
+	assert_int_equal(pinion_pool_detach(peer), 0);
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
 static void after_frees_it_can_allocate_again(void **state)
 {
 	struct limited limited = limited_make(100);
@@ -579,6 +634,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		pool_test(who_has_its_quota_gets_edquot_and_overshoots_by_one_magazine_at_most),
+		pool_test(a_refusal_is_counted_once_for_all_segments),
 		pool_test(after_frees_it_can_allocate_again),
 		pool_test(only_the_one_that_has_a_quota_is_held_to_it),
 		pool_test(two_caches_of_a_member_share_its_quota),
