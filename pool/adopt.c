@@ -173,7 +173,6 @@ static int take_number(struct pinion_pool *pool, const struct pinion_adoption *a
 				   "recovered",
 				   pool->named->path, pool->geometry.nr_members, adoption->dead,
 				   adoption->living, adoption->living == 1 ? "lives" : "live");
-	pool->keeper = true;
 	pool_open_view(pool, member);
 	slot_acknowledge(pool, atomic_load_explicit(&pool->epoch, memory_order_relaxed));
 	return 0;
@@ -189,6 +188,7 @@ static int adopt(struct pinion_pool *pool, const char *path, struct pinion_adopt
 		err = map_all(pool);
 	if (err)
 		return err;
+	pool->keeper = true; /* who has the lock is */
 	count_members(pool, adoption);
 	if (!adoption->living)
 		err = adopt_repair(pool, &adoption->recovery);

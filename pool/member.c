@@ -96,7 +96,10 @@ bool member_lives(const struct control_member *slot)
 int pinion_pool_admit(struct pinion_pool *pool, pid_t pid, uint32_t *member)
 {
 	KEEP_ERRNO;
+	int err = pool_check_keeper(pool);
 
+	if (err)
+		return err;
 	if (pid < 0)
 		return pinion_fail(-EINVAL, "%d is no process", (int)pid);
 	for (uint32_t i = 0; i < pool->geometry.nr_members; i++) {

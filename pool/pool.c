@@ -55,7 +55,7 @@ int pool_check_keeper(const struct pinion_pool *pool)
 	if (pool->keeper && !atomic_load_explicit(&pool->forked, memory_order_relaxed))
 		return 0;
 	return pinion_fail(-EPERM, "only the process that made or adopted the pool, its keeper, "
-			   "does this");
+			   "does this, not another member or a child of it: ask the keeper");
 }
 
 void pool_discard(struct pinion_pool *pool)

@@ -101,7 +101,7 @@ struct pinion_pool *pool_new(void);
 void pool_open_view(struct pinion_pool *pool, uint32_t member);
 
 /* Is this process the keeper? 0, or -EPERM with a sentence. The child of a keeper's fork has but a
- * copy of what the keeper knows of the slots. */
+ * copy of what the keeper knows of slots and of the dead. */
 int pool_check_keeper(const struct pinion_pool *pool);
 
 /* Unmaps and closes all, and frees the struct. Works on one that is half made. */

@@ -57,7 +57,10 @@ bool quota_allows(struct pinion_pool *pool)
 int pinion_pool_quota(struct pinion_pool *pool, uint32_t member, uint64_t bytes)
 {
 	KEEP_ERRNO;
+	int err = pool_check_keeper(pool);
 
+	if (err)
+		return err;
 	if (member >= pool->geometry.nr_members ||
 	    atomic_load_explicit(&pool->members[member].state, memory_order_relaxed) !=
 		    MEMBER_LIVE)

@@ -396,6 +396,10 @@ static int open_images(struct work *work)
 
 static int check(const struct pinion_pool *pool, uint32_t member)
 {
+	int err = pool_check_keeper(pool);
+
+	if (err)
+		return err;
 	if (member >= pool->geometry.nr_members || member == pool->member ||
 	    atomic_load_explicit(&pool->members[member].state, memory_order_relaxed) ==
 		    MEMBER_FREE)

@@ -176,6 +176,7 @@ static int take_over(struct pinion_pool *pool, struct resumption *resumption)
 {
 	const uint64_t epoch = resumption->record->epoch + 1;
 
+	pool->keeper = true;
 	/* Here a change is made that was recorded, but not yet published. A new epoch: whatever
 	 * members have seen there meanwhile, they look again. */
 	header_right(pool, epoch);
@@ -188,7 +189,6 @@ static int take_over(struct pinion_pool *pool, struct resumption *resumption)
 			return err;
 	}
 	member_set(pool, resumption->member, getpid());
-	pool->keeper = true;
 	pool_open_view(pool, resumption->member);
 	slot_acknowledge(pool, epoch);
 	return 0;

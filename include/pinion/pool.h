@@ -31,6 +31,8 @@
  * child of a fork() is another process, and no member: its parent's caches refuse to work in it
  * (-ECHILD), and the mappings it inherited are its own as soon as it calls pinion_pool_become()
  * with a member number that the keeper admitted it under. (A bare clone(2) is not noticed.)
+ * The keeper is the process that made the pool or took it over (named.h, resume.h), and no child of
+ * it, before that call or after: one that is to run in the background forks first, then makes it.
  *
  * Death: a killed member loses nothing. Whatever it held stays HELD by it in the owner words
  * until the keeper, told of the death by a pidfd, calls pinion_pool_recover(). A killed keeper
@@ -201,8 +203,7 @@ int pinion_pool_become(struct pinion_pool *pool, uint32_t member);
  * on with what it has.
  *
  * Errors as of pinion_pool_create(), and
- * -EPERM   this process neither made the pool nor took it over (named.h, resume.h), or is the child
- *          of one that did
+ * -EPERM   this process is not the keeper, but another member or a child: ask the keeper
  * -EINVAL  it has more buffers than the pool has ids for in a segment (max_segments): add several
  * -ENOSPC  no slot is free: all are in use, or some member has not yet noticed that a segment
  *          went. It does at its next look into the depot, when it begins to wait, and now and then
@@ -231,7 +232,7 @@ int pinion_pool_extend(struct pinion_pool *pool, uint32_t slot, int fd);
  * -EBUSY   buffers of it are still held, or lie in caches; the sentence says how many. Ask again
  *          later: caches give them up at their next exchange with the depot, or by
  *          pinion_cache_flush().
- * -EPERM   this process neither made the pool nor took it over, or is the child of one that did
+ * -EPERM   this process is not the keeper, but another member or a child: ask the keeper
  * -EINVAL  no segment in that slot
  * -ENOMEM, or of a keeper that records (resume.h) what its store said: ask again; the
  *          segment may be retiring by then
@@ -257,6 +258,7 @@ int pinion_pool_segment(struct pinion_pool *pool, uint32_t slot, struct pinion_s
  * (before a fork, say); the process that attaches or becomes that member writes down its own.
  * -EAGAIN  all nr_members slots are taken, or not yet released: release those of who ended
  * -EINVAL  @pid is negative
+ * -EPERM   this process is not the keeper, but another member or a child: ask the keeper
  */
 int pinion_pool_admit(struct pinion_pool *pool, pid_t pid, uint32_t *member);
 
@@ -271,6 +273,7 @@ int pinion_pool_admit(struct pinion_pool *pool, pid_t pid, uint32_t *member);
  * Cost: nothing until then. At the limit each try to draw counts the owner words of the whole pool,
  * once, however many segments the cache may take from: 1.4 ms for a million buffers.
  * -EINVAL  @member is not admitted
+ * -EPERM   this process is not the keeper, but another member or a child: ask the keeper
  */
 int pinion_pool_quota(struct pinion_pool *pool, uint32_t member, uint64_t bytes);
 
@@ -294,6 +297,7 @@ struct pinion_recovery {
  * pinion_pool_release() alone does both.
  *
  * -EINVAL  @member is not admitted, or is the caller itself
+ * -EPERM   this process is not the keeper, but another member or a child: ask the keeper
  * -ENOMEM  no memory for working tables: nothing was changed, try again
  * -ENOSPC  members broke the protocol, so that no magazine is left; what came back stays back
  */

@@ -117,7 +117,7 @@ struct pinion_member_record {
  *
  * Not from within a watch, which is given its record.
  *
- * -EPERM   this process neither made the pool nor took it over
+ * -EPERM   this process neither made the pool nor took it over, or is the child of one that did
  */
 int pinion_pool_record(const struct pinion_pool *pool, struct pinion_pool_record *record);
 
@@ -139,7 +139,7 @@ int pinion_member_record(pid_t pid, struct pinion_member_record *record);
  * calls nothing of this pool, and is quick, since threads of this process that look for new
  * segments wait for it. @fd is the pool's: pass, do not close.
  *
- * -EPERM   this process neither made the pool nor took it over
+ * -EPERM   this process neither made the pool nor took it over, or is the child of one that did
  */
 int pinion_pool_watch(struct pinion_pool *pool,
 		      int (*store)(void *context, uint32_t slot, int fd,

@@ -58,7 +58,7 @@ static int join_as_keeper(struct operation_state *state)
 /* For what somebody else, the keeper, does before act(): the scene's own. */
 static int with_keeper(struct operation_state *state, int (*task)(struct operation_state *keeper))
 {
-	struct operation_state keeper = {0};
+	struct operation_state keeper = {.served = state->member};
 
 	pinion_pool_export(state->pool, &keeper.fds);
 	return join_as_keeper(&keeper) || task(&keeper) || pinion_pool_detach(keeper.pool);
@@ -114,14 +114,14 @@ static int admit(struct operation_state *state)
 	return pinion_pool_admit(state->pool, getpid(), &member);
 }
 
-static int limit(struct operation_state *state, uint64_t bytes)
-{
-	return pinion_pool_quota(state->pool, state->member, bytes);
-}
-
 static int quota(struct operation_state *state)
 {
-	return limit(state, LIMIT);
+	return pinion_pool_quota(state->pool, state->served, LIMIT);
+}
+
+static int quota_of_half(struct operation_state *state)
+{
+	return pinion_pool_quota(state->pool, state->served, LIMIT / 2);
 }
 
 static int recover(struct operation_state *state)
@@ -264,7 +264,7 @@ static int with_retiring_buffer(struct operation_state *state)
 /* As much as it may have, and all of it held. (Magazines may be partly full, beside others.) */
 static int with_limit_reached(struct operation_state *state)
 {
-	int err = with_cache(state) || limit(state, LIMIT / 2);
+	int err = with_cache(state) || with_keeper(state, quota_of_half);
 
 	while (!err)
 		err = alloc(state);
@@ -274,7 +274,7 @@ static int with_limit_reached(struct operation_state *state)
 /* It has drawn more than it has any more, as one that sent some away: it must count. */
 static int with_limit_in_doubt(struct operation_state *state)
 {
-	int err = with_cache(state) || alloc_nr(state, MAGAZINE) || limit(state, LIMIT);
+	int err = with_cache(state) || alloc_nr(state, MAGAZINE) || with_keeper(state, quota);
 
 	atomic_store(&state->pool->drawn, LIMIT);
 	return err;
@@ -364,7 +364,7 @@ static int with_foreign_buffer(struct operation_state *state)
 static int with_recovered(struct operation_state *state)
 {
 	struct pinion_buffer sent = {0};
-	int err = join(state);
+	int err = join_as_keeper(state);
 
 	for (uint32_t id = 0; !err && id < state->pool->view.nr_ids && !sent.bits; id++) {
 		const uint64_t word = atomic_load(&state->pool->view.owner[id]);
@@ -398,9 +398,9 @@ const struct operation operations[] = {
 	{"become", inherit_unknown, become, .held = 0},
 	{"become_grown", inherit_news, become, .keeper = true},
 	{"extend", with_file, extend, .keeper = true},
-	{"admit", join, admit, .keeper = true},
-	{"quota", join, quota, .keeper = true},
-	{"recover", join, recover, .exchanges = true, .keeper = true, .buries = true},
+	{"admit", join_as_keeper, admit, .keeper = true},
+	{"quota", join_as_keeper, quota, .keeper = true},
+	{"recover", join_as_keeper, recover, .exchanges = true, .keeper = true, .buries = true},
 	{"release", with_recovered, release, .exchanges = true, .keeper = true, .buries = true},
 	{"grow", join_as_keeper, grow, .exchanges = true, .keeper = true,
 	 .segment = SEGMENT_SPARE, .becomes = SLOT_LIVE},

@@ -52,6 +52,7 @@ extern const struct pinion_segment_config operation_grown;
 struct operation_state {
 	uint32_t member;               /* who we are */
 	uint32_t victim;               /* who lies dead in the scene */
+	uint32_t served;               /* of a keeper: for whom it does what it does */
 	struct pinion_pool *inherited; /* the keeper's, mapped as it was when we were forked */
 	struct pinion_pool_fds fds;    /* of it; an attach owns copies */
 	int fd;                        /* of a segment that came, until extend owns it */

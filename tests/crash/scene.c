@@ -148,7 +148,10 @@ void scene_enter(struct scene *scene, struct actor *actor, const struct operatio
 	*actor = (struct actor){
 		.operation = operation,
 		.member = member,
-		.state = {.member = member, .victim = SCENE_DEAD, .inherited = scene->pool},
+		.state = {.member = member,
+			  .victim = SCENE_DEAD,
+			  .served = member,
+			  .inherited = scene->pool},
 	};
 	pinion_pool_export(scene->pool, &actor->state.fds);
 	tracee_start(&actor->tracee, &play);

@@ -171,7 +171,7 @@ static void a_grandchild_is_no_member_either(void **state)
 	scene_end(&scene);
 }
 
-static int refused_to_keep(struct pinion_pool *pool)
+static int refused_to_keep_slots(struct pinion_pool *pool)
 {
 	const struct pinion_segment_config one = segment_of(64, BUFFER);
 	struct pinion_pool_record record;
@@ -184,24 +184,89 @@ static int refused_to_keep(struct pinion_pool *pool)
 	return 0;
 }
 
-/* Neither as a member of its own nor before: its picture of the slots is a copy of the parent's. */
-static int keep_slots(void *arg)
+/* Of one that lives, that is dead, and of itself. */
+static int refused_to_keep_members(struct pinion_pool *pool)
+{
+	struct pinion_recovery report;
+	uint32_t number = 77;
+
+	for (uint32_t i = 0; i < pool->geometry.nr_members; i++) {
+		STEP(5, pinion_pool_recover(pool, i, NULL, 0, &report) == -EPERM);
+		STEP(6, pinion_pool_release(pool, i, &report) == -EPERM);
+		STEP(7, pinion_pool_quota(pool, i, 1) == -EPERM);
+	}
+	STEP(8, pinion_pool_admit(pool, 0, &number) == -EPERM && number == 77);
+	STEP(9, strstr(pinion_error_text(), "ask the keeper") != NULL);
+	return 0;
+}
+
+static int refused_to_keep(struct pinion_pool *pool)
+{
+	const int slots = refused_to_keep_slots(pool);
+
+	return slots ? slots : refused_to_keep_members(pool);
+}
+
+/* Neither as a member of its own nor before: its picture of the pool is a copy of the parent's. */
+static int keep(void *arg)
 {
 	struct scene *scene = arg;
 	int before = refused_to_keep(scene->pool);
 
 	if (before)
 		return before;
-	STEP(5, pinion_pool_become(scene->pool, scene->child) == 0);
-	return refused_to_keep(scene->pool) ? 6 : 0;
+	STEP(10, pinion_pool_become(scene->pool, scene->child) == 0);
+	before = refused_to_keep(scene->pool);
+	return before ? 10 + before : 0;
+}
+
+/* What of a pool a child that keeps would change, but for what it does as a member. */
+static uint64_t *members_of(const struct pinion_pool *pool)
+{
+	uint64_t *fields = calloc(pool->geometry.nr_members, 2 * sizeof(*fields));
+
+	assert_non_null(fields);
+	for (uint32_t i = 0; i < pool->geometry.nr_members; i++) {
+		fields[2 * i] = pool->members[i].state;
+		fields[2 * i + 1] = pool->members[i].quota;
+	}
+	return fields;
 }
 
 static void a_child_is_no_keeper(void **state)
 {
 	struct scene scene = scene_make();
+	struct pinion_pool *dead = pool_join(scene.pool);
+	struct pinion_cache *cache = cache_make(dead, BUFFER);
+	const uint32_t number = pinion_pool_member(dead);
+	struct pinion_buffer left[10];
+	uint64_t *before, *after;
 
 	(void)state;
-	assert_int_equal(support_child(keep_slots, &scene), 0);
+	take(cache, left, 10);
+	abandon(cache);
+	before = members_of(scene.pool);
+	assert_int_equal(support_child(keep, &scene), 0);
+	after = members_of(scene.pool);
+	assert_memory_equal(before, after,
+			    2 * scene.pool->geometry.nr_members * sizeof(*before));
+	free(before);
+	free(after);
+	assert_int_equal(pinion_pool_held(scene.pool, number), 10);
+	assert_int_equal(pinion_pool_release(scene.pool, number, NULL), 0);
+	assert_int_equal(pinion_pool_detach(dead), 0);
+	scene_end(&scene);
+}
+
+/* It may have been given the files of a pool that its parent keeps: then it is as any other. */
+static void a_member_that_attached_is_no_keeper(void **state)
+{
+	struct scene scene = scene_make();
+	struct pinion_pool *peer = pool_join(scene.pool);
+
+	(void)state;
+	assert_int_equal(refused_to_keep(peer), 0);
+	assert_int_equal(pinion_pool_detach(peer), 0);
 	scene_end(&scene);
 }
 
@@ -523,6 +588,7 @@ int main(void)
 		pool_test(only_a_child_becomes_and_only_what_was_admitted),
 		pool_test(a_grandchild_is_no_member_either),
 		pool_test(a_child_is_no_keeper),
+		pool_test(a_member_that_attached_is_no_keeper),
 		pool_test(a_child_acknowledges_nothing_for_its_parent),
 		pool_test(who_becomes_late_has_no_segment_that_went),
 		pool_test(many_children_give_nothing_back_twice),

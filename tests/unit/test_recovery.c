@@ -562,6 +562,13 @@ static void a_member_killed_anywhere_loses_nothing(void **state)
 	assert_int_equal(pinion_pool_destroy(pool), 0);
 }
 
+/* In the child of a fork, whose parent keeps nothing meanwhile: the same keeper. */
+static int recover_as_the_keeper(const struct scene *scene)
+{
+	scene->pool->forked = false;
+	return pinion_pool_recover(scene->pool, scene->member, NULL, 0, NULL);
+}
+
 /* The recovering process itself is killed, again and again; a later run finishes the work. The
  * keeper here is a child that shares member 0's mapping through the fork. */
 static void recovery_killed_anywhere_is_finished_by_the_next(void **state)
@@ -581,13 +588,12 @@ static void recovery_killed_anywhere_is_finished_by_the_next(void **state)
 		take(cache, buffer, 300);
 		abandon(cache);
 		pid = fork();
-		if (pid == 0) {
-			(void)pinion_pool_recover(scene.pool, scene.member, NULL, 0, NULL);
-			_exit(0);
-		}
+		if (pid == 0)
+			_exit(recover_as_the_keeper(&scene) != 0);
 		nanosleep(&pause, NULL);
 		kill(pid, SIGKILL);
 		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
 		killed += WIFSIGNALED(status);
 		recover(&scene);
 		assert_pool_whole(scene.pool);
