@@ -33,8 +33,11 @@ static int one(struct pinion_rendezvous *rendezvous, struct pinion_event *event)
 int pinion_rendezvous_next(struct pinion_rendezvous *rendezvous, struct pinion_event *event)
 {
 	KEEP_ERRNO;
-	int happened = 0;
+	/* Before anything is accepted or heard: it is the keeper's to answer. */
+	int err = pool_check_keeper(rendezvous->pool), happened = 0;
 
+	if (err)
+		return err;
 	for (int i = 0; !happened && i < EVENTS_PER_CALL; i++)
 		happened = one(rendezvous, event);
 	/* Whatever that was: who is not let go of may be what keeps it from working. */
@@ -61,9 +64,12 @@ int pinion_rendezvous_open(struct pinion_pool *pool, const char *path,
 	KEEP_ERRNO;
 	static const struct pinion_rendezvous_config defaults = {
 		.slots = 1024, .mode = 0600, .backlog = 16};
-	struct pinion_rendezvous *rendezvous = calloc(1, sizeof(*rendezvous));
-	int err;
+	struct pinion_rendezvous *rendezvous;
+	int err = pool_check_keeper(pool);
 
+	if (err)
+		return err;
+	rendezvous = calloc(1, sizeof(*rendezvous));
 	if (!rendezvous)
 		return pinion_fail(-ENOMEM, "no memory for a rendezvous");
 	rendezvous->pool = pool;

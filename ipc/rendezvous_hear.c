@@ -149,8 +149,10 @@ int pinion_rendezvous_bury(struct pinion_rendezvous *rendezvous, uint32_t member
 {
 	KEEP_ERRNO;
 	struct peer *peer = find(rendezvous, member);
-	int err;
+	int err = pool_check_keeper(rendezvous->pool); /* before what it was sent is freed */
 
+	if (err)
+		return err;
 	if (!peer)
 		return pinion_fail(-EINVAL, "member %u has not left", member);
 	err = pinion_channel_reclaim(peer->channel, cache);

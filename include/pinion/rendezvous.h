@@ -82,13 +82,15 @@ struct pinion_event {
  *              no such rights
  * -EADDRINUSE  another keeper listens there, or PATH is no socket: use another path. (A socket
  *              that a killed keeper left is replaced.)
+ * -EPERM       this process is not the pool's keeper, but another member or a child: ask the keeper
  */
 int pinion_rendezvous_open(struct pinion_pool *pool, const char *path,
 			   const struct pinion_rendezvous_config *config,
 			   struct pinion_rendezvous **rendezvous);
 /*
  * Fork: a child of the keeper inherits the lock and the socket; while it lives, nobody else can
- * keep a pool at that path. Children that outlive their keeper close what they inherited.
+ * keep a pool at that path. Children that outlive their keeper close what they inherited. They let
+ * nobody in, and bury nobody: next and bury are -EPERM there.
  */
 
 /* Members keep what they have, but their channels are closed; nobody new gets in. Removes the
@@ -102,6 +104,7 @@ int pinion_rendezvous_fd(const struct pinion_rendezvous *rendezvous);
  * 1: @event is filled. 0: nothing for now. Bounded work per call.
  * -EMFILE, -ENFILE, -ENOMEM  a connection waits that this process cannot accept: close files, or
  *          serve those who are there for a while; others are still noticed
+ * -EPERM   this is a child of the keeper: nothing was looked at, leave it to the keeper
  */
 int pinion_rendezvous_next(struct pinion_rendezvous *rendezvous, struct pinion_event *event);
 
@@ -116,6 +119,7 @@ int pinion_rendezvous_next(struct pinion_rendezvous *rendezvous, struct pinion_e
  * the member's slot. @cache: the caller's, for what comes back to it.
  *
  * -EINVAL  that member has not left
+ * -EPERM   this is a child of the keeper: leave it to the keeper
  * others: see pinion_channel_reclaim() and pinion_pool_recover(): call again, nothing is lost
  */
 int pinion_rendezvous_bury(struct pinion_rendezvous *rendezvous, uint32_t member,

@@ -438,6 +438,49 @@ static void a_child_of_the_keeper_does_not_bring_the_buried_back(void **state)
 	keeper_close_whole(&keeper);
 }
 
+/* By its exit status, what was not refused. */
+static int keep_as_a_child(void *arg)
+{
+	const struct keeper *keeper = arg;
+	struct pinion_rendezvous *own = NULL;
+	struct pinion_event event;
+	char path[SUPPORT_PATH_LEN + 16];
+
+	snprintf(path, sizeof(path), "%s/own.sock", keeper->dir);
+	if (pinion_rendezvous_next(keeper->rendezvous, &event) != -EPERM)
+		return 1;
+	if (!strstr(pinion_error_text(), "ask the keeper"))
+		return 2;
+	for (uint32_t i = 0; i < KEEPER_MEMBERS; i++)
+		if (pinion_rendezvous_bury(keeper->rendezvous, i, keeper->cache, NULL) != -EPERM)
+			return 3;
+	if (pinion_rendezvous_open(keeper->pool, path, NULL, &own) != -EPERM || own)
+		return 4;
+	return access(path, F_OK) ? 0 : 5;
+}
+
+/* Somebody waits to be let in, and somebody to be buried: both are the keeper's. */
+static void a_child_of_the_keeper_lets_nobody_in_and_buries_nobody(void **state)
+{
+	struct pinion_event event;
+	struct keeper keeper;
+	struct pollfd want = {.events = POLLIN};
+	pid_t pid;
+
+	(void)state;
+	keeper_open(&keeper);
+	pid = member_start(&keeper, slink_off, NULL);
+	want.fd = pinion_rendezvous_fd(keeper.rendezvous);
+	assert_int_equal(poll(&want, 1, SOON), 1);
+	assert_int_equal(support_child(keep_as_a_child, &keeper), 0);
+	keeper_expect(&keeper, PINION_EVENT_JOINED, SOON);
+	event = keeper_expect(&keeper, PINION_EVENT_LEFT, SOON);
+	assert_int_equal(support_child(keep_as_a_child, &keeper), 0);
+	assert_int_equal(keeper_bury(&keeper, &event).returned, 5);
+	assert_int_equal(member_end(pid), 0);
+	keeper_close_whole(&keeper);
+}
+
 static void a_stopped_member_is_not_dead(void **state)
 {
 	struct keeper keeper;
@@ -1569,6 +1612,7 @@ int main(void)
 		pool_test(an_exit_without_goodbye_counts_as_killed),
 		pool_test(an_inherited_socket_does_not_keep_the_dead_alive),
 		pool_test(a_child_of_the_keeper_does_not_bring_the_buried_back),
+		pool_test(a_child_of_the_keeper_lets_nobody_in_and_buries_nobody),
 		pool_test(a_stopped_member_is_not_dead),
 		pool_test(who_has_not_left_cannot_be_buried),
 		pool_test(stalled_joiners_are_dropped_and_others_join_meanwhile),
