@@ -15,6 +15,9 @@
 /* Bytes that a member with a quota may have: more than one magazine full. */
 #define LIMIT (2 * MAGAZINE * SMALL)
 
+#define THE_SPARE (1u << SEGMENT_SPARE)
+#define THE_QUIET (1u << SEGMENT_QUIET)
+
 const struct pinion_segment_config operation_grown = {4096, GROWN, 4096, PINION_NODE_ANY};
 
 static int copy_files(struct operation_state *state)
@@ -379,16 +382,15 @@ const struct operation operations[] = {
 	{"alloc", with_buffer, alloc, .held = 1},
 	{"alloc_refill", with_cache, alloc, .held = 1, .exchanges = true},
 	{"alloc_many", with_buffer, alloc_many, .held = 3 * MAGAZINE / 2, .exchanges = true},
-	{"alloc_grown", with_news, alloc, .held = 1, .exchanges = true, .keeper = true},
-	{"alloc_gone", with_obituary, alloc, .held = 1, .exchanges = true, .keeper = true},
+	{"alloc_grown", with_news, alloc, .held = 1, .exchanges = true, .spends = THE_SPARE},
+	{"alloc_gone", with_obituary, alloc, .held = 1, .exchanges = true, .spends = THE_QUIET},
 	{"alloc_counted", with_limit_in_doubt, alloc, .held = 1, .exchanges = true},
 	{"alloc_denied", with_limit_reached, alloc_denied, .held = 0},
 	{"free", with_buffer, free_buffer, .held = -1},
 	{"free_flush", with_full_cache, free_buffer, .held = -1, .exchanges = true},
 	{"free_many", with_many, free_many, .held = -5 * MAGAZINE / 2, .exchanges = true},
 	{"free_other_zone", with_foreign_buffer, free_buffer, .held = -1, .exchanges = true},
-	{"free_retiring", with_retiring_buffer, free_buffer, .held = -1, .exchanges = true,
-	 .keeper = true},
+	{"free_retiring", with_retiring_buffer, free_buffer, .held = -1, .exchanges = true},
 	{"cache_open", join, open_small, .held = 0},
 	{"cache_flush", with_other_contents, flush, .exchanges = true},
 	{"cache_close", with_other_contents, close_cache, .exchanges = true},
@@ -396,19 +398,19 @@ const struct operation operations[] = {
 	{"attach", copy_files, attach, .held = 0},
 	{"detach", join, detach, .held = 0},
 	{"become", inherit_unknown, become, .held = 0},
-	{"become_grown", inherit_news, become, .keeper = true},
-	{"extend", with_file, extend, .keeper = true},
+	{"become_grown", inherit_news, become, .spends = THE_SPARE},
+	{"extend", with_file, extend, .spends = THE_SPARE},
 	{"admit", join_as_keeper, admit, .keeper = true},
 	{"quota", join_as_keeper, quota, .keeper = true},
 	{"recover", join_as_keeper, recover, .exchanges = true, .keeper = true, .buries = true},
 	{"release", with_recovered, release, .exchanges = true, .keeper = true, .buries = true},
-	{"grow", join_as_keeper, grow, .exchanges = true, .keeper = true,
+	{"grow", join_as_keeper, grow, .exchanges = true, .keeper = true, .spends = THE_SPARE,
 	 .segment = SEGMENT_SPARE, .becomes = SLOT_LIVE},
-	{"retire", join_as_keeper, retire, .exchanges = true, .keeper = true,
+	{"retire", join_as_keeper, retire, .exchanges = true, .keeper = true, .spends = THE_QUIET,
 	 .segment = SEGMENT_QUIET, .becomes = SLOT_RETIRING},
 	{"retire_undone", join_as_keeper, retire_undone, .keeper = true,
 	 .segment = SEGMENT_GOING, .becomes = SLOT_RETIRING},
-	{"retire_cached", with_cache_of_its_own, retire_cached, .keeper = true,
+	{"retire_cached", with_cache_of_its_own, retire_cached, .keeper = true, .spends = THE_QUIET,
 	 .segment = SEGMENT_QUIET, .becomes = SLOT_RETIRING},
 	{"retire_busy", join_as_keeper, retire_busy, .keeper = true,
 	 .segment = SEGMENT_SMALL, .becomes = SLOT_RETIRING},

@@ -69,9 +69,11 @@ struct operation {
 	int (*act)(struct operation_state *state);
 	int held;       /* by how many buffers its member then holds more */
 	bool exchanges; /* moves a magazine: if not, it was not the path that is meant */
-	bool keeper;    /* act() or prepare() does what is for one process at a time: never two of
-	                 * these beside each other */
+	bool keeper;    /* act() is the keeper's: there is but one at a time. (What a keeper does in
+	                 * prepare() is over when anybody is stepped) */
 	bool buries;    /* the scene's dead member is its object */
+	uint32_t spends; /* a bit for the segment that comes, or goes, in prepare() or act(): the
+	                  * scene has one for that */
 	uint32_t segment;        /* if it changes the state of one */
 	enum slot_state becomes; /* and this, or what comes after, is what it is then */
 };
