@@ -9,6 +9,7 @@
 #include "make.h"
 #include "member.h"
 #include "named.h"
+#include "place.h"
 #include "slot.h"
 
 /*
@@ -137,36 +138,66 @@ static int make_sealed(const char *name, struct pinion_pool *pool)
 	return 0;
 }
 
-static int make_named(struct pinion_pool *pool)
+/* Bytes of a named pool's control area, holes and all: the kernel promises them when it is mapped,
+ * or refuses, before a page of the pool is touched. */
+static size_t named_len(const struct pinion_pool *pool)
 {
 	size_t page_size = pool->named->page_size;
-	size_t len = (pool->layout.len + page_size - 1) & ~(page_size - 1);
+
+	return (pool->layout.len + page_size - 1) & ~(page_size - 1);
+}
+
+/* pre: nothing of the control area's is left, or it would be counted with what others have. */
+static int too_few(const struct pinion_pool_config *config, const struct pinion_pool *pool)
+{
+	size_t page_size = pool->named->page_size, later = 0;
+
+	for (uint32_t i = 0; i < config->nr_segments; i++)
+		later += config->segment[i].len / page_size;
+	return place_control_too_few(page_size, named_len(pool) / page_size, later, -ENOMEM);
+}
+
+static int make_named(const struct pinion_pool_config *config, struct pinion_pool *pool)
+{
+	size_t len = named_len(pool);
 	int fd, err = named_create(pool->named, NAMED_CONTROL, len, pool->mode, &fd);
 
 	if (err)
 		return err;
-	err = pinion_hostmem_attach(fd, len, page_size, &pool->control);
+	err = pinion_hostmem_attach(fd, len, pool->named->page_size, &pool->control);
 	if (!err)
 		return 0;
 	(void)close(fd);
+	if (err == -ENOMEM)
+		return too_few(config, pool);
 	return pinion_fail(err, "%s: cannot map a control area of %zu bytes: %s",
 			   pool->named->path, len, strerror(-err));
 }
 
-static int make_control(const char *name, struct pinion_pool *pool)
+/* All that is ever used, now (slots: make_room()): a touch later finds its page and never meets a
+ * full machine. The holes that small segments leave stay holes. */
+static int populate_control(const struct pinion_pool_config *config, struct pinion_pool *pool)
 {
-	const struct layout *layout = &pool->layout;
-	int err = pool->named ? make_named(pool) : make_sealed(name, pool);
+	size_t len = pool->layout.owner;
+	int err = make_populate(pool, 0, len);
 
-	if (err)
-		return err;
-	/* All that is ever used, now (slots: make_room()): a touch later finds its page and never
-	 * meets a full machine. The holes that small segments leave stay holes. */
-	err = make_populate(pool, 0, layout->owner);
-	if (err)
-		return pinion_fail(err, "cannot populate a control area of %zu bytes: %s",
-				   layout->owner, strerror(-err));
-	return 0;
+	if (!err)
+		return 0;
+	if (err == -ENOMEM && pool->named) {
+		(void)pinion_hostmem_destroy(&pool->control);
+		named_drop(pool->named, NAMED_CONTROL);
+		return too_few(config, pool);
+	}
+	return pinion_fail(err, "cannot populate a control area of %zu bytes: %s", len,
+			   strerror(-err));
+}
+
+static int make_control(const struct pinion_pool_config *config, const char *name,
+			struct pinion_pool *pool)
+{
+	int err = pool->named ? make_named(config, pool) : make_sealed(name, pool);
+
+	return err ? err : populate_control(config, pool);
 }
 
 /* The magic comes last: without it a named pool is known to be half made. */
@@ -237,7 +268,7 @@ static int build(const struct pinion_pool_config *config, struct pinion_pool *po
 	if (!err && config->path)
 		err = named_make(config->path, config->mode, &pool->named);
 	if (!err)
-		err = make_control(name, pool);
+		err = make_control(config, name, pool);
 	if (err)
 		return err;
 	pool_open_view(pool, 0);

@@ -203,30 +203,55 @@ static uint32_t find_short(const struct segment_order *order, uint32_t nr, uint3
 	return failed;
 }
 
+/* Hugepages that are not to be had. */
+struct shortage {
+	char what[16]; /* wants them */
+	size_t page_size;
+	int node; /* negative: any */
+	long need;
+	long later; /* what the pool will need besides */
+};
+
+static int tell(const struct shortage *it, int err)
+{
+	long have = usable(it->page_size, it->node);
+	long all = count("nr_hugepages", it->page_size, it->node);
+	char where[32] = "the machine has", map[16] = "";
+	size_t kib = it->page_size / 1024;
+
+	if (it->node >= 0) {
+		(void)snprintf(where, sizeof(where), "node %d has", it->node);
+		(void)snprintf(map, sizeof(map), "%d:", it->node);
+	}
+	if (have >= it->need)
+		return pinion_fail(err, "%s: %ld pages of %zu KiB are needed, %s %ld free, "
+				   "but does not give them: see the limits of the cgroup "
+				   "(hugetlb.*.max, cpuset.mems) and of the hugetlbfs mount "
+				   "(size=), and what others have reserved (HugePages_Rsvd)",
+				   it->what, it->need, kib, where, have);
+	/* The command's number counts the pages that others have. No word more: the service's
+	 * refusals cut what is longer than 127 bytes (ipc/wire.h), and the command comes last. */
+	return pinion_fail(err, "%s: %ld pages of %zu KiB are needed, %s %ld free: "
+			   "hugepages reserve --size %zuK --pages %s%ld", it->what, it->need, kib,
+			   where, have, kib, map,
+			   it->need + it->later + (all > have ? all - have : 0));
+}
+
 int place_too_few(const struct segment_order *order, uint32_t nr, uint32_t failed, int err)
 {
 	uint32_t at = find_short(order, nr, failed), index = order[at].index;
 	const struct pinion_segment_config *config = order[at].config;
-	long need = needed(order, nr, config), have = usable(config->page_size, config->node);
-	long all = count("nr_hugepages", config->page_size, config->node);
-	char where[32] = "the machine has", map[16] = "";
-	size_t kib = config->page_size / 1024;
+	struct shortage it = {"", config->page_size, config->node, needed(order, nr, config), 0};
 
 	if (config->page_size == pinion_hostmem_base_page())
 		return pinion_fail(err, "segment %u: no memory for %zu bytes", index, config->len);
-	if (config->node >= 0) {
-		(void)snprintf(where, sizeof(where), "node %d has", config->node);
-		(void)snprintf(map, sizeof(map), "%d:", config->node);
-	}
-	if (have >= need)
-		return pinion_fail(err, "segment %u: %ld pages of %zu KiB are needed, %s %ld free, "
-				   "but does not give them: see the limits of the cgroup "
-				   "(hugetlb.*.max, cpuset.mems) and of the hugetlbfs mount "
-				   "(size=), and what others have reserved (HugePages_Rsvd)",
-				   index, need, kib, where, have);
-	/* The command's number counts the pages that others have. No word more: the service's
-	 * refusals cut what is longer than 127 bytes (ipc/wire.h), and the command comes last. */
-	return pinion_fail(err, "segment %u: %ld pages of %zu KiB are needed, %s %ld free: "
-			   "hugepages reserve --size %zuK --pages %s%ld", index, need, kib, where,
-			   have, kib, map, need + (all > have ? all - have : 0));
+	(void)snprintf(it.what, sizeof(it.what), "segment %u", index);
+	return tell(&it, err);
+}
+
+int place_control_too_few(size_t page_size, size_t pages, size_t later, int err)
+{
+	const struct shortage it = {"control area", page_size, -1, (long)pages, (long)later};
+
+	return tell(&it, err);
 }

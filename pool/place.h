@@ -35,4 +35,10 @@ int place_verify(struct segment_order *order);
  */
 int place_too_few(const struct segment_order *order, uint32_t nr, uint32_t failed, int err);
 
+/*
+ * The same of a named pool's control area, which has @pages hugepages from any node. The command
+ * counts @later too, those of the pool's segments, or it would be one too few after the other.
+ */
+int place_control_too_few(size_t page_size, size_t pages, size_t later, int err);
+
 #endif

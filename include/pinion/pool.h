@@ -126,9 +126,10 @@ struct pinion_pool_config {
  * anything is shared.
  *
  * -EINVAL  a size, count, name, flag or mode of @config; the sentence says which
- * -ENOMEM  not enough free hugepages (system-wide or on that node): reserve them. Of 4 KiB pages,
- *          more than there is memory (a cgroup's memory.max is not looked at, and its OOM killer
- *          not averted); or none for the library's own part
+ * -ENOMEM  not enough free hugepages (system-wide or on that node), for a segment or for a named
+ *          pool's control area: the sentence ends with the command that reserves them. Of 4 KiB
+ *          pages, more than there is memory (a cgroup's memory.max is not looked at, and its OOM
+ *          killer not averted); or none for the library's own part
  * -ENODEV  no such NUMA node, or not for this process (cpuset); or the kernel has no pages of that
  *          size: /sys/kernel/mm/hugepages has those that it knows
  * -EXDEV   a page landed on another node, or has another size: nothing is kept

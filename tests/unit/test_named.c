@@ -11,6 +11,7 @@
 
 #include "huge_support.h"
 
+#include "make.h"
 #include "named.h"
 #include "segment.h"
 
@@ -400,6 +401,68 @@ static struct pinion_pool_config smallest_pool(const char *path)
 	return config;
 }
 
+/* Of more buffers: their words take two pages at least. */
+static struct pinion_pool_config pool_of_many(const char *path, size_t *control_pages)
+{
+	struct pinion_pool_config config = smallest_pool(path);
+
+	config.segment[0].len = 8 * HUGE;
+	config.segment[0].buffer_size = 64;
+	*control_pages = (make_control_len(&config) + HUGE - 1) / HUGE;
+	assert_in_range(*control_pages, 2, 16);
+	return config;
+}
+
+static void create_refused(const struct pinion_pool_config *config, const char *part)
+{
+	struct pinion_pool *pool = NULL;
+
+	assert_int_equal(pinion_pool_create(config, &pool), -ENOMEM);
+	assert_null(pool);
+	assert_sentence(part);
+	assert_int_equal(access(config->path, F_OK), -1);
+}
+
+/* All that is free but for one page too few is somebody's. */
+static void too_few_pages_for_the_control_area_says_how_many(void **state)
+{
+	size_t need, others;
+	const struct pinion_pool_config config = pool_of_many(at("pool"), &need);
+	const long all = support_read_long(HUGE_DIR "nr_hugepages");
+	struct pinion_hostmem memory = {-1, NULL, 0, 0};
+	char part[256];
+
+	(void)state;
+	others = (size_t)(huge_count().free - huge_count().promised) - (need - 1);
+	assert_int_equal(pinion_hostmem_create("test", others * HUGE, HUGE, &memory), 0);
+	snprintf(part, sizeof(part), "control area: %zu pages of 2048 KiB are needed, the machine "
+		 "has %zu free: hugepages reserve --size 2048K --pages %ld", need, need - 1,
+		 all + 1 + 8);
+	create_refused(&config, part);
+	/* The service's refusals have room for so much, ipc/wire.h. */
+	assert_in_range(strlen(pinion_error_text()), 1, 127);
+	assert_int_equal(pinion_hostmem_destroy(&memory), 0);
+}
+
+/* The pages are there, but size= of the mount has one less. */
+static void the_limit_of_a_mount_is_named_for_the_control_area_too(void **state)
+{
+	char dir[SUPPORT_PATH_LEN], path[SUPPORT_PATH_LEN + 8], size[64];
+	struct pinion_pool_config config;
+	size_t need;
+
+	(void)state;
+	support_dir_create(dir);
+	snprintf(path, sizeof(path), "%s/pool", dir);
+	config = pool_of_many(path, &need);
+	snprintf(size, sizeof(size), "pagesize=2M,size=%zu", (need - 1) * HUGE);
+	assert_int_equal(mount("none", dir, "hugetlbfs", 0, size), 0);
+	create_refused(&config, "of the hugetlbfs mount (size=)");
+	assert_sentence("control area: ");
+	assert_int_equal(umount(dir), 0);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 /* As of a keeper that was killed between the file and the slot, or the slot and the file. */
 static void a_file_left_in_a_free_slot_goes_with_the_next_keeper(void **state)
 {
@@ -469,6 +532,8 @@ static int run(void)
 		huge_test(named_segments_outlive_their_mappings),
 		huge_test(named_segments_that_fail_leave_no_file),
 		huge_test(the_limit_of_a_mount_is_named),
+		huge_test(too_few_pages_for_the_control_area_says_how_many),
+		huge_test(the_limit_of_a_mount_is_named_for_the_control_area_too),
 		huge_test(a_file_left_in_a_free_slot_goes_with_the_next_keeper),
 		huge_test(a_pool_without_a_free_number_beside_the_living_is_eagain),
 	};
