@@ -253,7 +253,7 @@ static int make_all(const struct pinion_pool_config *config, const char *name,
 		.progress = {config->progress, config->progress_context},
 	};
 	struct made made[PINION_SEGMENT_MAX];
-	int err = make_segments(config->flags, &order, made);
+	int err = make_segments(pool, &order, made);
 
 	return err ? err : place_all(pool, &order, made);
 }

@@ -141,7 +141,7 @@ int pinion_pool_grow(struct pinion_pool *pool, const struct pinion_segment_confi
 	if (!err)
 		err = check(pool, config, order.first);
 	if (!err)
-		err = make_segments(pool->geometry.flags, &order, &made);
+		err = make_segments(pool, &order, &made);
 	if (err)
 		return err;
 	err = add(pool, order.first, &made);

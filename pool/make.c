@@ -104,12 +104,39 @@ void make_undo(struct made *made, uint32_t slot, const struct named *named)
 		named_drop_segment(named, slot);
 }
 
-int make_segments(uint32_t flags, const struct make_order *order, struct made *made)
+/* Bytes of the control area that belong to a slot with so many buffers: see make_room(), whose
+ * pages may have a little more. */
+static size_t room_len(const struct pinion_pool *pool, uint32_t nr)
+{
+	size_t magazines = layout_magazines(&pool->geometry, nr);
+
+	return nr * 8ul + magazines * (8 + layout_content(&pool->geometry)) +
+	       2 * (pool->layout.stride / 8);
+}
+
+/* Base pages that the slots will want. What is on hugetlbfs is the pool's already, and so are the
+ * pages of a slot that had a segment before. */
+static size_t room_wanted(const struct pinion_pool *pool, const struct make_order *order)
+{
+	size_t len = 0;
+
+	for (uint32_t i = 0; i < order->nr && !order->named; i++) {
+		size_t stride = make_stride(&order->config[i], pool->geometry.flags);
+
+		if (slot_state_of(pool->state[order->first + i]) == SLOT_ABSENT)
+			len += room_len(pool, (uint32_t)(order->config[i].len / stride));
+	}
+	return len;
+}
+
+int make_segments(const struct pinion_pool *pool, const struct make_order *order,
+		  struct made *made)
 {
 	const struct segment_options options = {
 		.name = order->name,
 		.named = order->named,
 		.mode = order->mode,
+		.control = room_wanted(pool, order),
 		.progress = order->progress,
 	};
 	struct segment_order wanted[PINION_SEGMENT_MAX];
@@ -122,8 +149,8 @@ int make_segments(uint32_t flags, const struct make_order *order, struct made *m
 	if (err)
 		return err;
 	for (uint32_t i = 0; !err && i < order->nr; i++)
-		err = describe(&made[i], order->first + i, &order->config[i], flags,
-			       wanted[i].node);
+		err = describe(&made[i], order->first + i, &order->config[i],
+			       pool->geometry.flags, wanted[i].node);
 	for (uint32_t i = 0; err && i < order->nr; i++)
 		make_undo(&made[i], order->first + i, order->named);
 	return err;

@@ -36,8 +36,10 @@ struct made {
 	struct control_segment segment; /* all but its zone */
 };
 
-/* The memory of all of them; or of none. It takes the time of writing it. */
-int make_segments(uint32_t flags, const struct make_order *order, struct made *made);
+/* The memory of all of them; or of none: not either where their part of the control area would have
+ * none. It takes the time of writing it. */
+int make_segments(const struct pinion_pool *pool, const struct make_order *order,
+		  struct made *made);
 
 /* Undoes that for one. */
 void make_undo(struct made *made, uint32_t slot, const struct named *named);

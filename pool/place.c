@@ -178,14 +178,29 @@ static int check_fit(const struct segment_order *order, uint32_t nr, uint32_t at
 			   where, have >> 10);
 }
 
-int place_fits(const struct segment_order *order, uint32_t nr)
+/* It comes from any node, and after the segments. */
+static int check_control(const struct segment_order *order, uint32_t nr, size_t control)
+{
+	const struct pinion_segment_config base = {.page_size = pinion_hostmem_base_page(),
+						   .node = PINION_NODE_ANY};
+	const long kib = (long)(control / 1024), have = available(PINION_NODE_ANY);
+	const long left = have - needed(order, nr, &base) * (long)(base.page_size / 1024);
+
+	if (have < 0 || kib <= left)
+		return 0;
+	return pinion_fail(-ENOMEM, "control area: %ld KiB in pages of %zu KiB are needed, the "
+			   "machine has %ld KiB left for it", kib, base.page_size / 1024,
+			   left > 0 ? left : 0);
+}
+
+int place_fits(const struct segment_order *order, uint32_t nr, size_t control)
 {
 	int err = 0;
 
 	for (uint32_t i = 0; !err && i < nr; i++)
 		if (order[i].config->page_size == pinion_hostmem_base_page())
 			err = check_fit(order, nr, i);
-	return err;
+	return err || !control ? err : check_control(order, nr, control);
 }
 
 /* Mapping fails where the machine's pages end, though another segment's node may be what is

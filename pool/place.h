@@ -12,13 +12,15 @@
 #include "segment.h"
 
 /*
- * Base pages, which nobody reserves: is there memory for those that the orders ask for? Where there
- * is not, populating would not fail, but call the kernel's OOM killer, which ends some process.
- * (A limit of the cgroup, memory.max, is not looked at.)
+ * Base pages, which nobody reserves: is there memory for those that the orders ask for, and beside
+ * them for @control bytes of the control area? Where there is not, populating would not fail, but
+ * call the kernel's OOM killer, which ends some process.
+ * (A limit of the cgroup, memory.max, is not looked at: what counts against it is in part cache
+ * that the kernel would give up, and the limits of the groups above count as well.)
  *
  * -ENOMEM  there is not; the sentence says of what, and where
  */
-int place_fits(const struct segment_order *order, uint32_t nr);
+int place_fits(const struct segment_order *order, uint32_t nr, size_t control);
 
 /* Pages of @memory come from the node of the configuration, from nowhere else. 0 or -errno. */
 int place_bind(const struct segment_order *order);

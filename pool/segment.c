@@ -238,7 +238,7 @@ int segments_create(struct segment_order *order, uint32_t nr,
 {
 	bool too_few = false;
 	uint32_t failed = 0;
-	int err = place_fits(order, nr);
+	int err = place_fits(order, nr, options->control);
 
 	for (uint32_t i = 0; i < nr; i++)
 		*order[i].memory = (struct pinion_hostmem){-1, NULL, 0, 0};

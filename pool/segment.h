@@ -30,6 +30,7 @@ struct segment_options {
 	const char *name;          /* of the memfds, for people */
 	const struct named *named; /* files of this named pool instead; NULL: memfds */
 	mode_t mode;               /* of those files: see named_create() */
+	size_t control; /* bytes of base pages that the control area will take for them */
 	struct populate_progress progress;
 };
 

@@ -128,8 +128,9 @@ struct pinion_pool_config {
  * -EINVAL  a size, count, name, flag or mode of @config; the sentence says which
  * -ENOMEM  not enough free hugepages (system-wide or on that node), for a segment or for a named
  *          pool's control area: the sentence ends with the command that reserves them. Of 4 KiB
- *          pages, more than there is memory (a cgroup's memory.max is not looked at, and its OOM
- *          killer not averted); or none for the library's own part
+ *          pages, such as another pool's control area has, more than there is memory (a cgroup's
+ *          memory.max is not looked at, and its OOM killer not averted); or none for the library's
+ *          own part
  * -ENODEV  no such NUMA node, or not for this process (cpuset); or the kernel has no pages of that
  *          size: /sys/kernel/mm/hugepages has those that it knows
  * -EXDEV   a page landed on another node, or has another size: nothing is kept

@@ -160,7 +160,7 @@ static int grow_half(void *arg)
 		.config = &config, .first = 1, .nr = 1, .name = "test", .named = pool->named};
 	struct made made;
 
-	if (make_segments(0, &order, &made))
+	if (make_segments(pool, &order, &made))
 		return 1;
 	if (*(const bool *)arg) {
 		pool_lock(pool);

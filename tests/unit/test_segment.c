@@ -87,6 +87,27 @@ void *mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 	return (void *)syscall(SYS_mmap, addr, len, prot, flags, fd, off);
 }
 
+/* What /proc/meminfo says instead; negative: what the kernel says. */
+static long available_kib = -1;
+
+FILE *fopen(const char *path, const char *mode)
+{
+	char text[64];
+	FILE *file;
+	int fd;
+
+	if (available_kib < 0 || strcmp(path, "/proc/meminfo")) {
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		return fd < 0 ? NULL : fdopen(fd, mode);
+	}
+	file = tmpfile();
+	snprintf(text, sizeof(text), "MemAvailable: %ld kB\n", available_kib);
+	assert_non_null(file);
+	fputs(text, file);
+	rewind(file);
+	return file;
+}
+
 static const struct segment_options plain = {.name = "test"};
 
 static struct pinion_segment_config sizes(size_t len, size_t buffer_size, size_t page_size)
@@ -394,6 +415,63 @@ static void more_small_pages_than_there_is_memory_is_enomem_before_one_is_touche
 	assert_int_equal(pool_maps(), maps);
 }
 
+/* 32,768 buffers: owner words of 256 KiB, and magazines with as many ids of half of that. */
+static void a_control_area_that_does_not_fit_is_enomem_before_a_page_is_touched(void **state)
+{
+	struct pinion_pool_config config = pool_config(64, BUFFER);
+	struct pinion_pool *pool = NULL;
+	struct batch batch = {0};
+	struct segment_options options = plain;
+
+	(void)state;
+	config.segment[0] = sizes(HUGE, 64, HUGE);
+	populate_fails_at = 100;
+	available_kib = 384;
+	assert_int_equal(pinion_pool_create(&config, &pool), -ENOMEM);
+	assert_null(pool);
+	assert_sentence("in pages of 4 KiB are needed, the machine has 384 KiB left for it");
+	/* Beside what segments take. */
+	batch_add(&batch, sizes(3 * HUGE, 4096, 4096));
+	batch.config[0].node = PINION_NODE_ANY;
+	options.control = 5 << 20;
+	available_kib = 10 << 10;
+	assert_int_equal(segments_create(batch.order, 1, &options), -ENOMEM);
+	assert_sentence("control area: 5120 KiB in pages of 4 KiB are needed, the machine has "
+			"4096 KiB left for it");
+	assert_in_range(populate_fails_at, 95, 100); /* the head's pages at most */
+	populate_fails_at = 0;
+	available_kib += 1 << 10;
+	assert_int_equal(segments_create(batch.order, 1, &options), 0);
+	batch_destroy(&batch);
+	available_kib = -1;
+}
+
+/* The place of a segment that went has its pages. */
+static void a_slots_part_of_the_control_area_is_looked_at_when_a_pool_grows(void **state)
+{
+	struct pinion_pool_config config = pool_config(64, BUFFER);
+	struct pinion_segment_config more = sizes(HUGE, 64, HUGE);
+	struct pinion_pool *pool;
+	uint32_t slot = 77;
+
+	(void)state;
+	config.segment[0] = more;
+	config.max_segments = 2;
+	pool = pool_make_from(&config);
+	available_kib = 384;
+	assert_int_equal(pinion_pool_grow(pool, &more, &slot), -ENOMEM);
+	assert_sentence("control area: ");
+	assert_int_equal(slot, 77);
+	available_kib = 1024;
+	assert_int_equal(pinion_pool_grow(pool, &more, &slot), 0);
+	assert_int_equal(pinion_pool_retire(pool, slot), 0);
+	available_kib = 384;
+	assert_int_equal(pinion_pool_grow(pool, &more, &slot), 0);
+	assert_int_equal(slot, 1);
+	available_kib = -1;
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
 static void tell(void *context, uint64_t done, uint64_t total)
 {
 	uint64_t *told = context;
@@ -445,6 +523,8 @@ int main(void)
 		huge_test(too_few_pages_counts_all_segments),
 		huge_test(pages_that_are_free_but_not_given_point_at_limits),
 		huge_test(more_small_pages_than_there_is_memory_is_enomem_before_one_is_touched),
+		huge_test(a_control_area_that_does_not_fit_is_enomem_before_a_page_is_touched),
+		huge_test(a_slots_part_of_the_control_area_is_looked_at_when_a_pool_grows),
 		huge_test(a_pool_tells_of_its_progress_and_has_large_buffers),
 	};
 
