@@ -76,6 +76,7 @@ void domain_discard(struct domain *domain)
 	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++) {
 		free(domain->segment[i].page);
 		free(domain->segment[i].page_before);
+		free(domain->segment[i].mapped);
 		pins_discard(domain->segment[i].pins);
 	}
 	table_discard(&domain->table);

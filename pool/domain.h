@@ -11,7 +11,7 @@
  *     domain_find.c    the index from bus addresses to buffers
  *     domain_audit.c   whether the table is still true
  *     domain_vfio.c    how a segment gets I/O virtual addresses, from what iommu.c has
- *     domain_phys.c    how a segment gets physical ones
+ *     domain_phys.c    how a segment gets physical ones, and where pages lie now
  *     domain_frames.c  how it gets those in a process that may not see them
  */
 
@@ -39,6 +39,7 @@ struct domain_segment {
 	uint8_t shift;  /* log2 of the buffer size */
 	uint8_t page_shift;
 	uint64_t iova;     /* IOVA: of its first byte */
+	uint64_t *mapped;  /* IOVA, in the maker: where each page lay then; NULL: not known */
 	uint64_t *page;    /* PHYS: address of each page; NULL otherwise */
 	struct pins *pins; /* PHYS, in the maker; NULL otherwise */
 	bool moved;        /* an audit has found it elsewhere than the table says */
@@ -50,8 +51,8 @@ struct domain_segment {
 /*
  * What differs between the kinds. begin() looks at what is common to the segments that will be
  * added (@nr of them, at least one); end() lets go of what it opened. add() maps or pins a segment,
- * from pool->memory; remove() undoes it, from the copy alone. locate() fills page, once all new
- * segments were added; NULL where add() has filled iova.
+ * from pool->memory, and fills iova; remove() undoes it, from the copy alone. locate() fills page,
+ * or mapped, once all new segments were added; NULL: neither.
  */
 struct domain_ops {
 	int (*begin)(struct domain *domain, uint32_t nr);
@@ -209,6 +210,9 @@ int phys_pin(struct domain *domain, uint32_t index);
 int phys_unpin(struct domain *domain, uint32_t index);
 /* Copies the addresses of a segment's pages, all of which are in this process's page table. */
 int phys_read_pages(struct domain *domain, uint32_t index, int pagemap);
+/* For domain_vfio.c: notes where the pages lie that were just mapped, where the kernel shows that
+ * to this process. -ENOMEM, -EMFILE, -ENFILE */
+int phys_note(struct domain *domain, uint32_t index);
 
 /* domain_frames.c: a domain of physical addresses that @source knows. */
 int domain_create_from(struct pinion_pool *pool, const struct domain_source *source,
@@ -224,6 +228,9 @@ int frames_create(const struct pinion_pool *pool, int pagemap, uint64_t segments
 /* One segment, for pinion_domain_audit(): @move is written when it is -ESTALE. */
 int domain_audit_vfio(const struct domain *domain, uint32_t index, struct pinion_domain_move *move);
 int domain_audit_phys(const struct domain *domain, uint32_t index, struct pinion_domain_move *move);
+/* Where the maker knows what was mapped, and sees what is there now: nothing otherwise. */
+int domain_audit_mapped(const struct domain *domain, uint32_t index,
+			struct pinion_domain_move *move);
 int domain_audit_told(const struct domain *domain, uint32_t index, struct pinion_domain_move *move);
 
 #endif

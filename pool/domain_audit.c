@@ -13,7 +13,8 @@
 
 #define STAT_BLOCK 512 /* bytes in a unit of st_blocks, whatever the file system (stat(2)) */
 
-/* A hole that nobody has touched since shows in the size on disk, without any privilege. */
+/* A hole that nobody has touched since shows in the size on disk, without any privilege. First:
+ * looking at a page otherwise may be what touches it. */
 static int audit_file(const struct domain *domain, uint32_t index, struct pinion_domain_move *move)
 {
 	const struct domain_segment *segment = &domain->segment[index];
@@ -42,8 +43,10 @@ static int audit(const struct domain *domain, uint32_t index, struct pinion_doma
 		err = audit_file(domain, index, move);
 	if (err)
 		return err;
-	return domain->source.open ? domain_audit_told(domain, index, move)
-				   : domain_audit_vfio(domain, index, move);
+	if (domain->source.open)
+		return domain_audit_told(domain, index, move);
+	err = domain_audit_vfio(domain, index, move);
+	return err ? err : domain_audit_mapped(domain, index, move);
 }
 
 int pinion_domain_audit(const struct pinion_domain *pub, struct pinion_domain_move *out)

@@ -13,6 +13,9 @@
  * addresses read afterwards: the other way round they could move in between.
  */
 
+/* Pages asked about at once: on the stack, so that an audit needs no memory. */
+#define MAPPED_BATCH 512
+
 static int hidden(void)
 {
 	return pinion_fail(-EPERM, "the kernel hides physical addresses from this process: it "
@@ -116,6 +119,40 @@ int phys_read_pages(struct domain *domain, uint32_t index, int pagemap)
 	return err == -EPERM ? hidden() : unread(err, index);
 }
 
+/* One that was punched out since it was mapped is another already: of that nothing is known. */
+static int note(const struct pinion_hostmem *memory, int pagemap, uint64_t *page, size_t nr)
+{
+	int err = pinion_hostmem_phys(pagemap, memory->addr, memory->page_size, page, nr);
+
+	if (err != -EFAULT)
+		return err;
+	err = pinion_hostmem_populate(memory, 0, memory->len);
+	return err ? err : pinion_hostmem_phys(pagemap, memory->addr, memory->page_size, page, nr);
+}
+
+static bool is_limit(int err)
+{
+	return err == -ENOMEM || err == -EMFILE || err == -ENFILE;
+}
+
+int phys_note(struct domain *domain, uint32_t index)
+{
+	const size_t nr = domain_segment_pages(&domain->segment[index]);
+	uint64_t *page = calloc(nr, sizeof(*page));
+	int pagemap, err = page ? pinion_hostmem_pagemap_open(&pagemap) : -ENOMEM;
+
+	if (!err) {
+		err = note(&domain->pool->memory[index], pagemap, page, nr);
+		(void)close(pagemap);
+	}
+	if (!err) {
+		domain->segment[index].mapped = page;
+		return 0;
+	}
+	free(page);
+	return is_limit(err) ? unread(err, index) : 0;
+}
+
 static int locate(struct domain *domain, uint32_t index)
 {
 	return phys_read_pages(domain, index, domain->pagemap);
@@ -180,4 +217,69 @@ int domain_audit_phys(const struct domain *domain, uint32_t index, struct pinion
 	err = audit_segment(domain, pagemap, index, move);
 	(void)close(pagemap);
 	return err;
+}
+
+static int audit_mapped_page(const struct domain *domain, int pagemap, uint32_t index, size_t page,
+			     struct pinion_domain_move *move)
+{
+	const struct domain_segment *segment = &domain->segment[index];
+	const struct pinion_hostmem *memory = &domain->pool->memory[index];
+	uint64_t phys = 0;
+	int err = read_page(pagemap, memory, page, &phys);
+
+	if (err == -EPERM)
+		return err;
+	if (err && !is_nowhere(err))
+		return unread(err, index);
+	if (!err && phys == segment->mapped[page])
+		return 0;
+	*move = (struct pinion_domain_move){
+		index, page, segment->iova + page * memory->page_size, 0};
+	return pinion_fail(-ESTALE, "segment %u: page %zu, at IOVA %#jx, was punched out, and "
+			   "another stands in its place: stop the device", index, page,
+			   (uintmax_t)move->was);
+}
+
+/* Many at once as long as all are as they were: base pages are many. */
+static int audit_mapped(const struct domain *domain, int pagemap, uint32_t index,
+			struct pinion_domain_move *move)
+{
+	const struct domain_segment *segment = &domain->segment[index];
+	const struct pinion_hostmem *memory = &domain->pool->memory[index];
+	const size_t nr = domain_segment_pages(segment);
+	uint64_t is[MAPPED_BATCH];
+	int err = 0;
+
+	for (size_t page = 0, now; !err && page < nr; page += now) {
+		const char *addr = (const char *)memory->addr + page * memory->page_size;
+
+		now = nr - page < MAPPED_BATCH ? nr - page : MAPPED_BATCH;
+		if (!pinion_hostmem_phys(pagemap, addr, memory->page_size, is, now) &&
+		    !memcmp(is, segment->mapped + page, now * sizeof(*is)))
+			continue;
+		for (size_t i = page; !err && i < page + now; i++)
+			err = audit_mapped_page(domain, pagemap, index, i, move);
+	}
+	return err;
+}
+
+/*
+ * What the IOMMU has mapped is pinned and stays where it is, so a page that lies elsewhere came
+ * into the file after it. Without privilege nothing is said: neither where the maker had none, nor
+ * in one that has given it up since.
+ */
+int domain_audit_mapped(const struct domain *domain, uint32_t index,
+			struct pinion_domain_move *move)
+{
+	int pagemap, err = -EPERM;
+
+	if (domain->segment[index].mapped)
+		err = pinion_hostmem_pagemap_open(&pagemap);
+	if (err == -EPERM || err == -EACCES)
+		return 0;
+	if (err)
+		return unread(err, index);
+	err = audit_mapped(domain, pagemap, index, move);
+	(void)close(pagemap);
+	return err == -EPERM ? 0 : err;
 }

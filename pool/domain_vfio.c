@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -129,9 +130,11 @@ static int add(struct domain *domain, uint32_t index)
 
 static int unmap(struct domain *domain, uint32_t index)
 {
-	const struct domain_segment *segment = &domain->segment[index];
+	struct domain_segment *segment = &domain->segment[index];
 	int err = iommu_unmap(&domain->config, segment->iova, segment->len);
 
+	free(segment->mapped);
+	segment->mapped = NULL;
 	return err ? pinion_fail(err, "segment %u: cannot unmap it from the IOMMU: %s", index,
 				 strerror(-err)) : 0;
 }
@@ -182,7 +185,7 @@ int pinion_domain_create_iova(struct pinion_pool *pool, const struct pinion_doma
 			      struct pinion_domain **out)
 {
 	KEEP_ERRNO;
-	static const struct domain_ops ops = {begin, add, NULL, unmap, end};
+	static const struct domain_ops ops = {begin, add, phys_note, unmap, end};
 	struct domain *domain;
 	int err;
 

@@ -277,8 +277,11 @@ struct pinion_domain_move {
  * its maker, and a member that punches a hole into a segment gets another page there.
  * Through an IOMMU, what can be seen from outside: that each segment is still mapped at its
  * address (the maker's container only), and that no page is missing in its file. One that was
- * punched out and touched again since is not missing: another stands there, the device goes on
- * with the old one, and this is not seen.
+ * punched out and touched again since is not missing: another stands there, and the device goes on
+ * with the old one. This is seen by the maker, with CAP_SYS_ADMIN when the segment was mapped and
+ * now, which compares where the pages lay (it keeps 8 bytes for each) and where they lie; and not
+ * by others. (An iommufd pins nothing while no device is in the space, and what is not pinned may
+ * move: attach the device, then make the domain.)
  *
  * -ESTALE  something moved; @move (if not NULL) and the sentence say what. Stop the device. From
  *          now on nothing of this domain is current

@@ -11,6 +11,7 @@
 
 #include "domain_support.h"
 #include "iommu.h"
+#include "pin.h"
 
 #define CONTAINERS 2
 #define ENTRIES 16
@@ -358,6 +359,75 @@ static void a_physical_one_and_one_of_an_iommu_work_beside_each_other(void **sta
 	}
 }
 
+static struct pinion_pool *pool_of_child;
+
+static int be_nobody(void)
+{
+	return setresuid(65534, 65534, 65534);
+}
+
+/* It is given up after the domain was made, or before. */
+static int audit_without_privilege(void *after)
+{
+	const struct pinion_domain_config config = {.container = 1, .base = HIGH};
+	struct pinion_domain *domain = NULL;
+	char *page = pool_of_child->memory[2].addr;
+
+	if (!after && be_nobody())
+		return 1;
+	if (pinion_domain_create_iova(pool_of_child, &config, &domain))
+		return 2;
+	if ((after && be_nobody()) || madvise(page, HUGE_PAGE, MADV_REMOVE))
+		return 3;
+	*(volatile char *)page = 1;
+	return pinion_domain_audit(domain, NULL) ? 4 : pinion_domain_destroy(domain) ? 5 : 0;
+}
+
+/* What it cannot see is no error. */
+static void without_privilege_an_audit_goes_on_with_what_it_sees(void **state)
+{
+	(void)state;
+	pool_of_child = huge_pool();
+	assert_int_equal(support_child(audit_without_privilege, NULL), 0);
+	assert_int_equal(support_child(audit_without_privilege, pool_of_child), 0);
+	assert_int_equal(pinion_pool_destroy(pool_of_child), 0);
+}
+
+/* These IOMMUs pin nothing, so it is done here. Then the page that comes into the hole is another
+ * one. */
+static void punched_and_touched_again(struct pinion_pool *pool, uint32_t segment, size_t at)
+{
+	struct pinion_domain *domain = domain_in(pool, 1, HIGH);
+	const struct pinion_hostmem *memory = &pool->memory[segment];
+	struct pinion_domain_move move = {0, 0, 0, 0};
+	char *page = (char *)memory->addr + at * memory->page_size;
+	struct pins *pins = NULL;
+
+	assert_int_equal(pins_create(memory, segment, &pins), 0);
+	assert_int_equal(pinion_domain_audit(domain, &move), 0);
+	assert_int_equal(madvise(page, memory->page_size, MADV_REMOVE), 0);
+	*(volatile char *)page = 1;
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(pinion_domain_audit(domain, &move), -ESTALE);
+		assert_sentence("was punched out, and another stands in its place");
+		assert_int_equal(move.segment, segment);
+		assert_int_equal(move.page, at);
+		assert_int_equal(move.was, pinion_buffer_bus(domain, buffer_of(pool, segment, 0),
+							     0) + at * memory->page_size);
+		assert_int_equal(move.is, 0);
+	}
+	assert_int_equal(pinion_domain_destroy(domain), 0);
+	pins_destroy(pins);
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
+static void a_page_that_was_punched_out_and_touched_again_is_estale(void **state)
+{
+	(void)state;
+	punched_and_touched_again(huge_pool(), 2, 1);
+	punched_and_touched_again(pool_make(1024), 0, 15);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -366,6 +436,10 @@ int main(void)
 		pool_test(an_update_that_fails_maps_nothing),
 		support_where(domain_lack() == NULL, "needs root and 8 hugepages of 2 MiB",
 			      pool_test, a_physical_one_and_one_of_an_iommu_work_beside_each_other),
+		support_where(domain_lack() == NULL, "needs root and 8 hugepages of 2 MiB",
+			      pool_test, a_page_that_was_punched_out_and_touched_again_is_estale),
+		support_where(domain_lack() == NULL, "needs root and 8 hugepages of 2 MiB",
+			      pool_test, without_privilege_an_audit_goes_on_with_what_it_sees),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -843,6 +843,30 @@ static void an_audit_sees_a_punched_page(void **state)
 	pinion_pool_destroy(pool);
 }
 
+/* The device writes to the old page still, and the processes have another. */
+static void an_audit_sees_a_punched_page_that_was_touched_again(void **state)
+{
+	struct pinion_domain_move move = {9, 0, 0, 0};
+	struct pinion_pool *pool = make_pool();
+	char *page = (char *)pool->memory[1].addr + HW_HUGE;
+	struct pinion_domain *domain = NULL;
+	uint64_t was;
+
+	(void)state;
+	assert_int_equal(make_domain(pool, &domain), 0);
+	was = pinion_buffer_bus(domain, first_of(pool, 1), 0);
+	assert_int_equal(pinion_domain_audit(domain, &move), 0);
+	assert_int_equal(madvise(page, HW_HUGE, MADV_REMOVE), 0);
+	*(volatile char *)page = 1;
+	assert_int_equal(pinion_domain_audit(domain, &move), -ESTALE);
+	assert_int_equal(move.segment, 1);
+	assert_int_equal(move.page, 1);
+	if (by_vfio)
+		assert_int_equal(move.was, was + HW_HUGE);
+	assert_int_equal(pinion_domain_destroy(domain), 0);
+	pinion_pool_destroy(pool);
+}
+
 /* Pins. */
 
 static uint64_t phys_of(void *addr)
@@ -977,6 +1001,7 @@ static int run_vfio(void)
 		support_test(every_iova_leads_back_to_its_buffer),
 		support_test(an_audit_sees_what_is_no_longer_mapped),
 		support_test(an_audit_sees_a_punched_page),
+		support_test(an_audit_sees_a_punched_page_that_was_touched_again),
 		support_test(a_pinned_page_stays_where_another_moves),
 		support_test(a_childs_destroy_takes_nothing_from_the_device),
 	};
@@ -1003,6 +1028,7 @@ static int run_iommufd(void)
 		support_test(every_iova_leads_back_to_its_buffer),
 		support_test(an_audit_sees_what_is_no_longer_mapped),
 		support_test(an_audit_sees_a_punched_page),
+		support_test(an_audit_sees_a_punched_page_that_was_touched_again),
 		support_test(a_childs_destroy_takes_nothing_from_the_device),
 	};
 
@@ -1018,6 +1044,7 @@ static int run_phys(void)
 		support_test(an_added_segment_is_mapped_by_the_next_update),
 		support_test(a_retired_segment_is_out_of_reach_after_the_next_update),
 		support_test(an_audit_sees_a_punched_page),
+		support_test(an_audit_sees_a_punched_page_that_was_touched_again),
 		support_test(a_pinned_page_stays_where_another_moves),
 		support_test(a_childs_destroy_takes_nothing_from_the_device),
 	};
