@@ -17,11 +17,6 @@
  * once and held against what the kernel says of them before it is used as a size or an index.
  */
 
-bool attach_is_foreign(uint64_t stamp)
-{
-	return stamp != CONTROL_STAMP;
-}
-
 /* One read of the header, then only the copy is looked at. What is behind the geometry has readers
  * of its own: the epoch and each slot are read in their order, see slot.c. */
 static int copy_header(struct pinion_pool *pool)
@@ -31,7 +26,7 @@ static int copy_header(struct pinion_pool *pool)
 	once_copy(&header, pool->control.addr, offsetof(struct control, epoch));
 	if (header.magic != CONTROL_MAGIC)
 		return pinion_fail(-EPROTO, "this file is not the control area of a pool");
-	if (attach_is_foreign(header.stamp))
+	if (header.stamp != CONTROL_STAMP)
 		return pinion_fail(-EPROTO, "the pool has layout %#jx, this library %#jx: use the "
 				   "same release of pinion on both sides",
 				   (uintmax_t)header.stamp, (uintmax_t)CONTROL_STAMP);

@@ -11,9 +11,6 @@
  */
 int attach_control(struct pinion_pool *pool, int fd, size_t len, size_t page_size);
 
-/* Is a control area with this stamp another release's? */
-bool attach_is_foreign(uint64_t stamp);
-
 /* Discards a pool whose files are the caller's still. */
 void attach_discard(struct pinion_pool *pool);
 

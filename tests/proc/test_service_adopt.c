@@ -5,6 +5,9 @@
  * anew; what they held comes back.
  */
 
+#include <sys/mman.h>
+
+#include "layout.h"
 #include "midway.h"
 #include "restart_support.h"
 
@@ -447,15 +450,59 @@ static void who_cannot_be_looked_at_is_not_taken_for_dead(void **state)
 	end_all(&service, visitor);
 }
 
-struct cut {
+#define AS_IT_IS (-1)
+
+/* What is done to one of its files, of which @at is the first page. */
+struct spoiling {
 	const char *what;
-	off_t len, then;
+	off_t len, then; /* of the file; AS_IT_IS: no more than @spoil */
+	void (*spoil)(char *at);
 };
 
-/* Whoever is given files that no seal protects can cut them off, and the service with them. */
-static int cut_off(void *arg)
+static void tell_another_layout(char *at)
 {
-	const struct cut *cut = arg;
+	((struct control *)(void *)at)->stamp ^= UINT64_C(1) << 56;
+}
+
+/* All numbers are those of a process that does not end. */
+static void take_all_numbers(char *at)
+{
+	const struct control *control = (void *)at;
+	struct control_member *member;
+	struct layout layout;
+
+	layout_compute(&control->geometry, &layout);
+	member = (void *)(at + layout.member);
+	for (uint32_t i = 0; i < control->geometry.nr_members; i++) {
+		atomic_store(&member[i].pid, 1);
+		atomic_store(&member[i].started, 0);
+		atomic_store(&member[i].goodbye, 0);
+		atomic_store(&member[i].state, MEMBER_LIVE);
+	}
+}
+
+static int spoil_file(const struct spoiling *spoiling, int fd)
+{
+	const size_t len = 2 << 20;
+	char *at;
+
+	if (spoiling->len != AS_IT_IS &&
+	    (ftruncate(fd, spoiling->len) || ftruncate(fd, spoiling->then)))
+		return 31;
+	if (!spoiling->spoil)
+		return 0;
+	at = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (at == MAP_FAILED)
+		return 33;
+	spoiling->spoil(at);
+	return munmap(at, len) ? 34 : 0;
+}
+
+/* Whoever is given files that no seal protects can cut them off, and the service with them, or
+ * write over them. */
+static int spoil(void *arg)
+{
+	const struct spoiling *spoiling = arg;
 	char link[64], file[2 * SUPPORT_PATH_LEN];
 	struct pinion_client *client;
 	ssize_t len;
@@ -466,8 +513,8 @@ static int cut_off(void *arg)
 		(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 		len = readlink(link, file, sizeof(file) - 1);
 		file[len < 0 ? 0 : len] = 0;
-		if (strstr(file, cut->what))
-			return ftruncate(fd, cut->len) || ftruncate(fd, cut->then) ? 31 : 0;
+		if (strstr(file, spoiling->what))
+			return spoil_file(spoiling, fd);
 	}
 	return 32;
 }
@@ -504,23 +551,59 @@ static void expect_others_are_served(struct service_process *service)
 	assert_int_equal(err, -EEXIST);
 }
 
-static void a_named_pool_that_was_cut_off_ends_alone(void **state)
+static void expect_ends_alone(struct spoiling *spoiling)
 {
-	static struct cut cuts[] = {{"/" WHERE "/control", 0, 0},
-				    {"/" WHERE "/control", 0, 2 << 20},
-				    {"/" WHERE "/0", 0, 0},
-				    {"/" WHERE "/0", 2 << 20, 2 << 20}};
 	struct service_process service;
 
+	start_two(&service);
+	assert_int_equal(member_end(part_start(spoil, spoiling)), 0);
+	(void)kill(service.pid, SIGKILL);
+	(void)member_end(service.pid);
+	expect_others_are_served(&service);
+	stop(&service);
+}
+
+#define CONTROL "/" WHERE "/control"
+#define LONGER (INT64_C(1) << 40) /* than there is memory */
+
+static void a_named_pool_that_was_cut_off_ends_alone(void **state)
+{
+	static struct spoiling cuts[] = {{CONTROL, 0, 0, NULL},
+					 {CONTROL, 0, 2 << 20, NULL},
+					 {"/" WHERE "/0", 0, 0, NULL},
+					 {"/" WHERE "/0", 2 << 20, 2 << 20, NULL}};
+
 	(void)state;
-	for (unsigned i = 0; i < sizeof(cuts) / sizeof(*cuts); i++) {
-		start_two(&service);
-		assert_int_equal(member_end(part_start(cut_off, &cuts[i])), 0);
-		(void)kill(service.pid, SIGKILL);
-		(void)member_end(service.pid);
-		expect_others_are_served(&service);
-		stop(&service);
-	}
+	for (unsigned i = 0; i < sizeof(cuts) / sizeof(*cuts); i++)
+		expect_ends_alone(&cuts[i]);
+}
+
+static void a_named_pool_whose_files_were_made_longer_ends_alone(void **state)
+{
+	static struct spoiling control = {CONTROL, LONGER, LONGER, NULL};
+	static struct spoiling segment = {"/" WHERE "/0", LONGER, LONGER, NULL};
+
+	(void)state;
+	expect_ends_alone(&control);
+	expect_ends_alone(&segment);
+}
+
+static void a_named_pool_said_to_be_of_another_layout_ends_alone(void **state)
+{
+	static struct spoiling here = {CONTROL, AS_IT_IS, AS_IT_IS, tell_another_layout};
+	static struct spoiling longer = {CONTROL, LONGER, LONGER, tell_another_layout};
+
+	(void)state;
+	expect_ends_alone(&here);
+	expect_ends_alone(&longer);
+}
+
+static void a_named_pool_that_was_filled_with_strangers_ends_alone(void **state)
+{
+	static struct spoiling full = {CONTROL, AS_IT_IS, AS_IT_IS, take_all_numbers};
+
+	(void)state;
+	expect_ends_alone(&full);
 }
 
 /* What is wrong with the configuration and not with the pool is told, as ever, by not starting. */
@@ -561,6 +644,9 @@ static int run_all(void)
 		named_test(killed_while_it_adopts_with_a_store_it_knows_all_afterwards),
 		named_test(who_cannot_be_looked_at_is_not_taken_for_dead),
 		named_test(a_named_pool_that_was_cut_off_ends_alone),
+		named_test(a_named_pool_whose_files_were_made_longer_ends_alone),
+		named_test(a_named_pool_said_to_be_of_another_layout_ends_alone),
+		named_test(a_named_pool_that_was_filled_with_strangers_ends_alone),
 		named_test(a_link_to_a_named_pool_is_not_passed_over),
 	};
 

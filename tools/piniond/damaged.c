@@ -7,21 +7,12 @@
 #include <stdint.h>
 #include <unistd.h>
 
-#include "attach.h"
 #include "layout.h"
 #include "named.h"
 
-/* How a control area begins. */
-struct head {
-	uint64_t magic, stamp;
-};
-
-_Static_assert(offsetof(struct control, magic) == offsetof(struct head, magic) &&
-		       offsetof(struct control, stamp) == offsetof(struct head, stamp),
-	       "as it is written");
-
-/* All 0 where nothing is in it. False: there is no such directory, or no such file in it. */
-static bool read_head(const char *path, struct head *head)
+/* How its control area begins; 0 where nothing is in it. False: there is no such directory, or no
+ * such file in it. */
+static bool read_magic(const char *path, uint64_t *magic)
 {
 	int dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), fd;
 
@@ -31,22 +22,26 @@ static bool read_head(const char *path, struct head *head)
 	(void)close(dir);
 	if (fd < 0)
 		return false;
-	if (pread(fd, head, sizeof(*head), 0) != sizeof(*head))
-		*head = (struct head){0};
+	if (pread(fd, magic, sizeof(*magic), offsetof(struct control, magic)) != sizeof(*magic))
+		*magic = 0;
 	(void)close(fd);
 	return true;
 }
 
 bool damaged_is(const char *path, int err)
 {
-	struct head head;
-	bool ours;
+	uint64_t magic;
 
-	if (!read_head(path, &head))
+	if (!read_magic(path, &magic))
 		return false;
-	ours = head.magic == CONTROL_MAGIC;
-	if (ours && attach_is_foreign(head.stamp))
+	switch (err) {
+	case -EPROTO: /* no control area, or one that says that it is of another layout */
+		return true;
+	case -EINVAL: /* a segment is not what the control area says */
+	case -ENOMEM: /* a file is longer than there are pages; a whole one has all it needs */
+	case -EAGAIN: /* all numbers are taken by who lives, it says */
+		return magic == CONTROL_MAGIC;
+	default:
 		return false;
-	/* -EINVAL: a segment is not what the control area says; or the directory is no pool's. */
-	return err == -EPROTO || (err == -EINVAL && ours);
+	}
 }

@@ -6,9 +6,10 @@
 
 /*
  * Is it for what its files hold that pinion_pool_adopt() said @err of the pool at @path? They take
- * no seals: who was given them can cut them off, or write over them. One of another layout is whole
- * and waits for the release that made it; and a path that is no pool's directory is a mistake in
- * the configuration. Those are no damage.
+ * no seals: who was given them can cut them off, make them longer, or write over them. Another
+ * layout's stamp may be the truth, and the pool whole; but anybody who is in it can write one, and
+ * nothing else tells. A path that is no pool's directory is a mistake in the configuration, and no
+ * damage.
  */
 bool damaged_is(const char *path, int err);
 

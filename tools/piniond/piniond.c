@@ -207,11 +207,27 @@ static int loop(struct service *service)
 	return err < 0 ? err : 0;
 }
 
-/* With pools and socket there. */
-static int serve(struct service *service)
+/* A pool that was passed over is not to be found out by those who miss it. */
+static void say_ready(const struct service *service)
 {
 	const struct pool *pool;
 	uint32_t nr = 0;
+
+	LIST_FOREACH(pool, &service->pools, link)
+		nr++;
+	if (!service->nr_passed_over) {
+		service_log(LOG_INFO, "ready: %u pools", nr);
+		(void)sd_notify(0, "READY=1");
+		return;
+	}
+	service_log(LOG_ERR, "ready: %u pools, %u passed over", nr, service->nr_passed_over);
+	(void)sd_notifyf(0, "READY=1\nSTATUS=pools passed over: %u, see the log",
+			 service->nr_passed_over);
+}
+
+/* With pools and socket there. */
+static int serve(struct service *service)
+{
 	int err = metrics_open(service);
 
 	if (!err)
@@ -224,10 +240,7 @@ static int serve(struct service *service)
 		service_log(LOG_ERR, "cannot serve: %s", strerror(-err));
 		return err;
 	}
-	LIST_FOREACH(pool, &service->pools, link)
-		nr++;
-	service_log(LOG_INFO, "ready: %u pools", nr);
-	(void)sd_notify(0, "READY=1");
+	say_ready(service);
 	err = loop(service);
 	(void)sd_notify(0, "STOPPING=1");
 	return err;

@@ -272,14 +272,17 @@ int pools_reserve(const struct service *service)
 	return err;
 }
 
-/* What is no pool any more is served to nobody until somebody removes it; the others are served. */
+/* What is no pool any more, or of another layout, is left as it is and served to nobody, until
+ * somebody removes it or runs the release that made it; the others are served. */
 static int create_or_pass_over(struct service *service, const struct config_pool *config)
 {
 	int err = pools_add(service, config);
 
 	if (!err || !config->path || !damaged_is(config->path, err))
 		return err;
-	service_log(LOG_ERR, "pool %s: passed over: %s", config->name, pinion_error_text());
+	service_log(LOG_ERR, "pool %s: passed over, and its files left as they are: %s",
+		    config->name, pinion_error_text());
+	service->nr_passed_over++;
 	return 0;
 }
 

@@ -211,6 +211,7 @@ struct service {
 	sd_event_source *door; /* whose turn it is when somebody connects */
 	uint64_t started_ns;
 	uint32_t nr_peers;
+	uint32_t nr_passed_over; /* pools that are there, and not served */
 	LIST_HEAD(, peer) peers;
 	LIST_HEAD(, pool) pools;
 	struct counters counters;
