@@ -359,6 +359,20 @@ static int remove_page_and_touch(struct pinion_pool *pool)
 	return 0;
 }
 
+/* When it is told to for the second time the hole is one no more, and what was there is lost. */
+static int remove_page_then_touch(struct pinion_pool *pool)
+{
+	static bool removed;
+	struct mapped mapped;
+
+	MUST(!map_two(pool, &mapped));
+	mapped.addr[mapped.page_size] = 1;
+	if (!removed)
+		MUST(!madvise(mapped.addr + mapped.page_size, mapped.page_size, MADV_REMOVE));
+	removed = true;
+	return 0;
+}
+
 static int punch(int fd)
 {
 	size_t page_size;
@@ -575,6 +589,70 @@ static void a_service_that_comes_back_sees_the_hole_again(void **state)
 	service_stop(&service);
 }
 
+/* By the ledger: nobody can see it any more. Until the segment went. */
+static void a_service_that_comes_back_knows_what_was_damaged(void **state)
+{
+	static char pool[] = "pool:" SERVICE_POOL, others[] = "pool:others";
+	struct service_process service;
+	struct member_process member;
+	int err;
+
+	configure(&service, *state);
+	service_run_managed(&service, "2048");
+	member = start_member(pool, remove_page_then_touch);
+	do_it(&member);
+	(void)await_damage();
+	do_it(&member);
+	for (int i = 0; i < 2; i++) {
+		service_kill(&service);
+		assert_true(is_damaged());
+		assert_int_equal(member_end(part_start(try_to_attach, pool)), EIO);
+		assert_int_equal(member_end(part_start(try_to_attach, others)), 0);
+	}
+	end_member(&member);
+	service_await_members(0);
+	json_decref(service_ask("pool-grow", SERVICE_POOL " 4M", &err));
+	assert_int_equal(err, 0);
+	json_decref(service_ask("pool-retire", SERVICE_POOL " 0", &err));
+	assert_int_equal(err, 0);
+	service_kill(&service);
+	assert_false(is_damaged());
+	assert_int_equal(member_end(part_start(try_to_attach, pool)), 0);
+	service_stop(&service);
+}
+
+/* One that has the name, and in the ledger the place, of one that was ended is whole. */
+static void a_hole_in_a_control_area_is_remembered_of_that_pool_alone(void **state)
+{
+	static char pool[] = "pool:" SERVICE_POOL;
+	struct service_process service;
+	struct member_process member;
+	int err;
+
+	(void)state;
+	configure(&service, "4k");
+	service_run_managed(&service, "2048");
+	member = start_member(pool, punch_control);
+	usleep(600000);
+	do_it(&member);
+	(void)await_damage();
+	kill(member.pid, SIGKILL);
+	close(member.talk);
+	assert_int_equal(member_end(member.pid), 128 + SIGKILL);
+	for (int i = 0; i < 2; i++) {
+		service_kill(&service);
+		assert_true(is_damaged());
+		assert_int_equal(member_end(part_start(try_to_attach, pool)), EIO);
+	}
+	service_await_members(0);
+	json_decref(service_ask("pool-destroy", SERVICE_POOL, &err));
+	assert_int_equal(err, 0);
+	service_kill(&service);
+	assert_false(is_damaged());
+	assert_int_equal(member_end(part_start(try_to_attach, pool)), 0);
+	service_stop(&service);
+}
+
 /* Its page table was empty at first: that is no damage; and a hole is one once it is full. */
 static void a_service_that_comes_back_knows_hugepages_by_its_own_table(void **state)
 {
@@ -623,6 +701,9 @@ int main(void)
 		pool_test(a_hole_in_a_control_area_is_noticed),
 		pool_test(nobody_is_attached_to_a_damaged_pool_until_the_segment_went),
 		pool_test(a_service_that_comes_back_sees_the_hole_again),
+		small_test(a_service_that_comes_back_knows_what_was_damaged),
+		huge_test(a_service_that_comes_back_knows_what_was_damaged),
+		pool_test(a_hole_in_a_control_area_is_remembered_of_that_pool_alone),
 		huge_test(a_service_that_comes_back_knows_hugepages_by_its_own_table),
 	};
 

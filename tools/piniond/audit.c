@@ -7,6 +7,8 @@
 #include <syslog.h>
 
 #include "footprint.h"
+#include "layout.h"
+#include "ledger.h"
 #include "service.h"
 
 #ifndef MADV_POPULATE_READ
@@ -36,6 +38,25 @@ void audit_forget(struct pool *pool, uint32_t slot)
 		pool->audit.page = 0;
 		pool->audit.suspect = false;
 	}
+	ledger_put_damage(pool->service->ledger, pool);
+}
+
+/* What was wrong with a segment that is going, or gone, counts no more: the service before may have
+ * been killed before it wrote that down. */
+void audit_recall(struct pool *pool)
+{
+	ledger_get_damage(pool->service->ledger, pool);
+	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
+		if (slot_state_of(pool->pool->state[i]) != SLOT_LIVE)
+			pool->audit.punched &= ~bit_of(i);
+	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
+		if (pool->audit.punched & bit_of(i))
+			service_log(LOG_ALERT, "pool %s: segment %u lacks pages since before this "
+				    "service: nobody is attached; retire the segment, or end the "
+				    "pool", pool->name, i);
+	if (pool->audit.control_punched)
+		service_log(LOG_ALERT, "pool %s: its control area lacks pages since before this "
+			    "service: nobody is attached; end the pool", pool->name);
 }
 
 /* Files. */
@@ -51,6 +72,7 @@ static uint64_t bytes_in(int fd)
 static void tell_segment_punched(struct pool *pool, uint32_t slot, uint64_t missing)
 {
 	pool->audit.punched |= bit_of(slot);
+	ledger_put_damage(pool->service->ledger, pool);
 	pool->service->counters.punched++;
 	service_log(LOG_ALERT, "pool %s: %ju KiB at least were punched out of segment %u by one "
 		    "who may write to it: what was there is lost, and a device may still use the "
@@ -70,6 +92,7 @@ static void look_at_control(struct pool *pool)
 		return;
 	}
 	audit->control_punched = true;
+	ledger_put_damage(pool->service->ledger, pool);
 	pool->service->counters.punched++;
 	service_log(LOG_ALERT, "pool %s: %ju KiB at least were punched out of its control area: "
 		    "who holds what is not known any more. Nobody is attached any more; end the "

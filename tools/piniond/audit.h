@@ -17,9 +17,9 @@
  *     damaged -> whole    the segments that lack pages were retired (order.c). Nothing mends a
  *                         control area: end the pool
  *
- * This is in no ledger: a service that is started again begins with whole pools. It finds the holes
- * of segments that nobody has touched since; of a control area none, for what it has then counts as
- * the most it had.
+ * What was found is in the ledger, and a service that is started again knows it. What was punched
+ * out while none ran is found where nobody has touched it since; of a control area it is not, for
+ * what that has then counts as the most it had. Without a store all begins with whole pools.
  *
  * Each half second, in two ways:
  *
@@ -79,6 +79,9 @@ int audit_start(struct service *service);
 
 /* Does it lack pages? */
 bool audit_is_damaged(const struct pool *pool);
+
+/* What the ledger has of a pool that was taken up again. */
+void audit_recall(struct pool *pool);
 
 /* The segment of @slot went, and whatever was wrong with it. */
 void audit_forget(struct pool *pool, uint32_t slot);

@@ -191,6 +191,8 @@ int ledger_enter_pool(struct ledger *ledger, struct pool *pool)
 	struct ledger_pool *entry;
 	int err = find_free(ledger, &pool->index);
 
+	if (!err && pool->path && strlen(pool->path) >= sizeof(entry->path))
+		err = -ENAMETOOLONG;
 	/* Whoever forgot the pool that was there, or did not get to publish it, may have been
 	 * killed over it. */
 	if (!err)
@@ -232,6 +234,33 @@ bool ledger_has_pool(const struct ledger *ledger, const char *name)
 		    !strcmp(ledger->pool[i].name, name))
 			return true;
 	return false;
+}
+
+/* Killed in between, it says what it said, or that nothing is wrong with a pool of which it never
+ * said anything. */
+void ledger_put_damage(struct ledger *ledger, const struct pool *pool)
+{
+	struct ledger_pool *entry = &ledger->pool[pool->index];
+
+	if (atomic_load_explicit(&entry->punched_of, memory_order_relaxed) != pool->pool->id) {
+		atomic_store_explicit(&entry->punched, 0, memory_order_release);
+		atomic_store_explicit(&entry->control_punched, 0, memory_order_release);
+		atomic_store_explicit(&entry->punched_of, pool->pool->id, memory_order_release);
+	}
+	atomic_store_explicit(&entry->punched, pool->audit.punched, memory_order_release);
+	atomic_store_explicit(&entry->control_punched, pool->audit.control_punched,
+			      memory_order_release);
+}
+
+void ledger_get_damage(const struct ledger *ledger, struct pool *pool)
+{
+	const struct ledger_pool *entry = &ledger->pool[pool->index];
+
+	if (atomic_load_explicit(&entry->punched_of, memory_order_relaxed) != pool->pool->id)
+		return;
+	pool->audit.punched = atomic_load_explicit(&entry->punched, memory_order_relaxed);
+	pool->audit.control_punched =
+		atomic_load_explicit(&entry->control_punched, memory_order_relaxed) != 0;
 }
 
 int ledger_watch(void *context, uint32_t slot, int fd, const struct pinion_pool_record *record)

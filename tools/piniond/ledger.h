@@ -17,6 +17,7 @@
  */
 
 #include <limits.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <pinion/resume.h>
@@ -25,6 +26,7 @@
 #include "store.h"
 
 #define LEDGER_PAIRINGS_MAX 16384
+#define LEDGER_PATH_MAX (PATH_MAX - 16)
 
 enum ledger_use {
 	LEDGER_UNUSED = 0,
@@ -37,9 +39,16 @@ struct ledger_pool {
 	_Atomic uint32_t which; /* of the records is the one that counts */
 	uint32_t own;           /* 1: one client's */
 	char name[PINION_NAME_MAX];
-	char path[PATH_MAX];
+	char path[LEDGER_PATH_MAX];
+	/* Damage (audit.h). A release before these had nothing here, and leaves them as they are:
+	 * they count for the pool of that random number alone. */
+	_Atomic uint32_t control_punched;
+	_Atomic uint64_t punched, punched_of;
 	struct pinion_pool_record record[2];
 };
+_Static_assert(offsetof(struct ledger_pool, record) ==
+		       3 * sizeof(uint32_t) + PINION_NAME_MAX + PATH_MAX + sizeof(uint32_t),
+	       "where it always was");
 
 enum ledger_role {
 	LEDGER_FREE = 0,
@@ -94,7 +103,7 @@ struct store_name ledger_ring_name(uint32_t pairing, enum side side);
 struct store_name ledger_doorbell_name(uint32_t pairing);
 
 /* Pools. Entered, one is as good as not there; who is in it already is entered before it is
- * published, or the next service would give their numbers away. */
+ * published, or the next service would give their numbers away. -ENAMETOOLONG: its path is. */
 int ledger_enter_pool(struct ledger *ledger, struct pool *pool);
 void ledger_publish_pool(struct ledger *ledger, const struct pool *pool);
 void ledger_remove_pool(struct ledger *ledger, struct pool *pool);
@@ -104,6 +113,9 @@ void ledger_forget_pool(struct ledger *ledger, uint32_t index);
 bool ledger_has_pool(const struct ledger *ledger, const char *name);
 const struct pinion_pool_record *ledger_record(const struct ledger *ledger, uint32_t pool);
 uint32_t ledger_nr_members(const struct ledger *ledger, uint32_t pool);
+/* What the audit knows of damage; and what it knew of this pool before. */
+void ledger_put_damage(struct ledger *ledger, const struct pool *pool);
+void ledger_get_damage(const struct ledger *ledger, struct pool *pool);
 /* For pinion_pool_watch(), with the pool as context. */
 int ledger_watch(void *context, uint32_t slot, int fd, const struct pinion_pool_record *record);
 /* This process's own number in the pool. */

@@ -228,6 +228,7 @@ static int take_members(struct pool *pool, const struct pinion_adoption *report)
 	int err = ledger_add_keeper(ledger, pool);
 
 	pools_insert(pool);
+	audit_recall(pool);
 	if (!err && !report->living)
 		forget_members(ledger, pool);
 	if (!err)
