@@ -16,12 +16,15 @@
 #include <stdarg.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "bell.h"
 #include "ledger.h"
 #include "pool.h"
+#include "pretend.h"
 #include "service_people.h"
 #include "target.h"
 
@@ -31,6 +34,26 @@
 #define NUMBERS (MEMBERS + POOL_SUCCESSORS)
 #define PEERS 5 /* that the service takes */
 #define TURNS_MAX 5000
+
+/* To send along: a table of addresses is the only one that is kept. */
+enum file {
+	EVENT,
+	LOOSE,      /* memory without seals */
+	EMPTY,      /* all seals, and no bytes */
+	ENORMOUS,   /* all seals, and more bytes than can be mapped */
+	WRITE_ONLY, /* all seals */
+	PIPE,
+	SOCKET,
+	NOTHING, /* /dev/null */
+	FOLDER,
+	PATH,   /* no more than a place */
+	CORPSE, /* the pidfd of one that ended */
+	TABLE,  /* of this run's pool */
+	NR_FILES,
+	SPOILED = NR_FILES, /* such a table, written over */
+};
+
+#define TABLE_MAX 8192 /* bytes */
 
 /* A connection, as its own end knows it. */
 struct line {
@@ -46,7 +69,7 @@ static struct {
 	struct config config;
 	struct person person[PEOPLE + 1]; /* the last is the honest one */
 	struct line line[LINKS + 1];      /* likewise */
-	int file;                         /* to send along */
+	int file[NR_FILES];
 	unsigned files_before;
 	uint64_t ahead_ns; /* of the real time */
 } stage;
@@ -132,13 +155,113 @@ static void open_door(void)
 	stage.service.listener = fd;
 }
 
+/* --- files to send along */
+
+#define ALL_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
+
+static int sealed(off_t len, int seals)
+{
+	const int fd = memfd_create("sealed", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	oracle(fd >= 0 && !ftruncate(fd, len) && !fcntl(fd, F_ADD_SEALS, seals), "no memory file");
+	return fd;
+}
+
+static int write_only(void)
+{
+	const int fd = sealed(TABLE_MAX, ALL_SEALS & ~F_SEAL_WRITE & ~F_SEAL_SEAL);
+	char path[32];
+	int again;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	again = open(path, O_WRONLY | O_CLOEXEC);
+	oracle(again >= 0 && !fcntl(again, F_ADD_SEALS, ALL_SEALS), "no file to write to");
+	(void)close(fd);
+	return again;
+}
+
+static int corpse(void)
+{
+	const pid_t pid = fork();
+	int fd;
+
+	if (pid == 0)
+		_exit(0);
+	fd = pidfd_open(pid, 0);
+	(void)waitpid(pid, NULL, 0);
+	return fd;
+}
+
+static void open_files(void)
+{
+	int *file = stage.file, ends[2];
+
+	file[EVENT] = eventfd(0, EFD_CLOEXEC);
+	file[LOOSE] = sealed(100, 0);
+	file[EMPTY] = sealed(0, ALL_SEALS);
+	file[ENORMOUS] = sealed(INT64_MAX & ~INT64_C(4095), ALL_SEALS);
+	file[WRITE_ONLY] = write_only();
+	oracle(!pipe2(ends, O_CLOEXEC), "no pipe");
+	file[PIPE] = ends[0];
+	oracle(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), "no socket");
+	file[SOCKET] = ends[0];
+	file[NOTHING] = open("/dev/null", O_RDWR | O_CLOEXEC);
+	file[FOLDER] = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	file[PATH] = open("/dev/null", O_PATH | O_CLOEXEC);
+	file[CORPSE] = corpse();
+	for (int i = 0; i < TABLE; i++)
+		oracle(file[i] >= 0, "no file of kind %d", i);
+}
+
+static void open_table(void)
+{
+	struct pinion_domain *domain;
+
+	oracle(!pretend(pools_find(&stage.service, "buffers")->pool, &domain), "no table");
+	stage.file[TABLE] = fcntl(pinion_domain_fd(domain), F_DUPFD_CLOEXEC, 3);
+	oracle(stage.file[TABLE] >= 0 && !pinion_domain_destroy(domain), "no table");
+}
+
+static uint64_t some_word(struct script *script)
+{
+	const uint8_t how = script_byte(script);
+
+	return how < 128 ? how : how < 192 ? UINT64_C(1) << how % 64 : ~UINT64_C(0) >> how % 64;
+}
+
+/* A few words of a table are others, mostly of its header and its first segment; at times its kind
+ * or its length is another, or a seal is missing. */
+static int spoiled(struct script *script)
+{
+	static const int seals[] = {ALL_SEALS, ALL_SEALS, F_SEAL_SHRINK | F_SEAL_WRITE,
+				    F_SEAL_SHRINK};
+	const int fd = sealed(0, 0);
+	const uint8_t how = script_byte(script);
+	uint64_t word[TABLE_MAX / 8] = {0};
+	ssize_t len = pread(stage.file[TABLE], word, sizeof(word), 0);
+
+	oracle(len > 0, "an empty table");
+	for (int i = how & 3; i >= 0; i--) {
+		const uint32_t at = script_below(script, how & 48 ? 16 : (uint32_t)len / 8);
+
+		word[at] = some_word(script);
+	}
+	if (how & 32)
+		word[1] ^= UINT64_C(3) << 32; /* its kind */
+	if (how >= 192)
+		len = script_below(script, 2) ? 2 * len : len / 2;
+	oracle(len <= (ssize_t)sizeof(word) && write(fd, word, (size_t)len) == len &&
+		       !fcntl(fd, F_ADD_SEALS, seals[how >> 2 & 3]), "no spoiled table");
+	return fd;
+}
+
 static void open_stage(void)
 {
 	struct service *service = &stage.service;
 
 	make_config();
 	open_door();
-	stage.file = eventfd(0, EFD_CLOEXEC);
+	open_files();
 	service->config = &stage.config;
 	service->pagemap = -1;
 	LIST_INIT(&service->peers);
@@ -157,7 +280,8 @@ static void turn(void)
 /* --- messages */
 
 /* As if @pid had sent it. */
-static int send_as(const struct line *line, pid_t pid, const void *data, size_t len, unsigned files)
+static int send_as(const struct line *line, pid_t pid, const void *data, size_t len,
+		   const int *file, unsigned files)
 {
 	union {
 		char room[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(4 * sizeof(int))];
@@ -180,15 +304,14 @@ static int send_as(const struct line *line, pid_t pid, const void *data, size_t 
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;
 		c->cmsg_len = CMSG_LEN(files * sizeof(int));
-		for (unsigned i = 0; i < files; i++)
-			memcpy(CMSG_DATA(c) + i * sizeof(int), &stage.file, sizeof(int));
+		memcpy(CMSG_DATA(c), file, files * sizeof(int));
 	}
 	return sendmsg(line->fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
 static int say(struct line *line, const struct wire *message)
 {
-	int err = send_as(line, line->person->pid, message, sizeof(*message), 0);
+	int err = send_as(line, line->person->pid, message, sizeof(*message), NULL, 0);
 
 	if (line->person->pid != line->pid)
 		return err;
@@ -362,6 +485,7 @@ static void speak_oddly(struct script *script)
 	const struct person *sender = how & 4 ? line->person : &stage.person[how % PEOPLE];
 	const size_t len = sizes[script_below(script, 8)];
 	const unsigned files = script_below(script, 4);
+	int file[3] = {0};
 	char bytes[512] = {0};
 	struct wire message;
 
@@ -374,7 +498,9 @@ static void speak_oddly(struct script *script)
 	if (sender->pid == line->pid && (message.kind == WIRE_BYE || message.kind == WIRE_CONFIRM))
 		return;
 	memcpy(bytes, &message, sizeof(message));
-	(void)send_as(line, sender->pid, bytes, len, files);
+	for (unsigned i = 0; i < files; i++)
+		file[i] = stage.file[script_below(script, NR_FILES)];
+	(void)send_as(line, sender->pid, bytes, len, file, files);
 }
 
 static void join_as(struct line *line, uint32_t how)
@@ -419,6 +545,45 @@ static void come_as(uint32_t who, struct line *line)
 	hang_up(line);
 	*line = (struct line){.fd = person_connects(person), .person = person, .pid = person->pid};
 	turn();
+}
+
+/* An administrator, who is told what was handed over. */
+static void ask_address(struct script *script)
+{
+	static const char *const texts[] = {"buffers 0", "buffers 15", "own.1 1", "buffers 99999"};
+	struct line *line = &stage.line[2 + script_below(script, LINKS - 2)];
+	struct wire message = wire_of(WIRE_QUERY);
+
+	come_as(2 * script_below(script, 2), line);
+	if (line->fd < 0)
+		return;
+	greet(line, 4);
+	(void)strcpy(message.name, "addr");
+	(void)strcpy(message.text, texts[script_below(script, 4)]);
+	(void)say(line, &message);
+	turn();
+	(void)hear(line, &message);
+}
+
+/* What is to be kept for it, by the first device process as often as by anybody. */
+static void hand_over(struct script *script)
+{
+	const uint8_t how = script_byte(script);
+	const struct line *line = how & 1 ? &stage.line[1] : some_line(script);
+	const uint32_t kind = script_below(script, SPOILED + 4);
+	struct wire message = wire_of(how < 64 ? WIRE_PARK : WIRE_TABLE);
+	int file;
+
+	if (line->fd < 0 || !line->person->pid)
+		return;
+	message.channel = how & 2 ? script_below(script, 8) : 0;
+	file = kind < SPOILED ? stage.file[kind] : spoiled(script);
+	(void)send_as(line, line->person->pid, &message, sizeof(message), &file, 1);
+	if (kind >= SPOILED)
+		(void)close(file);
+	turn();
+	if (how & 32)
+		ask_address(script);
 }
 
 static void come(struct script *script)
@@ -469,9 +634,10 @@ void target_step(struct script *script)
 	static void (*const acts[])(struct script *) = {
 		come, come, join,        join,      join, speak,     speak, speak,
 		die,  go,   speak_oddly, turn_some, turn_some, listen_to, change_rules, wait_long,
+		hand_over, hand_over,
 	};
 
-	acts[script_below(script, 16)](script);
+	acts[script_below(script, sizeof(acts) / sizeof(acts[0]))](script);
 	check_all();
 }
 
@@ -484,6 +650,7 @@ void target_open(void)
 	stage.config.rule[1].pools[0] = buffers;
 	stage.files_before = count_files();
 	oracle(!pools_create(&stage.service), "no pools");
+	open_table();
 	open_honest();
 	/* A device process and clients of it, to begin with. */
 	come_as(0, &stage.line[1]);
@@ -576,6 +743,7 @@ void target_close(void)
 		pools_end(pool);
 	}
 	check_ledger();
+	(void)close(stage.file[TABLE]);
 	oracle(count_files() == stage.files_before, "%u descriptors, and %u before", count_files(),
 	       stage.files_before);
 }
