@@ -32,6 +32,15 @@ static void discard(struct pinion_broadcast *broadcast)
 	free(broadcast);
 }
 
+/* Nobody else goes by it: consumers are told where they begin. */
+static void find_start(struct pinion_broadcast *broadcast)
+{
+	struct ring *ring = &broadcast->ring;
+
+	ring->at = atomic_load_explicit(&ring->shared->start, memory_order_relaxed);
+	broadcast->collected = broadcast->back = ring->at;
+}
+
 int pinion_broadcast_open(struct pinion_pool *pool, int fd, struct pinion_broadcast **out)
 {
 	KEEP_ERRNO;
@@ -53,6 +62,7 @@ int pinion_broadcast_open(struct pinion_pool *pool, int fd, struct pinion_broadc
 	err = shut(fd);
 	if (err)
 		goto failed;
+	find_start(broadcast);
 	*out = broadcast;
 	return 0;
 failed:
@@ -110,7 +120,8 @@ int pinion_broadcast_admit(struct pinion_broadcast *broadcast, int fd, uint32_t 
 	}
 	*place = (struct place){PLACE_OPEN, seat, .begin = broadcast->ring.at,
 				.hand = broadcast->ring.hand};
-	atomic_store_explicit(&seat->begin, 1 + place->begin, memory_order_release); /* R10 */
+	atomic_store_explicit(&seat->begin, seat_begin(&broadcast->ring, place->begin),
+			      memory_order_release); /* R10 */
 	*consumer = (uint32_t)(place - broadcast->place);
 	if (*consumer >= broadcast->nr_places)
 		broadcast->nr_places = *consumer + 1;

@@ -16,11 +16,12 @@
  *     line 3   begin, ended                    producer; when it is dead, the keeper
  *     line 4   bell                            both, see bell.h
  *
- * A position counts what was sent from 0. A consumer's loans are the positions from begin +
- * returned up to where the producer is. The producer writes a slot again when every open seat is
- * beyond it; so, seen from any open seat, the slots from begin + returned on are of this round of
- * the ring if they are published, and of the one before if not: their laps tell what it was lent,
- * without any word of the producer's. That is how a dead one's loans are found.
+ * A position counts what was sent, from the ring's start on: 0 for all but those who want to see a
+ * wrap. Only the producer reads that. A consumer's loans are the positions from begin + returned up
+ * to where the producer is. The producer writes a slot again when every open seat is beyond it; so,
+ * seen from any open seat, the slots from begin + returned on are of this round of the ring if they
+ * are published, and of the one before if not: their laps tell what it was lent, without any word
+ * of the producer's. That is how a dead one's loans are found.
  *
  *     R2, A2   a slot, see ring.h
  *     R8  returned, closed store-release    carries "I have read the buffers"
@@ -114,10 +115,21 @@ struct pinion_seat {
 	int notify;        /* what the producer is given of it */
 };
 
+/* 1 + @at. Of the last position that there is, whose next is 0, it is that of a later one with the
+ * same slot and the same lap: 0 would say that nobody was admitted. */
+static inline uint64_t seat_begin(const struct ring *ring, uint64_t at)
+{
+	return 1 + at ? 1 + at : 2 * (uint64_t)ring->slots;
+}
+
 /* For pinion_broadcast_lies(). */
 void broadcast_count_lie(void);
 
-/* -EPROTO: not such a file. @protection: PROT_READ, and PROT_WRITE for the producer. */
+/* pinion_broadcast_create(), of one whose first position is @start. */
+int broadcast_make(uint32_t slots, uint64_t start, int *fd);
+
+/* -EPROTO: not such a file. @ring is at 0: where it begins is for the caller to say. @protection:
+ * PROT_READ, and PROT_WRITE for the producer. */
 int broadcast_map_ring(int fd, int protection, struct ring *ring);
 
 int broadcast_map_seat(int fd, struct seat_shared **seat);

@@ -10,7 +10,7 @@
 #include "sealed.h"
 
 /* The last seals of the ring are set when its producer has it mapped. */
-int pinion_broadcast_create(uint32_t slots, int *fd)
+int broadcast_make(uint32_t slots, uint64_t start, int *fd)
 {
 	KEEP_ERRNO;
 	struct pinion_hostmem memory;
@@ -29,8 +29,16 @@ int pinion_broadcast_create(uint32_t slots, int *fd)
 	shared->magic = BROADCAST_MAGIC;
 	shared->version = RING_VERSION;
 	atomic_init(&shared->slots, slots);
+	atomic_init(&shared->start, start);
+	if (start)
+		ring_empty(shared, slots, start);
 	*fd = sealed_leave(&memory);
 	return 0;
+}
+
+int pinion_broadcast_create(uint32_t slots, int *fd)
+{
+	return broadcast_make(slots, 0, fd);
 }
 
 int pinion_broadcast_create_seat(int *fd)

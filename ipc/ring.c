@@ -18,8 +18,7 @@ int ring_check_slots(uint32_t slots)
 			   PINION_RING_SLOTS_MIN, PINION_RING_SLOTS_MAX, slots);
 }
 
-/* Nothing is published: slots have the lap of the round before. From 0 on zeroes say that. */
-static void empty_slots(struct ring_shared *shared, uint32_t slots, uint64_t start)
+void ring_empty(struct ring_shared *shared, uint32_t slots, uint64_t start)
 {
 	const struct ring ring = {
 		.shared = shared, .slots = slots, .shift = (uint32_t)__builtin_ctz(slots)};
@@ -38,7 +37,7 @@ static void lay_out(struct ring_shared *shared, uint32_t slots, uint64_t start)
 	atomic_init(&shared->credit, start);
 	atomic_init(&shared->bell.fenced, 1);
 	if (start)
-		empty_slots(shared, slots, start);
+		ring_empty(shared, slots, start);
 }
 
 int ring_make(uint32_t slots, uint64_t start, int *fd)

@@ -128,6 +128,10 @@ int ring_check_slots(uint32_t slots);
 /* pinion_ring_create(), of a ring whose first position is @start. */
 int ring_make(uint32_t slots, uint64_t start, int *fd);
 
+/* Nothing is published from @start on: slots have the lap of the round before. From 0 on zeroes say
+ * that. */
+void ring_empty(struct ring_shared *shared, uint32_t slots, uint64_t start);
+
 /* Maps a file that it made. -EPROTO: not one. */
 int ring_map(int fd, struct ring *ring);
 void ring_unmap(struct ring *ring);

@@ -7,7 +7,7 @@
 
 #include <pinion/cache.h>
 
-#include "broadcast.h"
+#include "broadcast_support.h"
 #include "match.h"
 #include "ring.h"
 
@@ -121,7 +121,7 @@ static int leave(struct player *first)
 	return err;
 }
 
-static int wait(struct player *first)
+static int wait_shortly(struct player *first)
 {
 	return pinion_broadcast_wait(first->seat, ONE_MS);
 }
@@ -158,7 +158,7 @@ static struct player *ring_for(struct company *company, int producer)
 	struct player *player = &company->player[producer];
 	int fd = -1;
 
-	company_must(!pinion_broadcast_create(SLOTS, &fd), "no broadcast");
+	company_must(!broadcast_begin(SLOTS, &fd), "no broadcast");
 	company_file(company, LENDING_RING, fd);
 	player->file[0] = fd;
 	return player;
@@ -706,8 +706,8 @@ const struct part lending_parts[] = {
 	{"read_and_be_lent", to_read, read_all, .result = 3, .meanwhile = cast_out_and_lend,
 	 CAST_OUT},
 	{"leave", to_return, leave, .result = 0, .returns = 4, .ends = true, CONSUMER},
-	{"await", to_borrow, wait, .result = 0, CONSUMER},
-	{"await_in_vain", to_borrow_nothing, wait, .result = -ETIMEDOUT,
+	{"await", to_borrow, wait_shortly, .result = 0, CONSUMER},
+	{"await_in_vain", to_borrow_nothing, wait_shortly, .result = -ETIMEDOUT,
 	 .from = (const void *)bell_arm, CONSUMER},
 	{"await_woken", to_borrow_nothing, wait_long, .result = 0, .wake = lend_one,
 	 .from = (const void *)bell_arm, .meanwhile = lend_one, .afterwards = woke, CONSUMER},

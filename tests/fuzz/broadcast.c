@@ -10,7 +10,7 @@
 
 #include <sys/mman.h>
 
-#include "broadcast.h"
+#include "broadcast_support.h"
 #include "loop.h"
 #include "rings.h"
 #include "stage.h"
@@ -68,7 +68,7 @@ static void open_once(void)
 	once.c_pool = pool_join(stage.a.pool);
 	open_chair(&once.b);
 	open_chair(&once.c);
-	assert_int_equal(pinion_broadcast_create(SLOTS, &once.fd), 0);
+	once.fd = broadcast_file(SLOTS);
 	assert_int_equal(broadcast_map_ring(once.fd, PROT_READ | PROT_WRITE, &once.ring), 0);
 	assert_int_equal(pinion_broadcast_open(stage.b.pool, once.fd, &ignored), 0);
 	assert_int_equal(pinion_broadcast_close(ignored), 0);
@@ -84,7 +84,7 @@ static void open_to_lend(void)
 {
 	uint32_t ignored;
 
-	assert_int_equal(pinion_broadcast_create(SLOTS, &run.fd), 0);
+	run.fd = broadcast_file(SLOTS);
 	assert_int_equal(pinion_broadcast_open(stage.a.pool, run.fd, &run.broadcast), 0);
 	assert_int_equal(pinion_broadcast_admit(run.broadcast, once.b.fd, &run.number), 0);
 	assert_int_equal(pinion_broadcast_admit(run.broadcast, once.c.fd, &ignored), 0);
@@ -94,8 +94,8 @@ static void open_to_lend(void)
 
 static void open_to_borrow(void)
 {
-	memset(once.ring.shared->slot, 0, SLOTS * sizeof(struct pinion_slot));
-	once.b.raw->begin = 1;
+	ring_wipe(once.ring.shared);
+	once.b.raw->begin = 1 + broadcast_start();
 	join(stage.a.pool, once.fd, &once.b, pinion_pool_member(stage.b.pool));
 }
 
@@ -295,6 +295,12 @@ static void close_lending(void)
 
 /* --- a borrows */
 
+/* The position that it receives next. */
+static uint64_t next(void)
+{
+	return broadcast_start() + run.received;
+}
+
 static void lie_in_ring(struct script *script)
 {
 	struct pinion_slot *slot = &once.ring.shared->slot[script_below(script, SLOTS)];
@@ -307,7 +313,7 @@ static void lie_in_ring(struct script *script)
 
 static void publish(struct script *script)
 {
-	const uint64_t at = run.received + script_below(script, SLOTS);
+	const uint64_t at = next() + script_below(script, SLOTS);
 	const struct pinion_desc desc = some_desc(script);
 
 	slot_put(once.ring.shared->slot, at, &desc);
@@ -323,7 +329,7 @@ static int expect(struct pinion_desc *desc, uint32_t nr)
 	if (once.b.raw->ended > SEAT_ENDED)
 		return -EPIPE;
 	words_look(word);
-	there = slots_say(once.ring.shared->slot, run.received, desc, nr);
+	there = slots_say(once.ring.shared->slot, next(), desc, nr);
 	if (!there)
 		return once.b.raw->ended ? -EPIPE : -EAGAIN;
 	while (got < there && good(&desc[got], word, &stage.b))
@@ -365,7 +371,7 @@ static void wait_shortly(struct script *script)
 {
 	struct pinion_desc ignored;
 	const bool reason = run.broken || once.b.raw->ended ||
-			    slot_says(once.ring.shared->slot, run.received, &ignored);
+			    slot_says(once.ring.shared->slot, next(), &ignored);
 	int err;
 
 	if (run.waits++ == WAITS)
@@ -394,7 +400,7 @@ static int expect_prepared(void)
 		return -EPROTO;
 	if (ended > SEAT_ENDED)
 		return -EPIPE;
-	if (slot_says(once.ring.shared->slot, run.received, &ignored))
+	if (slot_says(once.ring.shared->slot, next(), &ignored))
 		return 1;
 	return ended ? -EPIPE : 0;
 }

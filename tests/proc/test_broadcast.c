@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
-#include "broadcast.h"
+#include "broadcast_support.h"
 #include "pool_support.h"
 
 #define CONSUMERS 3
@@ -325,7 +325,7 @@ static bool consumers_reap(struct battle *battle)
 
 static void era_begin(struct battle *battle)
 {
-	assert_int_equal(pinion_broadcast_create(SLOTS, &battle->ring), 0);
+	battle->ring = broadcast_file(SLOTS);
 	for (int i = 0; i < SEATS; i++) {
 		assert_int_equal(pinion_broadcast_create_seat(&battle->seat[i]), 0);
 		battle->board->wanted[i] = battle->board->dead[i] = false;

@@ -186,7 +186,8 @@ static const char *judge_broadcast(struct scene *scene, int result)
 		problem = "it is sealed when it must not be, or is not";
 	if (problem || result)
 		return problem;
-	return agrees(scene, FILE_BA, &scene->broadcast->ring) && !scene->broadcast->ring.at
+	return agrees(scene, FILE_BA, &scene->broadcast->ring) &&
+			       scene->broadcast->ring.at == head(scene, PLACE_START, FILE_BA)
 		       ? NULL
 		       : "a broadcast that does not follow from the head";
 }
@@ -211,7 +212,7 @@ static const char *judge_admit(struct scene *scene, int result)
 
 	if (problem)
 		return problem;
-	if (scene->chair->begin != (result ? begin : 1))
+	if (scene->chair->begin != (result ? begin : 1 + scene->broadcast->ring.at))
 		return "not what the seat has to say";
 	return scene->broadcast->nr_places == !result ? NULL : "not the places that follow";
 }
@@ -374,7 +375,8 @@ const struct call open_calls[] = {
 	 .act = open_broadcast,
 	 .judge = judge_broadcast,
 	 LOADS_OF_HEADS(1),
-	 .loads[PLACE_SIZE] = 1},
+	 .loads[PLACE_SIZE] = 1,
+	 .loads[PLACE_START] = 1},
 	{.name = "broadcast_admit",
 	 .kind = KIND_SEAT,
 	 .prepare = begin_broadcast,

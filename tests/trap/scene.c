@@ -112,11 +112,11 @@ static void watch_broadcast(struct scene *scene, uint32_t consumer)
 
 static void open_broadcast(struct scene *scene)
 {
+	const int ring = broadcast_file(scene->slots);
 	const bool lends = scene->kind == KIND_PRODUCER;
 	uint32_t consumer;
-	int ring, seat;
+	int seat;
 
-	assert_int_equal(pinion_broadcast_create(scene->slots, &ring), 0);
 	assert_int_equal(pinion_broadcast_create_seat(&seat), 0);
 	assert_int_equal(
 		broadcast_map_ring(ring, PROT_READ | PROT_WRITE, lends ? &scene->ab : &scene->ba),
@@ -125,6 +125,7 @@ static void open_broadcast(struct scene *scene)
 	assert_int_equal(pinion_broadcast_open(lends ? scene->a.pool : scene->b.pool, ring,
 					       &scene->broadcast),
 			 0);
+	scene->start = scene->broadcast->ring.at;
 	assert_int_equal(pinion_broadcast_admit(scene->broadcast, seat, &consumer), 0);
 	if (!lends)
 		assert_int_equal(pinion_broadcast_join(scene->a.pool, ring, seat,
@@ -156,9 +157,9 @@ static void lay_out_rings(struct scene *scene)
 
 static void lay_out_seat(struct scene *scene)
 {
-	int ring, seat;
+	const int ring = broadcast_file(scene->slots);
+	int seat;
 
-	assert_int_equal(pinion_broadcast_create(scene->slots, &ring), 0);
 	assert_int_equal(pinion_broadcast_create_seat(&seat), 0);
 	assert_int_equal(broadcast_map_ring(ring, PROT_READ | PROT_WRITE, &scene->ba), 0);
 	assert_int_equal(broadcast_map_seat(seat, &scene->chair), 0);

@@ -19,7 +19,7 @@
 #include <pinion/fanin.h>
 #include <pinion/request.h>
 
-#include "broadcast.h"
+#include "broadcast_support.h"
 #include "held_support.h"
 #include "ready.h"
 #include "watch.h"

@@ -73,6 +73,8 @@ static uint32_t fill_values(const struct scene *scene, uint64_t *value)
 
 	for (uint64_t small = 0; small <= SLOTS + 1; small++)
 		value[nr++] = scene->start + small;
+	for (uint64_t small = 0; scene->start && small <= SLOTS + 1; small++)
+		value[nr++] = small; /* counts, which begin at 0 wherever a ring begins */
 	for (uint64_t all = scene->slots; scene->slots > SLOTS && all <= scene->slots + 1; all++)
 		value[nr++] = scene->start + all;
 	for (int bit = 31; bit < 64; bit += 32)

@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
-#include "broadcast.h"
+#include "broadcast_support.h"
 #include "pool_support.h"
 #include "requeue.h"
 #include "send_file.h"
@@ -68,7 +68,7 @@ static struct stage stage_make_in(struct pinion_pool *pool, struct pinion_pool *
 	struct stage stage = {.pool = pool};
 
 	stage.cache = cache_make(stage.pool, BUFFER);
-	assert_int_equal(pinion_broadcast_create(SLOTS, &stage.ring), 0);
+	stage.ring = broadcast_file(SLOTS);
 	assert_int_equal(pinion_broadcast_open(stage.pool, stage.ring, &stage.broadcast), 0);
 	for (int i = 0; i < CONSUMERS; i++) {
 		stage.guest[i].pool = pool_join(keeper);
@@ -389,26 +389,34 @@ static void more_than_was_lent_cannot_be_returned(void **state)
 	stage_close_whole(&stage);
 }
 
-/* Positions count on over the end of their 64 bits; laps are a matter of one bit of them. */
-static void positions_may_wrap(void **state)
+/* What is tried by all the others here, where the run says so (broadcast_support.h). */
+static void positions_begin_where_the_run_says(void **state)
 {
-	const struct pinion_desc nothing = {.buffer = pinion_buffer_make(1, 1)};
-	struct stage stage = {.pool = pool_make(64)};
-	struct guest *guest = &stage.guest[0];
-	const uint64_t start = UINT64_MAX - 3 * SLOTS + 3;
+	const char *wanted = getenv("PINION_BROADCAST_START");
+	struct stage stage = stage_make();
+	const uint64_t start = stage.broadcast->ring.at;
 
 	(void)state;
+	assert_true(wanted ? start && start > UINT64_MAX - 2 * SLOTS : !start);
+	assert_true(stage.guest[0].seat->ring.at == start);
+	assert_int_equal(collect_all(&stage), 0);
+	send_some(&stage, SLOTS);
+	assert_true(stage.broadcast->ring.at == start + SLOTS);
+	stage_close_whole(&stage);
+}
+
+/* Of two rounds and more from @start on, two at a time. */
+static void go_round_from(uint64_t start)
+{
+	struct stage stage = {.pool = pool_make(64)};
+	struct guest *guest = &stage.guest[0];
+
 	stage.cache = cache_make(stage.pool, BUFFER);
-	assert_int_equal(pinion_broadcast_create(SLOTS, &stage.ring), 0);
+	assert_int_equal(broadcast_make(SLOTS, start, &stage.ring), 0);
 	assert_int_equal(pinion_broadcast_open(stage.pool, stage.ring, &stage.broadcast), 0);
-	/* As if it had run until here: every slot has the lap of the round before. */
-	stage.broadcast->ring.at = start - SLOTS;
-	for (int i = 0; i < SLOTS; i++)
-		ring_publish(&stage.broadcast->ring, &nothing, 1);
-	stage.broadcast->collected = stage.broadcast->back = start;
 	guest->pool = pool_join(stage.pool);
 	guest_join(&stage, guest);
-	for (uint32_t i = 0; i < 8 * SLOTS; i++) {
+	for (uint32_t i = 0; i < 4 * SLOTS; i++) {
 		const struct pinion_desc one = send_new(&stage, i), two = send_new(&stage, ~i);
 		struct pinion_buffer back[3];
 
@@ -421,7 +429,8 @@ static void positions_may_wrap(void **state)
 		assert_int_equal(pinion_broadcast_collect(stage.broadcast, back, 3), 2);
 		give(stage.cache, back, 2);
 	}
-	assert_true(stage.broadcast->ring.at < start);
+	assert_true(stage.broadcast->ring.at == start + 8 * SLOTS);
+	guest_leave(guest);
 	guest_go(guest);
 	assert_pool_whole(stage.pool);
 	assert_int_equal(pinion_pool_detach(guest->pool), 0);
@@ -429,6 +438,15 @@ static void positions_may_wrap(void **state)
 	close(stage.ring);
 	assert_int_equal(pinion_cache_close(stage.cache), 0);
 	assert_int_equal(pinion_pool_destroy(stage.pool), 0);
+}
+
+/* Positions count on over the end of their 64 bits; laps are a matter of one bit of them. A seat is
+ * admitted at each, at the last one too, of which 1 more is 0. */
+static void positions_may_wrap(void **state)
+{
+	(void)state;
+	for (uint64_t before = 0; before <= 2 * SLOTS + 1; before++)
+		go_round_from(-before);
 }
 
 /* --- coming and going */
@@ -718,7 +736,7 @@ static void to_join_before_the_producer_is_eagain(void **state)
 	int ring, seat;
 
 	(void)state;
-	assert_int_equal(pinion_broadcast_create(SLOTS, &ring), 0);
+	ring = broadcast_file(SLOTS);
 	assert_int_equal(pinion_broadcast_create_seat(&seat), 0);
 	refused(&stage, ring, stage.guest[0].fd, -EAGAIN);
 	assert_sentence("no producer yet");
@@ -1597,6 +1615,7 @@ static const struct CMUnitTest tests[] = {
 	pool_test(a_batch_takes_what_fits),
 	pool_test(a_bad_descriptor_is_einval_or_ends_the_batch_before_it),
 	pool_test(more_than_was_lent_cannot_be_returned),
+	pool_test(positions_begin_where_the_run_says),
 	pool_test(positions_may_wrap),
 	pool_test(without_a_consumer_everything_is_back_at_once),
 	pool_test(who_leaves_returns_all_it_was_lent),

@@ -8,7 +8,7 @@
 
 #include <sys/mman.h>
 
-#include "broadcast.h"
+#include "broadcast_support.h"
 #include "held_support.h"
 #include "scribble.h"
 
@@ -74,7 +74,7 @@ static int open_world(void **state)
 	(void)state;
 	world.pool = pool_make(BUFFERS);
 	hold(world.pool, world.sent, SENT);
-	assert_int_equal(pinion_broadcast_create(SLOTS, &world.fd), 0);
+	world.fd = broadcast_file(SLOTS);
 	assert_int_equal(broadcast_map_ring(world.fd, PROT_READ | PROT_WRITE, &world.ring), 0);
 	assert_int_equal(pinion_broadcast_open(world.pool, world.fd, &world.broadcast), 0);
 	memcpy(world.was, world.ring.shared, RING_BYTES);
