@@ -58,6 +58,13 @@ void ready_post(const struct bell_hand *hand)
 	struct ready_shared *ready = hand->ready;
 	const uint32_t lane = hand->lane;
 
+#ifdef PINION_PLANTED_RIVALS
+	/* What another producer sets meanwhile is lost: for tests/crash alone, as the next. */
+	const uint64_t word = atomic_load(&ready->word[lane / 64]) | UINT64_C(1) << lane % 64;
+
+	atomic_fetch_or(&ready->summary, UINT64_C(1) << lane / 64);
+	atomic_store(&ready->word[lane / 64], word);
+#else
 #ifdef PINION_PLANTED_READY
 	/* The wrong order, for tests/crash alone, which shows that it would notice. */
 	atomic_fetch_or_explicit(&ready->summary, UINT64_C(1) << lane / 64,
@@ -68,6 +75,7 @@ void ready_post(const struct bell_hand *hand)
 #ifndef PINION_PLANTED_READY
 	atomic_fetch_or_explicit(&ready->summary, UINT64_C(1) << lane / 64,
 				 memory_order_release); /* R6 */
+#endif
 #endif
 	bell_strike(&ready->bell, &fenced);
 }

@@ -201,6 +201,8 @@ static void bout_once(struct bout *bout, const struct store *where, uint64_t dea
 	second = run_second(bout);
 	if (death)
 		bury_second(bout, second);
+	if (bout->arena->between)
+		bout->arena->between(bout);
 	end_first(bout, first);
 	if (!death)
 		end_second(bout, second);
@@ -297,7 +299,7 @@ void bout_all(struct bout *bout, uint64_t steps, uint64_t *random)
 	stall(bout, most, random);
 	stall_with_death(bout, most, random);
 	bout_close(bout);
-	tap_result(!bout->fault.nr,
+	tap_result(bout->planted == (bout->fault.nr > 0),
 		   "%s: stopped %ju times, %ju times beside one that dies, both dead at %ju "
 		   "points, %ju states, %ju wrong",
 		   bout->name, (uintmax_t)bout->stalls, (uintmax_t)bout->deaths,

@@ -32,6 +32,9 @@ struct arena {
 	/* Both are dead. The shared state is afterwards as it was. */
 	const char *(*nobody)(struct bout *bout);
 
+	/* SECOND has ended, or is buried; FIRST is still to go on. NULL: nothing happens. */
+	void (*between)(struct bout *bout);
+
 	/* SECOND alone is dead, and FIRST has still to take what is on its way. */
 	const char *(*bury)(struct bout *bout);
 
@@ -49,6 +52,7 @@ struct bout {
 	const struct arena *arena;
 	void *ground;     /* the arena's own */
 	const char *name; /* of the duel */
+	bool planted; /* there is a bug: the claim is that something is wrong */
 	bool unrelieved; /* FIRST sleeps on when SECOND is dead: that is what a time limit is for */
 
 	struct tracee one, two;

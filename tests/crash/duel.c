@@ -419,7 +419,7 @@ static void enter(struct bout *bout)
 		bout_region(bout, pair->ring[i].addr, RING_BYTES);
 }
 
-static const struct arena channel = {enter, nobody, bury, result, settle, nobody};
+static const struct arena channel = {enter, nobody, NULL, bury, result, settle, nobody};
 
 /* With @where: FIRST's steps, and SECOND's, if it is to die. */
 static void fight(struct pair *pair, const struct duel *duel, uint64_t *random, char **where)

@@ -686,3 +686,96 @@ const struct match lanes_matches[] = {
 	{"drop_post", hot, SECOND, "drop_lane", "post_three"},
 };
 const size_t nr_lanes_matches = sizeof(lanes_matches) / sizeof(lanes_matches[0]);
+
+/* --- two that send at once, to THIRD */
+
+static void be_rivals(struct company *company)
+{
+	for (int i = FIRST; i <= SECOND; i++) {
+		company->player[i].peer = THIRD;
+		player_draw(&company->player[i], 3);
+	}
+}
+
+static void rivals(struct company *company, int giver)
+{
+	(void)giver;
+	(void)lanes_cold(company, THIRD);
+	be_rivals(company);
+}
+
+static void rivals_asleep(struct company *company, int giver)
+{
+	rivals(company, giver);
+	player_doze(&company->player[THIRD], watch_long);
+}
+
+static void rivals_in_a_loop(struct company *company, int giver)
+{
+	(void)giver;
+	(void)lanes_hot(company, THIRD);
+	loop_for(company, THIRD);
+	sleep_in_a_loop(&company->player[THIRD]);
+	be_rivals(company);
+}
+
+/* @producer does not know of its lane as yet, and has sent. */
+static void bring_to_the_door(struct company *company, struct player *third, int producer)
+{
+	struct player *player = &company->player[producer];
+
+	company_must(!pinion_fanin_add(third->fanin, third->channel[producer], 1,
+				       &player->number[FIRST]),
+		     "no lane");
+	player->file[0] = company->file[LANES_READY].fd;
+}
+
+static void rivals_at_the_door(struct company *company, int giver)
+{
+	struct player *third = receiver_for(company, THIRD);
+
+	(void)giver;
+	for (int i = FIRST; i <= SECOND; i++)
+		bring_to_the_door(company, third, i);
+	(void)rest(third);
+	for (int i = FIRST; i <= SECOND; i++) {
+		send_some(&company->player[i], THIRD, 1);
+		company->player[i].out = 1;
+	}
+	be_rivals(company);
+}
+
+/* FIRST does not know of its lane; SECOND has one. */
+static void rival_at_the_door(struct company *company, int giver)
+{
+	struct player *third = receiver_for(company, THIRD);
+
+	(void)giver;
+	bring_to_the_door(company, third, FIRST);
+	join_lane(third, &company->player[SECOND], SECOND, THIRD);
+	(void)rest(third);
+	send_some(&company->player[FIRST], THIRD, 1);
+	company->player[FIRST].out = 1;
+	be_rivals(company);
+}
+
+const struct match rival_matches[] = {
+	{"post_post", rivals, FIRST, "post_three", "post_three"},
+	{"post_post_asleep", rivals_asleep, FIRST, "post_three", "post_twice"},
+	{"post_post_loop", rivals_in_a_loop, FIRST, "post_three", "post_three"},
+	{"leave_post_loop", rivals_in_a_loop, FIRST, "leave_lane", "post_three"},
+	{"leave_leave_loop", rivals_in_a_loop, FIRST, "leave_lane", "leave_lane"},
+};
+const size_t nr_rival_matches = sizeof(rival_matches) / sizeof(rival_matches[0]);
+
+const struct match watched_rival_matches[] = {
+	{"post_post_watched", rivals, FIRST, "post_three", "post_three"},
+	{"post_twice_post", rivals, FIRST, "post_twice", "post_three"},
+	{"post_post_twice", rivals, FIRST, "post_three", "post_twice"},
+	{"leave_post", rivals, FIRST, "leave_lane", "post_three"},
+	{"post_leave", rivals, FIRST, "post_three", "leave_lane"},
+	{"join_post", rival_at_the_door, FIRST, "join_lane", "post_three"},
+	{"join_join", rivals_at_the_door, FIRST, "join_lane", "join_lane"},
+};
+const size_t nr_watched_rival_matches =
+	sizeof(watched_rival_matches) / sizeof(watched_rival_matches[0]);

@@ -401,4 +401,4 @@ static const char *both_die(struct view *view, int producer)
 	return problem ? problem : burial_sound(view);
 }
 
-const struct judge lanes_judge = {both_die, bury, settle};
+const struct judge lanes_judge = {.both_die = both_die, .bury = bury, .settle = settle};

@@ -480,4 +480,4 @@ static const char *bury(struct view *view, int producer)
 	return burial_whole(view, SECOND);
 }
 
-const struct judge lending_judge = {both_die, bury, settle};
+const struct judge lending_judge = {.both_die = both_die, .bury = bury, .settle = settle};

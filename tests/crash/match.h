@@ -15,6 +15,8 @@
  *                    with a batch of it whole or not at all, and the end of it; or it has back what
  *                    the dead did not take, or return. Then the keeper releases it
  *     both die       the keeper recovers both; THIRD has its due or its own back
+ *
+ * Or both give, to THIRD, which stands still in the tracer, or looks once between: see rivals.c.
  */
 
 #include "bout.h"
@@ -27,6 +29,12 @@ struct match {
 	const char *first, *second; /* their parts: act() and where it begins */
 };
 
+/* What THIRD has of FIRST and SECOND, its rivals. */
+struct tally {
+	uint32_t came[2];
+	bool end[2]; /* of its channel */
+};
+
 /* One as it is fought. */
 struct contest {
 	struct company *company;
@@ -34,6 +42,7 @@ struct contest {
 	const struct part *part[2]; /* FIRST's and SECOND's */
 	struct frame start;
 	uint32_t held[PLAYERS]; /* at the start */
+	struct tally tally;     /* of rivals, up to where FIRST goes on */
 };
 
 /* All that live have ended. */
@@ -57,6 +66,10 @@ struct judge {
 	/* SECOND is, and FIRST is in the midst of it. */
 	const char *(*bury)(struct view *view, int giver);
 
+	/* FIRST alone is in the midst of it. NULL: nothing happens. */
+	const char *(*between)(struct view *view, struct contest *contest,
+			       const struct ending *ending);
+
 	const char *(*settle)(struct view *view, const struct contest *contest,
 			      const struct ending *ending);
 };
@@ -64,6 +77,11 @@ struct judge {
 extern const struct match lending_matches[], lanes_matches[];
 extern const size_t nr_lending_matches, nr_lanes_matches;
 
+/* Where THIRD stands still, and where it looks between. */
+extern const struct match rival_matches[], watched_rival_matches[];
+extern const size_t nr_rival_matches, nr_watched_rival_matches;
+
 extern const struct judge lending_judge, lanes_judge; /* in *_fates.c */
+extern const struct judge rivals_judge, watched_rivals_judge; /* in rivals.c */
 
 #endif

@@ -22,6 +22,7 @@ struct part;
 struct view {
 	struct company *company;
 	const struct part *part;
+	const struct part *other; /* that of who is beside it, in a match; NULL else */
 	const struct frame *earlier; /* a state before this one */
 	struct frame now;
 };
