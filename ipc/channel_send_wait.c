@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a sender waits for: room in its ring, if it may only send, and that all of it was taken. */
+/* What a sender waits for: room in its ring, and that all of it was taken. */
 #include <errno.h>
 #include <poll.h>
 #include <time.h>
@@ -73,7 +73,7 @@ static int wait_until(struct pinion_channel *channel,
 /* Or something else that send() has to say. */
 static bool has_room(struct pinion_channel *channel)
 {
-	return channel_over(channel) || ring_room(&channel->tx, 1);
+	return channel_over(channel) == -EPROTO || ring_room(&channel->tx, 1);
 }
 
 int channel_wait_to_send(struct pinion_channel *channel, uint64_t timeout_ns)
@@ -81,6 +81,28 @@ int channel_wait_to_send(struct pinion_channel *channel, uint64_t timeout_ns)
 	int err = wait_until(channel, has_room, timeout_ns);
 
 	return err == -EPIPE ? 0 : err; /* send() says that */
+}
+
+/* As send() says it. */
+static int why_not(struct pinion_channel *channel)
+{
+	if (channel_over(channel) == -EPROTO)
+		return -EPROTO;
+	if (is_gone(channel))
+		return -EPIPE;
+	return ring_room(&channel->tx, 1) < 0 ? channel_break_off(channel) : 0;
+}
+
+int pinion_channel_wait_room(struct pinion_channel *channel, uint64_t timeout_ns)
+{
+	KEEP_ERRNO;
+	int err;
+
+	if (!channel->tx.shared)
+		return -EACCES;
+	channel_follow(channel);
+	err = channel_wait_to_send(channel, timeout_ns);
+	return err ? err : why_not(channel);
 }
 
 /* By the words, since credit comes late, and a liar's at any time. Buffers are taken in order: as

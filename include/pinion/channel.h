@@ -88,9 +88,8 @@ uint32_t pinion_channel_rights(const struct pinion_channel *channel);
  * when the peer takes it, so that a second send is noticed by the peer alone, which ends the
  * channel.
  *
- * -EAGAIN  the ring is full: receive completions meanwhile, and try again. Where the peer answers
- *          nothing, after a pause: on an end that also receives no call sleeps until there is room
- *          (drain() until all was taken)
+ * -EAGAIN  the ring is full: receive completions meanwhile, and try again. Where there are none,
+ *          pinion_channel_wait_room() sleeps until there is room
  * -EPIPE   the peer closed or died
  * -EPROTO  the peer gave credit for what it did not take, or that cannot be: its channel is closed
  * -EINVAL  the first descriptor names a buffer that the caller does not hold, or a length beyond
@@ -140,6 +139,33 @@ uint64_t pinion_channel_lies(void);
  * -EINTR      a signal handler ran
  */
 int pinion_channel_wait(struct pinion_channel *channel, uint64_t timeout_ns);
+
+/*
+ * pinion_channel_wait_room() - until something can be sent, or @timeout_ns (monotonic) is over; 0
+ * only looks. 0 does not promise that all of a batch goes: send says.
+ *
+ * Two that send to each other, and both wait for room, wait for each other: neither receives. So
+ * who has one thread for both receives what there is before it waits, and again when the time is
+ * over:
+ *
+ *     while ((sent = pinion_channel_send(channel, desc, nr)) == -EAGAIN) {
+ *             got = pinion_channel_recv(channel, in, 32);      its room for us hangs on this
+ *             if (got == -EAGAIN)
+ *                     err = pinion_channel_wait_room(channel, 1000000);
+ *     }
+ *
+ * What comes meanwhile does not end it, and who sleeps in pinion_channel_wait() beside it is woken
+ * all the same. Nobody is woken by credit: this sleeps a millisecond at most at a time, and looks.
+ * A receiver gives credit for a sixteenth of its ring at a time, or when it found the ring empty.
+ * Threads: the sending one.
+ *
+ * -EPIPE   the peer closed or died
+ * -EPROTO  its channel is closed, as send says it
+ * -ETIMEDOUT  there is no room
+ * -EINTR   a signal handler ran
+ * -EACCES  this end may only receive
+ */
+int pinion_channel_wait_room(struct pinion_channel *channel, uint64_t timeout_ns);
 
 /*
  * pinion_channel_drain() - until the peer has taken all that was sent, or @timeout_ns (monotonic)

@@ -45,6 +45,11 @@ static int drain(struct side *first)
 	return pinion_channel_drain(first->channel, ONE_MS);
 }
 
+static int wait_room(struct side *first)
+{
+	return pinion_channel_wait_room(first->channel, ONE_MS);
+}
+
 /* The channel is the second of two. */
 static int wait_for_both(struct side *first, uint64_t timeout_ns)
 {
@@ -453,6 +458,19 @@ static void to_wait_for_room(struct pair *pair)
 	side_post(&pair->first, RING);
 }
 
+/* The same of an end that also receives. */
+static void to_wait_full(struct pair *pair)
+{
+	pair_cycle(pair, NEAR_THE_END);
+	side_post(&pair->first, RING);
+}
+
+static void to_find_some_room(struct pair *pair)
+{
+	to_wait_full(pair);
+	side_take(&pair->second, 4);
+}
+
 /* There is some, but that has to be looked at. */
 static void to_find_room(struct pair *pair)
 {
@@ -593,6 +611,9 @@ const struct transfer transfers[] = {
 	{"loop_set_notify", to_set_notify, set_notify, .result = 0, .calls = true},
 	{"leave", to_leave, leave, .result = 0},
 	{"leave_a_sleeper", to_leave_a_sleeper, leave, .result = 0},
+	{"wait_for_room", to_wait_full, wait_room, .result = -ETIMEDOUT},
+	{"find_room", to_find_some_room, wait_room, .result = 0},
+	{"wait_for_room_of_the_dead", to_reclaim, wait_room, .result = -EPIPE, .bereft = true},
 	{"drain", to_wait, drain, .result = 0},
 	{"drain_in_vain", to_wait_for_room, drain, .result = -ETIMEDOUT},
 	{"drain_of_the_dead", to_reclaim, drain, .result = -EPIPE, .bereft = true},

@@ -317,6 +317,29 @@ static void wait_shortly(struct script *script)
 	check_same(&before, "wait");
 }
 
+static int expect_room(const struct before *before)
+{
+	int room;
+
+	if (model.broken)
+		return -EPROTO;
+	room = room_for(rings.ab.shared, &model.given, model.sent, 1);
+	if (before->receiver_gone)
+		return -EPIPE;
+	return room == -EAGAIN ? -ETIMEDOUT : room < 0 ? room : 0;
+}
+
+static void wait_room(void)
+{
+	const struct before before = look();
+	const int want = expect_room(&before);
+	const int err = pinion_channel_wait_room(stage.a.channel, 0);
+
+	oracle(err == want, "wait for room: %d, not %d", err, want);
+	model.broken |= err == -EPROTO;
+	check_same(&before, "wait for room");
+}
+
 static void drain(void)
 {
 	const struct before before = look();
@@ -503,7 +526,7 @@ void target_step(struct script *script)
 		turn(script);
 		break;
 	case 19:
-		drain();
+		script_byte(script) & 1 ? drain() : wait_room();
 		break;
 	default:
 		receive(script);

@@ -191,6 +191,31 @@ static const char *judge_wait_for_room(struct scene *scene, int result)
 	return result == (reason ? 0 : -ETIMEDOUT) ? NULL : "not what follows from flag and credit";
 }
 
+static int wait_room_shortly(struct scene *scene)
+{
+	return pinion_channel_wait_room(scene->a.channel, 1000);
+}
+
+/* Of a full ring: every look may have been the reason to come back, and the last ones say which. */
+static const char *judge_wait_room(struct scene *scene, int result)
+{
+	const struct fetch *closed = seen_last(scene, PLACE_CONSUMER_CLOSED, 0);
+	const struct fetch *credit = seen_last(scene, PLACE_CREDIT, 0), *fetch;
+	bool reason = false;
+
+	for (uint32_t i = 0; (fetch = scene_load(scene, PLACE_CREDIT, 0, i)) != NULL; i++)
+		reason |= fetch->value[0] != scene->start;
+	for (uint32_t i = 0; (fetch = scene_load(scene, PLACE_CONSUMER_CLOSED, 0, i)) != NULL; i++)
+		reason |= fetch->value[0] != 0;
+	if (!reason)
+		return result == -ETIMEDOUT ? NULL : "no room, and it does not wait";
+	if (closed && closed->value[0])
+		return result == -EPIPE ? NULL : "the peer is gone, and it does not say so";
+	if (credit && credit->value[0] - scene->start > SLOTS)
+		return result == -EPROTO ? NULL : "credit that cannot be is taken";
+	return result == 0 ? NULL : "not what follows from flag and credit";
+}
+
 static int drain_shortly(struct scene *scene)
 {
 	return pinion_channel_drain(scene->a.channel, 1000);
@@ -642,6 +667,19 @@ const struct call calls[] = {
 	 .loads[PLACE_WORD] = 2 * ROW,
 	 .most = 1,
 	 .vectors = true},
+	{.name = "channel_wait_room",
+	 .prepare = send_all_and_take,
+	 .act = wait_room_shortly,
+	 .judge = judge_wait_room,
+	 .loads[PLACE_CONSUMER_CLOSED] = 2,
+	 .loads[PLACE_CREDIT] = 1,
+	 .most = 2},
+	{.name = "channel_wait_room_in_vain",
+	 .prepare = send_all_before,
+	 .act = wait_room_shortly,
+	 .judge = judge_wait_room,
+	 .loads[PLACE_CONSUMER_CLOSED] = ANY,
+	 .loads[PLACE_CREDIT] = ANY},
 	{.name = "channel_drain",
 	 .prepare = send_all_and_take,
 	 .act = drain_shortly,
