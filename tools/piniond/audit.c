@@ -41,14 +41,15 @@ void audit_forget(struct pool *pool, uint32_t slot)
 	ledger_put_damage(pool->service->ledger, pool);
 }
 
-/* What was wrong with a segment that is going, or gone, counts no more: the service before may have
- * been killed before it wrote that down. */
+/* What was wrong with a segment that is gone counts no more: the service before may have been
+ * killed before it wrote that down. One that is going is in use yet. */
 void audit_recall(struct pool *pool)
 {
 	ledger_get_damage(pool->service->ledger, pool);
 	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
-		if (slot_state_of(pool->pool->state[i]) != SLOT_LIVE)
+		if (!pool_has_segment(pool->pool, i))
 			pool->audit.punched &= ~bit_of(i);
+	ledger_put_damage(pool->service->ledger, pool);
 	for (uint32_t i = 0; i < PINION_SEGMENT_MAX; i++)
 		if (pool->audit.punched & bit_of(i))
 			service_log(LOG_ALERT, "pool %s: segment %u lacks pages since before this "
