@@ -454,7 +454,7 @@ static void who_cannot_be_looked_at_is_not_taken_for_dead(void **state)
 
 /* What is done to one of its files, of which @at is the first page. */
 struct spoiling {
-	const char *what;
+	const char *file;
 	off_t len, then; /* of the file; AS_IT_IS: no more than @spoil */
 	void (*spoil)(char *at);
 };
@@ -481,28 +481,29 @@ static void take_all_numbers(char *at)
 	}
 }
 
-static int spoil_file(const struct spoiling *spoiling, int fd)
+static const struct spoiling *spoiling; /* that the next does */
+
+static int spoil_file(int fd)
 {
 	const size_t len = 2 << 20;
 	char *at;
 
 	if (spoiling->len != AS_IT_IS &&
 	    (ftruncate(fd, spoiling->len) || ftruncate(fd, spoiling->then)))
-		return 31;
+		return -1;
 	if (!spoiling->spoil)
 		return 0;
 	at = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (at == MAP_FAILED)
-		return 33;
+		return -1;
 	spoiling->spoil(at);
-	return munmap(at, len) ? 34 : 0;
+	return munmap(at, len);
 }
 
 /* Whoever is given files that no seal protects can cut them off, and the service with them, or
- * write over them. */
-static int spoil(void *arg)
+ * write over them. It stays: the service would free its number. */
+static int spoil(void *said)
 {
-	const struct spoiling *spoiling = arg;
 	char link[64], file[2 * SUPPORT_PATH_LEN];
 	struct pinion_client *client;
 	ssize_t len;
@@ -513,10 +514,10 @@ static int spoil(void *arg)
 		(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 		len = readlink(link, file, sizeof(file) - 1);
 		file[len < 0 ? 0 : len] = 0;
-		if (strstr(file, spoiling->what))
-			return spoil_file(spoiling, fd);
+		if (strstr(file, spoiling->file) && !spoil_file(fd))
+			say_and_stay(said);
 	}
-	return 32;
+	return 31;
 }
 
 /* A second pool, in memory, beside the named one. */
@@ -546,19 +547,22 @@ static void expect_others_are_served(struct service_process *service)
 	service_run(service);
 	assert_int_equal(pinion_client_open("pool:guest", NULL, &client), 0);
 	assert_int_equal(pinion_client_close(client), 0);
-	assert_true(pinion_client_open("pool:" SERVICE_POOL, NULL, &client) < 0);
+	assert_int_equal(pinion_client_open("pool:" SERVICE_POOL, NULL, &client), -ENOENT);
 	assert_null(service_ask("pool-create", SERVICE_POOL " 4M 4K", &err));
 	assert_int_equal(err, -EEXIST);
 }
 
-static void expect_ends_alone(struct spoiling *spoiling)
+static void expect_ends_alone(const struct spoiling *how)
 {
 	struct service_process service;
+	pid_t spoiler;
 
 	start_two(&service);
-	assert_int_equal(member_end(part_start(spoil, spoiling)), 0);
+	spoiling = how;
+	spoiler = run_until_said(spoil);
 	(void)kill(service.pid, SIGKILL);
 	(void)member_end(service.pid);
+	assert_int_equal(process_end(spoiler, SIGKILL), 128 + SIGKILL);
 	expect_others_are_served(&service);
 	stop(&service);
 }
@@ -568,10 +572,10 @@ static void expect_ends_alone(struct spoiling *spoiling)
 
 static void a_named_pool_that_was_cut_off_ends_alone(void **state)
 {
-	static struct spoiling cuts[] = {{CONTROL, 0, 0, NULL},
-					 {CONTROL, 0, 2 << 20, NULL},
-					 {"/" WHERE "/0", 0, 0, NULL},
-					 {"/" WHERE "/0", 2 << 20, 2 << 20, NULL}};
+	static const struct spoiling cuts[] = {{CONTROL, 0, 0, NULL},
+					       {CONTROL, 0, 2 << 20, NULL},
+					       {"/" WHERE "/0", 0, 0, NULL},
+					       {"/" WHERE "/0", 2 << 20, 2 << 20, NULL}};
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(cuts) / sizeof(*cuts); i++)
@@ -580,8 +584,8 @@ static void a_named_pool_that_was_cut_off_ends_alone(void **state)
 
 static void a_named_pool_whose_files_were_made_longer_ends_alone(void **state)
 {
-	static struct spoiling control = {CONTROL, LONGER, LONGER, NULL};
-	static struct spoiling segment = {"/" WHERE "/0", LONGER, LONGER, NULL};
+	static const struct spoiling control = {CONTROL, LONGER, LONGER, NULL};
+	static const struct spoiling segment = {"/" WHERE "/0", LONGER, LONGER, NULL};
 
 	(void)state;
 	expect_ends_alone(&control);
@@ -590,8 +594,8 @@ static void a_named_pool_whose_files_were_made_longer_ends_alone(void **state)
 
 static void a_named_pool_said_to_be_of_another_layout_ends_alone(void **state)
 {
-	static struct spoiling here = {CONTROL, AS_IT_IS, AS_IT_IS, tell_another_layout};
-	static struct spoiling longer = {CONTROL, LONGER, LONGER, tell_another_layout};
+	static const struct spoiling here = {CONTROL, AS_IT_IS, AS_IT_IS, tell_another_layout};
+	static const struct spoiling longer = {CONTROL, LONGER, LONGER, tell_another_layout};
 
 	(void)state;
 	expect_ends_alone(&here);
@@ -600,7 +604,7 @@ static void a_named_pool_said_to_be_of_another_layout_ends_alone(void **state)
 
 static void a_named_pool_that_was_filled_with_strangers_ends_alone(void **state)
 {
-	static struct spoiling full = {CONTROL, AS_IT_IS, AS_IT_IS, take_all_numbers};
+	static const struct spoiling full = {CONTROL, AS_IT_IS, AS_IT_IS, take_all_numbers};
 
 	(void)state;
 	expect_ends_alone(&full);

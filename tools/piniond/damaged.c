@@ -38,8 +38,8 @@ bool damaged_is(const char *path, int err)
 	case -EPROTO: /* no control area, or one that says that it is of another layout */
 		return true;
 	case -EINVAL: /* a segment is not what the control area says */
-	case -ENOMEM: /* a file is longer than there are pages; a whole one has all it needs */
-	case -EAGAIN: /* all numbers are taken by who lives, it says */
+	case -ENOMEM: /* a file is longer than there are pages, or no memory is left for us */
+	case -EAGAIN: /* all numbers are taken by who lives, or it says so */
 		return magic == CONTROL_MAGIC;
 	default:
 		return false;

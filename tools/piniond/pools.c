@@ -49,8 +49,10 @@ struct pool *pools_new(struct service *service, const char *name)
 {
 	struct pool *pool = calloc(1, sizeof(*pool));
 
-	if (!pool)
+	if (!pool) {
+		(void)pinion_fail(-ENOMEM, "pool %s: no memory for the service's part", name);
 		return NULL;
+	}
 	(void)snprintf(pool->name, sizeof(pool->name), "%s", name);
 	pool->service = service;
 	pool->courier.announce = announce;
@@ -104,7 +106,7 @@ static struct pinion_pool_config wish_of(const struct config_pool *config)
 	return wish;
 }
 
-/* A named pool that is there already is adopted. */
+/* A named pool that is there already is adopted. -EUCLEAN: it is damaged. */
 static int make(const struct config_pool *config, struct pool *pool)
 {
 	struct pinion_pool_config wish = wish_of(config);
@@ -118,7 +120,11 @@ static int make(const struct config_pool *config, struct pool *pool)
 	if (!err)
 		service_log(LOG_NOTICE, "pool %s: adopted: %u members live, %u are dead",
 			    config->name, found.living, found.dead);
-	return err == -ENOENT ? pinion_pool_create(&wish, &pool->pool) : err;
+	else if (err == -ENOENT)
+		err = pinion_pool_create(&wish, &pool->pool);
+	else if (damaged_is(config->path, err))
+		err = -EUCLEAN;
+	return err;
 }
 
 /* With all who are in it. */
@@ -154,8 +160,10 @@ static int add(struct service *service, const struct config_pool *config, bool o
 		return err;
 	}
 	pools_insert(pool);
-	if (pool->path)
+	if (pool->path) {
+		audit_recall(pool);
 		burial_look(pool);
+	}
 	return 0;
 }
 
@@ -278,7 +286,7 @@ static int create_or_pass_over(struct service *service, const struct config_pool
 {
 	int err = pools_add(service, config);
 
-	if (!err || !config->path || !damaged_is(config->path, err))
+	if (err != -EUCLEAN)
 		return err;
 	service_log(LOG_ERR, "pool %s: passed over, and its files left as they are: %s",
 		    config->name, pinion_error_text());

@@ -92,6 +92,13 @@ static bool is_hopeless(int err)
 	return err == -EPROTO || err == -EINVAL || err == -ENOENT;
 }
 
+/* Of a pool on hugetlbfs its members can also say that all of them live, for ever. It is not this
+ * process that ends then: the pool is passed over (damaged.h). */
+static bool is_given_up(const struct pool *pool, int err)
+{
+	return is_hopeless(err) || (err == -EAGAIN && pool->path);
+}
+
 static int resume_files(struct pool *pool, const struct pinion_pool_record *record,
 			const struct pinion_member_record *members, struct pinion_adoption *report)
 {
@@ -248,20 +255,22 @@ static int restore_pool(struct service *service, uint32_t index)
 	const struct ledger_pool *entry = &ledger->pool[index];
 	struct pinion_adoption report = {0};
 	struct pool *pool = pools_new(service, entry->name);
+	bool given_up;
 	int err;
 
-	if (pool) {
-		pool->index = index;
-		pool->path = entry->used == LEDGER_NAMED ? entry->path : NULL;
-		err = resume_pool(ledger, pool, &report);
-	} else {
-		err = pinion_fail(-ENOMEM, "no memory for a pool");
+	if (!pool) {
+		service_log(LOG_ERR, "%s", pinion_error_text());
+		return -ENOMEM;
 	}
+	pool->index = index;
+	pool->path = entry->used == LEDGER_NAMED ? entry->path : NULL;
+	err = resume_pool(ledger, pool, &report);
 	if (err) {
 		service_log(LOG_ERR, "pool %s: not taken up again: %s", entry->name,
 			    pinion_error_text());
+		given_up = is_given_up(pool, err);
 		free(pool);
-		if (!is_hopeless(err))
+		if (!given_up)
 			return err;
 		ledger_forget_pool(ledger, index);
 		return 0;
