@@ -114,8 +114,9 @@ static size_t room_len(const struct pinion_pool *pool, uint32_t nr)
 	       2 * (pool->layout.stride / 8);
 }
 
-/* Base pages that the slots will want. What is on hugetlbfs is the pool's already, and so are the
- * pages of a slot that had a segment before. */
+/* Base pages that the slots will want. What is on hugetlbfs is the pool's already. A slot that had
+ * a segment before has some, but that one may have been smaller: they are counted again, since one
+ * grow refused too early harms less than the kernel's OOM killer. */
 static size_t room_wanted(const struct pinion_pool *pool, const struct make_order *order)
 {
 	size_t len = 0;
@@ -123,8 +124,7 @@ static size_t room_wanted(const struct pinion_pool *pool, const struct make_orde
 	for (uint32_t i = 0; i < order->nr && !order->named; i++) {
 		size_t stride = make_stride(&order->config[i], pool->geometry.flags);
 
-		if (slot_state_of(pool->state[order->first + i]) == SLOT_ABSENT)
-			len += room_len(pool, (uint32_t)(order->config[i].len / stride));
+		len += room_len(pool, (uint32_t)(order->config[i].len / stride));
 	}
 	return len;
 }

@@ -446,7 +446,7 @@ static void a_control_area_that_does_not_fit_is_enomem_before_a_page_is_touched(
 	available_kib = -1;
 }
 
-/* The place of a segment that went has its pages. */
+/* Also where a segment went: it may have been smaller. */
 static void a_slots_part_of_the_control_area_is_looked_at_when_a_pool_grows(void **state)
 {
 	struct pinion_pool_config config = pool_config(64, BUFFER);
@@ -466,6 +466,8 @@ static void a_slots_part_of_the_control_area_is_looked_at_when_a_pool_grows(void
 	assert_int_equal(pinion_pool_grow(pool, &more, &slot), 0);
 	assert_int_equal(pinion_pool_retire(pool, slot), 0);
 	available_kib = 384;
+	assert_int_equal(pinion_pool_grow(pool, &more, &slot), -ENOMEM);
+	available_kib = 1024;
 	assert_int_equal(pinion_pool_grow(pool, &more, &slot), 0);
 	assert_int_equal(slot, 1);
 	available_kib = -1;
