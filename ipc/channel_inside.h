@@ -91,7 +91,7 @@ static inline bool channel_is_held(const _Atomic uint64_t *owner, struct pinion_
  * receives. */
 int channel_break_off(struct pinion_channel *channel);
 
-/* pinion_channel_wait() of an end that may only send. */
+/* Until send() has something to say: for who waits for room, by whichever call. */
 int channel_wait_to_send(struct pinion_channel *channel, uint64_t timeout_ns);
 
 #endif

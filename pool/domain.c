@@ -169,7 +169,9 @@ static int add_set(struct domain *domain, uint64_t set)
 	return err;
 }
 
-/* Look-ups give what the table of that generation says; is it true? */
+/* Look-ups give what the table of that generation says; is it true? (Relaxed: who holds a buffer
+ * learned from whoever gave it that the slot's segment before was forgotten, so whichever of the
+ * two numbers it reads, the address is its buffer's, or none.) */
 static void set_generation(struct domain *domain, uint64_t generation)
 {
 	bool moved = false;

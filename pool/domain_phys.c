@@ -264,9 +264,9 @@ static int audit_mapped(const struct domain *domain, int pagemap, uint32_t index
 }
 
 /*
- * What the IOMMU has mapped is pinned and stays where it is, so a page that lies elsewhere came
- * into the file after it. Without privilege nothing is said: neither where the maker had none, nor
- * in one that has given it up since.
+ * What the IOMMU has mapped is pinned and stays where it is (in an iommufd as long as a device is
+ * in the space), so a page that lies elsewhere came into the file after it. Without privilege
+ * nothing is said: neither where the maker had none, nor in one that has given it up since.
  */
 int domain_audit_mapped(const struct domain *domain, uint32_t index,
 			struct pinion_domain_move *move)

@@ -96,7 +96,8 @@ struct pinion_cache {
  * -EAGAIN  nr_caches caches are open already: make the pool with more, or close some
  * -EINVAL  node and device are both given, device is no PCI address, or a flag is unknown
  * -ENODEV  no such device: lspci -D has those that there are
- * -ENODATA without PREFERRED: the kernel does not say which of several nodes is the device's
+ * -ENODATA without PREFERRED: the kernel does not say which of several nodes is the device's, or
+ *          the CPU's
  * -ENOMEM  no memory for the cache's private part
  * -ECHILD  this process inherited the pool by fork(): see pinion_pool_become()
  */

@@ -29,14 +29,15 @@
  * harms nobody else.
  *
  * Threads: of one end, one thread sends and one receives (they may differ). wait() belongs to
- * the receiving thread, or to the sending one of an end that may only send. Nothing here blocks
- * except wait(), and that is bounded by its time limit.
+ * the receiving thread, or to the sending one of an end that may only send; wait_room() and drain()
+ * to the sending one. Nothing else here blocks, and these are bounded by their time limits.
  *
  * Death: no call waits for the peer to move. A receiver drains what the dead had published and
  * then gets -EPIPE; a sender gets -EPIPE, and pinion_channel_reclaim() frees what the dead had
  * not taken. Who notices: in the keeper the rendezvous, from the peer's pidfd; in a session
- * pinion_channel_wait(), within 100 ms. A program that only polls recv() calls wait() now and then,
- * and so does one that may only send.
+ * pinion_channel_wait() and wait_room(), within 100 ms. A program that only polls recv() calls
+ * wait() now and then, and so does one that may only send. A keeper, whom the rendezvous tells,
+ * waits shortly, and calls pinion_rendezvous_next().
  */
 
 #include <stdint.h>
@@ -150,7 +151,7 @@ int pinion_channel_wait(struct pinion_channel *channel, uint64_t timeout_ns);
  *
  *     while ((sent = pinion_channel_send(channel, desc, nr)) == -EAGAIN) {
  *             got = pinion_channel_recv(channel, in, 32);      its room for us hangs on this
- *             if (got == -EAGAIN)
+ *             if (got < 0)
  *                     err = pinion_channel_wait_room(channel, 1000000);
  *     }
  *

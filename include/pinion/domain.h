@@ -245,6 +245,9 @@ static inline uint64_t pinion_domain_generation(const struct pinion_domain *doma
  *   made anew, which pins and reads again. Look-ups go on to give what the table says, so that
  *   completions of what the device still has can be found.
  *
+ * A generation counts for the domain that it was read of. One made anew begins at 1 again: drop
+ * with the old one what was kept of it, and so does who attached its table.
+ *
  * Nothing is looked at here: what no audit has found yet is not known, nor what the maker's process
  * does or finds. What another thread changes meanwhile shows at the next call.
  */
@@ -281,7 +284,7 @@ struct pinion_domain_move {
  * with the old one. This is seen by the maker, with CAP_SYS_ADMIN when the segment was mapped and
  * now, which compares where the pages lay (it keeps 8 bytes for each) and where they lie; and not
  * by others. (An iommufd pins nothing while no device is in the space, and what is not pinned may
- * move: attach the device, then make the domain.)
+ * move: attach the device, then make the domain, and make it anew when the last was detached.)
  *
  * -ESTALE  something moved; @move (if not NULL) and the sentence say what. Stop the device. From
  *          now on nothing of this domain is current

@@ -123,8 +123,8 @@ static const char *between(struct view *view, struct contest *contest, const str
 		       : "the receiver was not told of what came beside one that stands still";
 }
 
-/* THIRD is told of each death. All come back from @from to SECOND but what is on its way to it: of
- * all who are dead, for whom is recovered last is recovered with those before. */
+/* THIRD is told of each death. All come back from @from to SECOND but what is on its way to it:
+ * each recovery is told what all the dead have sent and nobody has received. */
 static const char *recover(const struct view *view, int from)
 {
 	struct pinion_buffer transit[2 * SLOTS];

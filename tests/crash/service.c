@@ -368,7 +368,7 @@ static struct result aim(const struct operation *operation, uint64_t *random)
 	return result;
 }
 
-/* A sweep that is to be complete says nothing when it is not. */
+/* A sweep that is to be complete, and is not, is a failure. */
 static void claim(const struct operation *operation, uint64_t *random, uint64_t seconds)
 {
 	const struct result r = sweep(operation, random, seconds);
