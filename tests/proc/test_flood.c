@@ -7,8 +7,6 @@
  * PINION_EXCHANGES: how many each of them asks, in place of 100,000.
  */
 
-#include <sched.h>
-
 #include <pinion/request.h>
 
 #include "proc_support.h"
@@ -169,10 +167,9 @@ static void scene_open(struct scene *scene, uint32_t slots, uint32_t depth, uint
 	keeper_open_with(&scene->keeper, &config, &rendezvous);
 	scene->orders = (struct orders){depth, want};
 	scene->pid = member_start(&scene->keeper, flood_member, &scene->orders);
-	/* Nobody echoes what the member sends: the channel is not told to the keeper of tests. */
-	while (!pinion_rendezvous_next(scene->keeper.rendezvous, &event))
-		sched_yield();
-	assert_int_equal(event.kind, PINION_EVENT_JOINED);
+	event = keeper_expect(&scene->keeper, PINION_EVENT_JOINED, SOON);
+	/* Nobody echoes what the member sends: the keeper of tests forgets the channel. */
+	scene->keeper.channel[event.member] = NULL;
 	scene->flood.pool = scene->keeper.pool;
 	scene->flood.channel = event.channel;
 	assert_int_equal(flood_open(&scene->flood, depth, want), 0);

@@ -5,19 +5,17 @@
  * deadlock would show as a time limit that is over. Then one of them is killed.
  */
 
-#include <sched.h>
-
 #include "proc_support.h"
 
 #define SOON 5000 /* ms */
 #define PATIENCE_NS UINT64_C(20000000000)
-#define EACH 50000u
 #define MS UINT64_C(1000000)
 
 /* One member's part, the same on both sides. */
 struct stream {
 	struct pinion_cache *cache;
 	struct pinion_channel *channel;
+	uint32_t each; /* how many either of them sends */
 	uint32_t received;
 	uint32_t waits; /* for room */
 	int wrong;      /* a line number: what did not hold; 0: all did */
@@ -67,9 +65,9 @@ static void send_one(struct stream *stream, uint32_t tag)
 
 static void stream_run(struct stream *stream)
 {
-	for (uint32_t i = 0; i < EACH && !stream->wrong; i++)
+	for (uint32_t i = 0; i < stream->each && !stream->wrong; i++)
 		send_one(stream, i);
-	while (!stream->wrong && stream->received < EACH)
+	while (!stream->wrong && stream->received < stream->each)
 		if (!receive(stream))
 			STREAM_THAT(stream,
 				    pinion_channel_wait(stream->channel, PATIENCE_NS) == 0);
@@ -79,9 +77,8 @@ static int stream_member(const char *path, void *arg)
 {
 	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
 	struct pinion_session *session;
-	struct stream stream = {0};
+	struct stream stream = {.each = *(const uint32_t *)arg};
 
-	(void)arg;
 	if (pinion_session_open(path, &session) ||
 	    pinion_cache_open(pinion_session_pool(session), &any, &stream.cache))
 		return 1;
@@ -108,7 +105,7 @@ static int idle_member(const char *path, void *arg)
 		pause();
 }
 
-static pid_t scene_open(struct keeper *keeper, uint32_t slots, member_main member,
+static pid_t scene_open(struct keeper *keeper, uint32_t slots, member_main member, uint32_t each,
 			struct stream *stream)
 {
 	const struct pinion_rendezvous_config rendezvous = {.slots = slots};
@@ -118,21 +115,21 @@ static pid_t scene_open(struct keeper *keeper, uint32_t slots, member_main membe
 
 	config.nr_members = KEEPER_MEMBERS;
 	keeper_open_with(keeper, &config, &rendezvous);
-	pid = member_start(keeper, member, NULL);
-	/* Nobody echoes what the member sends: the channel is not told to the keeper of tests. */
-	while (!pinion_rendezvous_next(keeper->rendezvous, &event))
-		sched_yield();
-	assert_int_equal(event.kind, PINION_EVENT_JOINED);
-	*stream = (struct stream){.cache = keeper->cache, .channel = event.channel};
+	pid = member_start(keeper, member, &each);
+	event = keeper_expect(keeper, PINION_EVENT_JOINED, SOON);
+	/* Nobody echoes what the member sends: the keeper of tests forgets the channel. */
+	keeper->channel[event.member] = NULL;
+	*stream = (struct stream){
+		.cache = keeper->cache, .channel = event.channel, .each = each};
 	return pid;
 }
 
-static void stream_both_ways(uint32_t slots)
+static void stream_both_ways(uint32_t slots, uint32_t each)
 {
 	struct pinion_event left;
 	struct keeper keeper;
 	struct stream stream;
-	const pid_t pid = scene_open(&keeper, slots, stream_member, &stream);
+	const pid_t pid = scene_open(&keeper, slots, stream_member, each, &stream);
 
 	stream_run(&stream);
 	if (stream.wrong)
@@ -149,13 +146,13 @@ static void stream_both_ways(uint32_t slots)
 static void both_send_through_rings_of_four_slots(void **state)
 {
 	(void)state;
-	stream_both_ways(4);
+	stream_both_ways(4, 10000);
 }
 
 static void both_send_through_rings_that_hold_credit_back(void **state)
 {
 	(void)state;
-	stream_both_ways(64);
+	stream_both_ways(64, 50000);
 }
 
 static void who_waits_for_room_of_one_that_is_killed_is_told(void **state)
@@ -163,7 +160,7 @@ static void who_waits_for_room_of_one_that_is_killed_is_told(void **state)
 	struct pinion_event left;
 	struct keeper keeper;
 	struct stream stream;
-	const pid_t pid = scene_open(&keeper, 4, idle_member, &stream);
+	const pid_t pid = scene_open(&keeper, 4, idle_member, 0, &stream);
 	struct pinion_desc desc = {.len = 8};
 
 	(void)state;

@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "channel_support.h"
+#include "interrupt.h"
 
 static void a_descriptor_arrives_as_sent_and_the_buffer_changes_hands(void **state)
 {
@@ -187,8 +188,6 @@ static void wait_returns_at_once_when_something_is_there(void **state)
 struct later {
 	struct pair *pair;
 	struct pinion_desc desc;
-	pthread_t waiter;
-	_Atomic int done; /* the wait is over */
 };
 
 static void pause_ns(long ns)
@@ -228,18 +227,6 @@ static void *die_and_sever_later(void *arg)
 	return NULL;
 }
 
-static void *signal_later(void *arg)
-{
-	struct later *later = arg;
-
-	/* More than one: the first may come before a busy machine lets the other sleep. */
-	while (!later->done) {
-		pause_ns(50000000);
-		pthread_kill(later->waiter, SIGUSR1);
-	}
-	return NULL;
-}
-
 /* Waits up to 10 s on b while @act happens; how long it took, from before the other side began: it
  * may come first on a busy machine. */
 static uint64_t wait_while(struct later *later, void *(*act)(void *), int *err)
@@ -248,11 +235,9 @@ static uint64_t wait_while(struct later *later, void *(*act)(void *), int *err)
 	pthread_t thread;
 	uint64_t took;
 
-	later->waiter = pthread_self();
 	assert_int_equal(pthread_create(&thread, NULL, act, later), 0);
 	*err = pinion_channel_wait(later->pair->b.channel, UINT64_C(10000000000));
 	took = test_now_ns() - before;
-	later->done = 1;
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	return took;
 }
@@ -260,7 +245,7 @@ static uint64_t wait_while(struct later *later, void *(*act)(void *), int *err)
 static void a_sleeper_is_woken_by_a_descriptor(void **state)
 {
 	struct pair pair = pair_make(512, 8);
-	struct later later = {&pair, desc_new(&pair.a, 0, 5), 0, 0};
+	struct later later = {&pair, desc_new(&pair.a, 0, 5)};
 	struct pinion_desc desc;
 	int err;
 
@@ -276,7 +261,7 @@ static void a_sleeper_is_woken_by_a_descriptor(void **state)
 static void a_sleeper_is_woken_by_close_and_gets_epipe(void **state)
 {
 	struct pair pair = pair_make(512, 8);
-	struct later later = {&pair, {{0}, 0, 0}, 0, 0};
+	struct later later = {&pair, {{0}, 0, 0}};
 	struct pinion_desc desc;
 	int err;
 
@@ -287,15 +272,10 @@ static void a_sleeper_is_woken_by_close_and_gets_epipe(void **state)
 	pair_close_whole(&pair);
 }
 
-static void on_signal(int number)
-{
-	(void)number;
-}
-
 static void a_sleeper_is_woken_by_sever_though_the_dead_silenced_its_bell(void **state)
 {
 	struct pair pair = pair_make(512, 8);
-	struct later later = {&pair, {{0}, 0, 0}, 0, 0};
+	struct later later = {&pair, {{0}, 0, 0}};
 	struct pinion_desc desc;
 	int err;
 
@@ -308,15 +288,15 @@ static void a_sleeper_is_woken_by_sever_though_the_dead_silenced_its_bell(void *
 
 static void a_signal_ends_the_wait_with_eintr(void **state)
 {
-	const struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
 	struct pair pair = pair_make(512, 8);
-	struct later later = {&pair, {{0}, 0, 0}, 0, 0};
-	int err;
+	const uint64_t before = test_now_ns();
+	struct interrupt interrupt;
 
 	(void)state;
-	assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
-	assert_in_range(wait_while(&later, signal_later, &err), 40000000, MUCH_NS);
-	assert_int_equal(err, -EINTR);
+	interrupt_begin(&interrupt);
+	assert_int_equal(pinion_channel_wait(pair.b.channel, UINT64_C(10000000000)), -EINTR);
+	assert_in_range(test_now_ns() - before, 40000000, MUCH_NS);
+	interrupt_end(&interrupt);
 	pair_close_whole(&pair);
 }
 
@@ -405,7 +385,7 @@ static void what_is_sent_right_before_close_is_never_missed(void **state)
 	(void)state;
 	for (int round = 0; round < 1500; round++) {
 		struct pair pair = pair_make(512, 8);
-		struct later later = {&pair, desc_new(&pair.a, 0, 0), 0, 0};
+		struct later later = {&pair, desc_new(&pair.a, 0, 0)};
 		struct pinion_desc desc;
 		pthread_t thread;
 		int got;

@@ -450,6 +450,24 @@ static bool has_device(void)
 	return has;
 }
 
+#define ONLINE "/sys/devices/system/node/online"
+
+/* The node of a machine that has one, "0"; -1: it has several, "0-1", or does not say. */
+static long only_node(void)
+{
+	FILE *f = fopen(ONLINE, "re");
+	char text[256], *end;
+	long node;
+
+	if (!f)
+		return -1;
+	if (!fgets(text, sizeof(text), f))
+		text[0] = '\0';
+	fclose(f);
+	node = strtol(text, &end, 10);
+	return end > text && *end == '\n' ? node : -1;
+}
+
 /* Node 0 has all there is. Of a device without a node: where the machine has but one. */
 static void opens_near(struct pinion_pool *pool, const char *path)
 {
@@ -462,8 +480,8 @@ static void opens_near(struct pinion_pool *pool, const char *path)
 
 	(void)snprintf(file, sizeof(file), "%s/numa_node", path);
 	node = support_read_long(file);
-	if (node < 0 && access("/sys/devices/system/node/node1", F_OK))
-		node = 0;
+	if (node < 0)
+		node = only_node();
 	err = pinion_cache_open(pool, &config, &cache);
 	assert_int_equal(err, node < 0 ? -ENODATA : node > 0 ? -ENOENT : 0);
 	if (!err)

@@ -5,12 +5,12 @@
  */
 
 #include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <pinion/wait.h>
 
 #include "channel_support.h"
+#include "interrupt.h"
 
 #define SLOTS 8u
 #define MS UINT64_C(1000000)
@@ -162,34 +162,18 @@ static void who_may_only_receive_has_no_room_to_wait_for(void **state)
 	pair_close_whole(&pair);
 }
 
-static void on_signal(int signal)
-{
-	(void)signal;
-}
-
-static void *interrupt_later(void *arg)
-{
-	const pthread_t *thread = arg;
-
-	usleep(20000);
-	assert_int_equal(pthread_kill(*thread, SIGUSR1), 0);
-	return NULL;
-}
-
 static void a_signal_ends_it(void **state)
 {
-	const struct sigaction action = {.sa_handler = on_signal};
 	struct pair pair = pair_make(512, SLOTS);
-	pthread_t self = pthread_self(), thread;
+	struct interrupt interrupt;
 
 	(void)state;
-	assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
 	send_many(&pair.a, SLOTS);
+	interrupt_begin(&interrupt);
 	errno = 4711;
-	assert_int_equal(pthread_create(&thread, NULL, interrupt_later, &self), 0);
 	assert_int_equal(wait_room(&pair.a, LONG), -EINTR);
 	assert_int_equal(errno, 4711);
-	assert_int_equal(pthread_join(thread, NULL), 0);
+	interrupt_end(&interrupt);
 	take_and_free(&pair.b, SLOTS);
 	pair_close_whole(&pair);
 }
