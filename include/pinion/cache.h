@@ -140,6 +140,9 @@ static inline int pinion_buffer_alloc(struct pinion_cache *cache, struct pinion_
 /*
  * pinion_buffer_free() - give a buffer back; no system call, no wait.
  *
+ * pre: no other thread frees it, or sends it, at the same moment: two that free one handle at once
+ * may both be told 0, and the buffer then lies in two caches. (The check is a load, and the store
+ * comes after it: a locked operation would cost more than the rest of the call.)
  * pre: @buffer was not sent away. Until the receiver takes it the owner word still names us, so
  * that a free in between is not noticed here; the receiver finds a buffer that its sender does not
  * hold, and ends the channel.

@@ -22,6 +22,7 @@
  * others, who die of SIGBUS then. So they are for processes of one user, or of one group where
  * config.mode says so; files of other users are refused by all sides.
  *
+ * Threads: each of these calls is for one thread, which uses the pool for nothing else meanwhile.
  * One keeper at a time: the keeper's process holds a lock for as long as it has the pool.
  * Death: whatever is killed at whatever moment, adopt or unlink works afterwards.
  */

@@ -16,7 +16,7 @@
  * Threads: open and close are for one. Fork: the child is not a member; it opens its own. (It may
  * close its copy of the parent's: that unmaps, and says nothing to the keeper.)
  * Death: a process killed with a session open loses nothing for the others; see rendezvous.h. When
- * the keeper dies, pinion_channel_wait() notices, and send and recv give -EPIPE.
+ * the keeper dies, pinion_channel_wait() and wait_room() notice, and send and recv give -EPIPE.
  */
 
 #include <pinion/channel.h>

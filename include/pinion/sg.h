@@ -18,7 +18,7 @@
  *
  * Nothing is allocated, and a step costs no division. Threads: an iterator belongs to one thread,
  * any number may run over one domain. Pieces are read once, as the iterator comes to them, and must
- * stay until it ends.
+ * stay until it ends. Processes and deaths: as of the domain's look-ups.
  */
 
 #include <errno.h>

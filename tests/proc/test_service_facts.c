@@ -12,7 +12,7 @@
 #include "service_support.h"
 
 #define HUGE_FREE "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
-#define HUGE_WANTED 12 /* pages: the pool's, and some for whoever touches a hole */
+#define HUGE_WANTED 14 /* pages: the pool's, and some for whoever touches a hole */
 #define SECOND_NS UINT64_C(1000000000)
 
 /* Device processes have one pool to serve in. */

@@ -4,7 +4,7 @@
 
 /*
  * Signals for a thread that waits, between interrupt_begin() and interrupt_end(): for calls that
- * a signal ends.
+ * a signal ends. No claim in between: one that fails would leave the signals to the tests to come.
  */
 
 #include <pthread.h>

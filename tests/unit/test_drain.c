@@ -171,14 +171,17 @@ static void a_signal_ends_it(void **state)
 {
 	struct pair pair = pair_make(512, SLOTS);
 	struct interrupt interrupt;
+	int err, left;
 
 	(void)state;
 	send_many(&pair.a, 1);
 	interrupt_begin(&interrupt);
 	errno = 4711;
-	assert_int_equal(pinion_channel_drain(pair.a.channel, LONG), -EINTR);
-	assert_int_equal(errno, 4711);
+	err = pinion_channel_drain(pair.a.channel, LONG);
+	left = errno;
 	interrupt_end(&interrupt);
+	assert_int_equal(err, -EINTR);
+	assert_int_equal(left, 4711);
 	take_and_free(&pair.b, 1);
 	pair_close_whole(&pair);
 }

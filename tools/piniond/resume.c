@@ -86,17 +86,11 @@ static struct pinion_member_record *list_members(const struct ledger *ledger, ui
 }
 
 /* The files are not what the record says, or not there, and will not be. Anything else passes: then
- * this process ends, and what the store keeps is there for the next. */
+ * this process ends, and what the store keeps is there for the next. (-EAGAIN passes when members
+ * end. To go on without that pool would forget them, and the containers of the dead.) */
 static bool is_hopeless(int err)
 {
 	return err == -EPROTO || err == -EINVAL || err == -ENOENT;
-}
-
-/* Of a pool on hugetlbfs its members can also say that all of them live, for ever. It is not this
- * process that ends then: the pool is passed over (damaged.h). */
-static bool is_given_up(const struct pool *pool, int err)
-{
-	return is_hopeless(err) || (err == -EAGAIN && pool->path);
 }
 
 static int resume_files(struct pool *pool, const struct pinion_pool_record *record,
@@ -255,7 +249,6 @@ static int restore_pool(struct service *service, uint32_t index)
 	const struct ledger_pool *entry = &ledger->pool[index];
 	struct pinion_adoption report = {0};
 	struct pool *pool = pools_new(service, entry->name);
-	bool given_up;
 	int err;
 
 	if (!pool) {
@@ -268,9 +261,8 @@ static int restore_pool(struct service *service, uint32_t index)
 	if (err) {
 		service_log(LOG_ERR, "pool %s: not taken up again: %s", entry->name,
 			    pinion_error_text());
-		given_up = is_given_up(pool, err);
 		free(pool);
-		if (!given_up)
+		if (!is_hopeless(err))
 			return err;
 		ledger_forget_pool(ledger, index);
 		return 0;

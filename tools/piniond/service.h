@@ -226,7 +226,7 @@ void pools_destroy(struct service *service);
 /* One without a pool in it, and its place among the others. NULL: no memory. */
 struct pool *pools_new(struct service *service, const char *name);
 void pools_insert(struct pool *pool);
-/* Leaves a sentence (pinion_error_text()). */
+/* Leaves a sentence (pinion_error_text()). -EUCLEAN: what lies at its path is damaged. */
 int pools_add(struct service *service, const struct config_pool *config);
 /* A pool for one client, like @template. NULL: pinion_error_text() says why. */
 struct pool *pools_add_own(struct service *service, const struct config_pool *template);
