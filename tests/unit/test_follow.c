@@ -7,7 +7,7 @@
 #include <pinion/fanin.h>
 #include <pinion/wait.h>
 
-#include "broadcast.h"
+#include "broadcast_support.h"
 #include "channel_support.h"
 
 #define POLLS 5000 /* more than the looks after which a busy receiver minds the slots */
@@ -162,10 +162,10 @@ static void who_receives_a_broadcast_notices(void **state)
 	struct pinion_broadcast *broadcast;
 	struct pinion_seat *seat;
 	uint32_t number;
-	int ring, fd;
+	const int ring = broadcast_file(8);
+	int fd;
 
 	(void)state;
-	assert_int_equal(pinion_broadcast_create(8, &ring), 0);
 	assert_int_equal(pinion_broadcast_create_seat(&fd), 0);
 	assert_int_equal(pinion_broadcast_open(pair.a.pool, ring, &broadcast), 0);
 	assert_int_equal(pinion_broadcast_admit(broadcast, fd, &number), 0);

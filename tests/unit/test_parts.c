@@ -15,6 +15,7 @@
 #include "bell_fd.h"
 #include "membership.h"
 #include "pool_support.h"
+#include "ring_support.h"
 #include "wire.h"
 
 /* A service that has one thing to say: @answer, with @nr files that are none of these. */
@@ -195,8 +196,8 @@ static void say_joined(struct keeper *keeper, int fd, uint32_t number)
 	int files[6], others[6];
 	unsigned nr = 3;
 
-	assert_int_equal(pinion_ring_create(16, &files[0]), 0);
-	assert_int_equal(pinion_ring_create(16, &files[1]), 0);
+	assert_int_equal(ring_begin(16, &files[0]), 0);
+	assert_int_equal(ring_begin(16, &files[1]), 0);
 	files[2] = pidfd_open(getpid(), 0);
 	for (; nr < 6 && visit->file[nr - 3]; nr++)
 		make_file(visit->file[nr - 3], &files[nr], &others[nr]);
