@@ -424,6 +424,139 @@ static void check_names_line_and_key_of_each_mistake(void **state)
 	assert_non_null(strstr(said, "no mistakes"));
 }
 
+/* How deep the rings are. */
+
+static struct echo serve(const struct pinion_device_config *config)
+{
+	struct echo echo = {0};
+
+	assert_int_equal(pinion_device_open(SERVICE_DEVICE, config, &echo.device), 0);
+	echo.cache = cache_make(pinion_device_pool(echo.device), BUFFER);
+	assert_int_equal(pinion_device_ready(echo.device), 0);
+	return echo;
+}
+
+static void serve_no_more(struct echo *echo)
+{
+	assert_int_equal(pinion_cache_close(echo->cache), 0);
+	assert_int_equal(pinion_device_close(echo->device), 0);
+}
+
+static struct pinion_event expect_event(struct echo *echo, enum pinion_event_kind kind)
+{
+	struct pollfd want = {pinion_device_fd(echo->device), POLLIN, 0};
+	struct pinion_event event = {0};
+	int got;
+
+	while ((got = pinion_device_next(echo->device, &event)) == 0)
+		assert_int_equal(poll(&want, 1, PATIENCE_NS / 1000000), 1);
+	assert_int_equal(got, 1);
+	assert_int_equal(event.kind, kind);
+	return event;
+}
+
+/* Each end tells of the ring that it receives from. */
+static void expect_slots(struct echo *echo, uint32_t wish, uint32_t slots)
+{
+	const struct pinion_client_config config = {.slots = wish};
+	struct pinion_client *client;
+	struct pinion_event event;
+
+	assert_int_equal(pinion_client_open(SERVICE_DEVICE, &config, &client), 0);
+	assert_int_equal(pinion_channel_slots(pinion_client_channel(client)), slots);
+	event = expect_event(echo, PINION_EVENT_JOINED);
+	assert_int_equal(pinion_channel_slots(event.channel), slots);
+	assert_int_equal(pinion_client_close(client), 0);
+	event = expect_event(echo, PINION_EVENT_LEFT);
+	assert_int_equal(pinion_device_bury(echo->device, event.member, echo->cache), 0);
+}
+
+/* Which a service that was killed has not forgotten. */
+static void a_client_gets_the_rings_it_asks_for_up_to_what_the_device_process_says(void **state)
+{
+	const struct pinion_device_config some = {.slots = 16, .slots_max = 64};
+	struct service_process service;
+	struct echo echo;
+
+	(void)state;
+	service_start_managed(&service);
+	echo = serve(&some);
+	for (int i = 0; i < 2; i++) {
+		expect_slots(&echo, 0, 16);
+		expect_slots(&echo, 4, 4);
+		expect_slots(&echo, 32, 32);
+		expect_slots(&echo, 64, 64);
+		expect_slots(&echo, 256, 64);
+		expect_slots(&echo, PINION_RING_SLOTS_MAX, 64);
+		service_kill(&service);
+	}
+	serve_no_more(&echo);
+	service_stop(&service);
+}
+
+static void a_device_process_that_says_no_maximum_gives_no_more_than_its_own(void **state)
+{
+	const struct pinion_device_config plain = {.slots = 16}, silent = {0};
+	struct service_process service;
+	struct echo echo;
+
+	(void)state;
+	service_start(&service);
+	echo = serve(&plain);
+	expect_slots(&echo, 0, 16);
+	expect_slots(&echo, 8, 8);
+	expect_slots(&echo, 32, 16);
+	serve_no_more(&echo);
+	echo = serve(&silent);
+	expect_slots(&echo, 0, 1024);
+	expect_slots(&echo, 2048, 1024);
+	serve_no_more(&echo);
+	service_stop(&service);
+}
+
+/* By the library; and by the service, which does not rely on that. */
+static void refuse_slots(uint32_t slots)
+{
+	const struct pinion_device_config deep = {.slots = slots}, deepest = {.slots_max = slots};
+	const struct pinion_client_config config = {.slots = slots};
+	struct wire attach = wire_of(WIRE_ATTACH), answer;
+	struct pinion_device *device;
+	struct pinion_client *client;
+	struct link link;
+	unsigned nr = 0;
+
+	assert_int_equal(pinion_client_open(SERVICE_DEVICE, &config, &client), -EINVAL);
+	assert_sentence("slots");
+	assert_int_equal(pinion_device_open("echo:1", &deep, &device), -EINVAL);
+	assert_sentence("slots");
+	assert_int_equal(pinion_device_open("echo:1", &deepest, &device), -EINVAL);
+	assert_sentence("slots");
+	(void)strcpy(attach.name, SERVICE_DEVICE);
+	attach.slots = slots;
+	assert_int_equal(link_open(&link, NULL), 0);
+	assert_int_equal(link_ask(&link, &attach, &answer, NULL, &nr), -EINVAL);
+	assert_sentence("slots");
+	link_close(&link);
+}
+
+static void rings_that_cannot_be_are_einval(void **state)
+{
+	const uint32_t bad[] = {1, 2, 5, 63, PINION_RING_SLOTS_MAX + 1, UINT32_MAX};
+	const struct pinion_device_config plain = {.slots = 16};
+	struct service_process service;
+	struct echo echo;
+
+	(void)state;
+	service_start(&service);
+	echo = serve(&plain);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		refuse_slots(bad[i]);
+	/* Nobody came meanwhile. */
+	expect_slots(&echo, 8, 8);
+	serve_no_more(&echo);
+	service_stop(&service);
+}
+
 /* A pool that grows. */
 
 static int use_all(void *arg)
@@ -719,6 +852,9 @@ int main(void)
 		pool_test(a_user_has_no_more_channels_than_its_rule_says),
 		pool_test(who_is_kicked_is_gone),
 		pool_test(check_names_line_and_key_of_each_mistake),
+		pool_test(a_client_gets_the_rings_it_asks_for_up_to_what_the_device_process_says),
+		pool_test(a_device_process_that_says_no_maximum_gives_no_more_than_its_own),
+		pool_test(rings_that_cannot_be_are_einval),
 		pool_test(a_pool_grows_under_its_clients),
 		pool_test(each_client_of_a_template_has_a_pool_of_its_own),
 		pool_test(a_device_process_without_descriptors_refuses_and_goes_on),
