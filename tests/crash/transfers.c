@@ -93,6 +93,13 @@ static int leave(struct side *first)
 	return pinion_channel_close(first->channel);
 }
 
+/* SECOND broke a rule of what the two do with the channel. */
+static int reject(struct side *first)
+{
+	pinion_channel_reject(first->channel);
+	return 0;
+}
+
 static int reclaim(struct side *first)
 {
 	return pinion_channel_reclaim(first->channel, first->cache);
@@ -611,6 +618,8 @@ const struct transfer transfers[] = {
 	{"loop_set_notify", to_set_notify, set_notify, .result = 0, .calls = true},
 	{"leave", to_leave, leave, .result = 0},
 	{"leave_a_sleeper", to_leave_a_sleeper, leave, .result = 0},
+	{"reject", to_leave, reject, .result = 0},
+	{"reject_a_sleeper", to_leave_a_sleeper, reject, .result = 0},
 	{"wait_for_room", to_wait_full, wait_room, .result = -ETIMEDOUT},
 	{"find_room", to_find_some_room, wait_room, .result = 0},
 	{"wait_for_room_of_the_dead", to_reclaim, wait_room, .result = -EPIPE, .bereft = true},
