@@ -268,6 +268,7 @@ static const struct duel duels[] = {
 	{"wait_leave", four_each, "wait_woken", "leave"},
 	{"send_wait", four_each, "send", "wait_woken"},
 	{"leave_wait", four_each, "leave", "wait_woken"},
+	{"reject_wait", four_each, "reject", "wait_woken"},
 	{"wait_any_send", first_waits_for_both, "wait_any_woken", "send"},
 	{"send_wait_any", second_waits_for_both, "send", "wait_any_woken"},
 	{"leave_wait_any", second_waits_for_both, "leave", "wait_any_woken"},
