@@ -37,6 +37,7 @@ static struct {
 	uint64_t sent, received, given;
 	uint64_t next; /* behind what b published last */
 	bool broken, severed;
+	bool ended; /* prepare said so: nothing is received after that */
 	struct pinion_buffer out[SLOTS];
 	struct pinion_cache *cache;
 	int waits;
@@ -214,6 +215,8 @@ static int expect_received(struct before *before, struct pinion_desc *desc, uint
 
 	if (model.broken)
 		return -EPROTO;
+	if (model.ended)
+		return -EPIPE;
 	got = slots_say(before->slots.ba, model.received, desc, nr);
 	if (!got)
 		return before->sender_gone ? -EPIPE : -EAGAIN;
@@ -312,7 +315,7 @@ static void wait_shortly(struct script *script)
 		return;
 	err = pinion_channel_wait(stage.a.channel, script_byte(script));
 	oracle(err == 0 || err == -ETIMEDOUT || err == -EINTR, "wait: %d", err);
-	oracle(err == 0 || !(there || before.sender_gone || model.broken),
+	oracle(err == 0 || !(there || before.sender_gone || model.broken || model.ended),
 	       "something to say, and wait waits: %d", err);
 	check_same(&before, "wait");
 }
@@ -372,6 +375,8 @@ static int expect_prepared(const struct before *before)
 		return -EINVAL;
 	if (model.broken)
 		return -EPROTO;
+	if (model.ended)
+		return -EPIPE;
 	if (slot_says(rings.ba.shared->slot, model.received, &ignored))
 		return 1;
 	return before->sender_gone ? -EPIPE : 0;
@@ -385,6 +390,9 @@ static void prepare(void)
 	const int got = pinion_channel_prepare(stage.a.channel);
 
 	oracle(got == expected, "prepare: %d, not %d", got, expected);
+	model.ended |= got == -EPIPE;
+	/* Or the peer would not take back what it sent. */
+	oracle(got != -EPIPE || rings.ba.shared->consumer_closed, "the end, and nobody is told");
 	loop_check_prepared(got, &rings.ba.shared->bell, state);
 	check_same(&before, "prepare");
 }
