@@ -113,4 +113,20 @@ static inline struct pinion_desc recv_one(struct side *side)
 	return desc;
 }
 
+static inline void take_and_free(struct side *side, uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr; i++) {
+		const struct pinion_desc desc = recv_one(side);
+
+		give(side->cache, &desc.buffer, 1);
+	}
+}
+
+/* Before pair_close(), which leaves it out then. */
+static inline void close_side(struct side *side)
+{
+	assert_int_equal(pinion_channel_close(side->channel), 0);
+	side->channel = NULL;
+}
+
 #endif

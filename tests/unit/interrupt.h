@@ -7,10 +7,13 @@
  * a signal ends. No claim in between: one that fails would leave the signals to the tests to come.
  */
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+
+#include <pinion/channel.h>
 
 #include "support.h"
 
@@ -55,6 +58,28 @@ static inline void interrupt_end(struct interrupt *interrupt)
 {
 	atomic_store(&interrupt->done, true);
 	assert_int_equal(pthread_join(interrupt->thread, NULL), 0);
+}
+
+typedef int interrupted_call(struct pinion_channel *channel, uint64_t timeout_ns);
+
+/* A signal ends this call, which would take ten seconds, and errno stays as it is. How long it was
+ * until then, in ns. */
+static inline uint64_t interrupt_expect(interrupted_call *wait, struct pinion_channel *channel)
+{
+	const uint64_t before = test_now_ns();
+	struct interrupt interrupt;
+	uint64_t took;
+	int err, left;
+
+	interrupt_begin(&interrupt);
+	errno = 4711;
+	err = wait(channel, UINT64_C(10000000000));
+	left = errno;
+	took = test_now_ns() - before;
+	interrupt_end(&interrupt);
+	assert_int_equal(err, -EINTR);
+	assert_int_equal(left, 4711);
+	return took;
 }
 
 #endif

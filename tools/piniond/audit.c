@@ -7,7 +7,6 @@
 #include <syslog.h>
 
 #include "footprint.h"
-#include "layout.h"
 #include "ledger.h"
 #include "service.h"
 
