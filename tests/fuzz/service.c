@@ -272,9 +272,12 @@ static void open_stage(void)
 		stage.line[i].fd = -1;
 }
 
+/* What is made beside the loop is there with the turn that asked for it. */
 static void turn(void)
 {
 	(void)sd_event_run(stage.service.event, 0);
+	while (stage.service.making)
+		(void)sd_event_run(stage.service.event, UINT64_MAX);
 }
 
 /* --- messages */

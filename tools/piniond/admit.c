@@ -492,7 +492,8 @@ static int attach(struct peer *peer, struct pool *pool, struct member *device,
 	return err;
 }
 
-/* The pool of that name, or one of its own from a template of that name. NULL: refused. */
+/* The pool of that name, or one of its own from a template of that name. NULL: refused, or it
+ * waits. */
 static struct pool *find_pool(struct peer *peer, const char *name)
 {
 	const struct config_pool *config = config_find_pool(peer->service->config, name);
@@ -504,12 +505,7 @@ static struct pool *find_pool(struct peer *peer, const char *name)
 	if ((pool && pool->own) || !config_rule_allows_pool(peer->rule, name))
 		return peers_refuse(peer, -EACCES, "the rules do not give pool %s to this user",
 				    name), NULL;
-	if (template) {
-		pool = pools_add_own(peer->service, config);
-		if (!pool)
-			peers_refuse(peer, -ENOMEM, "%s", pinion_error_text());
-	}
-	return pool;
+	return template ? making_pool(peer, config, true) : pool;
 }
 
 /* The first template that the rule gives. */
@@ -525,7 +521,7 @@ static const struct config_pool *find_template(const struct peer *peer)
 }
 
 /* Where the two meet: in the pool of the device process, or in one of the peer's own. NULL:
- * refused. */
+ * refused, or it waits. */
 static struct pool *find_place(struct peer *peer, struct member *device)
 {
 	const struct config_pool *template = find_template(peer);
@@ -542,8 +538,8 @@ static struct pool *find_place(struct peer *peer, struct member *device)
 	else if (!may_have_branch(device))
 		peers_refuse(peer, -EAGAIN, "%s is served in %u pools of clients' own, as many as "
 			     "its process takes", name, device->device->pools);
-	else if (!(pool = pools_add_own(peer->service, template)))
-		peers_refuse(peer, -ENOMEM, "%s", pinion_error_text());
+	else
+		pool = making_pool(peer, template, true);
 	return pool;
 }
 
@@ -552,7 +548,8 @@ static bool is_device(const char *name)
 	return strncmp(name, pool_prefix, sizeof(pool_prefix) - 1) != 0;
 }
 
-/* What is asked for: a pool, and the device process, if it is a device. 0, or a refusal. */
+/* What is asked for: a pool, and the device process, if it is a device. 0; else it was refused, or
+ * waits. */
 static int find(struct peer *peer, const char *name, struct pool **pool, struct member **device)
 {
 	const struct service *service = peer->service;

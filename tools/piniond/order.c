@@ -158,7 +158,7 @@ static json_t *create(struct peer *peer, const struct words *words, int *file)
 	struct pinion_segment_config *segment = &config.pool.segment[0];
 	const struct config_pool *configured;
 	uint64_t len, size;
-	int err, node;
+	int node;
 
 	(void)file;
 	if (!wire_name_valid(words->word[0]) || expand_number(words->word[1], &len) ||
@@ -183,8 +183,7 @@ static json_t *create(struct peer *peer, const struct words *words, int *file)
 		       words->word[0]);
 	*segment = (struct pinion_segment_config){
 		.len = len, .buffer_size = size, .page_size = 2 << 20, .node = node};
-	err = pools_add(peer->service, &config);
-	return err ? failed(peer, err) : json_object();
+	return making_pool(peer, &config, false) ? json_object() : NULL;
 }
 
 static json_t *destroy(struct peer *peer, const struct words *words, int *file)
@@ -289,8 +288,9 @@ json_t *order_give(struct peer *peer, const char *order, const char *text, int *
 	for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
 		if (strcmp(orders[i].name, order) || words.nr < orders[i].words)
 			continue;
-		service_log(LOG_NOTICE, "pid %d, uid %u: %s %s", (int)peer->identity.pid,
-			    (unsigned)peer->identity.uid, order, text);
+		if (!peer->making) /* else it was told when it was begun */
+			service_log(LOG_NOTICE, "pid %d, uid %u: %s %s", (int)peer->identity.pid,
+				    (unsigned)peer->identity.uid, order, text);
 		return orders[i].give(peer, &words, file);
 	}
 	peers_refuse(peer, -EINVAL, "no such order, or too few words: %s %s", order, text);

@@ -143,8 +143,10 @@ static int confirm(struct peer *peer, const struct wire *message, const struct m
 	return 0;
 }
 
-static void answer(struct peer *peer, const struct wire *message)
+static void answer(struct peer *peer)
 {
+	const struct wire *message = &peer->question;
+
 	if (!peer->rule) {
 		peers_refuse(peer, -EACCES, "no rule of the configuration names user %u or its "
 			     "groups", (unsigned)peer->identity.uid);
@@ -165,9 +167,16 @@ static void hear_known(struct peer *peer, const struct wire *message)
 {
 	const uint64_t began = service_now_ns();
 
-	answer(peer, message);
-	if (peer->state == KNOWN)
+	peer->question = *message;
+	answer(peer);
+	if (peer->state == KNOWN && !peer->making)
 		turn_end(peer, began);
+}
+
+void peers_answer_again(struct peer *peer)
+{
+	(void)sd_event_source_set_enabled(peer->io, SD_EVENT_ON);
+	answer(peer);
 }
 
 static struct pairing *find_in(const struct member *member, uint32_t number, enum side *side)
@@ -520,7 +529,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *context)
 	struct peer *peer, *next;
 
 	LIST_FOREACH_SAFE(peer, &service->peers, link, next)
-		if (peer->state != MEMBER && now > peer->deadline_ns)
+		if (peer->state != MEMBER && !peer->making && now > peer->deadline_ns)
 			peers_drop(peer);
 	(void)sd_event_source_set_enabled(service->door, SD_EVENT_ON);
 	(void)sd_event_source_set_time(source, usec + 500000);

@@ -276,6 +276,7 @@ static int run(struct service *service, const struct options *options)
 		err = serve(service);
 	metrics_close(service);
 	frames_close(service);
+	making_close(service);
 	peers_close(service);
 	pools_destroy(service);
 	(void)sd_event_unref(service->event);

@@ -96,7 +96,7 @@ static uint32_t count_numbers(const struct config_pool *config)
 	return nr < PINION_MEMBER_MAX - POOL_SUCCESSORS ? nr + POOL_SUCCESSORS : PINION_MEMBER_MAX;
 }
 
-static struct pinion_pool_config wish_of(const struct config_pool *config)
+struct pinion_pool_config pools_wish(const struct config_pool *config)
 {
 	struct pinion_pool_config wish = config->pool;
 
@@ -109,7 +109,7 @@ static struct pinion_pool_config wish_of(const struct config_pool *config)
 /* A named pool that is there already is adopted. -EUCLEAN: it is damaged. */
 static int make(const struct config_pool *config, struct pool *pool)
 {
-	struct pinion_pool_config wish = wish_of(config);
+	struct pinion_pool_config wish = pools_wish(config);
 	struct pinion_adoption found;
 	int err = -ENOENT;
 
@@ -142,20 +142,12 @@ static int enter(struct service *service, struct pool *pool)
 	return err;
 }
 
-static int add(struct service *service, const struct config_pool *config, bool own)
+/* From now on; or not, and what was made is the caller's. */
+static int serve_or_free(struct service *service, struct pool *pool)
 {
-	struct pool *pool = pools_new(service, config->name);
-	int err = pool ? make(config, pool) : -ENOMEM;
+	int err = enter(service, pool);
 
 	if (err) {
-		free(pool);
-		return err;
-	}
-	pool->path = config->path;
-	pool->own = own;
-	err = enter(service, pool);
-	if (err) {
-		(void)pinion_pool_destroy(pool->pool);
 		free(pool);
 		return err;
 	}
@@ -169,7 +161,32 @@ static int add(struct service *service, const struct config_pool *config, bool o
 
 int pools_add(struct service *service, const struct config_pool *config)
 {
-	return add(service, config, false);
+	struct pool *pool = pools_new(service, config->name);
+	struct pinion_pool *made;
+	int err = pool ? make(config, pool) : -ENOMEM;
+
+	if (err) {
+		free(pool);
+		return err;
+	}
+	made = pool->pool;
+	pool->path = config->path;
+	err = serve_or_free(service, pool);
+	if (err)
+		(void)pinion_pool_destroy(made);
+	return err;
+}
+
+int pools_take_in(struct service *service, const struct config_pool *config, bool own,
+		  struct pinion_pool *made)
+{
+	struct pool *pool = pools_new(service, config->name);
+
+	if (!pool)
+		return -ENOMEM;
+	pool->pool = made;
+	pool->own = own;
+	return serve_or_free(service, pool);
 }
 
 struct pool *pools_find(const struct service *service, const char *name)
@@ -182,9 +199,8 @@ struct pool *pools_find(const struct service *service, const char *name)
 	return NULL;
 }
 
-/* "NAME.N", the first number that is free. */
-static int choose_name(const struct service *service, char name[PINION_NAME_MAX],
-		       const char *template)
+int pools_choose_name(const struct service *service, char name[PINION_NAME_MAX],
+		      const char *template)
 {
 	for (unsigned i = 1; i <= CONFIG_POOLS_MAX; i++) {
 		int len = snprintf(name, PINION_NAME_MAX, "%s.%u", template, i);
@@ -195,16 +211,6 @@ static int choose_name(const struct service *service, char name[PINION_NAME_MAX]
 			return 0;
 	}
 	return pinion_fail(-ENOSPC, "there are as many pools as there may be");
-}
-
-struct pool *pools_add_own(struct service *service, const struct config_pool *template)
-{
-	struct config_pool config = *template;
-	int err = choose_name(service, config.name, template->name);
-
-	if (!err)
-		err = add(service, &config, true);
-	return err ? NULL : pools_find(service, config.name);
 }
 
 void pools_end(struct pool *pool)
@@ -242,7 +248,7 @@ static bool is_there(const struct service *service, const struct config_pool *co
 /* The control area of a named pool lies in pages like the rest, on any node. */
 static uint32_t add_wishes(const struct config_pool *config, struct reserve_wish *wish)
 {
-	const struct pinion_pool_config pool = wish_of(config);
+	const struct pinion_pool_config pool = pools_wish(config);
 	const size_t page = pool.segment[0].page_size;
 	uint32_t nr = 0;
 

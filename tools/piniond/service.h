@@ -9,6 +9,7 @@
  *     config*.c    what the administrator wants
  *     harden.c     as little privilege as the rest needs
  *     pools.c      pools from the configuration; their files and segments
+ *     making.c     those that somebody asks for, by a thread beside the loop
  *     reserve.c    hugepages for them
  *     peers.c      connections: who is it, what does it say, is it too slow
  *     turn.c       questions of each user one after the other, with time between them
@@ -28,8 +29,9 @@
  *     order.c      ... and orders
  *     metrics*.c   the same numbers for Prometheus, on a port of its own
  *
- * One thread, one event loop. Nothing waits for a peer: what does not fit into a peer's socket is
- * owed, and derived from the state below when the socket has room again.
+ * One event loop, and one thread: another that makes a pool has nothing else. Nothing waits for a
+ * peer: what does not fit into a peer's socket is owed, and derived from the state below when the
+ * socket has room again.
  *
  *     service ─┬─ peers       connections; of them some are a member's
  *              └─ pools ─┬─ members ── device (if it is a device process)
@@ -75,6 +77,7 @@
 struct service;
 struct ledger;
 struct metrics;
+struct making;
 
 /* An end of a pairing, and an index into what it has two of. */
 enum side { CLIENT, DEVICE };
@@ -192,6 +195,8 @@ struct peer {
 	struct peer_identity identity;
 	uint64_t cookie, deadline_ns; /* MEMBER has none */
 	const struct config_rule *rule; /* NULL: may do nothing */
+	struct wire question;           /* of one that is KNOWN, the last */
+	struct making *making;          /* it waits for a pool; NULL: it does not */
 	struct member *member;          /* of a MEMBER */
 	bool said_goodbye;
 };
@@ -206,6 +211,7 @@ struct service {
 	sd_event *event;
 	struct ledger *ledger;
 	struct metrics *metrics; /* NULL: not wanted */
+	struct making *making;   /* the pool that is being made; NULL: none */
 	int listener;
 	int pagemap; /* of this process, opened with privilege; -1: not wanted, or there was none */
 	sd_event_source *door; /* whose turn it is when somebody connects */
@@ -228,8 +234,14 @@ struct pool *pools_new(struct service *service, const char *name);
 void pools_insert(struct pool *pool);
 /* Leaves a sentence (pinion_error_text()). -EUCLEAN: what lies at its path is damaged. */
 int pools_add(struct service *service, const struct config_pool *config);
-/* A pool for one client, like @template. NULL: pinion_error_text() says why. */
-struct pool *pools_add_own(struct service *service, const struct config_pool *template);
+/* What is to be made for @config, which it points into. */
+struct pinion_pool_config pools_wish(const struct config_pool *config);
+/* @made after that wish: served from now on, @own: to one client. On failure it is the caller's. */
+int pools_take_in(struct service *service, const struct config_pool *config, bool own,
+		  struct pinion_pool *made);
+/* That of a pool like @template: "NAME.N", the first number that is free. */
+int pools_choose_name(const struct service *service, char name[PINION_NAME_MAX],
+		      const char *template);
 /* Processes that may be in it at once, this one included. */
 uint32_t pools_members_max(const struct pool *pool);
 /* pre: it has no members. */
@@ -237,6 +249,13 @@ void pools_remove(struct pool *pool);
 /* The same, and nothing of it is taken up again. */
 void pools_end(struct pool *pool);
 struct pool *pools_find(const struct service *service, const char *name);
+
+/* making.c */
+/* The pool that @config tells of: it alone, or, @own, one like it for one client. NULL: @peer was
+ * refused; or the pool is being made, and @peer is answered again (peers.c) when it is there. */
+struct pool *making_pool(struct peer *peer, const struct config_pool *config, bool own);
+/* When what is being made stands, which may take its time, it is given up. */
+void making_close(struct service *service);
 
 /* peers.c */
 int peers_listen(struct service *service);
@@ -250,6 +269,8 @@ void peers_become_member(struct peer *peer, struct member *member);
 struct member *peers_find_branch(struct member *member, uint32_t channel);
 /* What a member said before it died: was it a goodbye? */
 bool peers_last_words(struct peer *peer);
+/* What it asked last: there is now what it waited for, or there cannot be. */
+void peers_answer_again(struct peer *peer);
 /* @err and a sentence for the peer. */
 void peers_refuse(struct peer *peer, int err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

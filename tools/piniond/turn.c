@@ -16,7 +16,8 @@ static uint64_t later(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
-/* How long its user still rests, in us; 0: it does not. */
+/* How long its user still rests, in us; 0: it does not. While a pool is made for it nobody knows,
+ * and it is asked again. */
 static uint64_t rest_of(const struct service *service, uid_t uid)
 {
 	const uint64_t now = service_now_ns();
@@ -25,7 +26,7 @@ static uint64_t rest_of(const struct service *service, uid_t uid)
 
 	LIST_FOREACH(peer, &service->peers, link)
 		if (peer->uid == uid)
-			rest = later(rest, peer->rest_ns);
+			rest = later(rest, peer->making ? now + REST_MIN_NS : peer->rest_ns);
 	return (rest - now + 999) / 1000;
 }
 
