@@ -745,6 +745,7 @@ void target_close(void)
 		check_whole(pool->pool);
 		pools_end(pool);
 	}
+	making_close(&stage.service);
 	check_ledger();
 	(void)close(stage.file[TABLE]);
 	oracle(count_files() == stage.files_before, "%u descriptors, and %u before", count_files(),

@@ -30,7 +30,8 @@ struct making {
 	const struct config_pool *template; /* of one that is named after it; NULL: by order */
 	struct config_pool config;
 	uint64_t asked_ns, began_ns;
-	pthread_t thread;
+	pthread_t thread, before; /* what went before it, if @waits: its pages may be wanted */
+	bool waits;
 	int ended; /* an eventfd */
 	sd_event_source *source;
 	struct pinion_pool *pool; /* NULL: not made, or taken */
@@ -49,8 +50,11 @@ static void *make(void *arg)
 {
 	struct making *making = arg;
 	const struct pinion_pool_config wish = pools_wish(&making->config);
-	const int err = pinion_pool_create(&wish, &making->pool);
+	int err;
 
+	if (making->waits)
+		(void)pthread_join(making->before, NULL);
+	err = pinion_pool_create(&wish, &making->pool);
 	if (err)
 		(void)fail(making, err);
 	(void)eventfd_write(making->ended, 1);
@@ -76,14 +80,22 @@ static int on_made(sd_event_source *source, int fd, uint32_t events, void *conte
 
 static int start_thread(struct making *making)
 {
+	struct service *service = making->peer->service;
 	int err;
 
 	making->ended = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (making->ended < 0)
 		return -errno;
-	err = sd_event_add_io(making->peer->service->event, &making->source, making->ended,
-			      EPOLLIN, on_made, making);
-	return err < 0 ? err : -pthread_create(&making->thread, NULL, make, making);
+	err = sd_event_add_io(service->event, &making->source, making->ended, EPOLLIN, on_made,
+			      making);
+	if (err < 0)
+		return err;
+	making->before = service->undoing;
+	making->waits = service->is_undoing;
+	err = -pthread_create(&making->thread, NULL, make, making);
+	if (!err)
+		service->is_undoing = false; /* that is the thread's now */
+	return err;
 }
 
 /* pre: none is being made. The name is chosen now: nobody else's comes in between. */
@@ -223,11 +235,35 @@ struct pool *making_pool(struct peer *peer, const struct config_pool *config, bo
 	return NULL;
 }
 
+static void *undo(void *arg)
+{
+	(void)pinion_pool_destroy(arg);
+	return NULL;
+}
+
+void making_await_undone(struct service *service)
+{
+	if (service->is_undoing)
+		(void)pthread_join(service->undoing, NULL);
+	service->is_undoing = false;
+}
+
+/* Its pages go back to the kernel, which takes as long as there are. One at a time: the next waits
+ * no longer than it would have taken here. */
+void making_undo(struct service *service, struct pinion_pool *pool)
+{
+	making_await_undone(service);
+	service->is_undoing = !pthread_create(&service->undoing, NULL, undo, pool);
+	if (!service->is_undoing)
+		(void)undo(pool);
+}
+
 void making_close(struct service *service)
 {
 	struct making *making = service->making;
 	struct peer *peer;
 
+	making_await_undone(service);
 	if (making) {
 		(void)pthread_join(making->thread, NULL);
 		put_down(making);

@@ -132,6 +132,7 @@ static json_t *grow(struct peer *peer, const struct words *words, int *file)
 	}
 	config = (struct pinion_segment_config){.len = len, .buffer_size = first.buffer_size,
 						.page_size = first.page_size, .node = node};
+	making_await_undone(peer->service);
 	err = pinion_pool_grow(pool->pool, &config, &slot);
 	return err ? failed(peer, err) : json_pack("{si}", "slot", (int)slot);
 }
@@ -198,6 +199,7 @@ static json_t *destroy(struct peer *peer, const struct words *words, int *file)
 		return NULL;
 	}
 	pools_end(pool);
+	making_await_undone(peer->service); /* who gave the order may want the pages */
 	return json_object();
 }
 

@@ -213,19 +213,24 @@ int pools_choose_name(const struct service *service, char name[PINION_NAME_MAX],
 	return pinion_fail(-ENOSPC, "there are as many pools as there may be");
 }
 
-void pools_end(struct pool *pool)
+/* All of it but the pool itself, which is returned. */
+static struct pinion_pool *forget(struct pool *pool)
 {
-	ledger_remove_pool(pool->service->ledger, pool);
-	pools_remove(pool);
-}
+	struct pinion_pool *rest = pool->pool;
 
-void pools_remove(struct pool *pool)
-{
 	LIST_REMOVE(pool, link);
 	LIST_REMOVE(&pool->courier, link);
 	(void)sd_event_source_disable_unref(pool->retry);
-	(void)pinion_pool_destroy(pool->pool);
 	free(pool);
+	return rest;
+}
+
+void pools_end(struct pool *pool)
+{
+	struct service *service = pool->service;
+
+	ledger_remove_pool(service->ledger, pool);
+	making_undo(service, forget(pool));
 }
 
 void pools_destroy(struct service *service)
@@ -233,7 +238,7 @@ void pools_destroy(struct service *service)
 	struct pool *pool, *next;
 
 	LIST_FOREACH_SAFE(pool, &service->pools, link, next)
-		pools_remove(pool);
+		(void)pinion_pool_destroy(forget(pool));
 }
 
 /* One that cannot be looked at is made if it is not there, with the pages that are free. */

@@ -9,7 +9,7 @@
  *     config*.c    what the administrator wants
  *     harden.c     as little privilege as the rest needs
  *     pools.c      pools from the configuration; their files and segments
- *     making.c     those that somebody asks for, by a thread beside the loop
+ *     making.c     those that somebody asks for, and ended ones, by threads beside the loop
  *     reserve.c    hugepages for them
  *     peers.c      connections: who is it, what does it say, is it too slow
  *     turn.c       questions of each user one after the other, with time between them
@@ -29,9 +29,9 @@
  *     order.c      ... and orders
  *     metrics*.c   the same numbers for Prometheus, on a port of its own
  *
- * One event loop, and one thread: another that makes a pool has nothing else. Nothing waits for a
- * peer: what does not fit into a peer's socket is owed, and derived from the state below when the
- * socket has room again.
+ * One event loop, and one thread: another that makes or undoes a pool has nothing else. Nothing
+ * waits for a peer: what does not fit into a peer's socket is owed, and derived from the state
+ * below when the socket has room again.
  *
  *     service ─┬─ peers       connections; of them some are a member's
  *              └─ pools ─┬─ members ── device (if it is a device process)
@@ -58,6 +58,7 @@
  * pairing has settled, and then GONE; or as long as its first one, and then goes the same way.
  */
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -212,6 +213,8 @@ struct service {
 	struct ledger *ledger;
 	struct metrics *metrics; /* NULL: not wanted */
 	struct making *making;   /* the pool that is being made; NULL: none */
+	pthread_t undoing;       /* of one that ended, if is_undoing */
+	bool is_undoing;         /* or was: the thread is to be joined */
 	int listener;
 	int pagemap; /* of this process, opened with privilege; -1: not wanted, or there was none */
 	sd_event_source *door; /* whose turn it is when somebody connects */
@@ -244,9 +247,7 @@ int pools_choose_name(const struct service *service, char name[PINION_NAME_MAX],
 		      const char *template);
 /* Processes that may be in it at once, this one included. */
 uint32_t pools_members_max(const struct pool *pool);
-/* pre: it has no members. */
-void pools_remove(struct pool *pool);
-/* The same, and nothing of it is taken up again. */
+/* Nothing of it is taken up again; its pages are back a little later. pre: it has no members. */
 void pools_end(struct pool *pool);
 struct pool *pools_find(const struct service *service, const char *name);
 
@@ -254,7 +255,11 @@ struct pool *pools_find(const struct service *service, const char *name);
 /* The pool that @config tells of: it alone, or, @own, one like it for one client. NULL: @peer was
  * refused; or the pool is being made, and @peer is answered again (peers.c) when it is there. */
 struct pool *making_pool(struct peer *peer, const struct config_pool *config, bool own);
-/* When what is being made stands, which may take its time, it is given up. */
+/* Destroys @pool, which nobody has any more. */
+void making_undo(struct service *service, struct pinion_pool *pool);
+/* Until that is done: the pages are there again. */
+void making_await_undone(struct service *service);
+/* Waits for both, and gives up what was made. */
 void making_close(struct service *service);
 
 /* peers.c */
