@@ -46,10 +46,29 @@ static uint32_t count_free(const struct pinion_pool *pool, uint32_t slot)
 	return nr;
 }
 
-static void add(const struct pinion_pool *pool, uint32_t slot, struct pinion_zone_stat *stat)
+/* How many are free. What each member holds is added to @held. */
+static uint32_t count_each(const struct pinion_pool *pool, uint32_t slot, uint32_t *held)
+{
+	uint32_t nr = 0;
+
+	for (uint32_t i = 0; i < pool->segment[slot].nr; i++) {
+		const uint32_t holder = holder_of(pool, slot, i);
+		/* Of a magazine, and of no holder at all, it is beyond the members. */
+		const uint32_t member = holder - pinion_owner_held(0);
+
+		nr += (holder & PINION_HOLDER_MAGAZINE) != 0;
+		if (member < pool->geometry.nr_members)
+			held[member]++;
+	}
+	return nr;
+}
+
+/* @held: NULL, or what each member holds. */
+static void add(const struct pinion_pool *pool, uint32_t slot, struct pinion_zone_stat *stat,
+		uint32_t *held)
 {
 	const struct control_segment *segment = &pool->segment[slot];
-	uint32_t nr_free = count_free(pool, slot);
+	uint32_t nr_free = held ? count_each(pool, slot, held) : count_free(pool, slot);
 
 	stat->buffer_size = (size_t)1 << segment->buffer_shift;
 	stat->page_size = (size_t)1 << segment->page_shift;
@@ -59,17 +78,30 @@ static void add(const struct pinion_pool *pool, uint32_t slot, struct pinion_zon
 	stat->held += segment->nr - nr_free;
 }
 
-int pinion_pool_stat(const struct pinion_pool *pool, uint32_t zone, struct pinion_zone_stat *stat)
+static void forget_each(const struct pinion_pool *pool, uint32_t *held)
+{
+	memset(held, 0, pool->geometry.nr_members * sizeof(*held));
+}
+
+int stat_zone(const struct pinion_pool *pool, uint32_t zone, struct pinion_zone_stat *stat,
+	      uint32_t *held)
 {
 	if (zone >= pinion_pool_zones(pool))
 		return -EINVAL;
 	memset(stat, 0, sizeof(*stat));
+	if (held)
+		forget_each(pool, held);
 	look(pool);
 	for (uint32_t s = 0; s < pool->geometry.nr_segments; s++)
 		if (pool_has_segment(pool, s) && pool->segment[s].zone == zone)
-			add(pool, s, stat);
+			add(pool, s, stat, held);
 	pool_unlock(pool);
 	return 0;
+}
+
+int pinion_pool_stat(const struct pinion_pool *pool, uint32_t zone, struct pinion_zone_stat *stat)
+{
+	return stat_zone(pool, zone, stat, NULL);
 }
 
 uint32_t pinion_pool_held(const struct pinion_pool *pool, uint32_t member)
@@ -86,23 +118,12 @@ uint32_t pinion_pool_held(const struct pinion_pool *pool, uint32_t member)
 	return held;
 }
 
-static void count_each(const struct pinion_pool *pool, uint32_t slot, uint32_t *held)
-{
-	for (uint32_t i = 0; i < pool->segment[slot].nr; i++) {
-		/* Of a magazine, and of no holder at all, it is beyond the members. */
-		uint32_t member = holder_of(pool, slot, i) - pinion_owner_held(0);
-
-		if (member < pool->geometry.nr_members)
-			held[member]++;
-	}
-}
-
 void stat_held_by_each(const struct pinion_pool *pool, uint32_t *held)
 {
-	memset(held, 0, pool->geometry.nr_members * sizeof(*held));
+	forget_each(pool, held);
 	look(pool);
 	for (uint32_t s = 0; s < pool->geometry.nr_segments; s++)
-		count_each(pool, s, held);
+		(void)count_each(pool, s, held);
 	pool_unlock(pool);
 }
 

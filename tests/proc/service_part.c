@@ -5,6 +5,7 @@
  *     service_part device         sends back what comes, until it is killed
  *     service_part addresses [N]  serves another device, far:N, of which it shares addresses that
  *                                 are made up (pretend.h), N TiB up, until it is killed
+ *     service_part holder SIZE NR holds so many buffers of that many bytes, until it is killed
  *     service_part client FILE    as nobody, sends buffers to that device and gets them back, until
  *                                 SIGTERM; then it leaves, and what it held all the time with it
  *
@@ -51,6 +52,26 @@ static int addresses(const char *number)
 		fprintf(stderr, "# %s\n", pinion_error_text());
 		return 1;
 	}
+	for (;;)
+		pause();
+}
+
+static int holder(const char *size, int nr)
+{
+	const struct pinion_cache_config config = {
+		.buffer_size = strtoul(size, NULL, 10), .node = PINION_NODE_ANY};
+	struct pinion_client *client;
+	struct pinion_cache *cache;
+	struct pinion_buffer held;
+
+	if (pinion_client_open("pool:" SERVICE_POOL, NULL, &client) ||
+	    pinion_cache_open(pinion_client_pool(client), &config, &cache)) {
+		fprintf(stderr, "# %s\n", pinion_error_text());
+		return 1;
+	}
+	while (nr-- > 0)
+		if (pinion_buffer_alloc(cache, &held))
+			return 2;
 	for (;;)
 		pause();
 }
@@ -130,8 +151,11 @@ int main(int argc, char **argv)
 		return device(name);
 	if ((argc == 2 || argc == 3) && !strcmp(argv[1], "addresses"))
 		return addresses(argc == 3 ? argv[2] : "0");
+	if (argc == 4 && !strcmp(argv[1], "holder"))
+		return holder(argv[2], atoi(argv[3]));
 	if (argc == 3 && !strcmp(argv[1], "client"))
 		return client(argv[2]);
-	fprintf(stderr, "usage: service_part device | addresses [N] | client FILE\n");
+	fprintf(stderr, "usage: service_part device | addresses [N] | holder SIZE NR | client FILE"
+		"\n");
 	return 2;
 }

@@ -58,7 +58,8 @@ class Asking(WithService):
         client, device = self.member_of(self.client), self.member_of(self.device)
         self.assertEqual({key: client[key] for key in client if key != "number"},
                          {"pid": self.client.pid, "uid": NOBODY, "gid": NOBODY, "command": "service_part",
-                          "role": "client", "state": "live", "connected": True, "held": held, "quota": 1 << 20})
+                          "role": "client", "state": "live", "connected": True, "held": held, "held_by_zone": [held],
+                          "quota": 1 << 20})
         self.assertEqual([(device["uid"], device["role"], device["held"], device["quota"])], [(0, "device", 0, 0)])
         self.assertEqual([(one["client"], one["device"], one["to_device"], one["to_client"])
                           for one in pool["channels"]], [(client["number"], device["number"], UNDER_WAY, 0)])
@@ -273,6 +274,28 @@ class TwoNodes(WithService):
     def setUp(self) -> None:
         self.before = (free_on(0), free_on(1))
         super().setUp()
+
+
+class TwoSizes(WithService):
+    """A pool with buffers of two, and two members that hold of one size each."""
+
+    configuration = CONFIGURATION.replace(
+        'size = "4M"; buffer = "4K"; page = "4k"; }}',
+        'size = "128K"; buffer = "4K"; page = "4k"; }}, {{ size = "1M"; buffer = "64K"; page = "4k"; }}')
+
+    def test_who_holds_buffers_of_one_size_is_seen_to_hold_none_of_the_other(self) -> None:
+        small, large = self.begin(PART, "holder", "4096", "5"), self.begin(PART, "holder", "65536", "3")
+        until(lambda: [zone["held"] for zone in self.pool()["zones"]] == [5, 3])
+        few, many = self.member_of(small), self.member_of(large)
+        self.assertEqual([(one["held"], one["held_by_zone"]) for one in (few, many)], [(5, [5, 0]), (3, [0, 3])])
+        maps = self.expect(DONE, "top --once")
+        self.assertIn(f" 32 of 4K: 27 free, 5 held\n  {5 * str(few['number'])}{27 * '.'}\n", maps)
+        self.assertIn(f" 16 of 64K: 13 free, 3 held\n  {3 * str(many['number'])}{13 * '.'}\n", maps)
+        lines = [line.split() for line in self.expect(DONE, "stat").split("\n")]
+        start = lines.index(["MEMBER", "ZONE", "HELD"]) + 1
+        self.assertEqual(sorted(lines[start:start + 2]),
+                         sorted([[str(few["number"]), "0", "5"], [str(many["number"]), "1", "3"]]))
+        self.assertEqual(lines[start + 2], [])
 
 
 class Slowly(WithService, OnTerminal):

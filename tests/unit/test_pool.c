@@ -693,6 +693,42 @@ static void one_look_counts_what_each_member_holds(void **state)
 	assert_int_equal(pinion_pool_destroy(pool), 0);
 }
 
+/* Each member holds of one zone only. */
+static void one_look_at_a_zone_counts_what_each_member_holds_of_it(void **state)
+{
+	struct pinion_pool_config config = pool_config(64, 4096);
+	struct pinion_pool *pool, *peer;
+	struct pinion_cache *ours, *theirs;
+	struct pinion_zone_stat stat;
+	struct pinion_buffer buffer;
+	uint32_t held[PINION_MEMBER_MAX];
+
+	(void)state;
+	config.nr_segments = 2;
+	config.segment[1] = config.segment[0];
+	config.segment[1].buffer_size = 8192;
+	pool = pool_make_from(&config);
+	peer = pool_join(pool);
+	ours = cache_make(pool, 4096);
+	theirs = cache_make(peer, 8192);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(pinion_buffer_alloc(ours, &buffer), 0);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(pinion_buffer_alloc(theirs, &buffer), 0);
+	for (uint32_t zone = 0; zone < 2; zone++) {
+		memset(held, 0xff, sizeof(held));
+		assert_int_equal(stat_zone(pool, zone, &stat, held), 0);
+		assert_int_equal(stat.held, zone ? 5 : 3);
+		assert_int_equal(held[(zone ? peer : pool)->member], stat.held);
+		assert_int_equal(held[(zone ? pool : peer)->member], 0);
+	}
+	assert_int_equal(stat_zone(pool, 2, &stat, held), -EINVAL);
+	abandon(ours);
+	abandon(theirs);
+	assert_int_equal(pinion_pool_detach(peer), 0);
+	assert_int_equal(pinion_pool_destroy(pool), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -731,6 +767,7 @@ int main(void)
 			      "fewer than 2 hugepages of 2 MiB are free", pool_test,
 			      a_pool_of_hugepages_takes_them_and_gives_them_back),
 		pool_test(one_look_counts_what_each_member_holds),
+		pool_test(one_look_at_a_zone_counts_what_each_member_holds_of_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -326,20 +326,52 @@ static void what_nobody_listed_holds_is_nobodys(void **state)
 	json_decref(answer);
 }
 
-static void a_pool_of_two_zones_is_split_as_they_are_held(void **state)
+#define TWO_ZONES(members) \
+	"{'pools':[{'zones':[{'total':10,'free':2,'held':8},{'total':10,'free':8,'held':2}]," \
+	"'members':[" members "]}]}"
+
+static void the_map_of_a_zone_shows_who_holds_what_of_it(void **state)
 {
-	json_t *answer = answer_of("{'pools':[{'zones':[{'total':10,'free':2,'held':8},"
-				   "{'total':10,'free':8,'held':2}],"
-				   "'members':[{'number':1,'held':5},{'number':2,'held':5}]}]}");
+	json_t *answer = answer_of(TWO_ZONES("{'number':1,'held':7,'held_by_zone':[7,0]},"
+					     "{'number':2,'held':3,'held_by_zone':[1,2]}"));
 	const struct frame_view view = {.now = answer};
 	struct frame frame = {0};
 
 	(void)state;
 	frame_draw(&frame, &view, 80);
-	assert_says(frame.line[2].text, "estimated");
-	assert_string_equal(frame.line[3].text, "  11112222..");
-	assert_string_equal(frame.line[5].text, "  12........");
+	assert_string_equal(frame.line[2].text, "node 0    10 of 0B: 2 free, 8 held");
+	assert_string_equal(frame.line[3].text, "  11111112..");
+	assert_string_equal(frame.line[5].text, "  22........");
 	frame_free(&frame);
+	json_decref(answer);
+}
+
+/* By a service of another release. */
+static void who_holds_what_of_several_zones_is_not_guessed(void **state)
+{
+	json_t *answer = answer_of(TWO_ZONES("{'number':1,'held':7},{'number':2,'held':3}"));
+	const struct frame_view view = {.now = answer};
+	struct frame frame = {0};
+
+	(void)state;
+	frame_draw(&frame, &view, 80);
+	assert_says(frame.line[2].text, "8 held, by whom is not told");
+	assert_string_equal(frame.line[3].text, "  ????" "????..");
+	assert_string_equal(frame.line[5].text, "  ??" "........");
+	frame_free(&frame);
+	json_decref(answer);
+}
+
+static void stat_says_what_members_hold_of_each_of_several_zones(void **state)
+{
+	json_t *answer = answer_of(TWO_ZONES("{'number':1,'held':7,'held_by_zone':[7,0]},"
+					     "{'number':2,'held':3,'held_by_zone':[1,2]}"));
+	char *text = printed(report_stat, answer);
+
+	(void)state;
+	assert_says(text, "\n   MEMBER  ZONE  HELD\n        1     0     7\n        2     0     1\n"
+			  "        2     1     2\n");
+	free(text);
 	json_decref(answer);
 }
 
@@ -449,7 +481,9 @@ int main(void)
 		cmocka_unit_test(a_map_shows_shares_and_everybody_who_holds_anything),
 		cmocka_unit_test(a_map_has_no_more_cells_than_buffers),
 		cmocka_unit_test(what_nobody_listed_holds_is_nobodys),
-		cmocka_unit_test(a_pool_of_two_zones_is_split_as_they_are_held),
+		cmocka_unit_test(the_map_of_a_zone_shows_who_holds_what_of_it),
+		cmocka_unit_test(who_holds_what_of_several_zones_is_not_guessed),
+		cmocka_unit_test(stat_says_what_members_hold_of_each_of_several_zones),
 		cmocka_unit_test(a_full_channel_has_a_full_bar),
 		cmocka_unit_test(members_are_sorted_as_asked),
 		cmocka_unit_test(a_member_that_is_new_has_no_rate),

@@ -24,6 +24,16 @@ const char *answer_text(const json_t *object, const char *key)
 	return text ? text : "";
 }
 
+uint64_t answer_held(const json_t *pool, size_t zone, const json_t *member)
+{
+	const json_t *each = json_object_get(member, "held_by_zone");
+	const json_int_t held = json_integer_value(json_array_get(each, zone));
+
+	if (!each && json_array_size(json_object_get(pool, "zones")) == 1)
+		return answer_number(member, "held");
+	return held < 0 ? 0 : (uint64_t)held;
+}
+
 uint64_t answer_sum(const json_t *object, const char *array, const char *key)
 {
 	const json_t *all = json_object_get(object, array);

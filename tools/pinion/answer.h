@@ -11,8 +11,9 @@
  *                  out of it), bytes
  *       segments[] slot, node, page_size, buffer_size, len, nr, free, retiring
  *       zones[]    buffer_size, page_size, node, total, free, held: numbers of buffers
- *       members[]  number, pid, uid, gid, command, role, state, connected, held, quota: held are
- *                  buffers, the quota is bytes, 0: none
+ *       members[]  number, pid, uid, gid, command, role, state, connected, held, held_by_zone[],
+ *                  quota: held are buffers, in all and of each of the pool's zones[], in their
+ *                  order; the quota is bytes, 0: none
  *       channels[] number, client, device: members; slots; to_device, to_client: sent, not taken
  *     devices[]    name, bdf, pool, member, pid, ready, parked, state
  *     counters     attached, refused, deaths, left, returned, recoveries, protocol_errors, punched:
@@ -30,6 +31,10 @@ uint64_t answer_number(const json_t *object, const char *key);
 bool answer_true(const json_t *object, const char *key);
 /* Valid as long as the object. */
 const char *answer_text(const json_t *object, const char *key);
+
+/* Of the zone with that index in @pool, what @member holds. Who does not know it of each zone knows
+ * it of the only one. */
+uint64_t answer_held(const json_t *pool, size_t zone, const json_t *member);
 
 /* The sum of a number over an array of the object. */
 uint64_t answer_sum(const json_t *object, const char *array, const char *key);

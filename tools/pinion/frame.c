@@ -172,19 +172,24 @@ static uint64_t taken(uint64_t *left, uint64_t wanted)
 	return got;
 }
 
+static const json_t *zone_of(const json_t *pool, size_t index)
+{
+	return json_array_get(json_object_get(pool, "zones"), index);
+}
+
 /* Holders, what is held by nobody who is listed, what is neither held nor free, what is free.
  * Returns how many parts. */
-static size_t parts_fill(struct part *parts, const json_t *zone, const struct row *rows, size_t nr,
-			 uint64_t held_of_pool)
+static size_t parts_fill(struct part *parts, const json_t *pool, size_t index,
+			 const struct row *rows, size_t nr)
 {
+	const json_t *zone = zone_of(pool, index);
 	const uint64_t held = answer_number(zone, "held");
-	const double share = held_of_pool ? (double)held / (double)held_of_pool : 0;
 	uint64_t left = answer_number(zone, "total"), left_held = held < left ? held : left;
 	size_t used = 0;
 
 	left -= left_held;
 	for (size_t i = 0; i < nr; i++) {
-		const uint64_t wanted = (uint64_t)((double)rows[i].held * share + 0.5);
+		const uint64_t wanted = answer_held(pool, index, rows[i].member);
 
 		parts[used++] = (struct part){sign_of(rows[i].number), colour_of(rows[i].number),
 					      taken(&left_held, wanted), 0};
@@ -212,10 +217,22 @@ static void map_draw(struct frame *frame, const struct part *parts, size_t nr, s
 		}
 }
 
-static void zone_draw(struct frame *frame, const json_t *pool, const json_t *zone,
+/* Is there anybody of whom it is not told what he holds of each zone? */
+static bool is_untold(const json_t *pool, const struct row *rows, size_t nr)
+{
+	bool untold = false;
+
+	if (json_array_size(json_object_get(pool, "zones")) < 2)
+		return false;
+	for (size_t i = 0; i < nr; i++)
+		untold |= rows[i].held && !json_object_get(rows[i].member, "held_by_zone");
+	return untold;
+}
+
+static void zone_draw(struct frame *frame, const json_t *pool, size_t index,
 		      const struct row *rows, size_t nr)
 {
-	const bool several = json_array_size(json_object_get(pool, "zones")) > 1;
+	const json_t *zone = zone_of(pool, index);
 	const uint64_t total = answer_number(zone, "total");
 	const size_t width = frame->cols - 2;
 	const size_t most = width * (total > width ? MAP_LINES : 1);
@@ -227,8 +244,9 @@ static void zone_draw(struct frame *frame, const json_t *pool, const json_t *zon
 		 "node %s  %s  %" PRIu64 " of %s: %" PRIu64 " free, %" PRIu64 " held%s",
 		 answer_node(zone).text, answer_text(pool, "name"), total,
 		 text_bytes(answer_number(zone, "buffer_size")).text, answer_number(zone, "free"),
-		 answer_number(zone, "held"), several && nr > 1 ? ", by whom is estimated" : "");
-	const size_t used = parts_fill(parts, zone, rows, nr, answer_sum(pool, "zones", "held"));
+		 answer_number(zone, "held"),
+		 is_untold(pool, rows, nr) ? ", by whom is not told" : "");
+	const size_t used = parts_fill(parts, pool, index, rows, nr);
 
 	/* No more cells than buffers, but room for everybody. */
 	if (total) {
@@ -302,7 +320,7 @@ static void pool_draw(struct frame *frame, const struct frame_view *view, const 
 
 	(void)line_add(frame);
 	for (size_t i = 0; i < json_array_size(zones); i++)
-		zone_draw(frame, pool, json_array_get(zones, i), rows, nr);
+		zone_draw(frame, pool, i, rows, nr);
 	rows_draw(frame, rows, nr);
 	channels_draw(frame, json_object_get(pool, "channels"));
 	free(rows);

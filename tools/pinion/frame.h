@@ -13,8 +13,8 @@
  * cell a share, with the sign and colour of the member that holds it ('?': nobody who is listed
  * does; '-': it is counted neither as held nor as free; '.': it is free, in a cache or not).
  * Whoever holds a part of it has at least one cell, as long as there are cells for all.
- * The service counts a member's buffers over all zones of its pool: where there are several, they
- * are split as the zones' held ones are, and the title says "estimated".
+ * Where there are several zones, and a service of another release counts a member's buffers over
+ * all of them, what is held is '?', and the title says so.
  */
 
 #include <jansson.h>

@@ -168,6 +168,26 @@ static void stat_members(const json_t *all, FILE *out)
 	table_print(&table, out);
 }
 
+/* What members hold of each zone, where that is not what they hold. */
+static void stat_spread(const json_t *pool, FILE *out)
+{
+	const size_t nr = json_array_size(json_object_get(pool, "zones"));
+	const json_t *members = json_object_get(pool, "members");
+	struct table table = {.columns = ">>>"};
+
+	table_row(&table, "   MEMBER", "ZONE", "HELD");
+	for (size_t i = 0; nr > 1 && i < json_array_size(members); i++)
+		for (size_t zone = 0; zone < nr; zone++) {
+			const json_t *one = json_array_get(members, i);
+			const uint64_t held = answer_held(pool, zone, one);
+
+			if (held)
+				table_row(&table, NUMBER(one, "number"), text_number(zone).text,
+					  text_number(held).text);
+		}
+	table_print(&table, out);
+}
+
 static void stat_channels(const json_t *all, FILE *out)
 {
 	struct table table = {.columns = ">>>>>>"};
@@ -194,6 +214,7 @@ static void stat_pool(const json_t *pool, FILE *out)
 	stat_segments(json_object_get(pool, "segments"), out);
 	stat_zones(json_object_get(pool, "zones"), out);
 	stat_members(json_object_get(pool, "members"), out);
+	stat_spread(pool, out);
 	stat_channels(json_object_get(pool, "channels"), out);
 }
 

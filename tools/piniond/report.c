@@ -64,15 +64,24 @@ static json_t *segments(const struct pool *pool)
 	return list;
 }
 
-static json_t *zones(const struct pool *pool)
+/* What each member holds of each zone that is listed. There is room for the largest pool; of a row
+ * no more is ever touched than a pool has members. */
+struct spread {
+	uint32_t nr; /* zones: each has a segment */
+	uint32_t held[PINION_SEGMENT_MAX][PINION_MEMBER_MAX];
+};
+
+static json_t *zones(const struct pool *pool, struct spread *spread)
 {
 	json_t *list = json_array();
 
+	spread->nr = 0;
 	for (uint32_t i = 0; i < pinion_pool_zones(pool->pool); i++) {
 		struct pinion_zone_stat stat;
 
-		if (pinion_pool_stat(pool->pool, i, &stat) || !stat.total)
+		if (stat_zone(pool->pool, i, &stat, spread->held[spread->nr]) || !stat.total)
 			continue;
+		spread->nr++;
 		(void)json_array_append_new(list, json_pack(
 			"{sI sI si si si si}", "buffer_size", (json_int_t)stat.buffer_size,
 			"page_size", (json_int_t)stat.page_size, "node", stat.node, "total",
@@ -92,22 +101,40 @@ const char *report_role(const struct member *member)
 	return member->device ? "device" : "client";
 }
 
-static json_t *members(const struct pool *pool)
+static json_int_t held(const struct spread *spread, uint32_t member)
 {
-	static uint32_t held[PINION_MEMBER_MAX];
+	json_int_t nr = 0;
+
+	for (uint32_t i = 0; i < spread->nr; i++)
+		nr += spread->held[i][member];
+	return nr;
+}
+
+static json_t *held_by_zone(const struct spread *spread, uint32_t member)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < spread->nr; i++)
+		(void)json_array_append_new(list, json_integer(spread->held[i][member]));
+	return list;
+}
+
+static json_t *members(const struct pool *pool, const struct spread *spread)
+{
 	json_t *list = json_array();
 	struct member *member;
 	char command[32];
 
-	stat_held_by_each(pool->pool, held);
 	LIST_FOREACH(member, &pool->members, of_pool)
 		(void)json_array_append_new(list, json_pack(
-			"{si si sI sI ss ss ss sb sI sI}", "number", (int)member->number, "pid",
+			"{si si sI sI ss ss ss sb sI so sI}", "number", (int)member->number, "pid",
 			(int)member->pid, "uid", (json_int_t)member->uid, "gid",
 			(json_int_t)member->gid, "command", command_of(member->pid, command),
 			"role", report_role(member), "state", state_names[member->state],
 			"connected", speaker_of(member)->peer != NULL, "held",
-			(json_int_t)held[member->number], "quota", (json_int_t)member->quota));
+			held(spread, member->number), "held_by_zone",
+			held_by_zone(spread, member->number), "quota",
+			(json_int_t)member->quota));
 	return list;
 }
 
@@ -151,16 +178,17 @@ uint64_t report_bytes(const struct pool *pool)
 
 static json_t *pools(const struct service *service)
 {
-	json_t *list = json_array();
+	static struct spread spread;
+	json_t *list = json_array(), *zoned;
 	const struct pool *pool;
 
 	LIST_FOREACH(pool, &service->pools, link) {
+		zoned = zones(pool, &spread);
 		(void)json_array_append_new(list, json_pack(
 			"{ss sb sb sI so so so so}", "name", pool->name, "template", pool->own,
 			"damaged", audit_is_damaged(pool), "bytes",
-			(json_int_t)report_bytes(pool), "segments",
-			segments(pool), "zones", zones(pool), "members", members(pool), "channels",
-			channels(pool)));
+			(json_int_t)report_bytes(pool), "segments", segments(pool), "zones", zoned,
+			"members", members(pool, &spread), "channels", channels(pool)));
 		footprint_let_go(pool);
 	}
 	return list;
