@@ -91,8 +91,8 @@ struct pinion_device_config {
  * -EACCES      the rules do not make this user a device process, or not for that name or pool
  * -EADDRINUSE  another living process drives a device of that name
  * -EBUSY       the one before is dead, and its device not yet quiet: try again
- * -EINVAL      @name is no name, or bdf no PCI address; or the rules give several pools, of which
- *              none was named
+ * -EINVAL      @name is no name, bdf no PCI address, or slots or slots_max no number of slots that
+ *              a ring may have (ring.h); or the rules give several pools, of which none was named
  * others as of pinion_client_open()
  */
 int pinion_device_open(const char *name, const struct pinion_device_config *config,

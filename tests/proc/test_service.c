@@ -514,16 +514,42 @@ static void a_device_process_that_says_no_maximum_gives_no_more_than_its_own(voi
 	service_stop(&service);
 }
 
+/* By the service, of what comes past the library. */
+static void expect_refusal(const struct wire *wish)
+{
+	struct wire answer;
+	struct link link;
+	unsigned nr = 0;
+
+	assert_int_equal(link_open(&link, NULL), 0);
+	assert_int_equal(link_ask(&link, wish, &answer, NULL, &nr), -EINVAL);
+	assert_sentence("a ring has a power of two of slots from 4 to 1048576, not");
+	link_close(&link);
+}
+
+static void refuse_slots_by_hand(uint32_t slots)
+{
+	struct wire attach = wire_of(WIRE_ATTACH), announce = wire_of(WIRE_ANNOUNCE);
+
+	(void)strcpy(attach.name, SERVICE_DEVICE);
+	attach.slots = slots;
+	expect_refusal(&attach);
+	(void)strcpy(announce.name, "echo:1");
+	(void)strcpy(announce.text, SERVICE_POOL " -");
+	announce.slots = slots;
+	expect_refusal(&announce);
+	announce.slots = 16;
+	announce.slot = slots;
+	expect_refusal(&announce);
+}
+
 /* By the library; and by the service, which does not rely on that. */
 static void refuse_slots(uint32_t slots)
 {
 	const struct pinion_device_config deep = {.slots = slots}, deepest = {.slots_max = slots};
 	const struct pinion_client_config config = {.slots = slots};
-	struct wire attach = wire_of(WIRE_ATTACH), answer;
 	struct pinion_device *device;
 	struct pinion_client *client;
-	struct link link;
-	unsigned nr = 0;
 
 	assert_int_equal(pinion_client_open(SERVICE_DEVICE, &config, &client), -EINVAL);
 	assert_sentence("slots");
@@ -531,12 +557,7 @@ static void refuse_slots(uint32_t slots)
 	assert_sentence("slots");
 	assert_int_equal(pinion_device_open("echo:1", &deepest, &device), -EINVAL);
 	assert_sentence("slots");
-	(void)strcpy(attach.name, SERVICE_DEVICE);
-	attach.slots = slots;
-	assert_int_equal(link_open(&link, NULL), 0);
-	assert_int_equal(link_ask(&link, &attach, &answer, NULL, &nr), -EINVAL);
-	assert_sentence("slots");
-	link_close(&link);
+	refuse_slots_by_hand(slots);
 }
 
 static void rings_that_cannot_be_are_einval(void **state)
@@ -552,6 +573,7 @@ static void rings_that_cannot_be_are_einval(void **state)
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		refuse_slots(bad[i]);
 	/* Nobody came meanwhile. */
+	assert_int_equal(service_count("members"), 1);
 	expect_slots(&echo, 8, 8);
 	serve_no_more(&echo);
 	service_stop(&service);

@@ -668,12 +668,17 @@ static bool may_serve(struct peer *peer, const char *name)
 	return false;
 }
 
-static uint32_t valid_slots(uint32_t wanted, uint32_t otherwise)
+/* Of the rings of its channels: 0 is none that it asks for. */
+static bool may_have_depths(struct peer *peer, const struct wire *wish)
 {
-	return wanted && !ring_check_slots(wanted) ? wanted : otherwise;
+	if ((!wish->slots || !ring_check_slots(wish->slots)) &&
+	    (!wish->slot || !ring_check_slots(wish->slot)))
+		return true;
+	peers_refuse(peer, -EINVAL, "%s", pinion_error_text());
+	return false;
 }
 
-/* pre: both are valid names. */
+/* pre: both are valid names, and the depths such as can be. */
 static struct device *new_device(const struct wire *message, const char *bdf)
 {
 	struct device *device = calloc(1, sizeof(*device));
@@ -683,8 +688,8 @@ static struct device *new_device(const struct wire *message, const char *bdf)
 	(void)strcpy(device->name, message->name);
 	(void)strcpy(device->bdf, bdf); /* wire_bdf_valid() */
 	device->container = device->table = -1;
-	device->slots = valid_slots(message->slots, SLOTS_DEFAULT);
-	device->slots_max = valid_slots(message->slot, device->slots);
+	device->slots = message->slots ? message->slots : SLOTS_DEFAULT;
+	device->slots_max = message->slot ? message->slot : device->slots;
 	device->pools = message->pools;
 	return device;
 }
@@ -730,7 +735,7 @@ void admit_announce(struct peer *peer, const struct wire *message)
 		peers_refuse(peer, -EINVAL, "that is no PCI address, such as 0000:41:00.0");
 		return;
 	}
-	if (!may_serve(peer, message->name))
+	if (!may_have_depths(peer, message) || !may_serve(peer, message->name))
 		return;
 	pool = choose_pool(peer, name);
 	if (!pool || !admit_is_whole(peer, pool))
