@@ -636,6 +636,121 @@ static void a_link_to_a_named_pool_is_not_passed_over(void **state)
 	named_unlink(WHERE);
 }
 
+/* What the ledger knows of a pool that was ended. */
+
+#define OTHER "other" /* a directory; and a pool */
+#define HUGE_PAGE ((size_t)2 << 20)
+
+/* A page goes, when the service has seen that all were there, and another is in its place at once:
+ * no service that comes later can see that. */
+static int replace_a_page(void *said)
+{
+	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
+	struct pinion_client *client;
+	struct pinion_cache *cache;
+	struct pinion_buffer buffer;
+	uintptr_t page;
+
+	if (pinion_client_open("pool:" SERVICE_POOL, NULL, &client) ||
+	    pinion_cache_open(pinion_client_pool(client), &any, &cache) ||
+	    pinion_buffer_alloc(cache, &buffer))
+		return 1;
+	page = (uintptr_t)pinion_buffer_addr(pinion_client_pool(client), buffer) & -HUGE_PAGE;
+	usleep(1200000);
+	if (madvise((void *)page, HUGE_PAGE, MADV_REMOVE))
+		return 2;
+	*(volatile char *)page = 1;
+	say_and_stay(said);
+}
+
+/* @other: a pool that is before it. */
+static void configure_behind(const struct service_process *service, bool other)
+{
+	char text[3 * SUPPORT_PATH_LEN] = "";
+
+	if (other)
+		(void)snprintf(text, sizeof(text), "{ name = \"" OTHER "\"; path = \"%s/" OTHER
+			       "\"; segments = ( { size = \"2M\"; buffer = \"4K\"; } ); },",
+			       named_root);
+	service_write(service,
+		      "pools = ( %s { name = \"" SERVICE_POOL "\"; path = \"%s/" WHERE "\";\n"
+		      "  max_segments = 4;\n"
+		      "  segments = ( { size = \"4M\"; buffer = \"4K\"; } ); } );\n"
+		      "rules = ( %s );\n", text, named_root, service_rules);
+}
+
+static bool is_damaged(const char *name)
+{
+	json_t *pool = service_pool_of(name);
+	const bool damaged = json_is_true(json_object_get(pool, "damaged"));
+
+	assert_non_null(pool);
+	json_decref(pool);
+	return damaged;
+}
+
+static void await_damage(void)
+{
+	const uint64_t until = test_now_ns() + PATIENCE_NS;
+
+	while (!is_damaged(SERVICE_POOL)) {
+		assert_true(test_now_ns() < until);
+		usleep(1000);
+	}
+}
+
+static void give_order(const char *what, const char *with)
+{
+	int err;
+
+	json_decref(service_ask(what, with, &err));
+	assert_int_equal(err, 0);
+}
+
+/* Ends the pool, and has the next service adopt it. */
+static void end_and_adopt(const struct service_process *service, bool other)
+{
+	const ino_t inode = named_inode(WHERE);
+
+	give_order("pool-destroy", SERVICE_POOL);
+	configure_behind(service, other);
+	service_kill(service);
+	assert_int_equal(named_inode(WHERE), inode);
+}
+
+/* With a pool in the place that it had in the ledger; and no longer when the segment went, wherever
+ * it is then. */
+static void a_damaged_pool_that_was_ended_is_adopted_as_damaged(void **state)
+{
+	struct service_process service;
+	pid_t culprit;
+
+	(void)state;
+	service_configure(&service, service_rules);
+	configure_behind(&service, false);
+	service_run_managed(&service, "2048");
+	culprit = run_until_said(replace_a_page);
+	await_damage();
+	assert_int_equal(process_end(culprit, SIGKILL), 128 + SIGKILL);
+	service_await_members(0);
+	end_and_adopt(&service, true);
+	for (int i = 0; i < 2; i++) {
+		assert_true(is_damaged(SERVICE_POOL));
+		assert_false(is_damaged(OTHER));
+		service_kill(&service);
+	}
+	give_order("pool-grow", SERVICE_POOL " 2M");
+	give_order("pool-retire", SERVICE_POOL " 0");
+	give_order("pool-grow", SERVICE_POOL " 2M"); /* into the slot of the one that went */
+	assert_false(is_damaged(SERVICE_POOL));
+	give_order("pool-destroy", OTHER);
+	end_and_adopt(&service, false);
+	assert_false(is_damaged(SERVICE_POOL));
+	service_stop(&service);
+	named_unlink(WHERE);
+	named_unlink(OTHER);
+}
+
 #define named_test(f) named_where(restart_test, f)
 
 static int run_all(void)
@@ -652,6 +767,7 @@ static int run_all(void)
 		named_test(a_named_pool_said_to_be_of_another_layout_ends_alone),
 		named_test(a_named_pool_that_was_filled_with_strangers_ends_alone),
 		named_test(a_link_to_a_named_pool_is_not_passed_over),
+		named_test(a_damaged_pool_that_was_ended_is_adopted_as_damaged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

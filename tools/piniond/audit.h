@@ -17,9 +17,10 @@
  *     damaged -> whole    the segments that lack pages were retired (order.c). Nothing mends a
  *                         control area: end the pool
  *
- * What was found is in the ledger, and a service that is started again knows it. What was punched
- * out while none ran is found where nobody has touched it since; of a control area it is not, for
- * what that has then counts as the most it had. Without a store all begins with whole pools.
+ * What was found is in the ledger, and a service that is started again knows it; of a pool with a
+ * path also when that was ended, and is adopted. What was punched out while none ran is found where
+ * nobody has touched it since; of a control area it is not, for what that has then counts as the
+ * most it had. Without a store all begins with whole pools.
  *
  * Each half second, in two ways:
  *

@@ -123,12 +123,30 @@ static void put_record(struct ledger_pool *entry, const struct pinion_pool_recor
 	atomic_store_explicit(&entry->which, other, memory_order_release);
 }
 
+/* Does it say that something is wrong with a pool? That may be adopted anew, elsewhere. */
+static bool is_marked(const struct ledger_pool *entry)
+{
+	return atomic_load_explicit(&entry->punched, memory_order_relaxed) ||
+	       atomic_load_explicit(&entry->control_punched, memory_order_relaxed);
+}
+
+/* The first; one that is marked only where there is no other. */
 static int find_free(const struct ledger *ledger, uint32_t *index)
 {
-	for (*index = 0; *index < CONFIG_POOLS_MAX; ++*index)
-		if (!atomic_load_explicit(&ledger->pool[*index].used, memory_order_relaxed))
+	uint32_t marked = CONFIG_POOLS_MAX;
+
+	for (*index = 0; *index < CONFIG_POOLS_MAX; ++*index) {
+		const struct ledger_pool *entry = &ledger->pool[*index];
+
+		if (atomic_load_explicit(&entry->used, memory_order_relaxed))
+			continue;
+		if (!is_marked(entry))
 			return 0;
-	return -ENOSPC;
+		if (marked == CONFIG_POOLS_MAX)
+			marked = *index;
+	}
+	*index = marked;
+	return marked < CONFIG_POOLS_MAX ? 0 : -ENOSPC;
 }
 
 static void drop_files(struct pool *pool)
@@ -214,10 +232,23 @@ void ledger_publish_pool(struct ledger *ledger, const struct pool *pool)
 			      pool->path ? LEDGER_NAMED : LEDGER_IN_FILES, memory_order_release);
 }
 
+static void forget_damage(struct ledger_pool *entry)
+{
+	atomic_store_explicit(&entry->punched, 0, memory_order_release);
+	atomic_store_explicit(&entry->control_punched, 0, memory_order_release);
+	atomic_store_explicit(&entry->punched_of, 0, memory_order_release);
+}
+
+/* What was wrong with one whose files go matters no more. */
 void ledger_forget_pool(struct ledger *ledger, uint32_t index)
 {
-	atomic_store_explicit(&ledger->pool[index].used, LEDGER_UNUSED, memory_order_release);
+	struct ledger_pool *entry = &ledger->pool[index];
+	const uint32_t was = atomic_load_explicit(&entry->used, memory_order_relaxed);
+
+	atomic_store_explicit(&entry->used, LEDGER_UNUSED, memory_order_release);
 	forget_members(ledger, index);
+	if (was != LEDGER_NAMED)
+		forget_damage(entry);
 }
 
 void ledger_remove_pool(struct ledger *ledger, struct pool *pool)
@@ -236,27 +267,56 @@ bool ledger_has_pool(const struct ledger *ledger, const char *name)
 	return false;
 }
 
-/* Killed in between, it says what it said, or that nothing is wrong with a pool of which it never
- * said anything. */
+static bool is_of(const struct ledger_pool *entry, const struct pool *pool)
+{
+	return atomic_load_explicit(&entry->punched_of, memory_order_relaxed) == pool->pool->id;
+}
+
+/* Places are taken in their order: behind one that never had a pool nothing is written, and a look
+ * would take memory. */
+static bool was_taken(const struct ledger *ledger, uint32_t index)
+{
+	return index < CONFIG_POOLS_MAX && ledger->pool[index].name[0];
+}
+
+/* The place that speaks of @pool, its own before others. NULL: none does. */
+static const struct ledger_pool *find_damage(const struct ledger *ledger, const struct pool *pool)
+{
+	if (is_of(&ledger->pool[pool->index], pool))
+		return &ledger->pool[pool->index];
+	for (uint32_t i = 0; was_taken(ledger, i); i++)
+		if (is_of(&ledger->pool[i], pool))
+			return &ledger->pool[i];
+	return NULL;
+}
+
+static void forget_elsewhere(struct ledger *ledger, const struct pool *pool)
+{
+	for (uint32_t i = 0; was_taken(ledger, i); i++)
+		if (i != pool->index && is_of(&ledger->pool[i], pool))
+			forget_damage(&ledger->pool[i]);
+}
+
+/* Killed in between, it says what it said, here or in the place that the pool had before, or that
+ * nothing is wrong with a pool of which it never said anything. */
 void ledger_put_damage(struct ledger *ledger, const struct pool *pool)
 {
 	struct ledger_pool *entry = &ledger->pool[pool->index];
 
-	if (atomic_load_explicit(&entry->punched_of, memory_order_relaxed) != pool->pool->id) {
-		atomic_store_explicit(&entry->punched, 0, memory_order_release);
-		atomic_store_explicit(&entry->control_punched, 0, memory_order_release);
-		atomic_store_explicit(&entry->punched_of, pool->pool->id, memory_order_release);
-	}
+	if (!is_of(entry, pool))
+		atomic_store_explicit(&entry->punched_of, 0, memory_order_release);
 	atomic_store_explicit(&entry->punched, pool->audit.punched, memory_order_release);
 	atomic_store_explicit(&entry->control_punched, pool->audit.control_punched,
 			      memory_order_release);
+	atomic_store_explicit(&entry->punched_of, pool->pool->id, memory_order_release);
+	forget_elsewhere(ledger, pool);
 }
 
 void ledger_get_damage(const struct ledger *ledger, struct pool *pool)
 {
-	const struct ledger_pool *entry = &ledger->pool[pool->index];
+	const struct ledger_pool *entry = find_damage(ledger, pool);
 
-	if (atomic_load_explicit(&entry->punched_of, memory_order_relaxed) != pool->pool->id)
+	if (!entry)
 		return;
 	pool->audit.punched = atomic_load_explicit(&entry->punched, memory_order_relaxed);
 	pool->audit.control_punched =

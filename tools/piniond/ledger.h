@@ -41,8 +41,9 @@ struct ledger_pool {
 	char name[PINION_NAME_MAX];
 	char path[LEDGER_PATH_MAX];
 	/* Damage (audit.h). A release before these had nothing here, and leaves them as they are:
-	 * they count for the pool of that random number alone. (A segment that such a release put
-	 * in the place of a damaged one counts as damaged to the next that knows of these.) */
+	 * they count for the pool of that random number alone, and for it wherever it is: one with
+	 * a path that was ended may be adopted into another place. (A segment that such a release
+	 * put in the place of a damaged one counts as damaged to the next that knows of these.) */
 	_Atomic uint32_t control_punched;
 	_Atomic uint64_t punched, punched_of;
 	struct pinion_pool_record record[2];
