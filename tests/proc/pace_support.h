@@ -51,13 +51,11 @@ static inline int64_t pace_arrival(void *context)
 	return come_and_leave();
 }
 
-static inline bool pace_is_slower(const char *what, struct pace quiet, struct pace attacked)
+static inline void pace_remark(const char *what, struct pace quiet, struct pace attacked)
 {
 	print_message("# %s: p50 %ju us, p99 %ju us; meanwhile %ju us, %ju us\n", what,
 		      (uintmax_t)(quiet.typical / 1000), (uintmax_t)(quiet.p99 / 1000),
 		      (uintmax_t)(attacked.typical / 1000), (uintmax_t)(attacked.p99 / 1000));
-	return attacked.p99 > TIMES_AS_LONG * quiet.p99 ||
-	       attacked.typical > TIMES_AS_LONG * quiet.typical;
 }
 
 /* The service's own, when all hang-ups are heard: the least within more than two turns of what

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * piniond and peers that are slow, many, or never done: others are served meanwhile, nothing grows
- * without bound, and what is owed arrives when it is asked for.
+ * without bound, and what is owed arrives when it is asked for. How much longer others take
+ * meanwhile: test_service_work.c.
  *
  * PINION_CONNECTIONS: how many come and go, in place of 100,000.
  */
 
+#include "attacks.h"
 #include "pace_support.h"
 
-#include <stdatomic.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 
 /* Of a service that has nothing to do; it serves somebody new in less. */
@@ -282,205 +282,6 @@ static void a_service_that_was_killed_in_between_tells_their_end_as_well(void **
 	service_stop(&service);
 }
 
-/* Attacks. Each without end, by nobody. */
-
-/* How much the one that goes on has done. */
-static _Atomic unsigned *blows;
-
-/* Asks as fast as it can, and reads what comes. */
-static void ask_without_end(void)
-{
-	struct raw raw = raw_in(RAW_KNOWN);
-	struct wire question = wire_of(WIRE_QUERY), answer;
-
-	(void)strcpy(question.name, "stat");
-	for (;;) {
-		while (wire_send(raw.fd, &question, NULL, 0) == 0)
-			++*blows;
-		do
-			if (raw_hear(raw.fd, &answer))
-				return;
-		while (raw_readable(raw.fd, 0));
-	}
-}
-
-#define ASKERS 400
-
-/* The same on many connections, each of which has a question under way all the time. */
-static void ask_on_many(void)
-{
-	struct pollfd want[ASKERS];
-	struct wire question = wire_of(WIRE_QUERY), answer;
-
-	(void)strcpy(question.name, "stat");
-	for (int i = 0; i < ASKERS; i++) {
-		want[i] = (struct pollfd){raw_in(RAW_KNOWN).fd, POLLIN, 0};
-		(void)wire_send(want[i].fd, &question, NULL, 0);
-	}
-	while (poll(want, ASKERS, -1) > 0)
-		for (int i = 0; i < ASKERS; i++)
-			if (want[i].revents && !raw_hear(want[i].fd, &answer)) {
-				++*blows;
-				(void)wire_send(want[i].fd, &question, NULL, 0);
-			}
-}
-
-#define DEAF 8
-
-/* Asks on some connections as often as there is room, and reads nothing. Where there is none it
- * leaves its processor to others: it is the service that is attacked. */
-static void read_nothing(void)
-{
-	struct raw raw[DEAF];
-	struct wire question = wire_of(WIRE_QUERY);
-
-	(void)strcpy(question.name, "stat");
-	for (int i = 0; i < DEAF; i++)
-		raw[i] = raw_in(RAW_KNOWN);
-	for (;; ++*blows) {
-		bool asked = false;
-
-		for (int i = 0; i < DEAF; i++) {
-			const int err = wire_send(raw[i].fd, &question, NULL, 0);
-
-			asked |= !err;
-			if (err == -EPIPE) {
-				raw_end(&raw[i]);
-				raw[i] = raw_in(RAW_KNOWN);
-			}
-		}
-		if (!asked)
-			usleep(100);
-	}
-}
-
-#define HALF_OPEN 48
-
-/* Connects and says nothing, and connects anew when it is hung up on. */
-static void stay_half_open(void)
-{
-	int fd[HALF_OPEN];
-
-	for (int i = 0; i < HALF_OPEN; i++, ++*blows)
-		fd[i] = raw_dial();
-	for (;;)
-		for (int i = 0; i < HALF_OPEN; i++)
-			if (raw_readable(fd[i], 1)) {
-				close(fd[i]);
-				fd[i] = raw_dial();
-			}
-}
-
-/* A message without a byte, and another on the next connection. */
-static void say_nothing_at_all(void)
-{
-	for (;; ++*blows) {
-		const int fd = raw_dial();
-
-		(void)send(fd, "", 0, MSG_NOSIGNAL);
-		(void)raw_readable(fd, RAW_MS);
-		close(fd);
-	}
-}
-
-/* As many files as a message takes, or, where the kernel lets none in, the message alone. */
-static void send_files(void)
-{
-	const struct wire hello = wire_of(WIRE_HELLO);
-	int files[MAIL_FILES_MAX];
-
-	for (int i = 0; i < MAIL_FILES_MAX; i++)
-		files[i] = STDIN_FILENO;
-	for (;; ++*blows) {
-		const int fd = raw_dial();
-
-		if (wire_send(fd, &hello, files, MAIL_FILES_MAX))
-			(void)wire_send(fd, &hello, NULL, 0);
-		(void)raw_readable(fd, RAW_MS);
-		close(fd);
-	}
-}
-
-/* Files are let in from those, for one belongs to some of their messages. */
-static void send_files_as_a_device_process(void)
-{
-	const struct wire park = wire_of(WIRE_PARK);
-	struct raw raw = raw_in(RAW_DEVICE);
-	int files[MAIL_FILES_MAX];
-
-	for (int i = 0; i < MAIL_FILES_MAX; i++)
-		files[i] = STDIN_FILENO;
-	for (;; ++*blows) {
-		struct pollfd room = {.fd = raw.fd, .events = POLLOUT};
-		int err = wire_send(raw.fd, &park, files, MAIL_FILES_MAX);
-
-		if (err == -EAGAIN)
-			(void)poll(&room, 1, RAW_MS);
-		else if (err)
-			(void)raw_rejoin(&raw, raw.membership);
-	}
-}
-
-/* With fewer blows than that it did not get to it, and the round says nothing. */
-struct attack {
-	void (*what)(void);
-	unsigned least;
-};
-
-static const struct attack questions = {ask_without_end, 100}, deafness = {read_nothing, 100},
-	silence = {stay_half_open, HALF_OPEN}, nothing = {say_nothing_at_all, 20},
-	many_files = {send_files, 20},
-	many_files_of_a_device_process = {send_files_as_a_device_process, 20},
-	many_questions = {ask_on_many, 2 * ASKERS};
-
-static int attack_as_nobody(void *arg)
-{
-	const struct attack *attack = arg;
-
-	if (!become_nobody())
-		attack->what();
-	return 1;
-}
-
-#define ATTACHES 300
-
-/* The machine has other work, too, but not each time. */
-#define ROUNDS 30
-
-/* Without, and with, one after the other. The attack is over when this returns. */
-static bool is_held_up(const struct attack *attack)
-{
-	const struct pace quiet = pace_measure(pace_arrival, NULL, ATTACHES);
-	struct pace attacked;
-	bool was_there;
-	pid_t pid;
-
-	atomic_store(blows, 0);
-	pid = part_start(attack_as_nobody, (void *)(uintptr_t)attack);
-	usleep(20000);
-	attacked = pace_measure(pace_arrival, NULL, ATTACHES);
-	was_there = atomic_load(blows) >= attack->least;
-	/* It lasted to the end. */
-	assert_int_equal(process_end(pid, SIGKILL), 128 + SIGKILL);
-	return pace_is_slower("attach", quiet, attacked) || !was_there;
-}
-
-static void others_take_at_most_twice_as_long(void **state)
-{
-	struct service_process service;
-	int round = 0;
-
-	blows = mmap(NULL, sizeof(*blows), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-		     0);
-	assert_ptr_not_equal(blows, MAP_FAILED);
-	start(&service, 24, 4, "");
-	while (is_held_up(*state))
-		assert_true(++round < ROUNDS);
-	service_await_members(0);
-	service_stop(&service);
-	assert_int_equal(munmap(blows, sizeof(*blows)), 0);
-}
-
 #define CROWDED_MIB 256u
 #define ARRIVALS 20
 #define SHUT_OUT_NS 250000000
@@ -489,26 +290,25 @@ static void others_take_at_most_twice_as_long(void **state)
  * an answer to take a while. */
 static void who_asks_on_many_connections_shuts_nobody_out(void **state)
 {
+	void (*const ask)(void) = ask_on_many;
 	struct service_process service;
 	struct pace quiet, attacked;
 	pid_t pid;
 
 	(void)state;
-	blows = mmap(NULL, sizeof(*blows), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-		     0);
-	assert_ptr_not_equal(blows, MAP_FAILED);
+	attacks_open();
 	configure_mib(&service, CROWDED_MIB);
 	service_run(&service);
 	quiet = pace_measure(pace_arrival, NULL, ARRIVALS);
-	pid = part_start(attack_as_nobody, (void *)(uintptr_t)&many_questions);
-	while (atomic_load(blows) < many_questions.least)
+	pid = attack_start(&ask);
+	while (told->blows < 2 * ASKERS)
 		usleep(1000);
 	attacked = pace_measure(pace_arrival, NULL, ARRIVALS);
-	(void)pace_is_slower("attach", quiet, attacked);
+	pace_remark("attach", quiet, attacked);
 	assert_int_equal(process_end(pid, SIGKILL), 128 + SIGKILL);
 	assert_in_range(attacked.typical, 0, SHUT_OUT_NS);
 	service_stop(&service);
-	assert_int_equal(munmap(blows, sizeof(*blows)), 0);
+	attacks_close();
 }
 
 /* By nobody, who cannot have more descriptors than it is given; what it says goes to a file. */
@@ -1025,10 +825,6 @@ static void a_look_at_a_large_pool_leaves_nothing_in_the_services_memory(void **
 #define large_test(f)                                                                             \
 	support_where(!geteuid() && MEMORY_TELLS && support_available_kib() >= NEEDED_KIB,        \
 		      "not root, too little memory, or a sanitizer has some", pool_test, f)
-#define attack_by(attack)                                                                         \
-	{"others_take_at_most_twice_as_long_" #attack, others_take_at_most_twice_as_long,         \
-	 pool_test_before, pool_test_after, (void *)(uintptr_t)&(attack)}
-#define attack_test(attack) root_test(attack_by, attack)
 
 int main(void)
 {
@@ -1037,12 +833,6 @@ int main(void)
 		pool_test(a_device_process_that_reads_late_hears_of_each_guest_once),
 		pool_test(a_device_process_that_settles_unread_guests_hears_of_their_end),
 		pool_test(a_service_that_was_killed_in_between_tells_their_end_as_well),
-		attack_test(questions),
-		attack_test(deafness),
-		attack_test(silence),
-		attack_test(nothing),
-		attack_test(many_files),
-		attack_test(many_files_of_a_device_process),
 		root_test(pool_test, who_asks_on_many_connections_shuts_nobody_out),
 		root_test(pool_test, answers_that_are_not_taken_keep_none_from_others),
 		pool_test(connections_that_say_nothing_go_when_their_time_is_over),
