@@ -348,6 +348,8 @@ static int refuse_files(struct peer *peer, const int file[2])
 	mail_close_files(file, 2);
 	if (peer->member)
 		peer->member->spams = true;
+	else
+		peer->state = SPENT;
 	return -EPROTO;
 }
 
@@ -410,24 +412,71 @@ static void hang_up(struct peer *peer)
 		burial_look(member->pool);
 }
 
+static int on_spent(sd_event_source *source, uint64_t usec, void *context)
+{
+	(void)source, (void)usec;
+	peers_drop(context);
+	return 0;
+}
+
+/* It would come again at once: so it stays until its user has rested, and is not heard. False:
+ * there is no memory for that. */
+static bool spend(struct peer *peer, uint64_t began_ns)
+{
+	const uint64_t ended = service_now_ns();
+
+	peer->pause = sd_event_source_disable_unref(peer->pause);
+	turn_end(peer, began_ns);
+	if (sd_event_add_time_relative(peer->service->event, &peer->pause, CLOCK_MONOTONIC,
+				       (peer->rest_ns - ended) / 1000, 100, on_spent, peer) < 0)
+		return false;
+	(void)sd_event_source_set_enabled(peer->io, SD_EVENT_OFF);
+	return true;
+}
+
+static bool user_is_spent(const struct peer *peer)
+{
+	const struct peer *other;
+
+	LIST_FOREACH(other, &peer->service->peers, link)
+		if (other->uid == peer->uid && other->state == SPENT)
+			return true;
+	return false;
+}
+
+/* Who says who it is has no turn, but where others of its user abused that. */
+static bool needs_turn(const struct peer *peer)
+{
+	return peer->state == KNOWN || (peer->state != MEMBER && user_is_spent(peer));
+}
+
+static void part_with(struct peer *peer, int err, uint64_t began_ns)
+{
+	peer->service->counters.protocol_errors += err == -EPROTO;
+	if (peer->state != SPENT || !spend(peer, began_ns))
+		hang_up(peer);
+}
+
 static int on_io(sd_event_source *source, int fd, uint32_t events, void *context)
 {
 	struct peer *peer = context;
-	const bool asks = peer->state == KNOWN;
-	int err = 0;
+	const uint64_t began = service_now_ns();
+	const bool asks = needs_turn(peer), member = peer->state == MEMBER;
+	int err = 0, heard = 0;
 
 	(void)source, (void)fd;
 	if (asks && !turn_has_come(peer))
 		return 0;
-	for (int i = 0; !err && events & (EPOLLIN | EPOLLHUP) && i < messages_per_turn(peer); i++)
+	for (; !err && events & (EPOLLIN | EPOLLHUP) && heard < messages_per_turn(peer); heard++)
 		err = hear(peer);
 	if (err && err != -EAGAIN) {
-		peer->service->counters.protocol_errors += err == -EPROTO;
-		hang_up(peer);
+		part_with(peer, err, began);
 		return 0;
 	}
 	if (asks)
 		turn_go_on(peer->service, peer->uid);
+	if (member && !err && heard == MESSAGES_PER_TURN)
+		turn_rest(peer, began);
 	if (peer->member && events & EPOLLOUT)
 		tell(peer->member);
 	return 0;

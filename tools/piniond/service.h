@@ -179,8 +179,9 @@ struct pool {
  *     ARRIVED -> GREETED   HELLO: pidfd and credentials taken, COOKIE sent
  *     GREETED -> KNOWN     CONFIRM from the right process
  *     KNOWN   -> MEMBER    ATTACH, ANNOUNCE or REJOIN
+ *     any     -> SPENT     before it was a member it sent files by the hundred
  */
-enum peer_state { ARRIVED, GREETED, KNOWN, MEMBER };
+enum peer_state { ARRIVED, GREETED, KNOWN, MEMBER, SPENT };
 
 struct peer {
 	LIST_ENTRY(peer) link;
@@ -189,7 +190,7 @@ struct peer {
 	int socket;
 	uid_t uid; /* whose it was when it was accepted */
 	sd_event_source *io;
-	sd_event_source *pause; /* NULL: it is not the next of those put off */
+	sd_event_source *pause; /* NULL: it is not the next of those put off, and does not rest */
 	bool put_off;           /* it is not heard until its turn has come */
 	uint64_t asked_ns;      /* since when it wants to be heard; 0: it was not put off */
 	uint64_t rest_ns;       /* until then its user rests, as far as this one knows */
@@ -285,6 +286,8 @@ void peers_refuse(struct peer *peer, int err, const char *format, ...)
 bool turn_has_come(struct peer *peer);
 /* Its question, begun with then, was answered. */
 void turn_end(struct peer *peer, uint64_t began_ns);
+/* It, a member, has said much since then, and is not heard for a while. */
+void turn_rest(struct peer *peer, uint64_t began_ns);
 /* One of that user's was heard: whose turn is it next? */
 void turn_go_on(const struct service *service, uid_t uid);
 /* Another of its user's knows what it knew, and is next if it was. pre: @peer is on no list. */

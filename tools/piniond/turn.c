@@ -8,6 +8,10 @@
 #define REST_MIN_NS UINT64_C(2000000)
 #define REST_MAX_NS UINT64_C(50000000)
 
+/* A member that has said as much as is heard at once rests likewise, it alone, for so long at
+ * least. */
+#define REST_MEMBER_NS UINT64_C(1000000)
+
 /* Of those of a user that are put off one has a timer: the one that is next. More of them awake at
  * once would be in others' way, if only to be put off again. */
 
@@ -84,13 +88,34 @@ bool turn_has_come(struct peer *peer)
 	return false;
 }
 
+/* After what was begun then, and ends now. */
+static uint64_t rest_after(uint64_t began_ns, uint64_t least)
+{
+	const uint64_t rest = later((service_now_ns() - began_ns) * REST_TIMES, least);
+
+	return rest < REST_MAX_NS ? rest : REST_MAX_NS;
+}
+
 void turn_end(struct peer *peer, uint64_t began_ns)
 {
-	const uint64_t now = service_now_ns(), rest = later((now - began_ns) * REST_TIMES,
-							   REST_MIN_NS);
-
 	peer->asked_ns = 0;
-	peer->rest_ns = now + (rest < REST_MAX_NS ? rest : REST_MAX_NS);
+	peer->rest_ns = service_now_ns() + rest_after(began_ns, REST_MIN_NS);
+}
+
+static int on_rested(sd_event_source *source, uint64_t usec, void *context)
+{
+	(void)source, (void)usec;
+	wake(context);
+	return 0;
+}
+
+void turn_rest(struct peer *peer, uint64_t began_ns)
+{
+	if (!peer->pause &&
+	    sd_event_add_time_relative(peer->service->event, &peer->pause, CLOCK_MONOTONIC,
+				       rest_after(began_ns, REST_MEMBER_NS) / 1000, 100, on_rested,
+				       peer) >= 0)
+		(void)sd_event_source_set_enabled(peer->io, SD_EVENT_OFF);
 }
 
 void turn_leave(const struct peer *peer)
