@@ -126,7 +126,7 @@ static inline void stay_half_open(void)
 			}
 }
 
-/* Questions. */
+/* Questions, and messages. */
 
 /* Asks as fast as it can, and reads what comes. */
 static inline void ask_without_end(void)
@@ -185,6 +185,19 @@ static inline void read_nothing(void)
 			}
 }
 
+/* What a member says, and more than is heard. */
+static inline void say_without_end(void)
+{
+	struct raw raw = raw_in(RAW_CLIENT);
+	struct pollfd room = {.fd = raw.fd, .events = POLLOUT};
+
+	for (;; blow()) {
+		while (!raw_say(raw.fd, WIRE_SETTLED, 0))
+			continue;
+		(void)poll(&room, 1, RAW_MS);
+	}
+}
+
 /* Files. */
 
 static inline int send_with_files(int fd, enum wire_kind kind, unsigned nr)
@@ -233,6 +246,24 @@ static inline void send_files_as_a_device_process(void)
 			(void)poll(&room, 1, RAW_MS);
 		else if (err)
 			(void)raw_rejoin(&raw, raw.membership);
+	}
+}
+
+/* One with each message, as it may be, and never what it should be. */
+static inline void send_wrong_files(void)
+{
+	struct raw raw = come_as_a_device_process();
+	struct pollfd room = {.fd = raw.fd, .events = POLLOUT};
+
+	for (;; blow()) {
+		int err;
+
+		while (!(err = send_with_files(raw.fd, WIRE_PARK, 1)) &&
+		       !(err = send_with_files(raw.fd, WIRE_TABLE, 1)))
+			continue;
+		if (err != -EAGAIN && err != -ETOOMANYREFS)
+			return;
+		(void)poll(&room, 1, RAW_MS);
 	}
 }
 

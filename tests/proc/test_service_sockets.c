@@ -2,12 +2,8 @@
 /* Which sockets the service gives to those who wait in loops, message by message, and which of them
  * it keeps. */
 
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
-#include <sys/syscall.h>
-
 #include "hostile_support.h"
+#include "old_kernel.h"
 
 struct heard {
 	struct wire message;
@@ -268,24 +264,6 @@ static void who_hangs_up_before_it_is_answered_has_left(void **state)
 	assert_int_equal(service_count("channels"), 0);
 	raw_leave(&device);
 	service_stop(&service);
-}
-
-/* As a kernel before 6.16 has it: there is no option by which files are kept out. */
-static void forget_the_option(void)
-{
-	struct sock_filter filter[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_setsockopt, 0, 3),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 83, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOPROTOOPT),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	const struct sock_fprog program = {sizeof(filter) / sizeof(filter[0]), filter};
-
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
-	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
-		_exit(127);
 }
 
 /* It would have to keep what the client can put files into. */

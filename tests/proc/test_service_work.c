@@ -9,6 +9,7 @@
  */
 
 #include "attacks.h"
+#include "old_kernel.h"
 #include "pace_support.h"
 
 #define GUEST_POOL "guest"
@@ -71,16 +72,22 @@ struct attack {
 	void (*without)(void); /* the same work without the service, which is what quiet has beside
 	                        * it; NULL: there is hardly any. With it newcomers wait, and are not
 	                        * judged */
+	void (*prepare)(void); /* what the service's process does first; NULL: nothing */
 };
 
-static const struct attack wrong_sizes = {send_wrong_sizes, 20, NULL},
-	no_bytes = {say_nothing_at_all, 20, NULL},
-	other_versions = {speak_other_versions, 20, NULL},
-	connections = {come_and_go, 20, NULL}, half_open = {stay_half_open, HALF_OPEN, NULL},
-	pools = {have_pools_made, 5, make_pools}, questions = {ask_without_end, 20, NULL},
-	deafness = {read_nothing, 20, NULL},
-	many_files = {send_files, 20, NULL},
-	many_files_of_a_device_process = {send_files_as_a_device_process, 20, NULL};
+static const struct attack wrong_sizes = {send_wrong_sizes, 20, NULL, NULL},
+	no_bytes = {say_nothing_at_all, 20, NULL, NULL},
+	other_versions = {speak_other_versions, 20, NULL, NULL},
+	connections = {come_and_go, 20, NULL, NULL},
+	half_open = {stay_half_open, HALF_OPEN, NULL, NULL},
+	pools = {have_pools_made, 5, make_pools, NULL},
+	questions = {ask_without_end, 20, NULL, NULL},
+	deafness = {read_nothing, 20, NULL, NULL},
+	many_files = {send_files, 20, NULL, NULL},
+	many_files_of_a_device_process = {send_files_as_a_device_process, 20, NULL, NULL},
+	messages = {say_without_end, 20, NULL, NULL},
+	many_files_before_6_16 = {send_files, 20, NULL, forget_the_option},
+	wrong_files = {send_wrong_files, 20, NULL, NULL};
 
 /* Work. */
 
@@ -118,13 +125,13 @@ struct stage {
 	unsigned files; /* that the service has at rest */
 };
 
-static void open_stage(struct stage *stage)
+static void open_stage(struct stage *stage, const struct attack *attack)
 {
 	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
 
 	attacks_open();
 	service_configure_pages(&stage->service, ANY_RULES, "4k", "1M");
-	service_run(&stage->service);
+	service_run_prepared(&stage->service, attack->prepare);
 	stage->device = part_start(serve_one, NULL);
 	stage->client = client_await();
 	assert_int_equal(pinion_cache_open(pinion_client_pool(stage->client), &any, &stage->cache),
@@ -245,7 +252,7 @@ static void who_is_at_work_takes_at_most_twice_as_long(void **state)
 	uint64_t rss;
 	int tried = 0;
 
-	open_stage(&stage);
+	open_stage(&stage, *state);
 	(void)measure_both(&stage);
 	rss = rss_at_rest(stage.service.pid);
 	stage.files = service_files_at_rest(&stage.service);
@@ -275,8 +282,11 @@ int main(void)
 		work_test(pools),
 		work_test(questions),
 		work_test(deafness),
+		work_test(messages),
 		work_test(many_files),
+		work_test(many_files_before_6_16),
 		work_test(many_files_of_a_device_process),
+		work_test(wrong_files),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
