@@ -104,13 +104,13 @@ static int start(struct making *making)
 	struct service *service = making->peer->service;
 	int err = 0;
 
+	making->began_ns = service_now_ns();
 	if (making->template)
 		err = pools_choose_name(service, making->config.name, making->template->name);
 	else if (pools_find(service, making->config.name)) /* made since it was asked for */
 		err = pinion_fail(-EEXIST, "there is a pool %s", making->config.name);
 	if (err)
 		return fail(making, err);
-	making->began_ns = service_now_ns();
 	err = start_thread(making);
 	if (!err) {
 		service->making = making;
@@ -141,6 +141,9 @@ static void finish(struct making *making)
 	peer->making = NULL;
 	turn_end(peer, making->began_ns);
 	turn_go_on(peer->service, peer->uid);
+	if (making->pool) /* nobody wants it any more */
+		making_undo(peer->service, making->pool);
+	making->pool = NULL;
 	discard(making);
 }
 

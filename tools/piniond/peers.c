@@ -473,7 +473,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *context
 		part_with(peer, err, began);
 		return 0;
 	}
-	if (asks)
+	if (!member) /* it may have been put off, and others of its user with it */
 		turn_go_on(peer->service, peer->uid);
 	if (member && !err && heard == MESSAGES_PER_TURN)
 		turn_rest(peer, began);
@@ -570,6 +570,12 @@ static int on_connection(sd_event_source *source, int fd, uint32_t events, void 
 	return 0;
 }
 
+/* For a turn, for a pool, or for news: that it says nothing is not its fault. */
+static bool is_waiting(const struct peer *peer)
+{
+	return peer->state == MEMBER || (peer->state == KNOWN && (peer->put_off || peer->making));
+}
+
 /* Who is too slow; and whoever waits outside may try again. */
 static int on_tick(sd_event_source *source, uint64_t usec, void *context)
 {
@@ -578,7 +584,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *context)
 	struct peer *peer, *next;
 
 	LIST_FOREACH_SAFE(peer, &service->peers, link, next)
-		if (peer->state != MEMBER && !peer->making && now > peer->deadline_ns)
+		if (!is_waiting(peer) && now > peer->deadline_ns)
 			peers_drop(peer);
 	(void)sd_event_source_set_enabled(service->door, SD_EVENT_ON);
 	(void)sd_event_source_set_time(source, usec + 500000);

@@ -258,7 +258,7 @@ struct pool *pools_find(const struct service *service, const char *name);
 struct pool *making_pool(struct peer *peer, const struct config_pool *config, bool own);
 /* Destroys @pool, which nobody has any more. */
 void making_undo(struct service *service, struct pinion_pool *pool);
-/* Until that is done: the pages are there again. */
+/* Until that is done: the pages are there again. Not if who has a pool made waits for them. */
 void making_await_undone(struct service *service);
 /* Waits for both, and gives up what was made. */
 void making_close(struct service *service);
