@@ -196,19 +196,25 @@ static inline void raw_leave(struct raw *raw)
 
 /* What it holds. */
 
-static inline unsigned process_files(pid_t pid)
+/* How many there are in that directory of its. */
+static inline unsigned process_entries(pid_t pid, const char *of)
 {
 	char path[64];
 	unsigned nr = 0;
 	DIR *dir;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	(void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, of);
 	dir = opendir(path);
 	assert_non_null(dir);
 	while (readdir(dir))
 		nr++;
 	closedir(dir);
 	return nr - 2;
+}
+
+static inline unsigned process_files(pid_t pid)
+{
+	return process_entries(pid, "fd");
 }
 
 /* A line of smaps_rollup in KiB: "Rss", "Anonymous", ... */

@@ -533,6 +533,18 @@ static inline int bounce(struct pinion_client *client, struct pinion_cache *cach
 	return 0;
 }
 
+/* A client of the pool that has a buffer of it, and keeps it. 0: it has. */
+static inline int attach_and_hold(const char *pool, struct pinion_client **client)
+{
+	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
+	struct pinion_cache *cache;
+	struct pinion_buffer buffer;
+
+	return pinion_client_open(pool, NULL, client) ||
+	       pinion_cache_open(pinion_client_pool(*client), &any, &cache) ||
+	       pinion_buffer_alloc(cache, &buffer);
+}
+
 static inline int attach(struct pinion_client **client, struct pinion_cache **cache)
 {
 	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};

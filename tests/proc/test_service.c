@@ -633,14 +633,9 @@ static void a_pool_grows_under_its_clients(void **state)
 /* Holds a buffer in a pool of its own, until it is killed. */
 static int be_a_guest(void *arg)
 {
-	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
 	struct pinion_client *client;
-	struct pinion_cache *cache;
-	struct pinion_buffer buffer;
 
-	if (become_nobody() || pinion_client_open("pool:guest", NULL, &client) ||
-	    pinion_cache_open(pinion_client_pool(client), &any, &cache) ||
-	    pinion_buffer_alloc(cache, &buffer))
+	if (become_nobody() || attach_and_hold("pool:guest", &client))
 		return 1;
 	(void)write(*(int *)arg, "x", 1);
 	for (;;)
@@ -718,18 +713,13 @@ static void a_device_process_without_descriptors_refuses_and_goes_on(void **stat
 /* Writes over its slot, and the one behind it, in the control area, and dies with buffers held. */
 static int write_over_slots(void *arg)
 {
-	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
 	struct pinion_client *client;
-	struct pinion_cache *cache;
-	struct pinion_buffer buffer;
 	struct pinion_pool *pool;
 
 	(void)arg;
-	if (become_nobody() || pinion_client_open("pool:" SERVICE_POOL, NULL, &client))
+	if (become_nobody() || attach_and_hold("pool:" SERVICE_POOL, &client))
 		return 1;
 	pool = pinion_client_pool(client);
-	if (pinion_cache_open(pool, &any, &cache) || pinion_buffer_alloc(cache, &buffer))
-		return 2;
 	for (uint32_t i = 0; i < 24; i++)
 		atomic_store(&pool->members[i].state, MEMBER_FREE);
 	return 0;

@@ -12,17 +12,7 @@
 /* Who is in the midst of it has a thread for it. */
 static bool is_making(pid_t service)
 {
-	char path[64];
-	unsigned nr = 0;
-	DIR *dir;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)service);
-	dir = opendir(path);
-	assert_non_null(dir);
-	while (readdir(dir))
-		nr++;
-	closedir(dir);
-	return nr - 2 > 1;
+	return process_entries(service, "task") > 1;
 }
 
 static void await_making(pid_t service)
@@ -123,16 +113,11 @@ static void others_are_let_in(void **state)
 	service_stop(&service);
 }
 
-static int hold_buffers(void *arg)
+static int hold_until_killed(void *arg)
 {
-	const struct pinion_cache_config any = {.buffer_size = BUFFER, .node = PINION_NODE_ANY};
 	struct pinion_client *client;
-	struct pinion_cache *cache;
-	struct pinion_buffer buffer;
 
-	if (pinion_client_open("pool:" SERVICE_POOL, NULL, &client) ||
-	    pinion_cache_open(pinion_client_pool(client), &any, &cache) ||
-	    pinion_buffer_alloc(cache, &buffer))
+	if (attach_and_hold("pool:" SERVICE_POOL, &client))
 		return 1;
 	(void)write(*(int *)arg, "x", 1);
 	for (;;)
@@ -147,7 +132,7 @@ static void a_death_is_noticed_and_all_is_back(void **state)
 
 	(void)state;
 	start(&service, service_rules, LARGE);
-	holder = run_until_said(hold_buffers);
+	holder = run_until_said(hold_until_killed);
 	assert_int_equal(service_held(), 1);
 	guest = guest_start("pool:guest");
 	await_making(service.pid);
