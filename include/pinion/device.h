@@ -93,6 +93,7 @@ struct pinion_device_config {
  * -EBUSY       the one before is dead, and its device not yet quiet: try again
  * -EINVAL      @name is no name, bdf no PCI address, or slots or slots_max no number of slots that
  *              a ring may have (ring.h); or the rules give several pools, of which none was named
+ * -ENODEV      the service sees no device at bdf (/sys/bus/pci/devices)
  * others as of pinion_client_open()
  */
 int pinion_device_open(const char *name, const struct pinion_device_config *config,

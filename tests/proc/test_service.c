@@ -236,6 +236,20 @@ static void a_device_that_is_nowhere_is_refused(void **state)
 	service_stop(&service);
 }
 
+/* Nor of what no machine has at that address. */
+static void a_device_that_is_absent_is_refused(void **state)
+{
+	const struct pinion_device_config config = {.bdf = "0000:ff:1f.7"};
+	struct service_process service;
+	struct pinion_device *device;
+
+	(void)state;
+	service_start(&service);
+	assert_int_equal(pinion_device_open("echo:1", &config, &device), -ENODEV);
+	assert_non_null(strstr(pinion_error_text(), "/sys/bus/pci/devices"));
+	service_stop(&service);
+}
+
 static void who_meets_no_rule_may_do_nothing(void **state)
 {
 	static char pool[] = "pool:" SERVICE_POOL;
@@ -858,6 +872,7 @@ int main(void)
 		pool_test(clients_outlive_their_device_process),
 		pool_test(rules_say_who_may_do_what),
 		pool_test(a_device_that_is_nowhere_is_refused),
+		pool_test(a_device_that_is_absent_is_refused),
 		pool_test(who_meets_no_rule_may_do_nothing),
 		pool_test(a_group_counts_however_many_the_peer_is_in),
 		pool_test(a_user_has_no_more_memberships_than_its_rule_says),

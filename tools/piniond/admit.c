@@ -720,6 +720,20 @@ static int announce(struct peer *peer, struct pool *pool, struct device *device,
 	return 0;
 }
 
+/* What is not there would pass for quiet, and what its process held be free while something else
+ * goes on to write there. */
+static bool may_have_device(struct peer *peer, const char *bdf)
+{
+	int err = quiet_is_seen(bdf);
+
+	if (err == -ENOENT)
+		peers_refuse(peer, -ENODEV, "/sys/bus/pci/devices has no %s: nobody could see when "
+			     "it is quiet", bdf);
+	else if (err)
+		peers_refuse(peer, err, "/sys/bus/pci/devices/%s/config: %s", bdf, strerror(-err));
+	return !err;
+}
+
 void admit_announce(struct peer *peer, const struct wire *message)
 {
 	char name[WIRE_TEXT_MAX], bdf[WIRE_TEXT_MAX];
@@ -735,7 +749,8 @@ void admit_announce(struct peer *peer, const struct wire *message)
 		peers_refuse(peer, -EINVAL, "that is no PCI address, such as 0000:41:00.0");
 		return;
 	}
-	if (!may_have_depths(peer, message) || !may_serve(peer, message->name))
+	if (!may_have_depths(peer, message) || !may_serve(peer, message->name) ||
+	    !may_have_device(peer, bdf))
 		return;
 	pool = choose_pool(peer, name);
 	if (!pool || !admit_is_whole(peer, pool))

@@ -16,20 +16,32 @@
 /* After this long it is said why nothing comes back. */
 #define COMPLAIN_NS UINT64_C(1000000000)
 
+static int read_command(const char *address, uint16_t *command)
+{
+	struct pinion_pci_bdf bdf;
+	int err = pinion_pci_bdf_parse(address, &bdf);
+
+	return err ? err : pinion_pci_config_read16(&bdf, COMMAND, command);
+}
+
+int quiet_is_seen(const char *bdf)
+{
+	uint16_t command;
+
+	return bdf[0] == '-' ? 0 : read_command(bdf, &command);
+}
+
 /*
  * The kernel turns bus mastering off when the last descriptor of the device is closed, by vfio-pci
  * and uio_pci_generic alike; that is done when the pidfd tells of the death, unless somebody else
- * has the device open as well. A device that cannot be master cannot write. One that is gone, or
- * that was never on a bus, neither.
+ * has the device open as well. A device that cannot be master cannot write. One that is gone since
+ * it was announced, or that was never on a bus, neither.
  */
 static bool is_quiet(const struct device *device)
 {
-	struct pinion_pci_bdf bdf;
 	uint16_t command;
-	int err = pinion_pci_bdf_parse(device->bdf, &bdf);
+	int err = read_command(device->bdf, &command);
 
-	if (!err)
-		err = pinion_pci_config_read16(&bdf, COMMAND, &command);
 	if (err)
 		return err == -ENOENT || err == -ENODEV || device->bdf[0] == '-';
 	return !(command & COMMAND_MASTER);

@@ -370,6 +370,8 @@ int former_take_in(struct pool *pool);
 bool former_waits(const struct pool *pool);
 
 /* quiet.c */
+/* Can it be seen whether the device there is quiet? "-", which is none, is. Or why not. */
+int quiet_is_seen(const char *bdf);
 /* Is the device of this dead process quiet? Then its container is closed. */
 bool quiet_now(struct member *member);
 
