@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * reuse POOL PID MS: kills PID, the device process, and watches what becomes free by that: takes
- * each buffer that it can get, until MS milliseconds after the death, fills it with a pattern of
- * its own, and looks again and again whether anything but itself has written there. A DMA that
- * comes too late does.
+ * reuse POOL PID MS [planted]: kills PID, the device process, and watches what becomes free by
+ * that: takes each buffer that it can get, until MS milliseconds after the death, fills it with a
+ * pattern of its own, and looks again and again whether anything but itself has written there. A
+ * DMA that comes too late does.
  *
  * Buffers that are free before the kill are taken first, so that those at stake, which come back
  * by it, are known from them: it says how many of each there were.
+ *
+ * planted: into the last word of the first of those it writes zeroes, as a read from an empty drive
+ * would that comes too late. That is to be noticed.
  *
  * Exit status: 0 nothing changed; 1 something did; 3 could not even begin.
  */
@@ -15,6 +18,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +38,7 @@ static struct pinion_pool *pool;
 static struct pinion_cache *cache;
 static struct pinion_buffer taken[BUFFERS_MAX];
 static uint32_t nr_taken;
+static bool planted;
 
 static uint64_t now_ms(void)
 {
@@ -113,15 +118,27 @@ static int kill_it(pid_t pid)
 	return pidfd;
 }
 
+static void write_late(uint32_t before)
+{
+	uint64_t *word;
+
+	if (!planted || nr_taken == before)
+		return;
+	word = pinion_buffer_addr(pool, taken[before]);
+	word[pinion_buffer_size(pool, taken[before]) / sizeof(*word) - 1] = 0;
+}
+
 /* How many buffers have changed. */
 static int watch(int pidfd, uint64_t ms)
 {
+	const uint32_t before = nr_taken;
 	struct pollfd death = {.fd = pidfd, .events = POLLIN};
 	uint64_t until = 0;
 	int changed = 0;
 
 	do {
 		take_all();
+		write_late(before);
 		changed = check_all();
 		if (!until && poll(&death, 1, 0) == 1)
 			until = now_ms() + ms;
@@ -134,8 +151,9 @@ int main(int argc, char **argv)
 	uint32_t before;
 	int changed;
 
-	if (argc != 4)
-		errx(CANNOT, "usage: reuse pool:NAME PID MS");
+	if (argc < 4)
+		errx(CANNOT, "usage: reuse pool:NAME PID MS [planted]");
+	planted = argc > 4;
 	join(argv[1]);
 	take_all();
 	before = nr_taken;
