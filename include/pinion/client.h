@@ -88,7 +88,7 @@ struct pinion_client_event {
  * -ENOSPC     the service keeps what a channel is made of in systemd's store, which is full
  * -EPROTO     the service is of another release
  * -ETIMEDOUT  it did not answer within two seconds: one that systemd starts for this connection
- *             makes its pools first; try again
+ *             makes its pools first; or it heard nothing from this process for so long. Try again
  * -ESTALE     it was killed as it answered, and the next one adopted the pool: try again
  * -ENAMETOOLONG, -EINVAL  @what, or slots, cannot be
  */

@@ -201,6 +201,28 @@ static void a_device_process_without_privilege_has_them(void **state)
 	end(&play);
 }
 
+/* `pinion addr` is asked by the buffer's number: here the fourth of the first segment. */
+static void an_administrator_is_told_them(void **state)
+{
+	const struct pinion_buffer buffer = pinion_buffer_make(3, 0);
+	struct play play = begin(shown);
+	json_t *said, *first;
+	char want[32];
+	int err;
+
+	(void)state;
+	(void)snprintf(want, sizeof(want), "%#jx", (uintmax_t)phys_by_kernel(
+		       pinion_buffer_addr(pinion_client_pool(play.client), buffer)));
+	said = service_ask("addr", SERVICE_POOL " 3", &err);
+	assert_int_equal(err, 0);
+	assert_int_equal(json_array_size(json_object_get(said, "addresses")), 1);
+	first = json_array_get(json_object_get(said, "addresses"), 0);
+	assert_string_equal(json_string_value(json_object_get(first, "kind")), "phys");
+	assert_string_equal(json_string_value(json_object_get(first, "address")), want);
+	json_decref(said);
+	end(&play);
+}
+
 /* Those of another service: it reads them anew. */
 static void they_follow_a_pool_that_grows_also_after_a_restart(void **state)
 {
@@ -316,6 +338,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		pool_test(a_device_process_without_privilege_has_them),
+		pool_test(an_administrator_is_told_them),
 		pool_test(they_follow_a_pool_that_grows_also_after_a_restart),
 		pool_test(it_has_them_of_a_clients_own_pool),
 		pool_test(who_may_not_see_them_hears_which_rule_it_is),

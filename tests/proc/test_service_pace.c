@@ -190,6 +190,10 @@ static int64_t time_admission(void)
 	return took;
 }
 
+/* A bare connection and the files that are passed over it: an admission takes some 15 to 21 times
+ * as long, by machine (docs/measurements.md). */
+#define TIMES_BARE 30
+
 /* In turn, so that both meet what else the machine does. */
 static bool is_let_in_soon(const struct sockaddr_un *address)
 {
@@ -204,7 +208,7 @@ static bool is_let_in_soon(const struct sockaddr_un *address)
 	took = median(admitted, ADMISSIONS);
 	print_message("# admission: %jd us, connect and pass files: %jd us\n",
 		      (intmax_t)took / 1000, (intmax_t)least / 1000);
-	return took <= 1000000 * PATIENCE && took <= 20 * least * PATIENCE;
+	return took <= 1000000 * PATIENCE && took <= TIMES_BARE * least * PATIENCE;
 }
 
 static void a_client_is_let_in_within_a_millisecond(void **state)

@@ -576,6 +576,13 @@ static bool is_waiting(const struct peer *peer)
 	return peer->state == MEMBER || (peer->state == KNOWN && (peer->put_off || peer->making));
 }
 
+/* It may only be slow, and not think that it came to another release. */
+static void send_away(struct peer *peer)
+{
+	refuse(peer->socket, -ETIMEDOUT, "nothing came from this process in time; try again");
+	peers_drop(peer);
+}
+
 /* Who is too slow; and whoever waits outside may try again. */
 static int on_tick(sd_event_source *source, uint64_t usec, void *context)
 {
@@ -585,7 +592,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *context)
 
 	LIST_FOREACH_SAFE(peer, &service->peers, link, next)
 		if (!is_waiting(peer) && now > peer->deadline_ns)
-			peers_drop(peer);
+			send_away(peer);
 	(void)sd_event_source_set_enabled(service->door, SD_EVENT_ON);
 	(void)sd_event_source_set_time(source, usec + 500000);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
