@@ -688,6 +688,26 @@ static void the_watchdog_is_fed_from_when_it_is_ready_and_not_before(void **stat
 	close(notify);
 }
 
+/* To fill many pages takes minutes: until it is ready it says how far it is. */
+static void how_far_it_is_is_told_until_it_is_ready(void **state)
+{
+	struct service_process service;
+	struct sockaddr_un address;
+	const int notify = open_notify(&address);
+	char text[4096];
+	int told = 0;
+
+	(void)state;
+	service_configure(&service, service_rules);
+	service.pid = run_watched(&service, address.sun_path, "3600000000");
+	for (hear(notify, text); !strstr(text, "READY=1"); hear(notify, text))
+		told += strstr(text, "STATUS=pool " SERVICE_POOL ": ") != NULL;
+	assert_true(told);
+	assert_non_null(strstr(text, "STATUS=serving"));
+	service_stop(&service);
+	close(notify);
+}
+
 /* The loop does not run meanwhile, and feeds it every half an hour only. (While a pool is made it
  * does.) */
 static void the_watchdog_is_fed_while_a_pool_grows(void **state)
@@ -846,6 +866,7 @@ static int run_all(void)
 		pool_test(whom_the_store_has_no_room_for_is_not_let_in),
 		pool_test(a_ledger_of_another_release_does_not_stay_in_the_store),
 		pool_test(the_watchdog_is_fed_from_when_it_is_ready_and_not_before),
+		pool_test(how_far_it_is_is_told_until_it_is_ready),
 		pool_test(the_watchdog_is_fed_while_a_pool_grows),
 	};
 

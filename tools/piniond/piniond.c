@@ -217,7 +217,7 @@ static void say_ready(const struct service *service)
 		nr++;
 	if (!service->nr_passed_over) {
 		service_log(LOG_INFO, "ready: %u pools", nr);
-		(void)sd_notify(0, "READY=1");
+		(void)sd_notify(0, "READY=1\nSTATUS=serving");
 		return;
 	}
 	service_log(LOG_ERR, "ready: %u pools, %u passed over", nr, service->nr_passed_over);

@@ -33,13 +33,16 @@ static void announce(struct courier *courier, uint32_t slot, int fd)
 }
 
 /* Meanwhile the loop does not run, and its watchdog is fed here: but not before it runs, since once
- * is to arm it. */
+ * is to arm it. Until then systemctl(1) tells how far it is. */
 static void progress(void *context, uint64_t done, uint64_t total)
 {
 	const struct pool *pool = context;
 
 	if (sd_event_get_watchdog(pool->service->event) > 0)
 		(void)sd_notify(0, "WATCHDOG=1");
+	else if (sd_event_get_state(pool->service->event) == SD_EVENT_INITIAL)
+		(void)sd_notifyf(0, "STATUS=pool %s: %ju of %ju MiB populated", pool->name,
+				 (uintmax_t)(done >> 20), (uintmax_t)(total >> 20));
 	if (done == total)
 		service_log(LOG_INFO, "pool %s: %ju MiB populated", pool->name,
 			    (uintmax_t)(total >> 20));
