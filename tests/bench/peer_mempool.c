@@ -2,9 +2,12 @@
 /*
  * DPDK's rte_mempool beside alloc_N and bus_addr: a cache of 512, as its documentation advises;
  * get and put in bulks of up to 32, as its users do. It copies pointers and records no owner.
+ *
+ * alloc_32_scattered: the same with objects in no order, of which a mempool takes no notice.
  */
 #include <rte_lcore.h>
 #include <rte_mempool.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "eal.h"
@@ -17,6 +20,8 @@
 #define BULK_MAX 32u
 #define PAIRS 65536u /* of a block */
 #define MIB 64u      /* of memory for the environment */
+
+static bool scatter;
 
 static struct rte_mempool *open_pool(const struct bench *b)
 {
@@ -43,11 +48,32 @@ static void one(struct rte_mempool *pool, void **object, uint32_t burst, uint32_
 	}
 }
 
+/* Once more in and out of the cache, in another order: as alloc.c does. */
+static void shuffle(struct rte_mempool *pool)
+{
+	void *object[BURST_MAX];
+
+	for (uint32_t i = 0; i < BURST_MAX; i += BULK_MAX)
+		if (rte_mempool_get_bulk(pool, &object[i], BULK_MAX))
+			bench_die("the mempool ran empty");
+	for (uint32_t i = BURST_MAX - 1; i; i--) {
+		const uint32_t j = random_below(i, i + 1);
+		void *other = object[j];
+
+		object[j] = object[i];
+		object[i] = other;
+	}
+	for (uint32_t i = 0; i < BURST_MAX; i += BULK_MAX)
+		rte_mempool_put_bulk(pool, &object[i], BULK_MAX);
+}
+
 static void alloc(struct bench *b, uint32_t bulk)
 {
 	struct rte_mempool *pool = open_pool(b);
 	void *object[BURST_MAX];
 
+	if (scatter)
+		shuffle(pool);
 	while (bench_more(b)) {
 		uint64_t start = bench_now_ns();
 
@@ -66,6 +92,12 @@ static void run_singly(struct bench *b)
 static void run_bulk(struct bench *b)
 {
 	alloc(b, BULK_MAX);
+}
+
+static void run_scattered(struct bench *b)
+{
+	scatter = true;
+	run_bulk(b);
 }
 
 static void run_bus_addr(struct bench *b)
@@ -91,6 +123,7 @@ int main(int argc, char **argv)
 	static const struct bench_case cases[] = {
 		{"alloc_1", "dpdk", "ns", run_singly, 1},
 		{"alloc_32", "dpdk", "ns", run_bulk, 32},
+		{"alloc_32_scattered", "dpdk", "ns", run_scattered, 32},
 		{"alloc_256", "dpdk", "ns", run_singly, 256},
 		{"alloc_768", "dpdk", "ns", run_singly, 768},
 		{"bus_addr", "dpdk", "ns", run_bus_addr, 0},
