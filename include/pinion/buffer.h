@@ -41,6 +41,12 @@
  * million a second; a handle would have to be kept unused for exactly that long to be taken for
  * a present one. An owner word has the generation at the same place and the holder where the
  * handle has its id, so that one becomes the other by one addition and one subtraction.
+ *
+ * Threads and processes: the calls here only compute, from what they are given, so that any thread
+ * may make them. A handle is for one thread at a time where it is freed or sent (cache.h).
+ *
+ * Death: the words stay as the dead member left them. Once what it held was recovered, its
+ * generation has moved on, and every handle of it is stale.
  */
 
 #include <stdint.h>

@@ -18,6 +18,8 @@
  * but the last must reach to their page's end. Pieces that leave a gap cannot be told by PRPs.
  *
  * Nothing is allocated, and a step costs no division. Threads and life of pieces as in sg.h.
+ * Processes and deaths: as of the domain's look-ups (domain.h). Whether a buffer is still mapped,
+ * an entry that was kept does not say.
  */
 
 #include <errno.h>
