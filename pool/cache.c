@@ -84,10 +84,16 @@ static void follow(struct cache *cache)
 	pool_unlock(pool);
 }
 
+/* By the keeper, or seen by another thread of this process. */
+static bool has_changed(const struct cache *cache)
+{
+	return slot_changed(cache->pool) ||
+	       cache->changes != atomic_load_explicit(&cache->pool->changes, memory_order_relaxed);
+}
+
 static void follow_changes(struct cache *cache)
 {
-	if (slot_changed(cache->pool) ||
-	    cache->changes != atomic_load_explicit(&cache->pool->changes, memory_order_relaxed))
+	if (has_changed(cache))
 		follow(cache);
 }
 
@@ -195,6 +201,30 @@ static void pop(struct cache *cache, struct pinion_buffer *buffer)
 		debug_alloc(cache->pool, *buffer);
 }
 
+/* pre: settled. */
+static int restock(struct cache *cache)
+{
+	int err;
+
+	do {
+		follow_changes(cache);
+		err = has_stock(cache) ? 0 : refill(cache);
+	} while (err == -ESTALE);
+	return err;
+}
+
+/*
+ * Of a segment that went between the look at the slots and that into its depot there is none, but
+ * then another may serve. One look more, and no third: who scribbles on the slots shall not keep us
+ * here.
+ */
+static int restock_beside_keeper(struct cache *cache)
+{
+	const int err = restock(cache);
+
+	return err == -ENOMEM && has_changed(cache) ? restock(cache) : err;
+}
+
 int pinion_cache_alloc(struct pinion_cache *pub, struct pinion_buffer *buffer)
 {
 	KEEP_ERRNO;
@@ -204,10 +234,7 @@ int pinion_cache_alloc(struct pinion_cache *pub, struct pinion_buffer *buffer)
 	if (cache->orphan)
 		return -ECHILD;
 	settle(cache);
-	do {
-		follow_changes(cache);
-		err = has_stock(cache) ? 0 : refill(cache);
-	} while (err == -ESTALE);
+	err = restock_beside_keeper(cache);
 	if (!err)
 		pop(cache, buffer);
 	show(cache);

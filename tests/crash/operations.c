@@ -213,14 +213,10 @@ static int flush(struct operation_state *state)
 	return pinion_cache_flush(state->cache);
 }
 
-/* Of the segment that retire takes: there may be none any more. */
+/* Of the segment that retire takes; then of another. */
 static int come_and_go(struct operation_state *state)
 {
-	int err = alloc(state);
-
-	if (err)
-		return err != -ENOMEM;
-	return free_buffer(state) || flush(state);
+	return alloc(state) || free_buffer(state) || flush(state);
 }
 
 static int with_quiet_cache(struct operation_state *state)
