@@ -7,8 +7,9 @@
  * no relatives.
  *
  *     those of the first state   kept by the tracer, inherited by each child
- *     one that a child makes     sent by it, as any courier does, before others can meet an id in
- *                                it; it stays in the socket, and whoever asks gets a copy
+ *     those that children make   sent by them, as any courier does, before others can meet an id in
+ *                                them; each stays in a socket, one for each slot that was without a
+ *                                segment, and whoever asks gets a copy
  */
 
 #include <stdint.h>
