@@ -15,10 +15,8 @@
 /* Bytes that a member with a quota may have: more than one magazine full. */
 #define LIMIT (2 * MAGAZINE * SMALL)
 
-#define THE_SPARE (1u << SEGMENT_SPARE)
-#define THE_QUIET (1u << SEGMENT_QUIET)
-
 const struct pinion_segment_config operation_grown = {4096, GROWN, 4096, PINION_NODE_ANY};
+static const struct pinion_segment_config quiet = {4096, QUIET, 4096, PINION_NODE_ANY};
 
 static int copy_files(struct operation_state *state)
 {
@@ -61,10 +59,15 @@ static int join_as_keeper(struct operation_state *state)
 /* For what somebody else, the keeper, does before act(): the scene's own. */
 static int with_keeper(struct operation_state *state, int (*task)(struct operation_state *keeper))
 {
-	struct operation_state keeper = {.served = state->member};
+	struct operation_state keeper = {.served = state->member, .segment = state->segment};
 
 	pinion_pool_export(state->pool, &keeper.fds);
 	return join_as_keeper(&keeper) || task(&keeper) || pinion_pool_detach(keeper.pool);
+}
+
+int operation_do_deed(const struct operation *operation, struct operation_state *state)
+{
+	return with_keeper(state, operation->deed);
 }
 
 static int become(struct operation_state *state)
@@ -141,18 +144,18 @@ static int grow(struct operation_state *state)
 {
 	uint32_t slot;
 
-	return pinion_pool_grow(state->pool, &operation_grown, &slot) || slot != SEGMENT_SPARE;
+	return pinion_pool_grow(state->pool, &operation_grown, &slot) || slot != state->segment;
 }
 
 static int extend(struct operation_state *state)
 {
-	return pinion_pool_extend(state->pool, SEGMENT_SPARE, state->fd);
+	return pinion_pool_extend(state->pool, state->segment, state->fd);
 }
 
 /* It goes, unless somebody beside us has just taken some: the table says that we then waited. */
 static int retire(struct operation_state *state)
 {
-	int err = pinion_pool_retire(state->pool, SEGMENT_QUIET);
+	int err = pinion_pool_retire(state->pool, state->segment);
 
 	return err != -EBUSY ? err : 0;
 }
@@ -193,7 +196,7 @@ static int free_nr(struct operation_state *state, uint32_t nr)
 /* Our own cache has some. */
 static int retire_cached(struct operation_state *state)
 {
-	return pinion_pool_retire(state->pool, SEGMENT_QUIET) != -EBUSY;
+	return pinion_pool_retire(state->pool, state->segment) != -EBUSY;
 }
 
 /* More than is loaded, which is one magazine at most. */
@@ -296,33 +299,24 @@ static int inherit_unknown(struct operation_state *state)
 	return inherit(state);
 }
 
-/* Meanwhile a segment has come. */
-static int inherit_news(struct operation_state *state)
-{
-	return inherit(state) || with_keeper(state, grow);
-}
-
 /* One that has to be given the file of a segment that came. */
-static int with_file(struct operation_state *state)
+static int get_file(struct operation_state *state)
 {
-	int err = join(state) || with_keeper(state, grow) ||
-		  post_fetch(NULL, SEGMENT_SPARE, &state->fd);
-
 	state->pool->fetch = NULL;
-	return err;
+	return post_fetch(NULL, state->segment, &state->fd);
 }
 
-/* A cache that is served by a segment with more waste, until one that fits better has come. */
-static int with_news(struct operation_state *state)
+/* Served by a segment with more waste, until one that fits better has come. */
+static int with_poor_cache(struct operation_state *state)
 {
-	return join(state) || open_cache(state, GROWN) || with_keeper(state, grow);
+	return join(state) || open_cache(state, GROWN);
 }
 
 /*
- * The segment that serves a cache has gone. It could since all of its buffers were back: those that
+ * The segment that serves a cache can go. It can since all of its buffers are back: those that
  * this cache took went through another, so that its magazines are empty.
  */
-static int with_obituary(struct operation_state *state)
+static int with_empty_cache(struct operation_state *state)
 {
 	struct pinion_cache *cache = NULL;
 	int err = join(state) || open_cache(state, QUIET) || alloc_nr(state, MAGAZINE);
@@ -332,13 +326,25 @@ static int with_obituary(struct operation_state *state)
 	cache = state->cache;
 	err = open_cache(state, QUIET) || free_nr(state, MAGAZINE) || close_cache(state);
 	state->cache = cache;
-	return err || with_keeper(state, retire);
+	return err;
+}
+
+/* Beside one that was told of the quiet segment's end a keeper has another come in its place, which
+ * the other may be served by. */
+static int join_with_quiet(struct operation_state *state)
+{
+	int err = join_as_keeper(state);
+	uint32_t slot;
+
+	if (err || state->segment == SEGMENT_QUIET)
+		return err;
+	return pinion_pool_grow(state->pool, &quiet, &slot) || slot != state->segment;
 }
 
 /* A keeper with a cache of its own, in which all that it took lies. */
 static int with_cache_of_its_own(struct operation_state *state)
 {
-	return join_as_keeper(state) || open_cache(state, QUIET) || alloc(state) ||
+	return join_with_quiet(state) || open_cache(state, QUIET) || alloc(state) ||
 	       free_buffer(state);
 }
 
@@ -378,8 +384,10 @@ const struct operation operations[] = {
 	{"alloc", with_buffer, alloc, .held = 1},
 	{"alloc_refill", with_cache, alloc, .held = 1, .exchanges = true},
 	{"alloc_many", with_buffer, alloc_many, .held = 3 * MAGAZINE / 2, .exchanges = true},
-	{"alloc_grown", with_news, alloc, .held = 1, .exchanges = true, .spends = THE_SPARE},
-	{"alloc_gone", with_obituary, alloc, .held = 1, .exchanges = true, .spends = THE_QUIET},
+	{"alloc_grown", with_poor_cache, alloc, .held = 1, .exchanges = true, .deed = grow,
+	 .segment = SEGMENT_SPARE, .becomes = SLOT_LIVE},
+	{"alloc_gone", with_empty_cache, alloc, .held = 1, .exchanges = true, .deed = retire,
+	 .segment = SEGMENT_QUIET, .becomes = SLOT_GONE},
 	{"alloc_counted", with_limit_in_doubt, alloc, .held = 1, .exchanges = true},
 	{"alloc_denied", with_limit_reached, alloc_denied, .held = 0},
 	{"free", with_buffer, free_buffer, .held = -1},
@@ -394,19 +402,21 @@ const struct operation operations[] = {
 	{"attach", copy_files, attach, .held = 0},
 	{"detach", join, detach, .held = 0},
 	{"become", inherit_unknown, become, .held = 0},
-	{"become_grown", inherit_news, become, .spends = THE_SPARE},
-	{"extend", with_file, extend, .spends = THE_SPARE},
+	{"become_grown", inherit, become, .deed = grow,
+	 .segment = SEGMENT_SPARE, .becomes = SLOT_LIVE},
+	{"extend", join, extend, .deed = grow, .after = get_file,
+	 .segment = SEGMENT_SPARE, .becomes = SLOT_LIVE},
 	{"admit", join_as_keeper, admit, .keeper = true},
 	{"quota", join_as_keeper, quota, .keeper = true},
 	{"recover", join_as_keeper, recover, .exchanges = true, .keeper = true, .buries = true},
 	{"release", with_recovered, release, .exchanges = true, .keeper = true, .buries = true},
-	{"grow", join_as_keeper, grow, .exchanges = true, .keeper = true, .spends = THE_SPARE,
+	{"grow", join_as_keeper, grow, .exchanges = true, .keeper = true,
 	 .segment = SEGMENT_SPARE, .becomes = SLOT_LIVE},
-	{"retire", join_as_keeper, retire, .exchanges = true, .keeper = true, .spends = THE_QUIET,
+	{"retire", join_with_quiet, retire, .exchanges = true, .keeper = true,
 	 .segment = SEGMENT_QUIET, .becomes = SLOT_RETIRING},
 	{"retire_undone", join_as_keeper, retire_undone, .keeper = true,
 	 .segment = SEGMENT_GOING, .becomes = SLOT_RETIRING},
-	{"retire_cached", with_cache_of_its_own, retire_cached, .keeper = true, .spends = THE_QUIET,
+	{"retire_cached", with_cache_of_its_own, retire_cached, .keeper = true,
 	 .segment = SEGMENT_QUIET, .becomes = SLOT_RETIRING},
 	{"retire_busy", join_as_keeper, retire_busy, .keeper = true,
 	 .segment = SEGMENT_SMALL, .becomes = SLOT_RETIRING},

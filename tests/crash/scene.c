@@ -20,13 +20,12 @@
  * for what each is there for. Of the small ones the dead has taken one magazine full, and two
  * children beside each other take three each, to fill two and hold some more: 56 of 64.
  */
-static const struct pinion_pool_config config = {
+static const struct pinion_pool_config scene_config = {
 	.name = "scene",
 	.flags = PINION_POOL_SCRUB, /* so that fillers are written, and forgotten */
 	.nr_members = SCENE_MEMBERS,
 	.nr_caches = 5, /* two of the dead, two children's, the keeper's while it checks */
 	.magazine_size = MAGAZINE,
-	.max_segments = SEGMENTS,
 	.nr_segments = SEGMENTS - 1,
 	.segment =
 		{
@@ -80,9 +79,12 @@ static void make_dead(struct pinion_pool *pool)
 		tap_bail("the scene has no dead member");
 }
 
-void scene_open(struct scene *scene)
+static void open_with(struct scene *scene, uint32_t slots)
 {
+	struct pinion_pool_config config = scene_config;
 	uint32_t member;
+
+	config.max_segments = slots;
 
 	/* For the children: calloc() clears what it recycles, and each round of a rep stos is a
 	 * step; recovery's tables were 100,000 of them. What comes by mmap(2) is clear. */
@@ -100,6 +102,16 @@ void scene_open(struct scene *scene)
 	post_open(scene->pool);
 	snapshot_take(&scene->base, scene->pool);
 	scene->shadow = shadow_open(scene->pool);
+}
+
+void scene_open(struct scene *scene)
+{
+	open_with(scene, SEGMENTS);
+}
+
+void scene_open_for_two(struct scene *scene)
+{
+	open_with(scene, SEGMENTS_OF_TWO);
 }
 
 void scene_close(struct scene *scene)
@@ -129,8 +141,14 @@ void scene_reset(struct scene *scene)
 static int prepare(void *arg)
 {
 	struct actor *actor = arg;
+	const struct operation *operation = actor->operation;
+	int err = operation->prepare(&actor->state);
 
-	return actor->operation->prepare(&actor->state);
+	if (!err && actor->waits)
+		step_pause();
+	else if (!err && operation->deed)
+		err = operation_do_deed(operation, &actor->state);
+	return err || !operation->after ? err : operation->after(&actor->state);
 }
 
 static int act(void *arg)
@@ -140,23 +158,51 @@ static int act(void *arg)
 	return actor->operation->act(&actor->state);
 }
 
-void scene_enter(struct scene *scene, struct actor *actor, const struct operation *operation,
-		 uint32_t member)
+/* If the one of the table has come, or gone, for who entered before: another. */
+static uint32_t segment_for(const struct scene *scene, const struct operation *operation)
+{
+	const enum slot_state now = slot_state_of(scene->pool->state[operation->segment]);
+
+	if (operation->segment == SEGMENT_SPARE && now != SLOT_ABSENT)
+		return SEGMENT_SPARE_TOO;
+	if (operation->segment == SEGMENT_QUIET && now != SLOT_LIVE)
+		return SEGMENT_SPARE;
+	return operation->segment;
+}
+
+static void enter(struct scene *scene, struct actor *actor, const struct operation *operation,
+		  uint32_t member, bool waits)
 {
 	const struct play play = {prepare, act, actor};
 
 	*actor = (struct actor){
 		.operation = operation,
 		.member = member,
+		.waits = waits,
 		.state = {.member = member,
 			  .victim = SCENE_DEAD,
 			  .served = member,
+			  .segment = segment_for(scene, operation),
 			  .inherited = scene->pool},
 	};
 	pinion_pool_export(scene->pool, &actor->state.fds);
 	tracee_start(&actor->tracee, &play);
 	look(scene);
 	actor->held = pinion_pool_held(scene->pool, member);
+}
+
+void scene_enter(struct scene *scene, struct actor *actor, const struct operation *operation,
+		 uint32_t member)
+{
+	enter(scene, actor, operation, member, false);
+}
+
+void scene_enter_both(struct scene *scene, struct actor *first, const struct operation *operation,
+		      struct actor *second, const struct operation *other)
+{
+	enter(scene, first, operation, SCENE_FIRST, true);
+	enter(scene, second, other, SCENE_SECOND, false);
+	tracee_resume(&first->tracee);
 }
 
 const char *scene_claim(struct scene *scene, const struct actor *actor)
@@ -172,7 +218,7 @@ const char *scene_claim(struct scene *scene, const struct actor *actor)
 		return "it returned an error";
 	if (held != (int)actor->held + operation->held)
 		return "its member does not hold as many buffers as it should";
-	if (slot_state_of(scene->pool->state[operation->segment]) < operation->becomes)
+	if (slot_state_of(scene->pool->state[actor->state.segment]) < operation->becomes)
 		return "its segment is not in the state in which it should be";
 	return NULL;
 }

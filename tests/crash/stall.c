@@ -2,7 +2,7 @@
 /*
  * One process stopped at instruction N of an operation, and nobody waits for it.
  *
- *     stall              all pairs of operations that can be (see allowed()), N sampled
+ *     stall              all pairs of operations, but for two of a keeper's, N sampled
  *     stall A B STEP [PLACE NTH]
  *                        one, as a report names it: A stopped after so many steps, or at a place
  *
@@ -168,10 +168,15 @@ static void end_both(struct stall *stall)
 	note(stall, &stall->first, invariant_broken(stall->scene->pool, &stall->scene->base, dead));
 }
 
-/* The keeper comes last: it is to know what those did that the other needed before it. */
+/* Two that are to come upon the same do so at once. Otherwise the keeper comes last: it is to know
+ * what those did that the other needed before it. */
 static void enter_both(struct stall *stall, const struct operation *first,
 		       const struct operation *second)
 {
+	if (first->deed && first->deed == second->deed) {
+		scene_enter_both(stall->scene, &stall->first, first, &stall->second, second);
+		return;
+	}
 	if (first->keeper)
 		scene_enter(stall->scene, &stall->second, second, SCENE_SECOND);
 	scene_enter(stall->scene, &stall->first, first, SCENE_FIRST);
@@ -215,10 +220,10 @@ static struct store choose_quickly(const struct sweep *sweep, uint64_t *random)
 	return sweep->tracks.store[i];
 }
 
-/* Two keepers at once are against the contract, and a segment comes or goes once. */
+/* Two keepers at once are against the contract. */
 static bool allowed(const struct operation *first, const struct operation *second)
 {
-	return !(first->keeper && second->keeper) && !(first->spends & second->spends);
+	return !(first->keeper && second->keeper);
 }
 
 /* Steps that one run of a pair takes, about. */
@@ -353,7 +358,7 @@ int main(int argc, char **argv)
 	if (step_allowed())
 		return tap_skip("this process may not trace its children (ptrace)");
 	pin_here();
-	scene_open(&scene);
+	scene_open_for_two(&scene);
 	measure(&scene);
 	if (first)
 		stall_one(&scene, first, second, &where);

@@ -88,21 +88,25 @@ int step_allowed(void)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EPERM;
 }
 
+static void await_marker(const struct tracee *tracee)
+{
+	const int status = wait_for(tracee->pid);
+
+	if (!trapped(status))
+		tap_bail("a child did not come to its start: status %#x, error %d",
+			 (unsigned)status, tracee->stage->err);
+}
+
 void tracee_start_asked(struct tracee *tracee, const struct play *play,
 			int (*ask)(void *arg, int question))
 {
-	int status;
-
 	*tracee = (struct tracee){.stage = stage_make()};
 	tracee->pid = _Fork();
 	if (tracee->pid < 0)
 		tap_bail("fork: %s", strerror(errno));
 	if (tracee->pid == 0)
 		child(play, tracee->stage, ask);
-	status = wait_for(tracee->pid);
-	if (!trapped(status))
-		tap_bail("a child did not come to its start: status %#x, error %d",
-			 (unsigned)status, tracee->stage->err);
+	await_marker(tracee);
 }
 
 void tracee_start(struct tracee *tracee, const struct play *play)
@@ -114,6 +118,17 @@ static void let_go(const struct tracee *tracee, enum __ptrace_request how)
 {
 	if (ptrace(how, tracee->pid, NULL, NULL))
 		tap_bail("cannot step: %s", strerror(errno));
+}
+
+void step_pause(void)
+{
+	marker();
+}
+
+void tracee_resume(struct tracee *tracee)
+{
+	let_go(tracee, PTRACE_CONT);
+	await_marker(tracee);
 }
 
 /* What a stop, or an end, means. */

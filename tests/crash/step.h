@@ -8,6 +8,8 @@
  *     tracer                                  child
  *     ------                                  -----
  *     tracee_start()   ----- fork --------->  prepare(arg)     at full speed
+ *                      <---- stopped -------    step_pause()   if it calls that
+ *     tracee_resume()  ----- goes on ------>
  *                      <---- stopped -------  start marker
  *     tracee_step()    ----- one step ----->  act(arg)         instruction by instruction
  *       ...                                     ...
@@ -57,8 +59,15 @@ enum step {
 /* May this process trace? 0 or -errno. */
 int step_allowed(void);
 
-/* Runs a child up to the start marker. A prepare() that fails ends the program. */
+/* Runs a child up to the start marker, or to where its prepare() pauses. A prepare() that fails
+ * ends the program. */
 void tracee_start(struct tracee *tracee, const struct play *play);
+
+/* For the child, in prepare(): until the tracer says so. */
+void step_pause(void);
+
+/* ... which it does here: from there to the start marker. */
+void tracee_resume(struct tracee *tracee);
 
 /* The same; with its end it has not ended, but can be asked. */
 void tracee_start_asked(struct tracee *tracee, const struct play *play,
