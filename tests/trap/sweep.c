@@ -181,6 +181,19 @@ static bool all_in_vectors(const struct scene *scene)
 	return true;
 }
 
+/* So many loads are changed, one after the other. Who looks again and again, which is tried with
+ * few values, may have more; of anybody else the last ones would be left out without a word. */
+#define LOADS_MAX 24
+
+static bool beyond_the_sweep(const struct call *call, const int loads[PLACES])
+{
+	int all = 0;
+
+	for (int place = 0; place < PLACES; place++)
+		all += loads[place];
+	return !call->values && all > LOADS_MAX;
+}
+
 const char *sweep_count(const struct call *call, int loads[PLACES])
 {
 	struct scene scene;
@@ -192,6 +205,8 @@ const char *sweep_count(const struct call *call, int loads[PLACES])
 		loads[scene.fetch[i].place] += scene.fetch[i].load;
 	if (!problem && scene.nr_fetches > FETCHES_MAX)
 		problem = "too many loads to note";
+	if (!problem && beyond_the_sweep(call, loads))
+		problem = "more loads than are changed";
 	if (!problem && call->most && busiest(&scene) > call->most)
 		problem = "a place is loaded too often";
 	if (!problem && call->whole && !all_whole(&scene))
@@ -257,9 +272,6 @@ static bool flip_load(const struct call *call, struct sweep *sweep, uint32_t nth
 		}
 	return true;
 }
-
-/* Loads beyond these are those of a receiver that looks again and again. */
-#define LOADS_MAX 24u
 
 void sweep_flip(const struct call *call, struct sweep *sweep)
 {
