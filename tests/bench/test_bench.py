@@ -167,7 +167,9 @@ class Arguments(Tree):
                            (["--runs", "x"], "--runs"), (["--runs"], "--runs"), (["--only"], "--only"),
                            (["--only", "ring_1,ring_0"], "ring_0"), (["--cpus", "x"], "--cpus"),
                            (["--cpus", "0,0"], "--cpus"), (["--cpus", "0,1,2"], "--cpus"),
-                           (["--cpus", "4095"], "--cpus"), (["--cpus", ""], "--cpus")):
+                           (["--cpus", "4095"], "--cpus"), (["--cpus", ""], "--cpus"),
+                           (["--plot", "--only", "ring_1"], "without --only"),
+                           (["--only", "sweep_burst_1", "--plot"], "without --only")):
             with self.subTest(words=words):
                 self.refused(words, why)
 
