@@ -48,7 +48,11 @@ SCRIPT = r"""#!/bin/sh
 said=$(LD_LIBRARY_PATH="{folder}" "{folder}/{name}" "$@" --smoke --pages 4k --len 16777216) || exit
 printf '%s\n' "$said" | sed 's/"bounce":\[[1-9][^]]*]/"bounce":[100.0,100.0]/'
 """
-
+# A peer that is ahead of everybody, in the benches that it is made with.
+FAST = r"""#!/bin/sh
+[ "$1" = --list ] && { %s; exit; }
+echo '{"value": 0.001, "unit": "ns", "bounce": [100.0, 100.0]}'
+"""
 
 # Whoever has no physical addresses has no hand-off to a device; told all the same.
 SKIPPED = re.compile(r"^(handoff) (pinion|dpdk) skipped: ", re.MULTILINE)
@@ -136,6 +140,18 @@ class Results(Tree):
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn("ring_1 broken failed: exit 3: why", done.stdout)
         self.assertRegex(done.stdout, r"ring_1 +pinion ")
+
+    def test_a_peer_ahead_in_what_is_drawn_is_told_with_a_reason(self) -> None:
+        for name in ("bench_ring", "bench_rtt"):
+            self.add(PROGRAMS / name)
+        drawn = ("sweep_burst_1", "sweep_depth_64", "latency_p99")
+        executable(self.root / "build-bench/tests/bench/bench_fast", FAST % "; ".join(f"echo {b} ck" for b in drawn))
+        _, done = self.measured("results.jsonl", "--only", ",".join(drawn))
+        for bench in drawn:
+            self.assertIn(f"  {bench}: ck 0.001 ns", done.stdout)
+        why = done.stdout.partition("why:\n")[2]
+        self.assertEqual(sorted(re.findall(r"^  (\S+): ", why, re.MULTILINE)), ["latency_*", "sweep_*"], done.stdout)
+        self.assertNotIn("not known", why)
 
 
 @unittest.skipUnless(shutil.which("gnuplot"), "no gnuplot")
