@@ -242,7 +242,8 @@ int pinion_broadcast_return(struct pinion_seat *seat, uint32_t nr);
 
 /*
  * pinion_broadcast_wait() - until something can be received, or @timeout_ns (monotonic) is over.
- * Spins a little, then sleeps. 0 does not promise a descriptor: recv says.
+ * Spins a little (2,000 looks, which no set_spin() changes), then sleeps. 0 does not promise a
+ * descriptor: recv says.
  *
  * -ETIMEDOUT  nothing came
  * -EINTR      a signal handler ran

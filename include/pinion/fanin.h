@@ -133,7 +133,8 @@ int pinion_fanin_recv(struct pinion_fanin *fanin, struct pinion_channel **channe
 
 /*
  * pinion_fanin_wait() - until something can be received, or @timeout_ns (monotonic) is over. Spins
- * a little, then sleeps. 0 does not promise a descriptor: recv says.
+ * a little (2,000 looks at rings, whatever set_spin() said), then sleeps. 0 does not promise a
+ * descriptor: recv says.
  *
  * -ETIMEDOUT  nothing came
  * -EINTR      a signal handler ran

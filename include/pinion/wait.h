@@ -50,6 +50,10 @@
  * membarrier(2) to a receiver that had let its sender off the fence before. wait() looks again
  * within 100 ms. A loop that must not miss even those has a timer.
  *
+ * The fd tells of what can be received, never of room to send: credit wakes nobody. Who finds a
+ * ring full in a loop tries again when completions come, or has a timer of a millisecond, which is
+ * what pinion_channel_wait_room() makes of it for those who may sleep.
+ *
  * What the fd is not: a peer cannot make a call of ours block, neither on this side nor on the
  * sending one, whatever it does to its end. It can make the fd readable for nothing, as it can ring
  * for nothing, or send for nothing: a loop that has enough of that closes the channel. It can leave
@@ -109,7 +113,8 @@ int pinion_ring_wait_any(struct pinion_ring *const *ring, uint32_t nr, uint64_t 
 /*
  * pinion_channel_set_spin() - how long wait() and wait_any() look before they sleep; 0: they sleep
  * at once. Longer than a sleep and its end take (10 to 50 us) buys nothing but latency, at the
- * price of a busy core. wait_any() takes the shortest of its channels.
+ * price of a busy core. wait_any() takes the shortest of its channels. It does not reach a fan-in's
+ * wait, nor a broadcast's: those look 2,000 times.
  */
 void pinion_channel_set_spin(struct pinion_channel *channel, uint64_t ns);
 void pinion_ring_set_spin(struct pinion_ring *ring, uint64_t ns);
