@@ -70,17 +70,38 @@ void bell_announce(struct bell *bell, struct bell_ear *ear, uint32_t state)
 	atomic_store_explicit(&bell->state, state, memory_order_relaxed);
 }
 
-bool bell_fence(bool unfenced)
+/*
+ * F2 of a sender that no barrier of ours reaches: time. What a processor has in flight now, a store
+ * that nobody sees yet, a load that it did ahead of it, is done with in less than a microsecond, or
+ * thrown away where an interrupt comes in between; a millisecond is a thousand times that. Whatever
+ * it loads from now on finds the fences on. By the clock, whoever refuses or interrupts the sleep.
+ */
+#define GRACE_NS 1000000
+
+static void wait_out_a_grace(void)
+{
+	const struct timespec time = {.tv_nsec = GRACE_NS};
+	const uint64_t end = bell_now_ns() + GRACE_NS;
+	int saved = errno;
+
+	do
+		(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
+	while (bell_now_ns() < end);
+	errno = saved;
+}
+
+void bell_fence(bool unfenced)
 {
 	atomic_thread_fence(memory_order_seq_cst); /* F2 */
-	return !unfenced || membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED); /* F2, for both */
+	if (unfenced && !membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED)) /* F2, for both */
+		wait_out_a_grace();
 }
 
 void bell_arm(struct bell *bell, struct bell_ear *ear, uint32_t state)
 {
 	bell_announce(bell, ear, state);
-	if (bell_fence(ear->unfenced))
-		ear->unfenced = false;
+	bell_fence(ear->unfenced);
+	ear->unfenced = false;
 }
 
 void bell_disarm(struct bell *bell)

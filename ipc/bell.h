@@ -38,7 +38,9 @@
  *
  * A receiver goes back to 0 when it has looked so many times without sleeping: it polls, or there
  * always is something (bell_awake()).
- * Who cannot register with the kernel fences always; who cannot call it never leaves 1.
+ * Who cannot register with the kernel fences always; who cannot call it never leaves 1. Who could
+ * call it and cannot any more (a filter came, or there is no memory) arms that once without: it
+ * waits for a millisecond, in which all that the sender did without a fence is done (bell_fence()).
  *
  * state is written by both: a strike that comes late, by a sender who was held up, wakes for
  * nothing. fenced is written by the receiver alone. A peer that never strikes, or strikes for
@@ -94,9 +96,8 @@ void bell_arm(struct bell *bell, struct bell_ear *ear, uint32_t state);
 void bell_disarm(struct bell *bell);
 
 void bell_announce(struct bell *bell, struct bell_ear *ear, uint32_t state);
-/* F2. @unfenced: some sender of those leaves its fence out. False: it still does, since the kernel
- * refused; else all of them fence from now on. */
-bool bell_fence(bool unfenced);
+/* F2. @unfenced: some sender of those leaves its fence out. All of them fence from now on. */
+void bell_fence(bool unfenced);
 
 /* 0: struck, or for no reason. -ETIMEDOUT: @deadline_ns (CLOCK_MONOTONIC) is over. -EINTR. */
 int bell_wait(struct bell *bell, uint64_t deadline_ns);

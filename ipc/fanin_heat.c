@@ -48,7 +48,7 @@ void fanin_heat(struct pinion_fanin *fanin, uint32_t n)
 /* One look more at each after the fence: it is what a producer that saw QUIET relies on. */
 void fanin_cool(struct pinion_fanin *fanin, struct tired *tired)
 {
-	bool unfenced = false, fenced;
+	bool unfenced = false;
 
 	for (uint32_t i = 0; i < tired->nr; i++) {
 		struct ring *rx = channel_rx(fanin->lane[tired->lane[i]].channel);
@@ -56,13 +56,12 @@ void fanin_cool(struct pinion_fanin *fanin, struct tired *tired)
 		bell_announce(&rx->shared->bell, &rx->ear, BELL_LANE);
 		unfenced |= rx->ear.unfenced;
 	}
-	fenced = bell_fence(unfenced);
+	bell_fence(unfenced);
 	for (uint32_t i = 0; i < tired->nr; i++) {
 		struct lane *lane = &fanin->lane[tired->lane[i]];
 		struct ring *rx = channel_rx(lane->channel);
 
-		if (fenced)
-			rx->ear.unfenced = false;
+		rx->ear.unfenced = false;
 		lane->idle = 0;
 		if (channel_ready(lane->channel))
 			bell_disarm(&rx->shared->bell);

@@ -86,8 +86,7 @@ static void announce(const struct crowd *crowd)
 		unfenced |= ring->ear.unfenced;
 		bell_announce(&ring->shared->bell, &ring->ear, BELL_ARMED);
 	}
-	if (!bell_fence(unfenced) || !unfenced)
-		return;
+	bell_fence(unfenced);
 	for (uint32_t i = 0; i < crowd->nr; i++)
 		crowd->waiter[i].ring->ear.unfenced = false;
 }

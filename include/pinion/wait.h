@@ -45,10 +45,12 @@
  * of a rendezvous's session, which is told of nothing, has a timer. wait() looks again within 100
  * ms.
  *
- * In two cases a loop may sleep on though something came, until the next message comes or it wakes
- * for another reason: the kernel had no memory for the byte; or a filter (seccomp(2)) refuses
- * membarrier(2) to a receiver that had let its sender off the fence before. wait() looks again
- * within 100 ms. A loop that must not miss even those has a timer.
+ * A loop may sleep on though something came, until the next message comes or it wakes for another
+ * reason, if the kernel had no memory for the byte. wait() looks again within 100 ms.
+ *
+ * Where membarrier(2) is refused to a receiver that had let its sender off the fence before, by a
+ * filter that came later (seccomp(2)), say, the next prepare() or sleep takes a millisecond longer,
+ * once, and loses nothing.
  *
  * The fd tells of what can be received, never of room to send: credit wakes nobody. Who finds a
  * ring full in a loop tries again when completions come, or has a timer of a millisecond, which is
