@@ -171,7 +171,8 @@ int bell_wait_any(struct bell *const *bell, uint32_t nr, uint64_t deadline_ns)
 }
 
 /* Whatever the socket's other holders did to it: this neither blocks nor raises SIGPIPE. It may be
- * full (then it is readable) or closed (then nobody reads). False: the kernel had no room. */
+ * full (then it is readable), closed or connected to others (then nobody reads). False: the kernel
+ * had no room. */
 static bool tell(int socket)
 {
 	return send(socket, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 ||
@@ -188,35 +189,39 @@ static void rearm(struct bell *bell, uint32_t state)
 						      memory_order_relaxed, memory_order_relaxed);
 }
 
-void bell_wake(struct bell *bell, const struct bell_hand *hand)
+bool bell_wake(struct bell *bell, const struct bell_hand *hand)
 {
 	uint32_t state = atomic_load_explicit(&bell->state, memory_order_relaxed);
+	bool told = true;
 	int saved = errno;
 
 	if ((state == BELL_ARMED_FD && hand->socket < 0) || (state == BELL_LANE && !hand->ready))
-		return;
+		return true;
 	if (!atomic_compare_exchange_strong_explicit(&bell->state, &state, BELL_QUIET,
 						     memory_order_relaxed, memory_order_relaxed))
-		return;
+		return true;
 	PINION_PROBE2(wake, bell, state);
 	if (state == BELL_ARMED_FD) {
-		if (!tell(hand->socket))
+		told = tell(hand->socket);
+		if (!told)
 			rearm(bell, state);
 	} else if (state == BELL_LANE) {
-		ready_post(hand); /* behind the QUIET, see ready.h */
+		told = ready_post(hand); /* behind the QUIET, see ready.h */
 	} else {
 		(void)futex(&bell->state, FUTEX_WAKE_BITSET, 1, NULL);
 	}
 	errno = saved;
+	return told;
 }
 
-void bell_toll(struct bell *bell, const struct bell_hand *hand)
+bool bell_toll(struct bell *bell, const struct bell_hand *hand)
 {
+	bool told;
 	int saved = errno;
 
-	bell_strike(bell, hand);
-	if (hand->socket >= 0)
-		(void)tell(hand->socket);
+	(void)bell_strike(bell, hand);
+	told = hand->socket < 0 || tell(hand->socket);
 	(void)futex(&bell->state, FUTEX_WAKE_BITSET, INT_MAX, NULL);
 	errno = saved;
+	return told;
 }

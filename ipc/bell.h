@@ -16,7 +16,8 @@
  * ARMED_FD is for a receiver that sleeps in a loop of its own, where it waits for descriptors of
  * all kinds (bell_fd.h): the sender has one end of a pair of sockets, the receiver the other.
  * A sender that was not given one leaves the bell armed, and strikes again when it gets it. One for
- * whose byte the kernel has no memory arms the bell again, for its next strike.
+ * whose byte the kernel has no memory arms the bell again, for its next strike, and knows that it
+ * has to strike once more: its caller may have nothing more to send (pinion_channel_told()).
  *
  * LANE is for a receiver of many rings, which does not sleep at any of them: it goes on with
  * others, and is told by a bit in its ready set (ready.h). A sender that knows of no such set
@@ -105,12 +106,13 @@ int bell_wait(struct bell *bell, uint64_t deadline_ns);
 /* At the first of @nr that is struck. -ENOSYS: this kernel waits at one bell at a time. */
 int bell_wait_any(struct bell *const *bell, uint32_t nr, uint64_t deadline_ns);
 
-/* The strike itself. Never blocks. */
-void bell_wake(struct bell *bell, const struct bell_hand *hand);
+/* The strike itself. Never blocks. False: there was no memory for the byte, strike again. */
+bool bell_wake(struct bell *bell, const struct bell_hand *hand);
 
 /* In the place of a sender that is dead. It may have set the bell to QUIET and died before it woke
- * anybody, so that the state says nothing about who sleeps: whoever does is woken. */
-void bell_toll(struct bell *bell, const struct bell_hand *hand);
+ * anybody, so that the state says nothing about who sleeps: whoever does is woken. False: as
+ * bell_wake(). */
+bool bell_toll(struct bell *bell, const struct bell_hand *hand);
 
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t bell_now_ns(void);
@@ -124,8 +126,8 @@ static inline void bell_awake(struct bell *bell, struct bell_ear *ear, uint32_t 
 		bell_relax(bell, ear);
 }
 
-/* Sender, after publishing. */
-static inline void bell_strike(struct bell *bell, const struct bell_hand *hand)
+/* Sender, after publishing. False as of bell_wake(). */
+static inline bool bell_strike(struct bell *bell, const struct bell_hand *hand)
 {
 	if (!hand->registered || atomic_load_explicit(&bell->fenced, memory_order_relaxed))
 		atomic_thread_fence(memory_order_seq_cst); /* F1 */
@@ -133,7 +135,8 @@ static inline void bell_strike(struct bell *bell, const struct bell_hand *hand)
 		atomic_signal_fence(memory_order_seq_cst); /* the kernel's F2 does the rest */
 	if (__builtin_expect(atomic_load_explicit(&bell->state, memory_order_relaxed) != BELL_QUIET,
 			     0))
-		bell_wake(bell, hand);
+		return bell_wake(bell, hand);
+	return true;
 }
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <pinion/hostmem.h>
@@ -78,15 +79,29 @@ static void vacate(struct place *place)
 	*place = (struct place){.state = PLACE_FREE};
 }
 
+static bool tell_at_last(struct pinion_broadcast *broadcast)
+{
+	const struct timespec nap = {.tv_nsec = 1000000};
+
+	for (int i = 0; pinion_broadcast_told(broadcast); i++) {
+		if (i == 100)
+			return false;
+		(void)nanosleep(&nap, NULL);
+	}
+	return true;
+}
+
 int pinion_broadcast_close(struct pinion_broadcast *broadcast)
 {
 	KEEP_ERRNO;
+	bool told;
 
 	pinion_broadcast_end(broadcast);
+	told = tell_at_last(broadcast);
 	for (uint32_t i = 0; i < broadcast->nr_places; i++)
 		vacate(&broadcast->place[i]);
 	discard(broadcast);
-	return 0;
+	return told ? 0 : pinion_fail(-ENOBUFS, "a consumer's loop cannot be told of the end now");
 }
 
 /* --- consumers */
@@ -142,7 +157,11 @@ int pinion_broadcast_sever(struct pinion_broadcast *broadcast, uint32_t consumer
 
 	if (!place)
 		return -EINVAL;
-	seat_end(place->seat, SEAT_SEVERED, &place->hand);
+	if (!seat_end(place->seat, SEAT_SEVERED, &place->hand)) {
+		place->state = PLACE_LEFT;
+		place->untold = true;
+		return pinion_fail(-ENOBUFS, "a consumer's loop cannot be told of the end now");
+	}
 	vacate(place);
 	return 0;
 }
@@ -182,7 +201,7 @@ static void look(const struct pinion_broadcast *broadcast, struct place *place)
 	}
 	place->state = PLACE_LIED;
 	broadcast_count_lie();
-	seat_end(place->seat, SEAT_SEVERED, &place->hand);
+	place->untold = !seat_end(place->seat, SEAT_SEVERED, &place->hand);
 }
 
 int pinion_broadcast_lag(struct pinion_broadcast *broadcast, uint32_t consumer)
@@ -211,8 +230,24 @@ int pinion_broadcast_set_notify(struct pinion_broadcast *broadcast, uint32_t con
 	err = bell_fd_keep(&place->hand.socket, fd);
 	/* Strikes before this left the bell armed. */
 	if (!err)
-		bell_strike(&place->seat->bell, &place->hand);
+		place->untold = !bell_strike(&place->seat->bell, &place->hand);
 	return err;
+}
+
+int pinion_broadcast_told(struct pinion_broadcast *broadcast)
+{
+	KEEP_ERRNO;
+	bool told = true;
+
+	for (uint32_t i = 0; i < broadcast->nr_places; i++) {
+		struct place *place = &broadcast->place[i];
+
+		if (!place->untold)
+			continue;
+		place->untold = !bell_strike(&place->seat->bell, &place->hand);
+		told = told && !place->untold;
+	}
+	return told ? 0 : -ENOBUFS;
 }
 
 void pinion_broadcast_end(struct pinion_broadcast *broadcast)
@@ -222,7 +257,9 @@ void pinion_broadcast_end(struct pinion_broadcast *broadcast)
 	broadcast->ended = true;
 	for (uint32_t i = 0; i < broadcast->nr_places; i++)
 		if (broadcast->place[i].state == PLACE_OPEN)
-			seat_end(broadcast->place[i].seat, SEAT_ENDED, &broadcast->place[i].hand);
+			broadcast->place[i].untold =
+				!seat_end(broadcast->place[i].seat, SEAT_ENDED,
+					  &broadcast->place[i].hand);
 }
 
 /* --- work */
@@ -252,11 +289,15 @@ static uint32_t record(struct pinion_broadcast *broadcast, const struct pinion_d
 	return i;
 }
 
-static void strike(const struct pinion_broadcast *broadcast)
+static void strike(struct pinion_broadcast *broadcast)
 {
-	for (uint32_t i = 0; i < broadcast->nr_places; i++)
-		if (broadcast->place[i].state == PLACE_OPEN)
-			bell_strike(&broadcast->place[i].seat->bell, &broadcast->place[i].hand);
+	for (uint32_t i = 0; i < broadcast->nr_places; i++) {
+		struct place *place = &broadcast->place[i];
+
+		if (place->state == PLACE_OPEN &&
+		    __builtin_expect(!bell_strike(&place->seat->bell, &place->hand), 0))
+			place->untold = true;
+	}
 }
 
 /* What every open place has returned was collected before its slot is free: so the one number that

@@ -87,6 +87,7 @@ struct place {
 	uint64_t begin;           /* its first position */
 	uint64_t returned;        /* as last seen and checked */
 	struct bell_hand hand;    /* of its bell */
+	bool untold;              /* there was no memory for its byte */
 };
 
 struct pinion_broadcast {
@@ -135,12 +136,13 @@ int broadcast_map_ring(int fd, int protection, struct ring *ring);
 int broadcast_map_seat(int fd, struct seat_shared **seat);
 void broadcast_unmap_seat(struct seat_shared *seat);
 
-/* Says how it ended, and wakes. For the producer, or who stands in for a dead one. */
-static inline void seat_end(struct seat_shared *seat, uint32_t how, const struct bell_hand *hand)
+/* Says how it ended, and wakes. For the producer, or who stands in for a dead one. False as of
+ * bell_wake(): again. */
+static inline bool seat_end(struct seat_shared *seat, uint32_t how, const struct bell_hand *hand)
 {
 	atomic_store_explicit(&seat->ended, how, memory_order_release); /* R9 */
 	atomic_thread_fence(memory_order_release); /* R9 */
-	bell_strike(&seat->bell, hand);
+	return bell_strike(&seat->bell, hand);
 }
 
 #endif

@@ -12,7 +12,7 @@
 int pinion_broadcast_orphan(int fd)
 {
 	KEEP_ERRNO;
-	const struct bell_hand hand = {.registered = false, .socket = -1};
+	const struct bell_hand hand = {.registered = false, .socket = -1}; /* no byte, no loop */
 	struct seat_shared *seat;
 	int err = broadcast_map_seat(fd, &seat);
 
@@ -20,8 +20,8 @@ int pinion_broadcast_orphan(int fd)
 		return err;
 	/* One that was severed stays so: it must not use what it read. */
 	if (atomic_load_explicit(&seat->ended, memory_order_relaxed) == SEAT_OPEN)
-		seat_end(seat, SEAT_ENDED, &hand);
-	bell_toll(&seat->bell, &hand);
+		(void)seat_end(seat, SEAT_ENDED, &hand);
+	(void)bell_toll(&seat->bell, &hand);
 	broadcast_unmap_seat(seat);
 	return 0;
 }

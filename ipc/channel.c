@@ -76,12 +76,14 @@ int pinion_channel_open(struct pinion_pool *pool, int tx, int rx, uint32_t peer,
 int pinion_channel_close(struct pinion_channel *channel)
 {
 	KEEP_ERRNO;
+	bool told;
 
 	/* In this order: a peer that the bell wakes finds both flags. */
 	channel_close_rx(channel);
 	channel_close_tx(channel);
+	told = ring_tell_at_last(&channel->tx);
 	discard(channel);
-	return 0;
+	return told ? 0 : pinion_fail(-ENOBUFS, "the peer's loop could not be told of the end");
 }
 
 void channel_abandon(struct pinion_channel *channel)
@@ -185,6 +187,7 @@ int pinion_channel_join(struct pinion_channel *channel, int ready, uint32_t lane
 	if (err)
 		return err;
 	hand->lane = lane;
-	ready_post(hand);
+	if (!ready_post(hand))
+		atomic_store_explicit(&channel->tx.untold, true, memory_order_relaxed);
 	return 0;
 }

@@ -51,6 +51,7 @@ void channel_look(struct pinion_channel *channel)
 
 	if (channel->pidfd >= 0 && poll(&gone, 1, 0) > 0)
 		pinion_channel_sever(channel);
+	(void)ring_tell(&channel->tx);
 }
 
 void channel_follow(struct pinion_channel *channel)
@@ -71,6 +72,7 @@ struct ring_waiter channel_waiter(struct pinion_channel *channel)
 		.gone = peer_is_gone,
 		.context = channel,
 		.pidfd = channel->pidfd,
+		.sends = channel->tx.shared ? &channel->tx : NULL,
 	};
 }
 
@@ -139,6 +141,15 @@ int pinion_channel_set_notify(struct pinion_channel *channel, int fd)
 	if (!channel_tx(channel)->shared)
 		return pinion_fail(-EACCES, "this end of the channel may not send");
 	return ring_fd_notify(channel_tx(channel), fd);
+}
+
+/* Both: a sever wakes this end's own loop. */
+int pinion_channel_told(struct pinion_channel *channel)
+{
+	KEEP_ERRNO;
+	bool heard = ring_tell_self(&channel->rx);
+
+	return ring_tell(&channel->tx) && heard ? 0 : -ENOBUFS;
 }
 
 int pinion_channel_prepare(struct pinion_channel *channel)

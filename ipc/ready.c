@@ -51,7 +51,7 @@ void ready_unmap(struct ready_shared *ready)
 		(void)munmap(ready, READY_LEN);
 }
 
-void ready_post(const struct bell_hand *hand)
+bool ready_post(const struct bell_hand *hand)
 {
 	/* Seldom enough that the fence is always worth it. */
 	const struct bell_hand fenced = {.registered = false, .socket = hand->socket};
@@ -77,5 +77,5 @@ void ready_post(const struct bell_hand *hand)
 				 memory_order_release); /* R6 */
 #endif
 #endif
-	bell_strike(&ready->bell, &fenced);
+	return bell_strike(&ready->bell, &fenced);
 }

@@ -68,8 +68,9 @@ int ready_map(int fd, struct ready_shared **ready);
 void ready_unmap(struct ready_shared *ready);
 
 /* Producer: there is something in its lane. pre: the ring's bell is QUIET already, or its
- * receiver has found out since what there is; the lane exists. */
-void ready_post(const struct bell_hand *hand);
+ * receiver has found out since what there is; the lane exists. False: as of bell_wake(), for the
+ * bell here; once more is harmless. */
+bool ready_post(const struct bell_hand *hand);
 
 /* Receiver. */
 static inline bool ready_any(const struct ready_shared *ready)

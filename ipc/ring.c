@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fail.h"
@@ -105,6 +106,49 @@ void ring_unmap(struct ring *ring)
 	if (ring->hand.socket >= 0)
 		(void)close(ring->hand.socket);
 	ready_unmap(ring->hand.ready);
+}
+
+/* Was it untold? Not any more, unless what follows says so again. */
+static bool take_untold(struct ring *ring)
+{
+	return atomic_load_explicit(&ring->untold, memory_order_relaxed) &&
+	       atomic_exchange_explicit(&ring->untold, false, memory_order_relaxed);
+}
+
+static bool is_told(const struct ring *ring)
+{
+	return !atomic_load_explicit(&ring->untold, memory_order_relaxed);
+}
+
+/* The byte that failed may have been of the ring's bell or of its ready set's. */
+bool ring_tell(struct ring *ring)
+{
+	if (!take_untold(ring))
+		return true;
+	ring_strike(ring);
+	if (ring->hand.ready && !ready_post(&ring->hand))
+		atomic_store_explicit(&ring->untold, true, memory_order_relaxed);
+	return is_told(ring);
+}
+
+bool ring_tell_self(struct ring *ring)
+{
+	if (!take_untold(ring))
+		return true;
+	ring_wake_self(ring);
+	return is_told(ring);
+}
+
+bool ring_tell_at_last(struct ring *ring)
+{
+	const struct timespec nap = {.tv_nsec = 1000000};
+
+	for (int i = 0; !ring_tell(ring); i++) {
+		if (i == 100)
+			return false;
+		(void)nanosleep(&nap, NULL);
+	}
+	return true;
 }
 
 uint32_t ring_depth(const struct ring *ring)

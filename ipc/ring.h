@@ -106,6 +106,8 @@ struct ring {
 	struct bell_fd fd;     /* consumer */
 	uint64_t spin_ns;      /* consumer: how long wait looks before it sleeps */
 	struct bell_hand hand; /* producer; of a consumer: for another thread that has to wake it */
+	atomic_bool untold;    /* there was no memory for the byte: see ring_tell(). Any thread may
+	                        * set or clear it, relaxed: the bell is what counts */
 };
 
 /* Bytes of a ring's file: whole pages. pre: ring_slots_valid(). */
@@ -232,8 +234,15 @@ static inline uint32_t ring_publish(struct ring *ring, const struct pinion_desc 
 /* After publishing, or closing. */
 static inline void ring_strike(struct ring *ring)
 {
-	bell_strike(&ring->shared->bell, &ring->hand);
+	if (__builtin_expect(!bell_strike(&ring->shared->bell, &ring->hand), 0))
+		atomic_store_explicit(&ring->untold, true, memory_order_relaxed);
 }
+
+/* Strikes again if the last strike told nobody. False: it tells nobody still. */
+bool ring_tell(struct ring *ring);
+
+/* ... for a tenth of a second: of an end that goes. */
+bool ring_tell_at_last(struct ring *ring);
 
 /* --- consumer */
 
@@ -337,8 +346,12 @@ static inline void ring_wake_self(struct ring *ring)
 {
 	const struct bell_hand hand = {.registered = false, .socket = ring->hand.socket};
 
-	bell_toll(&ring->shared->bell, &hand);
+	if (!bell_toll(&ring->shared->bell, &hand))
+		atomic_store_explicit(&ring->untold, true, memory_order_relaxed);
 }
+
+/* What ring_tell() is of a ring that this end receives from. */
+bool ring_tell_self(struct ring *ring);
 
 /* An empty ring was met. */
 static inline void ring_idle(struct ring *ring)

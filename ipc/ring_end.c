@@ -56,15 +56,17 @@ int pinion_ring_close(struct pinion_ring *pub)
 	KEEP_ERRNO;
 	struct end *end = end_of(pub);
 	struct ring_shared *shared = end->ring.shared;
-	bool sends = end->is == PINION_RING_SEND;
+	bool sends = end->is == PINION_RING_SEND, told = true;
 
 	atomic_store_explicit(sends ? &shared->producer_closed : &shared->consumer_closed, 1,
 			      memory_order_release); /* R4 */
-	if (sends)
+	if (sends) {
 		ring_strike(&end->ring);
+		told = ring_tell_at_last(&end->ring);
+	}
 	ring_unmap(&end->ring);
 	free(end);
-	return 0;
+	return told ? 0 : pinion_fail(-ENOBUFS, "the receiver's loop could not be told of the end");
 }
 
 uint32_t pinion_ring_slots(const struct pinion_ring *pub)

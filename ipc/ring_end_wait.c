@@ -71,6 +71,14 @@ int pinion_ring_set_notify(struct pinion_ring *ring, int fd)
 	return ring_fd_notify(tx, fd);
 }
 
+int pinion_ring_told(struct pinion_ring *ring)
+{
+	KEEP_ERRNO;
+	struct ring *tx = ring_end_of(ring, PINION_RING_SEND);
+
+	return (tx ? ring_tell(tx) : ring_tell_self(receiving(ring))) ? 0 : -ENOBUFS;
+}
+
 int pinion_ring_prepare(struct pinion_ring *ring)
 {
 	KEEP_ERRNO;

@@ -27,6 +27,7 @@ int ring_fd_prepare(const struct ring_waiter *waiter)
 	struct ring *ring = waiter->ring;
 	int ready = waiter->ready(waiter->context);
 
+	ring_waiter_tell(waiter);
 	if (ready)
 		return ready;
 	ring_give_rest(ring);
@@ -43,6 +44,7 @@ int ring_fd_done(const struct ring_waiter *waiter)
 	struct ring *ring = waiter->ring;
 	int err;
 
+	ring_waiter_tell(waiter);
 	bell_disarm(&ring->shared->bell);
 	err = bell_fd_drain(&ring->fd);
 	/* Also where there is something to receive: to a loop that hears of changes only, this was
@@ -60,7 +62,7 @@ int ring_fd_notify(struct ring *ring, int socket)
 		return err;
 	/* Strikes before this left the bell armed. */
 	ring_strike(ring);
-	if (ring->hand.ready)
-		ready_post(&ring->hand);
+	if (ring->hand.ready && !ready_post(&ring->hand))
+		atomic_store_explicit(&ring->untold, true, memory_order_relaxed);
 	return 0;
 }

@@ -66,13 +66,14 @@ static bool spin(struct crowd *crowd, uint64_t now)
 	return false;
 }
 
-/* Their senders may wait for the slots that we hold back. */
+/* Their senders may wait for the slots that we hold back, or for what they were not told of. */
 static void give(const struct crowd *crowd)
 {
 	for (uint32_t i = 0; i < crowd->nr; i++) {
 		struct ring *ring = crowd->waiter[i].ring;
 
 		ring_give_rest(ring);
+		ring_waiter_tell(&crowd->waiter[i]);
 	}
 }
 
@@ -146,6 +147,8 @@ static void tend(void *context, uint64_t now)
 {
 	struct crowd *crowd = context;
 
+	for (uint32_t i = 0; i < crowd->nr; i++)
+		ring_waiter_tell(&crowd->waiter[i]);
 	if (crowd->look_ns != UINT64_MAX && (now >= crowd->look_ns || now >= crowd->deadline_ns))
 		look_for_peers(crowd, now);
 }

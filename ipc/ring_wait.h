@@ -23,7 +23,15 @@ struct ring_waiter {
 	void (*gone)(void *context);
 	void *context;
 	int pidfd; /* -1: somebody else watches it */
+	struct ring *sends; /* what this end sends on; NULL: nothing. See ring_waiter_tell() */
 };
+
+/* Who waits may wait for the answer of one that was not told of the question. */
+static inline void ring_waiter_tell(const struct ring_waiter *waiter)
+{
+	if (waiter->sends)
+		(void)ring_tell(waiter->sends);
+}
 
 /*
  * At the rings of @nr receivers, 1 to BELL_ANY_MAX. @which: on entry the one told last, behind

@@ -122,6 +122,7 @@ int pinion_broadcast_open(struct pinion_pool *pool, int fd, struct pinion_broadc
  * Ends (see below), and unmaps. Buffers that were not collected stay held by this member, and
  * consumers go on reading what they received; when this member is recovered,
  * pinion_broadcast_lent() tells of them. To have them back, end and collect first.
+ * -ENOBUFS  closed, but for a tenth of a second there was no memory to tell a consumer's loop
  */
 int pinion_broadcast_close(struct pinion_broadcast *broadcast);
 
@@ -143,6 +144,7 @@ int pinion_broadcast_admit(struct pinion_broadcast *broadcast, int seat, uint32_
  * pinion_broadcast_sever() - that consumer is dead, or left, or is to be treated so. What it was
  * lent counts as returned, it is woken, and its calls give -EPIPE; the number is free for another.
  * -EINVAL  no such consumer
+ * -ENOBUFS all but the last: there was no memory to wake its loop. Call again
  */
 int pinion_broadcast_sever(struct pinion_broadcast *broadcast, uint32_t consumer);
 
@@ -164,6 +166,13 @@ int pinion_broadcast_lag(struct pinion_broadcast *broadcast, uint32_t consumer);
  * -EMFILE  no room for the duplicate, or to look for such files
  */
 int pinion_broadcast_set_notify(struct pinion_broadcast *broadcast, uint32_t consumer, int fd);
+
+/*
+ * pinion_broadcast_told() - 0: each consumer that had to be woken in its loop was told, of what was
+ * sent or of the end. Where a byte failed it is sent now, as it is with the next message.
+ * -ENOBUFS  the kernel still has no memory for one: call again, in a few milliseconds
+ */
+int pinion_broadcast_told(struct pinion_broadcast *broadcast);
 
 /* How many consumers of this process's broadcasts, and producers of its seats, have broken a rule:
  * what gave -EPROTO to send(), recv() and the like, each once; a file that is none does not count.

@@ -72,6 +72,8 @@ int pinion_channel_open(struct pinion_pool *pool, int tx, int rx, uint32_t peer,
  * it dies without, those buffers stay held by this member until this member is recovered itself:
  * who goes on as a member calls pinion_channel_drain() before.
  * pre: the peer has not closed or died, or pinion_channel_reclaim() was called.
+ * -ENOBUFS  it is closed, but for a tenth of a second there was no memory for the byte that tells
+ *           the peer's loop (wait.h)
  */
 int pinion_channel_close(struct pinion_channel *channel);
 

@@ -87,7 +87,9 @@ int pinion_ring_create(uint32_t slots, int *fd);
 int pinion_ring_open(int fd, enum pinion_ring_end end, struct pinion_ring **ring);
 
 /* Tells the peer, wakes it, and unmaps. What was sent and not received is lost to a sender that
- * only has the ring; see channel.h for buffers. */
+ * only has the ring; see channel.h for buffers.
+ * -ENOBUFS  it is closed, but for a tenth of a second there was no memory for the byte that tells
+ *           the receiver's loop (wait.h) */
 int pinion_ring_close(struct pinion_ring *ring);
 
 /* The other end's process is dead (its pidfd says so): from now on send() gives -EPIPE, and so does

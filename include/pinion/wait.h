@@ -45,8 +45,16 @@
  * of a rendezvous's session, which is told of nothing, has a timer. wait() looks again within 100
  * ms.
  *
- * A loop may sleep on though something came, until the next message comes or it wakes for another
- * reason, if the kernel had no memory for the byte. wait() looks again within 100 ms.
+ * The kernel may have no memory for the byte. What was sent then stays sent; the sender tries again
+ * with the next message, and whenever it waits, prepares, or closes. One that has nothing more to
+ * send, and does not wait either, asks told() and calls that again as long as it fails:
+ *
+ *     pinion_channel_send(channel, ...)
+ *     if (pinion_channel_told(channel) == -ENOBUFS)
+ *             (call it again in a few milliseconds)
+ *
+ * Else a receiver may sleep on in its loop, until the next message. In wait() it looks again within
+ * 100 ms.
  *
  * Where membarrier(2) is refused to a receiver that had let its sender off the fence before, by a
  * filter that came later (seccomp(2)), say, the next prepare() or sleep takes a millisecond longer,
@@ -70,8 +78,8 @@
  * A fan-in has a descriptor of its own (fanin.h), which its producers get by set_notify() too.
  *
  * Threads: wait_any(), fd(), notify_fd(), prepare(), done() and set_spin() belong to the receiving
- * thread, set_notify() to the sending one. The first fd() and each set_notify() are for a moment in
- * which no other thread uses the channel: best right after it was opened.
+ * thread, set_notify() to the sending one, told() to any. The first fd() and each set_notify() are
+ * for a moment in which no other thread uses the channel: best right after it was opened.
  *
  * Fork: descriptors are inherited like all others; the one that fd() gives is for one process.
  *
@@ -162,5 +170,15 @@ int pinion_channel_prepare(struct pinion_channel *channel);
 int pinion_ring_prepare(struct pinion_ring *ring);
 int pinion_channel_done(struct pinion_channel *channel);
 int pinion_ring_done(struct pinion_ring *ring);
+
+/*
+ * pinion_channel_told() - 0: whoever had to be woken in a loop was told: the receiver of what was
+ * sent, and this end's own of a sever(). Where a byte failed it is sent now. From any thread; looks
+ * at one word, or two, as long as none failed.
+ *
+ * -ENOBUFS  the kernel still has no memory for it: call again, in a few milliseconds
+ */
+int pinion_channel_told(struct pinion_channel *channel);
+int pinion_ring_told(struct pinion_ring *ring);
 
 #endif

@@ -460,11 +460,12 @@ static void untold_undo(struct scene *scene)
 	lend_untold(scene);
 }
 
-/* A byte that could not be sent is sent with the next loan. */
+/* A byte that could not be sent is sent when it is asked for, without another loan. */
 static const char *loop_is_told(struct scene *scene)
 {
-	if (!is_readable(scene) && (!lend(scene) || !is_readable(scene)))
-		return "the loop sleeps on, whatever is lent";
+	if (!is_readable(scene) &&
+	    (pinion_broadcast_told(scene->broadcast) || !is_readable(scene)))
+		return "the loop sleeps on, though it is told";
 	if (pinion_broadcast_done(scene->seat))
 		return "the loop cannot be done with";
 	while (back_again(scene))

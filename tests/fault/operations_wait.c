@@ -265,11 +265,11 @@ static int set_notify(struct scene *scene)
 	return pinion_ring_set_notify(scene->tx, pinion_ring_notify_fd(scene->rx[1]));
 }
 
-/* A byte that could not be sent is sent with the next message. */
+/* A byte that could not be sent is sent when it is asked for, without another message. */
 static const char *loop_is_told(struct scene *scene)
 {
-	if (!is_readable(scene) && (!send_one(scene) || !is_readable(scene)))
-		return "the loop sleeps on, whatever is sent";
+	if (!is_readable(scene) && (pinion_ring_told(scene->tx) || !is_readable(scene)))
+		return "the loop sleeps on, though it is told";
 	if (pinion_ring_done(scene->rx[1]))
 		return "the loop cannot be done with";
 	while (recv_one(scene))

@@ -1611,6 +1611,93 @@ static void who_was_too_early_for_a_refused_barrier_is_found(void **state)
 		assert_int_equal(support_child(find_who_is_too_early, &errors[i]), 0);
 }
 
+/* A thread for whom the kernel has no memory to send a byte, by a filter that is its own alone. */
+struct poor {
+	struct pinion_ring *ring;
+	int (*work)(struct pinion_ring *ring);
+	int result;
+};
+
+static void *work_without_memory(void *arg)
+{
+	struct poor *poor = arg;
+
+	poor->result = refuse(SYS_sendto, ENOBUFS) ? 1 : poor->work(poor->ring);
+	return NULL;
+}
+
+static int without_memory(int (*work)(struct pinion_ring *ring), struct pinion_ring *ring)
+{
+	struct poor poor = {ring, work, 1};
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, work_without_memory, &poor), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	return poor.result;
+}
+
+static int send_and_ask(struct pinion_ring *ring)
+{
+	const struct pinion_desc desc = {pinion_buffer_make(1, 1), 0, 0};
+
+	return pinion_ring_send(ring, &desc, 1) == 1 ? pinion_ring_told(ring) : 1;
+}
+
+static int sever_and_ask(struct pinion_ring *ring)
+{
+	pinion_ring_sever(ring);
+	return pinion_ring_told(ring);
+}
+
+static bool is_readable(const struct ends *ends)
+{
+	struct pollfd loop = {.fd = pinion_ring_fd(ends->rx), .events = POLLIN};
+
+	return poll(&loop, 1, 0) == 1;
+}
+
+/* The loop sleeps, @work at @ring tells it nothing, and told() does. */
+static void assert_told_later(const struct ends *ends, struct pinion_ring *ring,
+			      int (*work)(struct pinion_ring *ring))
+{
+	assert_int_equal(pinion_ring_prepare(ends->rx), 0);
+	assert_int_equal(without_memory(work, ring), -ENOBUFS);
+	assert_false(is_readable(ends));
+	assert_int_equal(pinion_ring_told(ring), 0);
+	assert_true(is_readable(ends));
+	assert_int_equal(pinion_ring_done(ends->rx), 0);
+	/* Once: who sleeps anew is left alone. */
+	assert_int_equal(pinion_ring_recv(ends->rx, &(struct pinion_desc){0}, 1),
+			 work == sever_and_ask ? -EPIPE : 1);
+	if (work == sever_and_ask)
+		return;
+	assert_int_equal(pinion_ring_prepare(ends->rx), 0);
+	assert_int_equal(pinion_ring_told(ring), 0);
+	assert_false(is_readable(ends));
+}
+
+static void a_byte_without_memory_is_told_of_and_sent_later(void **state)
+{
+	const struct ends ends = ends_open_notified();
+
+	(void)state;
+	assert_int_equal(pinion_ring_told(ends.tx), 0);
+	assert_told_later(&ends, ends.tx, send_and_ask);
+	assert_told_later(&ends, ends.rx, sever_and_ask);
+	ends_close(&ends);
+}
+
+static void a_close_without_memory_says_so_and_closes(void **state)
+{
+	const struct ends ends = ends_open_notified();
+
+	(void)state;
+	assert_int_equal(pinion_ring_prepare(ends.rx), 0);
+	assert_int_equal(without_memory(pinion_ring_close, ends.tx), -ENOBUFS);
+	assert_int_equal(pinion_ring_prepare(ends.rx), -EPIPE);
+	assert_int_equal(pinion_ring_close(ends.rx), 0);
+}
+
 int main(void)
 {
 	const bool ahead = !support_child(put_clock_ahead, NULL);
@@ -1657,6 +1744,8 @@ int main(void)
 		pool_test(a_flood_is_drained_a_bounded_part_at_a_time),
 		pool_test(nothing_said_to_the_socket_looks_like_an_end),
 		pool_test(a_receiver_that_is_gone_does_not_kill_the_sender),
+		pool_test(a_byte_without_memory_is_told_of_and_sent_later),
+		pool_test(a_close_without_memory_says_so_and_closes),
 		pool_test(files_let_in_end_the_channel_and_are_not_closed_by_us),
 		pool_test(files_let_in_are_eproto_of_a_ring_alone_and_counted_once),
 		pool_test(files_that_come_behind_the_look_stay_where_they_are),
