@@ -29,6 +29,17 @@
  * message. Whether the sender is registered is chosen at the start. While the sender lives there is
  * no time limit in the wait: what the model proves is that none is needed.
  *
+ * Also chosen is what the kernel may fail to do, each time anew:
+ *
+ *     REFUSES    membarrier. bell_relax() then leaves the fence on, and who arms waits out a grace
+ *                (bell_fence()): what the sender stored before it is in memory at its end, and what
+ *                it read ahead before it is used or forgotten, as is the store that it read ahead of.
+ *                What else the sender does meanwhile may be in its buffer, or ahead, at the end as ever
+ *     NO_MEMORY  a byte. The sender arms the bell again, and does not stop before it has told
+ *                (pinion_channel_told())
+ *
+ * Nobody is killed then, or the model would be four times as large.
+ *
  * Either may be killed before and after each of its accesses. What is in its store buffer then still
  * gets to memory. A sender never waits here, so that a receiver's death keeps it from nothing. What
  * wakes a receiver whose sender is dead is one of three:
@@ -56,6 +67,9 @@
  *     -DWAKE_WITHOUT_A_WORD              no_wake_up_is_lost
  *     -DSTORE_FOR_THE_CAS                no_wake_up_is_lost
  *     -DBELIEVES_WITHOUT_REGISTRATION    no_wake_up_is_lost
+ *     -DWITHOUT_THE_GRACE                no_wake_up_is_lost
+ *     -DWITHOUT_ARMING_AGAIN             no_wake_up_is_lost
+ *     -DWITHOUT_TELLING_AGAIN            no_wake_up_is_lost
  *     -DSTRIKE_FOR_A_TOLL                no_wake_up_is_lost
  *     -DTOLL_UNLESS_IT_WAS_SAID          no_wake_up_is_lost
  *     -DNO_KEEPER_COMES_AFTER            nobody_sleeps_for_the_dead
@@ -75,6 +89,10 @@
 #define WATCHES 2
 #define ALONE 3
 
+/* What the kernel may fail to do; 0: nothing. */
+#define REFUSES 1
+#define NO_MEMORY 2
+
 /* Locations. */
 #define PUBLISHED 0 /* messages published: stands for slots, and for producer_closed */
 #define STATE 1
@@ -91,6 +109,8 @@
 byte memory[LOCS];
 byte buffered[2 * LOCS]; /* newest store not yet in memory, or NOTHING */
 byte ahead[LOCS];        /* what the sender has read ahead of its turn, or NOTHING */
+bit old[LOCS];           /* that, or the store in its buffer, is from before the grace */
+byte trouble;
 bit registered;
 byte hears;
 bit killed[3];
@@ -106,9 +126,18 @@ byte taken;
 inline drain(me, loc)
 {
 	if
-	:: OWN(me, loc) != NOTHING -> memory[loc] = OWN(me, loc); OWN(me, loc) = NOTHING
+	:: OWN(me, loc) != NOTHING ->
+		memory[loc] = OWN(me, loc);
+		OWN(me, loc) = NOTHING;
+		old[loc] = (me == SENDER -> 0 : old[loc])
 	:: else
 	fi
+}
+
+inline forget(loc)
+{
+	ahead[loc] = NOTHING;
+	old[loc] = 0
 }
 
 inline barrier(me)
@@ -118,7 +147,7 @@ inline barrier(me)
 		drain(me, STATE);
 		drain(me, FENCED);
 		if
-		:: me == SENDER -> ahead[STATE] = NOTHING; ahead[FENCED] = NOTHING
+		:: me == SENDER -> forget(STATE); forget(FENCED)
 		:: else
 		fi
 	}
@@ -142,7 +171,9 @@ inline load_sender(loc, into)
 		:: OWN(SENDER, loc) == NOTHING && ahead[loc] != NOTHING -> into = ahead[loc]
 		:: else -> into = READ(SENDER, loc)
 		fi;
-		ahead[loc] = NOTHING;
+		/* Whatever goes ahead of a store is behind it soon: both are done by the grace's end. */
+		old[PUBLISHED] = (old[loc] && OWN(SENDER, PUBLISHED) != NOTHING -> 1 : old[PUBLISHED]);
+		forget(loc);
 		printf("sender loads: location %d is %d\n", loc, into)
 	}
 }
@@ -179,6 +210,8 @@ end:	do
 	:: d_step { OWN(RECEIVER, FENCED) != NOTHING -> drain(RECEIVER, FENCED) }
 	:: d_step { READS && ahead[STATE] == NOTHING -> ahead[STATE] = READ(SENDER, STATE) }
 	:: d_step { READS && ahead[FENCED] == NOTHING -> ahead[FENCED] = READ(SENDER, FENCED) }
+	:: d_step { old[STATE] -> forget(STATE) }
+	:: d_step { old[FENCED] -> forget(FENCED) }
 	:: d_step {
 			STILL && SLEEPS && !TIME ->
 			claim(no_wake_up_is_lost, taken == memory[PUBLISHED]);
@@ -192,13 +225,14 @@ end:	do
 proctype killer()
 {
 end_nobody_is_killed:
+	trouble == 0;
 	if
 	:: killed[RECEIVER] = 1
 	:: atomic {
 			killed[SENDER] = 1;
 			registered = 0;
-			ahead[STATE] = NOTHING;
-			ahead[FENCED] = NOTHING;
+			forget(STATE);
+			forget(FENCED);
 			if
 			:: hears = TOLD
 			:: hears = WATCHES
@@ -228,6 +262,21 @@ inline cas_to_quiet(state, struck)
 	}
 }
 
+/* No byte: the next strike is to try again. A CAS, on memory: a receiver that has moved stays so. */
+inline arm_again()
+{
+	d_step {
+		if
+#ifndef WITHOUT_ARMING_AGAIN
+		:: memory[STATE] == QUIET -> memory[STATE] = ARMED_FD
+#endif
+		:: else
+		fi;
+		untold = 1;
+		printf("sender has no memory for a byte\n")
+	}
+}
+
 inline wake()
 {
 	load_sender(STATE, state);
@@ -235,14 +284,17 @@ inline wake()
 	if
 	:: struck ->
 		barrier(SENDER); /* a system call */
-		d_step {
-			if
-			:: state == ARMED_FD -> byte_there = 1
-			:: state != ARMED_FD && asleep == ARMED -> asleep = QUIET
-			:: else
-			fi;
-			printf("sender wakes\n")
-		}
+		if
+		:: d_step {
+				if
+				:: state == ARMED_FD -> byte_there = 1
+				:: state != ARMED_FD && asleep == ARMED -> asleep = QUIET
+				:: else
+				fi;
+				printf("sender wakes\n")
+			}
+		:: trouble == NO_MEMORY && state == ARMED_FD -> arm_again()
+		fi
 	:: else
 	fi;
 	state = 0;
@@ -277,14 +329,19 @@ inline send_all()
 {
 	do
 	:: at < N -> at++; store(SENDER, PUBLISHED, at); strike()
+#ifdef WITHOUT_TELLING_AGAIN
 	:: break
+#else
+	:: untold -> untold = 0; strike()
+	:: !untold -> break
+#endif
 	od
 }
 
 proctype sender()
 {
 	byte at, fenced, state;
-	bit struck;
+	bit struck, untold;
 
 	{ send_all(); stopped = 1 } unless {
 		atomic { killed[SENDER] -> at = 0; fenced = 0; state = 0; struck = 0 }
@@ -328,7 +385,7 @@ inline speak()
 proctype speaker()
 {
 	byte fenced, state;
-	bit struck;
+	bit struck, untold;
 
 end_the_sender_lives:
 	hears == TOLD;
@@ -355,9 +412,24 @@ inline membarrier()
 
 inline relax()
 {
-	membarrier();
-	unfenced = 1;
-	store(RECEIVER, FENCED, 0)
+	if
+	:: membarrier(); unfenced = 1; store(RECEIVER, FENCED, 0)
+	:: trouble == REFUSES
+	fi
+}
+
+inline grace()
+{
+	barrier(RECEIVER);
+	d_step {
+		old[PUBLISHED] = (OWN(SENDER, PUBLISHED) != NOTHING);
+		old[STATE] = (ahead[STATE] != NOTHING);
+		old[FENCED] = (ahead[FENCED] != NOTHING);
+		printf("receiver waits out a grace\n")
+	}
+#ifndef WITHOUT_THE_GRACE
+	!old[PUBLISHED] && !old[STATE] && !old[FENCED]
+#endif
 }
 
 inline arm(how)
@@ -385,7 +457,10 @@ inline arm(how)
 	if
 	:: unfenced ->
 #ifndef WITHOUT_MEMBARRIER
-		membarrier();
+		if
+		:: membarrier()
+		:: trouble == REFUSES -> grace()
+		fi;
 #endif
 		unfenced = 0
 	:: else
@@ -528,6 +603,11 @@ init {
 		if
 		:: registered = 1
 		:: registered = 0
+		fi;
+		if
+		:: trouble = 0
+		:: trouble = REFUSES
+		:: trouble = NO_MEMORY
 		fi;
 		run machine();
 		run killer();
