@@ -419,6 +419,12 @@ static void rejoin(struct link *link, uint64_t cookie)
 		set_state(link, LINK_REJOINING);
 }
 
+/* Not now: too many have come, or it heard nothing from us in time. */
+static bool may_try_again(int refusal)
+{
+	return refusal == -EAGAIN || refusal == -ETIMEDOUT;
+}
+
 static enum link_news hear_answer(struct link *link, const struct wire *message)
 {
 	if (link->state == LINK_GREETING && message->kind == WIRE_COOKIE) {
@@ -427,7 +433,7 @@ static enum link_news hear_answer(struct link *link, const struct wire *message)
 		set_state(link, LINK_UP);
 		set_timer(link, 0);
 		return LINK_BACK;
-	} else if (message->kind == WIRE_REFUSED && message->value != -EAGAIN) {
+	} else if (message->kind == WIRE_REFUSED && !may_try_again(message->value)) {
 		go_over(link);
 		return LINK_EXPELLED;
 	} else {

@@ -216,7 +216,7 @@ static int restock(struct cache *cache)
 /*
  * Of a segment that went between the look at the slots and that into its depot there is none, but
  * then another may serve. One look more, and no third: who scribbles on the slots shall not keep us
- * here.
+ * here. (A segment that cannot be mapped as yet counts as a change, and is looked for twice.)
  */
 static int restock_beside_keeper(struct cache *cache)
 {

@@ -45,8 +45,8 @@
  * Threads and processes: the calls here only compute, from what they are given, so that any thread
  * may make them. A handle is for one thread at a time where it is freed or sent (cache.h).
  *
- * Death: the words stay as the dead member left them. Once what it held was recovered, its
- * generation has moved on, and every handle of it is stale.
+ * Death: the words stay as the dead member left them. Once what that held was recovered,
+ * the buffer's generation has moved on, and every handle of it is stale.
  */
 
 #include <stdint.h>

@@ -58,7 +58,7 @@
  *
  * Where membarrier(2) is refused to a receiver that had let its sender off the fence before, by a
  * filter that came later (seccomp(2)), say, the next prepare() or sleep takes a millisecond longer,
- * once, and loses nothing.
+ * once for each ring, and loses nothing; of a fan-in so does the recv() that lets lanes rest.
  *
  * The fd tells of what can be received, never of room to send: credit wakes nobody. Who finds a
  * ring full in a loop tries again when completions come, or has a timer of a millisecond, which is

@@ -36,11 +36,16 @@ static void letter_init(struct letter *letter)
 void post_open(const struct pinion_pool *pool)
 {
 	pinion_pool_export(pool, &kept);
-	for (uint32_t i = 0; i < kept.nr_segments; i++)
-		if (kept.segment[i] >= 0)
-			kept.segment[i] = fcntl(kept.segment[i], F_DUPFD_CLOEXEC, 3);
-		else if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, box[i]))
-			tap_bail("no socket for files: %s", strerror(errno));
+	for (uint32_t i = 0; i < kept.nr_segments; i++) {
+		if (kept.segment[i] < 0) {
+			if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, box[i]))
+				tap_bail("no socket for files: %s", strerror(errno));
+			continue;
+		}
+		kept.segment[i] = fcntl(kept.segment[i], F_DUPFD_CLOEXEC, 3);
+		if (kept.segment[i] < 0)
+			tap_bail("no descriptor for a file: %s", strerror(errno));
+	}
 }
 
 void post_close(void)

@@ -239,7 +239,7 @@ static void a_device_that_is_nowhere_is_refused(void **state)
 /* Nor of what no machine has at that address. */
 static void a_device_that_is_absent_is_refused(void **state)
 {
-	const struct pinion_device_config config = {.bdf = "0000:ff:1f.7"};
+	const struct pinion_device_config config = {.bdf = "ffff:ff:1f.7"};
 	struct service_process service;
 	struct pinion_device *device;
 

@@ -1599,7 +1599,7 @@ static int find_who_is_too_early(void *arg)
 	print_message("# %d found, %d missed, %d too late\n", nr[0], nr[1], nr[2]);
 	for (int i = 0; i < EARLY; i++)
 		ends_close(&early.ends[i]);
-	return !nr[0] || nr[1];
+	return nr[1] ? 1 : nr[0] ? 0 : 2;
 }
 
 static void who_was_too_early_for_a_refused_barrier_is_found(void **state)
@@ -1607,8 +1607,13 @@ static void who_was_too_early_for_a_refused_barrier_is_found(void **state)
 	int errors[] = {ENOSYS, EPERM, ENOMEM};
 
 	(void)state;
-	for (int i = 0; i < 3; i++)
-		assert_int_equal(support_child(find_who_is_too_early, &errors[i]), 0);
+	for (int i = 0, tries = 0; i < 3; i++) {
+		int how = support_child(find_who_is_too_early, &errors[i]);
+
+		while (how == 2 && tries++ < 20) /* nobody was early */
+			how = support_child(find_who_is_too_early, &errors[i]);
+		assert_int_equal(how, 0);
+	}
 }
 
 /* A thread for whom the kernel has no memory to send a byte, by a filter that is its own alone. */

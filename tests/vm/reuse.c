@@ -151,9 +151,9 @@ int main(int argc, char **argv)
 	uint32_t before;
 	int changed;
 
-	if (argc < 4)
+	planted = argc == 5 && !strcmp(argv[4], "planted");
+	if (argc != 4 && !planted)
 		errx(CANNOT, "usage: reuse pool:NAME PID MS [planted]");
-	planted = argc > 4;
 	join(argv[1]);
 	take_all();
 	before = nr_taken;

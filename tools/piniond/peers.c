@@ -570,7 +570,16 @@ static int on_connection(sd_event_source *source, int fd, uint32_t events, void 
 	return 0;
 }
 
-/* For a turn, for a pool, or for news: that it says nothing is not its fault. */
+/* It said something, and was not heard yet. */
+static bool has_said(int socket)
+{
+	char byte;
+
+	return recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+/* For a turn, for a pool, or for news: that it says nothing is not its fault. Nor that this process
+ * was elsewhere: it may just have let a pool grow. */
 static bool is_waiting(const struct peer *peer)
 {
 	return peer->state == MEMBER || (peer->state == KNOWN && (peer->put_off || peer->making));
@@ -591,7 +600,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *context)
 	struct peer *peer, *next;
 
 	LIST_FOREACH_SAFE(peer, &service->peers, link, next)
-		if (!is_waiting(peer) && now > peer->deadline_ns)
+		if (!is_waiting(peer) && now > peer->deadline_ns && !has_said(peer->socket))
 			send_away(peer);
 	(void)sd_event_source_set_enabled(service->door, SD_EVENT_ON);
 	(void)sd_event_source_set_time(source, usec + 500000);
