@@ -190,9 +190,9 @@ static int64_t time_admission(void)
 	return took;
 }
 
-/* A bare connection and the files that are passed over it: an admission takes some 15 to 21 times
- * as long, by machine (docs/measurements.md). */
-#define TIMES_BARE 30
+/* A bare connection and the files that are passed over it. An admission takes 17 to 21 times as
+ * long (docs/measurements.md): a round that is over it is followed by others. */
+#define TIMES_BARE 20
 
 /* In turn, so that both meet what else the machine does. */
 static bool is_let_in_soon(const struct sockaddr_un *address)
