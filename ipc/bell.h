@@ -114,6 +114,9 @@ bool bell_wake(struct bell *bell, const struct bell_hand *hand);
  * bell_wake(). */
 bool bell_toll(struct bell *bell, const struct bell_hand *hand);
 
+/* Of a sender that goes: strikes again by @all_told until that is true, for a tenth of a second. */
+bool bell_tell_at_last(bool (*all_told)(void *context), void *context);
+
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t bell_now_ns(void);
 

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <pinion/hostmem.h>
@@ -79,16 +78,9 @@ static void vacate(struct place *place)
 	*place = (struct place){.state = PLACE_FREE};
 }
 
-static bool tell_at_last(struct pinion_broadcast *broadcast)
+static bool tell(void *broadcast)
 {
-	const struct timespec nap = {.tv_nsec = 1000000};
-
-	for (int i = 0; pinion_broadcast_told(broadcast); i++) {
-		if (i == 100)
-			return false;
-		(void)nanosleep(&nap, NULL);
-	}
-	return true;
+	return pinion_broadcast_told(broadcast) == 0;
 }
 
 int pinion_broadcast_close(struct pinion_broadcast *broadcast)
@@ -97,7 +89,7 @@ int pinion_broadcast_close(struct pinion_broadcast *broadcast)
 	bool told;
 
 	pinion_broadcast_end(broadcast);
-	told = tell_at_last(broadcast);
+	told = bell_tell_at_last(tell, broadcast);
 	for (uint32_t i = 0; i < broadcast->nr_places; i++)
 		vacate(&broadcast->place[i]);
 	discard(broadcast);

@@ -187,7 +187,6 @@ int pinion_channel_join(struct pinion_channel *channel, int ready, uint32_t lane
 	if (err)
 		return err;
 	hand->lane = lane;
-	if (!ready_post(hand))
-		atomic_store_explicit(&channel->tx.untold, true, memory_order_relaxed);
+	ring_post(&channel->tx);
 	return 0;
 }

@@ -25,6 +25,10 @@ static int one(struct pinion_rendezvous *rendezvous, struct pinion_event *event)
 	tag = (uintptr_t)happened.data.ptr;
 	if (!tag)
 		return rendezvous_arrive(rendezvous);
+	if (tag == (uintptr_t)rendezvous) {
+		rendezvous_hear_timer(rendezvous);
+		return 0;
+	}
 	if (tag & 1)
 		return rendezvous_died(rendezvous, (struct peer *)(tag - 1), event);
 	return rendezvous_hear(rendezvous, (struct peer *)tag, event);
@@ -46,6 +50,24 @@ int pinion_rendezvous_next(struct pinion_rendezvous *rendezvous, struct pinion_e
 	return happened == -EAGAIN ? 0 : happened;
 }
 
+static struct pinion_rendezvous_config filled_in(const struct pinion_rendezvous_config *config)
+{
+	static const struct pinion_rendezvous_config none = {0};
+	struct pinion_rendezvous_config full = config ? *config : none;
+
+	if (!full.slots)
+		full.slots = 1024;
+	if (!full.slots_max)
+		full.slots_max = full.slots;
+	if (!full.rights)
+		full.rights = PINION_RIGHT_BOTH;
+	if (!full.mode)
+		full.mode = 0600;
+	if (!full.backlog)
+		full.backlog = 16;
+	return full;
+}
+
 static int check_config(const struct pinion_rendezvous_config *config)
 {
 	int err = ring_check_slots(config->slots);
@@ -57,13 +79,28 @@ static int check_config(const struct pinion_rendezvous_config *config)
 	return err;
 }
 
+/* What it is woken by: who connects, and what is owed. */
+static int open_epoll(struct pinion_rendezvous *rendezvous, const char *path)
+{
+	int err;
+
+	rendezvous->epoll = epoll_create1(EPOLL_CLOEXEC);
+	err = rendezvous->epoll < 0 ? -errno
+				    : rendezvous_watch(rendezvous, rendezvous->listener.fd, NULL);
+	if (!err)
+		err = rendezvous_open_timer(rendezvous);
+	if (!err)
+		return 0;
+	if (rendezvous->epoll >= 0)
+		(void)close(rendezvous->epoll);
+	return pinion_fail(err, "%s: cannot watch the socket: %s", path, strerror(-err));
+}
+
 int pinion_rendezvous_open(struct pinion_pool *pool, const char *path,
 			   const struct pinion_rendezvous_config *config,
 			   struct pinion_rendezvous **out)
 {
 	KEEP_ERRNO;
-	static const struct pinion_rendezvous_config defaults = {
-		.slots = 1024, .mode = 0600, .backlog = 16};
 	struct pinion_rendezvous *rendezvous;
 	int err = pool_check_keeper(pool);
 
@@ -73,17 +110,7 @@ int pinion_rendezvous_open(struct pinion_pool *pool, const char *path,
 	if (!rendezvous)
 		return pinion_fail(-ENOMEM, "no memory for a rendezvous");
 	rendezvous->pool = pool;
-	rendezvous->config = config ? *config : defaults;
-	if (!rendezvous->config.slots)
-		rendezvous->config.slots = defaults.slots;
-	if (!rendezvous->config.slots_max)
-		rendezvous->config.slots_max = rendezvous->config.slots;
-	if (!rendezvous->config.rights)
-		rendezvous->config.rights = PINION_RIGHT_BOTH;
-	if (!rendezvous->config.mode)
-		rendezvous->config.mode = defaults.mode;
-	if (!rendezvous->config.backlog)
-		rendezvous->config.backlog = defaults.backlog;
+	rendezvous->config = filled_in(config);
 	LIST_INIT(&rendezvous->peers);
 	err = check_config(&rendezvous->config);
 	if (err)
@@ -91,21 +118,15 @@ int pinion_rendezvous_open(struct pinion_pool *pool, const char *path,
 	err = listener_open(&rendezvous->listener, path, rendezvous->config.mode);
 	if (err)
 		goto free_rendezvous;
-	rendezvous->epoll = epoll_create1(EPOLL_CLOEXEC);
-	err = rendezvous->epoll < 0 ? -errno
-				    : rendezvous_watch(rendezvous, rendezvous->listener.fd, NULL);
-	if (err) {
-		(void)pinion_fail(err, "%s: cannot watch the socket: %s", path, strerror(-err));
+	err = open_epoll(rendezvous, path);
+	if (err)
 		goto close_listener;
-	}
 	rendezvous->courier.announce = rendezvous_announce;
 	LIST_INSERT_HEAD(&pool->couriers, &rendezvous->courier, link);
 	*out = rendezvous;
 	return 0;
 
 close_listener:
-	if (rendezvous->epoll >= 0)
-		(void)close(rendezvous->epoll);
 	listener_close(&rendezvous->listener);
 free_rendezvous:
 	free(rendezvous);
@@ -121,6 +142,7 @@ int pinion_rendezvous_close(struct pinion_rendezvous *rendezvous)
 	listener_close(&rendezvous->listener);
 	LIST_FOREACH_SAFE(peer, &rendezvous->peers, link, next)
 	rendezvous_forget(rendezvous, peer);
+	(void)close(rendezvous->timer);
 	(void)close(rendezvous->epoll);
 	free(rendezvous);
 	return 0;

@@ -59,6 +59,7 @@ struct pinion_rendezvous {
 	struct courier courier; /* hears of new segments */
 	uint32_t nr_joining;    /* ARRIVED or WELCOMED */
 	bool owes;              /* some peer is owed something */
+	int timer;              /* runs while it does: rendezvous_pay() */
 	LIST_HEAD(, peer) peers;
 };
 
@@ -98,8 +99,12 @@ int rendezvous_welcome(struct pinion_rendezvous *rendezvous, struct peer *peer,
 
 /* A new segment: everyone gets its file before anyone can meet an id in it. */
 void rendezvous_announce(struct courier *courier, uint32_t slot, int fd);
-/* Who did not read for a long time may do so by now. Segments that went are owed no more. */
+/* Who did not read for a long time may do so by now. Segments that went are owed no more. As long
+ * as some are, the timer makes the rendezvous's descriptor readable ten times a second: no event
+ * tells that the kernel would take by now what it refused. */
 void rendezvous_pay(struct pinion_rendezvous *rendezvous);
+int rendezvous_open_timer(struct pinion_rendezvous *rendezvous);
+void rendezvous_hear_timer(const struct pinion_rendezvous *rendezvous);
 
 /* --- what they say, and their end */
 

@@ -1,8 +1,44 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The files of segments that a pool grows by, and which peers are owed them. */
+#include <errno.h>
 #include <stddef.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
+#include "channel.h"
 #include "rendezvous_inside.h"
+#include "ring.h"
+
+#define AGAIN_NS 100000000 /* as often as one who waits looks by himself */
+
+int rendezvous_open_timer(struct pinion_rendezvous *rendezvous)
+{
+	int err, timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+
+	if (timer < 0)
+		return -errno;
+	err = rendezvous_watch(rendezvous, timer, rendezvous);
+	if (err)
+		(void)close(timer);
+	else
+		rendezvous->timer = timer;
+	return err;
+}
+
+void rendezvous_hear_timer(const struct pinion_rendezvous *rendezvous)
+{
+	uint64_t rounds;
+
+	(void)!read(rendezvous->timer, &rounds, sizeof(rounds));
+}
+
+static void owe(struct pinion_rendezvous *rendezvous)
+{
+	const struct itimerspec once = {.it_value = {.tv_nsec = AGAIN_NS}};
+
+	(void)timerfd_settime(rendezvous->timer, 0, &once, NULL);
+	rendezvous->owes = true;
+}
 
 /* One file to one peer, or a note that it is owed. */
 static void send_segment(struct pinion_rendezvous *rendezvous, struct peer *peer, uint32_t slot,
@@ -19,8 +55,19 @@ static void send_segment(struct pinion_rendezvous *rendezvous, struct peer *peer
 	peer->owed &= ~bit;
 	if (message_send(peer->socket, &message, &fd, 1)) {
 		peer->owed |= bit;
-		rendezvous->owes = true;
+		owe(rendezvous);
 	}
+}
+
+/* Behind a file that came late: its member may sleep at a descriptor of that segment, which was as
+ * if it were not there (stuck.h). The file is in its socket before the strike, and whoever arms a
+ * bell looks there again behind it. From any thread, as ring_tell(). */
+static void wake(const struct peer *peer)
+{
+	struct ring *tx = peer->channel ? channel_tx(peer->channel) : NULL;
+
+	if (tx && tx->shared)
+		ring_strike(tx);
 }
 
 void rendezvous_announce(struct courier *courier, uint32_t slot, int fd)
@@ -47,7 +94,10 @@ void rendezvous_pay(struct pinion_rendezvous *rendezvous)
 		if (!(peer->owed >> i & 1))
 			continue;
 		peer->owed &= ~(UINT64_C(1) << i);
-		if (fds.segment[i] >= 0)
-			send_segment(rendezvous, peer, i, fds.segment[i]);
+		if (fds.segment[i] < 0)
+			continue;
+		send_segment(rendezvous, peer, i, fds.segment[i]);
+		if (!(peer->owed >> i & 1))
+			wake(peer);
 	}
 }

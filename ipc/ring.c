@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "fail.h"
@@ -120,14 +119,19 @@ static bool is_told(const struct ring *ring)
 	return !atomic_load_explicit(&ring->untold, memory_order_relaxed);
 }
 
+void ring_post(struct ring *ring)
+{
+	if (ring->hand.ready && !ready_post(&ring->hand))
+		atomic_store_explicit(&ring->untold, true, memory_order_relaxed);
+}
+
 /* The byte that failed may have been of the ring's bell or of its ready set's. */
 bool ring_tell(struct ring *ring)
 {
 	if (!take_untold(ring))
 		return true;
 	ring_strike(ring);
-	if (ring->hand.ready && !ready_post(&ring->hand))
-		atomic_store_explicit(&ring->untold, true, memory_order_relaxed);
+	ring_post(ring);
 	return is_told(ring);
 }
 
@@ -139,16 +143,14 @@ bool ring_tell_self(struct ring *ring)
 	return is_told(ring);
 }
 
+static bool tell(void *ring)
+{
+	return ring_tell(ring);
+}
+
 bool ring_tell_at_last(struct ring *ring)
 {
-	const struct timespec nap = {.tv_nsec = 1000000};
-
-	for (int i = 0; !ring_tell(ring); i++) {
-		if (i == 100)
-			return false;
-		(void)nanosleep(&nap, NULL);
-	}
-	return true;
+	return bell_tell_at_last(tell, ring);
 }
 
 uint32_t ring_depth(const struct ring *ring)

@@ -238,6 +238,9 @@ static inline void ring_strike(struct ring *ring)
 		atomic_store_explicit(&ring->untold, true, memory_order_relaxed);
 }
 
+/* Sets the bit of its lane, if it has joined a ready set, whoever sleeps or not. */
+void ring_post(struct ring *ring);
+
 /* Strikes again if the last strike told nobody. False: it tells nobody still. */
 bool ring_tell(struct ring *ring);
 

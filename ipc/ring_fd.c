@@ -3,8 +3,6 @@
 
 #include <poll.h>
 
-#include "ready.h"
-
 int ring_fd_open(const struct ring_waiter *waiter)
 {
 	struct ring *ring = waiter->ring;
@@ -62,7 +60,6 @@ int ring_fd_notify(struct ring *ring, int socket)
 		return err;
 	/* Strikes before this left the bell armed. */
 	ring_strike(ring);
-	if (ring->hand.ready && !ready_post(&ring->hand))
-		atomic_store_explicit(&ring->untold, true, memory_order_relaxed);
+	ring_post(ring);
 	return 0;
 }

@@ -33,9 +33,10 @@
  * re-used pid is not taken for the peer. A closed socket alone is an orderly leave only when the
  * process said so; an inherited socket does not keep the dead alive.
  *
- * Threads: one at a time. Nothing here blocks: a peer that stalls in the middle of joining holds
- * up nobody, and the first pinion_rendezvous_next() after two seconds drops it. (One that has the
- * pool mapped by then keeps its member slot until it dies; a process gets one such slot.)
+ * Threads: one at a time, next() also while another one sends to a member. Nothing here blocks: a
+ * peer that stalls in the middle of joining holds up nobody, and the first pinion_rendezvous_next()
+ * after two seconds drops it. (One that has the pool mapped by then keeps its member slot until it
+ * dies; a process gets one such slot.)
  */
 
 #include <stdint.h>

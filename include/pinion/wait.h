@@ -40,10 +40,10 @@
  * descriptor that came just before would wake nobody. Between done() and prepare() the fd may stay
  * silent though something came. Level or edge triggered makes no difference.
  *
- * What lies in a segment whose file has not come is not told of, and its coming wakes no loop but a
- * fan-in's: call prepare() anew after pinion_pool_extend(), or after what the service told. A loop
- * of a rendezvous's session, which is told of nothing, has a timer. wait() looks again within 100
- * ms.
+ * What lies in a segment whose file has not come is not told of. When the file comes the keeper of
+ * a rendezvous wakes the loop at its channel; else its coming wakes no loop but a fan-in's: call
+ * prepare() anew after pinion_pool_extend(), or after what the service told. wait() looks again
+ * within 100 ms.
  *
  * The kernel may have no memory for the byte. What was sent then stays sent; the sender tries again
  * with the next message, and whenever it waits, prepares, or closes. One that has nothing more to
