@@ -9,6 +9,7 @@
 #include "adopt.h"
 #include "attach.h"
 #include "fail.h"
+#include "make.h"
 #include "member.h"
 #include "named.h"
 #include "pool.h"
@@ -190,7 +191,9 @@ static int adopt(struct pinion_pool *pool, const char *path, struct pinion_adopt
 		return err;
 	pool->keeper = true; /* who has the lock is */
 	count_members(pool, adoption);
-	if (!adoption->living)
+	if (adoption->living)
+		make_forsake(pool);
+	else
 		err = adopt_repair(pool, &adoption->recovery);
 	return err ? err : take_number(pool, adoption);
 }

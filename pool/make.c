@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "debug.h"
+#include "depot.h"
 #include "fail.h"
 #include "named.h"
 #include "segment.h"
@@ -264,6 +265,18 @@ int make_place(struct pinion_pool *pool, uint32_t slot, const struct made *made)
 	slot_show(pool, slot);
 	make_fill(pool, slot);
 	return 0;
+}
+
+void make_forsake(struct pinion_pool *pool)
+{
+	for (uint32_t s = 0; s < pool->geometry.nr_segments; s++) {
+		/* All that the slot may have: how many that segment had is not known. */
+		const struct depot_range range = {.first = pool_magazine_first(pool, s),
+						  .nr = pool->layout.stride};
+
+		if (slot_state_of(pool->state[s]) == SLOT_GONE)
+			depot_seize(pool, &range);
+	}
 }
 
 void make_publish(struct pinion_pool *pool, uint32_t slot, enum slot_state state)

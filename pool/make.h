@@ -57,6 +57,13 @@ int make_place(struct pinion_pool *pool, uint32_t slot, const struct made *made)
  * else has any, or a magazine. */
 void make_fill(struct pinion_pool *pool, uint32_t slot);
 
+/*
+ * For a keeper that comes after one that was killed and may have been putting a segment into a slot
+ * that had one before: what lies in its depot nobody saw, and is taken out of it. Nobody has a
+ * magazine of a slot that is filled. pre: the pool is one's own, or nobody else is its keeper.
+ */
+void make_forsake(struct pinion_pool *pool);
+
 /* Has the pages of the control area that @len bytes at @off touch. -ENOMEM */
 int make_populate(const struct pinion_pool *pool, size_t off, size_t len);
 

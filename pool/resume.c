@@ -11,6 +11,7 @@
 #include "attach.h"
 #include "fail.h"
 #include "header.h"
+#include "make.h"
 #include "member.h"
 #include "named.h"
 #include "pool.h"
@@ -182,7 +183,9 @@ static int take_over(struct pinion_pool *pool, struct resumption *resumption)
 	header_right(pool, epoch);
 	for (uint32_t i = 0; i < pool->geometry.nr_members; i++)
 		right_member(&pool->members[i], &resumption->members[i]);
-	if (!resumption->adoption.living) {
+	if (resumption->adoption.living) {
+		make_forsake(pool);
+	} else {
 		int err = adopt_repair(pool, &resumption->adoption.recovery);
 
 		if (err)

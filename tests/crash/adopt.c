@@ -65,6 +65,7 @@ struct task {
 	/* What MAKER was at when it was killed, right behind so many records; or NULL. */
 	int (*begun)(struct pinion_pool *pool);
 	uint32_t stored;
+	bool again; /* a segment had come into the third slot before, and gone */
 	/* At how many places LIVING stands while all stores are passed: a little way from where it
 	 * may stand at all, and then where that begins. None where the stores are those of another
 	 * task; to find them is most of what this program does. */
@@ -103,6 +104,7 @@ static const struct task tasks[] = {
 	{.name = "adopt", .places = 2},
 	{.name = "adopt_drained", .drained = true, .places = 1},
 	{.name = "adopt_alone", .alone = true, .places = 1},
+	{.name = "adopt_growing", .begun = estate_grow, .again = true},
 	{.name = "resume", .records = true, .places = 1},
 	{.name = "resume_drained", .records = true, .drained = true},
 	{.name = "resume_alone", .records = true, .alone = true, .places = 1},
@@ -112,6 +114,7 @@ static const struct task tasks[] = {
 	 .scribbled = true,
 	 .places = 1},
 	{.name = "resume_growing", .records = true, .begun = estate_grow},
+	{.name = "resume_growing_again", .records = true, .begun = estate_grow, .again = true},
 	{.name = "resume_grown", .records = true, .begun = estate_grow, .stored = 1, .places = 1},
 	{.name = "resume_retiring", .records = true, .begun = retire_one, .stored = 1, .places = 1},
 	{.name = "resume_gone", .records = true, .begun = retire_one, .stored = 2},
@@ -174,6 +177,13 @@ static int store_all(struct pinion_pool *pool)
 	return err ? err : pinion_member_record(getpid(), &common->ledger.member[OTHER]);
 }
 
+static int come_and_go(struct pinion_pool *pool)
+{
+	const int err = estate_grow(pool);
+
+	return err ? err : pinion_pool_retire(pool, 2);
+}
+
 static int live_and_die(void *arg)
 {
 	const struct task *task = arg;
@@ -181,7 +191,7 @@ static int live_and_die(void *arg)
 	struct pinion_pool *pool, *other;
 	struct pinion_pool_fds fds;
 
-	if (pinion_pool_create(estate_config(), &pool) ||
+	if (pinion_pool_create(estate_config(), &pool) || (task->again && come_and_go(pool)) ||
 	    pinion_pool_admit(pool, getpid(), &member) || pinion_pool_admit(pool, 0, &member))
 		return 1;
 	fds = pool_files(pool);
