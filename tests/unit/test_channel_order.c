@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Memory order between the ends of a channel, each a thread with plain memory that the other reads
- * when the channel says so. ThreadSanitizer, which judges it, knows nothing of two mappings of one
- * file: here both members work on one of the control area and the segment, and both ends of each
- * ring on one.
+ * when the channel says so. ThreadSanitizer judges it (one_mapping.h): both members work on one
+ * mapping of the control area and the segment, and both ends of each ring on one.
  */
 
 #include <pthread.h>
@@ -11,9 +10,8 @@
 
 #include <pinion/request.h>
 
-#include "channel_inside.h"
 #include "channel_support.h"
-#include "slot.h"
+#include "one_mapping.h"
 
 #define BUFFERS 4096u
 
@@ -22,23 +20,6 @@ struct stage {
 	struct pair pair;
 	struct pinion_hostmem control, segment;
 };
-
-static void map_as(struct pinion_pool *pool, struct pinion_hostmem control,
-		   struct pinion_hostmem segment)
-{
-	pool->control = control;
-	pool->memory[0] = segment;
-	pool_open_view(pool, pool->member);
-	slot_show(pool, 0);
-}
-
-/* The end moves to that mapping, and its close leaves it there. */
-static void move_to(struct ring *end, const struct ring *ring)
-{
-	ring_unmap(end);
-	*end = *ring;
-	end->len = 0;
-}
 
 static void open_channels(struct pair *pair, uint32_t slots)
 {
