@@ -16,7 +16,7 @@
 
 #include <pinion/fanin.h>
 
-#include "broadcast.h"
+#include "broadcast_support.h"
 #include "channel.h"
 #include "channel_support.h"
 #include "ring_end.h"
@@ -135,14 +135,25 @@ static int send_on_ring(void *arg)
 	return pinion_ring_send(scene->send, scene->desc, scene->nr);
 }
 
+/* Those of @desc that lie in one piece. */
+static int send_piece(struct pinion_ring *ring, const struct pinion_desc *desc, uint32_t nr)
+{
+	int room = pinion_ring_reserve(ring, nr);
+
+	for (int i = 0; i < room; i++)
+		(void)pinion_ring_put(ring, (uint32_t)i, &desc[i]);
+	return room < 0 ? room : pinion_ring_commit(ring, (uint32_t)room);
+}
+
 static int send_in_place(void *arg)
 {
 	struct scene *scene = arg;
-	int nr = pinion_ring_reserve(scene->send, scene->nr);
+	int sent = send_piece(scene->send, scene->desc, scene->nr);
 
-	for (int i = 0; i < nr; i++)
-		(void)pinion_ring_put(scene->send, (uint32_t)i, &scene->desc[i]);
-	return nr < 0 ? nr : pinion_ring_commit(scene->send, (uint32_t)nr);
+	/* The rest begins the ring anew. */
+	if (sent > 0 && (uint32_t)sent < scene->nr)
+		sent += send_piece(scene->send, &scene->desc[sent], scene->nr - (uint32_t)sent);
+	return sent;
 }
 
 static void open_broadcast(struct scene *scene)
@@ -151,7 +162,7 @@ static void open_broadcast(struct scene *scene)
 	uint32_t consumer;
 	int ring, seat;
 
-	assert_int_equal(pinion_broadcast_create(SLOTS, &ring), 0);
+	ring = broadcast_file(SLOTS);
 	assert_int_equal(pinion_broadcast_create_seat(&seat), 0);
 	assert_int_equal(pinion_broadcast_open(scene->pair.a.pool, ring, &scene->broadcast), 0);
 	assert_int_equal(pinion_broadcast_admit(scene->broadcast, seat, &consumer), 0);

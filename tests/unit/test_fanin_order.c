@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Memory order between the producers of a fan-in and its receiver, each a thread with plain memory
- * that the other reads when a descriptor says so. As test_channel_order.c has it, all that is shared
+ * that the other reads when a descriptor says so. As in test_channel_order.c all that is shared
  * lies at one address: the control area, the segment, each ring, and the ready set.
  */
 
