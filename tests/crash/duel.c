@@ -18,6 +18,7 @@
 #include <pinion/wait.h>
 
 #include "bout.h"
+#include "channel.h"
 #include "pin.h"
 #include "pool_support.h"
 #include "recount.h"
@@ -102,6 +103,24 @@ static void first_sends_one_way(struct pair *pair)
 	side_post(&pair->first, 2);
 	side_draw(&pair->first, 4);
 	pair->second.nr = 4;
+}
+
+/* So many that what is received gives credit, too. */
+static void sends_all(struct pair *pair, struct side *from, struct side *to)
+{
+	pair_cycle(pair, NEAR_THE_END);
+	side_post(from, RING);
+	to->nr = RING;
+}
+
+static void first_has_sent_all(struct pair *pair)
+{
+	sends_all(pair, &pair->first, &pair->second);
+}
+
+static void second_has_sent_all(struct pair *pair)
+{
+	sends_all(pair, &pair->second, &pair->first);
 }
 
 static void first_waits_for_both(struct pair *pair)
@@ -272,6 +291,14 @@ static const struct duel duels[] = {
 	{"wait_any_send", first_waits_for_both, "wait_any_woken", "send"},
 	{"send_wait_any", second_waits_for_both, "send", "wait_any_woken"},
 	{"leave_wait_any", second_waits_for_both, "leave", "wait_any_woken"},
+	{"drain_recv", first_has_sent_all, "drain_long", "recv"},
+	{"recv_drain", second_has_sent_all, "recv", "drain_long"},
+	{"drain_leave", first_has_sent_all, "drain_long", "leave"},
+	{"leave_drain", second_has_sent_all, "leave", "drain_long"},
+	{"room_recv", first_has_sent_all, "wait_room_long", "recv"},
+	{"recv_room", second_has_sent_all, "recv", "wait_room_long"},
+	{"room_leave", first_has_sent_all, "wait_room_long", "leave"},
+	{"leave_room", second_has_sent_all, "leave", "wait_room_long"},
 	{"prepare_send", first_has_a_loop, "loop_prepare", "send"},
 	{"send_prepare", second_has_a_loop, "send", "loop_prepare"},
 	{"turn_send", first_was_called, "loop_turn", "send"},
@@ -373,6 +400,36 @@ static const char *wrong_sums(const struct bout *bout)
 	return NULL;
 }
 
+/* It waited for what the other took, and says that there is enough. All that it sent it had before:
+ * nothing of that may be its own. */
+static const char *said_too_early(const struct transfer *transfer, const struct tracee *tracee,
+				  const struct side *side, uint32_t had)
+{
+	const struct ring *tx = channel_tx(side->channel); /* as it was before: full */
+
+	if (!tracee->stage->done || tracee->stage->err)
+		return NULL;
+	if (!strcmp(transfer->name, "drain_long"))
+		return pinion_pool_held(side->pool, side->member) == had - RING
+			       ? NULL
+			       : "it says that all was taken, and some was not";
+	if (strcmp(transfer->name, "wait_room_long") != 0)
+		return NULL;
+	return tx->shared->credit != tx->credit ? NULL
+						: "it says that there is room, and there is none";
+}
+
+/* FIRST stands still, in the midst of what it does. */
+static void between(struct bout *bout)
+{
+	const struct ends *ends = bout->ground;
+
+	if (!bout->death)
+		bout_note(bout, &bout->two,
+			  said_too_early(ends->second, &bout->two, &ends->pair->second,
+					 ends->held[1]));
+}
+
 static void settle(struct bout *bout)
 {
 	const struct ends *ends = bout->ground;
@@ -380,6 +437,8 @@ static void settle(struct bout *bout)
 	if (bout->death)
 		return;
 	bout_note(bout, &bout->one, wrong_sums(bout));
+	bout_note(bout, &bout->one,
+		  said_too_early(ends->first, &bout->one, &ends->pair->first, ends->held[0]));
 	bout_note(bout, &bout->one,
 		  left_asleep(ends->first, &bout->one, &ends->pair->first, &bout->two));
 	bout_note(bout, &bout->two,
@@ -420,7 +479,7 @@ static void enter(struct bout *bout)
 		bout_region(bout, pair->ring[i].addr, RING_BYTES);
 }
 
-static const struct arena channel = {enter, nobody, NULL, bury, result, settle, nobody};
+static const struct arena channel = {enter, nobody, between, bury, result, settle, nobody};
 
 /* With @where: FIRST's steps, and SECOND's, if it is to die. */
 static void fight(struct pair *pair, const struct duel *duel, uint64_t *random, char **where)

@@ -178,7 +178,8 @@ static uint64_t peek_user(const struct tracee *tracee, size_t off)
 
 #define FUTEX_WAITV 449u /* futex_waitv(2), which not all headers know */
 
-/* syscall is 0f 05; its number is in rax, the operation of futex(2) in rsi. */
+/* syscall is 0f 05; its number is in rax, the operation of futex(2) in rsi. ppoll(2) is the nap of
+ * who waits for somebody that rings no bell. */
 bool tracee_will_sleep(const struct tracee *tracee)
 {
 	const uint64_t rip = peek_user(tracee, offsetof(struct user, regs.rip));
@@ -187,7 +188,7 @@ bool tracee_will_sleep(const struct tracee *tracee)
 
 	if ((text & 0xffff) != 0x050f)
 		return false;
-	return call == FUTEX_WAITV ||
+	return call == FUTEX_WAITV || call == SYS_ppoll ||
 	       (call == SYS_futex && ((int)peek_user(tracee, offsetof(struct user, regs.rsi)) &
 				      FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET);
 }

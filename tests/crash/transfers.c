@@ -45,9 +45,19 @@ static int drain(struct side *first)
 	return pinion_channel_drain(first->channel, ONE_MS);
 }
 
+static int drain_long(struct side *first)
+{
+	return pinion_channel_drain(first->channel, A_MINUTE);
+}
+
 static int wait_room(struct side *first)
 {
 	return pinion_channel_wait_room(first->channel, ONE_MS);
+}
+
+static int wait_room_long(struct side *first)
+{
+	return pinion_channel_wait_room(first->channel, A_MINUTE);
 }
 
 /* The channel is the second of two. */
@@ -658,10 +668,23 @@ const struct transfer transfers[] = {
 };
 const size_t nr_transfers = sizeof(transfers) / sizeof(transfers[0]);
 
+/* Naps that end when SECOND takes something, or goes: only in a duel does it. */
+static const struct transfer naps[] = {
+	{"drain_long", NULL, drain_long, .result = 0, .woken = true},
+	{"wait_room_long", NULL, wait_room_long, .result = 0, .woken = true},
+};
+
+static const struct transfer *find_in(const struct transfer *table, size_t nr, const char *name)
+{
+	for (size_t i = 0; i < nr; i++)
+		if (!strcmp(table[i].name, name))
+			return &table[i];
+	return NULL;
+}
+
 const struct transfer *transfer_find(const char *name)
 {
-	for (size_t i = 0; i < nr_transfers; i++)
-		if (!strcmp(transfers[i].name, name))
-			return &transfers[i];
-	return NULL;
+	const struct transfer *transfer = find_in(transfers, nr_transfers, name);
+
+	return transfer ? transfer : find_in(naps, sizeof(naps) / sizeof(naps[0]), name);
 }

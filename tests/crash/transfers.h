@@ -33,7 +33,7 @@ struct transfer {
 extern const struct transfer transfers[];
 extern const size_t nr_transfers;
 
-/* By name, or NULL. */
+/* By name, or NULL: one of these, or one that only a duel can end. */
 const struct transfer *transfer_find(const char *name);
 
 #endif
