@@ -4,12 +4,26 @@
 #include <sys/socket.h>
 
 #include "dial.h"
+#include "fail.h"
 #include "service_support.h"
 #include "tap.h"
 
+/* However long the service takes for that: dial_wait() is patient as one is with an answer. */
+static bool hangs_up(int socket, uint64_t until_ns)
+{
+	int err;
+
+	do
+		err = dial_wait(socket);
+	while (err == -ETIMEDOUT && test_now_ns() < until_ns);
+	if (err)
+		(void)pinion_fail(err, "the service does not hang up");
+	return !err;
+}
+
 /* Until the service has hung up as well, which takes it a moment (piniond/turn.c):
  * or else the question would be among what is counted next. */
-static json_t *ask_and_part(void)
+static json_t *ask_and_part(uint64_t until_ns)
 {
 	struct link link;
 	json_t *stat;
@@ -19,8 +33,10 @@ static json_t *ask_and_part(void)
 		return NULL;
 	stat = service_ask_on(&link, "stat", "", &err);
 	(void)shutdown(link.socket, SHUT_WR);
-	if (stat)
-		(void)dial_wait(link.socket);
+	if (stat && !hangs_up(link.socket, until_ns)) {
+		json_decref(stat);
+		stat = NULL;
+	}
 	link_close(&link);
 	return stat;
 }
@@ -30,7 +46,7 @@ static json_t *ask(void)
 	const uint64_t until = test_now_ns() + UINT64_C(30000000000);
 	json_t *stat;
 
-	while (!(stat = ask_and_part()) && test_now_ns() < until)
+	while (!(stat = ask_and_part(until)) && test_now_ns() < until)
 		usleep(2000);
 	return stat;
 }

@@ -18,7 +18,7 @@ struct account {
 };
 
 /* Waits for it, if it is just being started; afterwards it has nothing open for this question.
- * False: it did not answer within ten seconds. */
+ * False: it did not answer, or hang up, within half a minute. */
 bool account_take(struct account *account);
 
 /* Nobody is there, and everything as in @first. */
