@@ -2,7 +2,8 @@
 /*
  * The harness is itself tested: what account_take() asked is over when it returns, also where the
  * service, which has answered, does not run for longer than one waits for an answer. Or else the
- * connection would be among what is counted next, as one that somebody left behind.
+ * connection would be among what is counted next, as one that somebody left behind. Nor is the
+ * first look the last where it takes all the time there was (patience.h).
  *
  * The service is a child that speaks as piniond does; what it has open is counted as piniond's is.
  */
@@ -10,6 +11,7 @@
 #include "account.h"
 
 #include "listener.h"
+#include "patience.h"
 #include "restart_support.h"
 #include "tap.h"
 
@@ -90,6 +92,18 @@ static void claim_over(pid_t pid)
 		   "before%s", after, before, answered ? "" : "; it did not answer");
 }
 
+static void claim_patience(void)
+{
+	struct patience patience = patience_for(0);
+	uint32_t looks = 0;
+
+	do
+		looks++;
+	while (patience_left(&patience));
+	tap_result(looks == PATIENCE_LOOKS, "when the first look takes all the time there are %u",
+		   looks);
+}
+
 int main(void)
 {
 	char dir[SUPPORT_PATH_LEN], path[SUPPORT_PATH_LEN + 16];
@@ -100,13 +114,14 @@ int main(void)
 	(void)snprintf(path, sizeof(path), "%s/socket", dir);
 	if (setenv("PINION_SOCKET", path, 1) || listener_open(&listener, path, 0600))
 		tap_bail("no socket: %s", pinion_error_text());
-	tap_plan(1);
+	tap_plan(2);
 	pid = fork();
 	if (pid < 0)
 		tap_bail("fork: %s", strerror(errno));
 	if (!pid)
 		run(&listener);
 	claim_over(pid);
+	claim_patience();
 	(void)kill(pid, SIGKILL);
 	(void)waitpid(pid, NULL, 0);
 	listener_close(&listener);

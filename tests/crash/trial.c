@@ -7,6 +7,7 @@
 #include "account.h"
 #include "container.h"
 #include "hunt.h"
+#include "patience.h"
 #include "restart_support.h"
 #include "tap.h"
 
@@ -64,7 +65,7 @@ static int named_files(void)
 /* Everybody has left, and time has passed. */
 static bool check_rest(struct trial *trial)
 {
-	const uint64_t until = test_now_ns() + PATIENCE_NS;
+	struct patience patience = patience_for(PATIENCE_NS);
 	struct account account;
 	int stored, fds;
 
@@ -77,7 +78,7 @@ static bool check_rest(struct trial *trial)
 		    fds <= scene.fds && named_files() == scene.named)
 			return true;
 		usleep(1000);
-	} while (test_now_ns() < until);
+	} while (patience_left(&patience));
 	if (stored != scene.stored)
 		account_remark_files(scene.hunt.manager, "the manager");
 	if (fds > scene.fds)
@@ -105,14 +106,14 @@ static void must(struct trial *trial, const struct actor *actor, enum order orde
  * that nobody drives it, until its process is back. */
 static void make_ready(struct trial *trial)
 {
-	const uint64_t until = test_now_ns() + PATIENCE_NS;
+	struct patience patience = patience_for(PATIENCE_NS);
 	struct account account;
 
 	must(trial, &trial->device, ORDER_READY, "a device process is not ready");
 	do
 		if (!take_account(trial, &account))
 			return;
-	while (!account.ready && test_now_ns() < until);
+	while (!account.ready && patience_left(&patience));
 	if (!account.ready)
 		wrong(trial, "a device process is ready, and the service does not hear it");
 }
@@ -120,13 +121,13 @@ static void make_ready(struct trial *trial)
 /* Of one that lives: another may just be taken away. */
 static void await_parked(struct trial *trial)
 {
-	const uint64_t until = test_now_ns() + PATIENCE_NS;
+	struct patience patience = patience_for(PATIENCE_NS);
 	struct account account;
 
 	do
 		if (!take_account(trial, &account))
 			return;
-	while (account.parked != 1 && test_now_ns() < until);
+	while (account.parked != 1 && patience_left(&patience));
 	if (account.parked != 1)
 		wrong(trial, "%jd containers are parked, not one", (intmax_t)account.parked);
 }
@@ -135,12 +136,12 @@ static void await_parked(struct trial *trial)
  * service that was killed before it heard it, said again to the next. */
 static void await_shared(struct trial *trial)
 {
-	const uint64_t until = test_now_ns() + PATIENCE_NS;
+	struct patience patience = patience_for(PATIENCE_NS);
 	int err;
 
 	do
 		err = actor_do(&trial->admin, ORDER_ADDR);
-	while (err == -ENODATA && test_now_ns() < until);
+	while (err == -ENODATA && patience_left(&patience));
 	if (err)
 		wrong(trial, "it has no addresses to tell: %s", strerror(-err));
 }
@@ -302,14 +303,14 @@ static void check_answer(struct trial *trial)
 /* Or it was too early for one. When that is asked for again, it comes. */
 static void check_frames(struct trial *trial)
 {
-	const uint64_t until = test_now_ns() + PATIENCE_NS;
+	struct patience patience = patience_for(PATIENCE_NS);
 	int err;
 
 	if (trial->err != -EAGAIN)
 		check_answer(trial);
 	do
 		err = actor_do(&trial->device, ORDER_FRAMES);
-	while (err == -EAGAIN && test_now_ns() < until);
+	while (err == -EAGAIN && patience_left(&patience));
 	if (err)
 		wrong(trial, "where pages lie is not told later: %s", strerror(-err));
 }
@@ -544,13 +545,13 @@ static bool kill_there(struct trial *trial, const struct moment *moment, uint64_
 
 static bool await_connected(struct trial *trial)
 {
-	const uint64_t until = test_now_ns() + PATIENCE_NS;
+	struct patience patience = patience_for(PATIENCE_NS);
 	struct account account;
 
 	do
 		if (!take_account(trial, &account))
 			return false;
-	while (account.connected != account.live && test_now_ns() < until);
+	while (account.connected != account.live && patience_left(&patience));
 	return account.connected == account.live ||
 	       wrong(trial, "%jd members live, of whom %jd come back", (intmax_t)account.live,
 		     (intmax_t)account.connected);
@@ -580,7 +581,7 @@ static bool renew(struct trial *trial)
 /* The store has let go of both its files, or still has them both; then the next makes it again. */
 static bool put_spare_back(struct trial *trial)
 {
-	const uint64_t until = test_now_ns() + PATIENCE_NS;
+	struct patience patience = patience_for(PATIENCE_NS);
 	struct account account;
 	int gone, missing;
 
@@ -589,7 +590,7 @@ static bool put_spare_back(struct trial *trial)
 			return false;
 		gone = account.pools < scene.first.pools ? 2 : 0;
 		missing = scene.stored - account_files(scene.hunt.manager);
-	} while (missing != gone && test_now_ns() < until);
+	} while (missing != gone && patience_left(&patience));
 	if (missing != gone)
 		return wrong(trial, "%d files of a pool left the store, not %d", missing, gone);
 	return renew(trial);
@@ -598,13 +599,13 @@ static bool put_spare_back(struct trial *trial)
 /* The pool is as it was at first: whatever the operation came to. */
 static bool put_back(struct trial *trial)
 {
-	const uint64_t until = test_now_ns() + PATIENCE_NS;
+	struct patience patience = patience_for(PATIENCE_NS);
 	int err = 0;
 
 	if (trial->operation->order == ORDER_GROW || trial->operation->order == ORDER_RETIRE)
 		do
 			err = actor_do(&trial->admin, ORDER_RETIRE);
-		while (err && err != -EINVAL && test_now_ns() < until);
+		while (err && err != -EINVAL && patience_left(&patience));
 	if (err && err != -EINVAL)
 		return wrong(trial, "the new segment does not go: %s", strerror(-err));
 	if (trial->operation->order == ORDER_DESTROY_SPARE && !put_spare_back(trial))
