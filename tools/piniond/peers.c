@@ -592,6 +592,14 @@ static void send_away(struct peer *peer)
 	peers_drop(peer);
 }
 
+/* Who rests or waits is heard again after that; and if the kernel had no memory then to watch its
+ * connection, now: or else nobody would hear what it says, nor that it hung up. */
+static void hear_again(const struct peer *peer)
+{
+	if (!peer->put_off && !peer->making && !peer->pause)
+		(void)sd_event_source_set_enabled(peer->io, SD_EVENT_ON);
+}
+
 /* Who is too slow; and whoever waits outside may try again. */
 static int on_tick(sd_event_source *source, uint64_t usec, void *context)
 {
@@ -599,9 +607,11 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *context)
 	uint64_t now = service_now_ns();
 	struct peer *peer, *next;
 
-	LIST_FOREACH_SAFE(peer, &service->peers, link, next)
+	LIST_FOREACH_SAFE(peer, &service->peers, link, next) {
+		hear_again(peer);
 		if (!is_waiting(peer) && now > peer->deadline_ns && !has_said(peer->socket))
 			send_away(peer);
+	}
 	(void)sd_event_source_set_enabled(service->door, SD_EVENT_ON);
 	(void)sd_event_source_set_time(source, usec + 500000);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
