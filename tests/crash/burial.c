@@ -9,18 +9,8 @@
 const char *burial_recover(const struct view *view, int player, const struct pinion_buffer *transit,
 			   uint32_t nr)
 {
-	struct pinion_pool *pool = view->company->pool;
-	const uint32_t member = view->company->player[player].member;
-	const char *problem = recount_recover(pool, member, transit, nr);
-	struct snapshot once = {0};
-
-	if (problem)
-		return problem;
-	snapshot_take(&once, pool);
-	problem = recount_recover(pool, member, transit, nr);
-	if (problem)
-		return problem;
-	return snapshot_same(&once, pool) ? NULL : "a second recovery changed something";
+	return recount_recover_twice(view->company->pool, view->company->player[player].member,
+				     transit, nr);
 }
 
 const char *burial_release(const struct view *view, int player)

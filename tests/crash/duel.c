@@ -452,7 +452,7 @@ static const char *bury(struct bout *bout)
 	struct pinion_buffer transit[RING];
 	const uint32_t nr = pinion_channel_published(ends->pair->first.channel, transit);
 
-	return recount_recover(ends->pair->pool, PAIR_SECOND, transit, nr);
+	return recount_recover_twice(ends->pair->pool, PAIR_SECOND, transit, nr);
 }
 
 static const char *nobody(struct bout *bout)

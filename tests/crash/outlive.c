@@ -191,20 +191,11 @@ static const char *recover(struct view *view)
 {
 	struct pair *pair = view->pair;
 	struct pinion_buffer transit[RING];
-	struct snapshot once = {0};
-	const char *problem;
 	uint32_t nr = 0;
 
 	if (pair->second.channel)
 		nr = pinion_channel_published(pair->second.channel, transit);
-	problem = recount_recover(pair->pool, PAIR_FIRST, transit, nr);
-	if (problem)
-		return problem;
-	snapshot_take(&once, pair->pool);
-	problem = recount_recover(pair->pool, PAIR_FIRST, transit, nr);
-	if (problem)
-		return problem;
-	return snapshot_same(&once, pair->pool) ? NULL : "a second recovery changed something";
+	return recount_recover_twice(pair->pool, PAIR_FIRST, transit, nr);
 }
 
 static const char *release(struct view *view)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "recount.h"
 
+#include <stdlib.h>
+
 #include <pinion/error.h>
 
 #include "layout.h"
@@ -93,6 +95,22 @@ const char *recount_recover(struct pinion_pool *pool, uint32_t member,
 	if (pinion_pool_recover(pool, member, transit, nr, &report))
 		return pinion_error_text();
 	return compare(&recount, &report, transit, nr);
+}
+
+const char *recount_recover_twice(struct pinion_pool *pool, uint32_t member,
+				  const struct pinion_buffer *transit, uint32_t nr)
+{
+	const char *problem = recount_recover(pool, member, transit, nr);
+	struct snapshot once = {0};
+
+	if (problem)
+		return problem;
+	snapshot_take(&once, pool);
+	problem = recount_recover(pool, member, transit, nr);
+	if (!problem && !snapshot_same(&once, pool))
+		problem = "a second recovery changed something";
+	free(once.bytes);
+	return problem;
 }
 
 const char *recount_release(struct pinion_pool *pool, uint32_t member)

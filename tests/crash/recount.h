@@ -19,6 +19,10 @@
 const char *recount_recover(struct pinion_pool *pool, uint32_t member,
 			    const struct pinion_buffer *transit, uint32_t nr);
 
+/* ... and once more, which changes no byte. */
+const char *recount_recover_twice(struct pinion_pool *pool, uint32_t member,
+				  const struct pinion_buffer *transit, uint32_t nr);
+
 /* pinion_pool_release() */
 const char *recount_release(struct pinion_pool *pool, uint32_t member);
 
