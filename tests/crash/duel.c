@@ -3,6 +3,8 @@
  * Both ends of a channel at once, as bout.h has it.
  *
  *     duel                      all duels, N sampled
+ *     duel --planted NAME       with PINION_PLANTED_DRAIN or PINION_PLANTED_CREDIT: noticed in this
+ *                               one, and in no other of those in claims[]
  *     duel NAME STEP [DEATH]    one, as a report names it: FIRST stopped after so many steps, and,
  *                               if given, SECOND killed after so many of its own
  *
@@ -400,23 +402,34 @@ static const char *wrong_sums(const struct bout *bout)
 	return NULL;
 }
 
-/* It waited for what the other took, and says that there is enough. All that it sent it had before:
- * nothing of that may be its own. */
+static bool drains(const struct transfer *transfer)
+{
+	return !strncmp(transfer->name, "drain_", 6);
+}
+
+static bool waits_for_room(const struct transfer *transfer)
+{
+	return !strncmp(transfer->name, "wait_room_", 10);
+}
+
+/* It waited for what the other took, and says that there is enough. All that it sent it @had
+ * before: what was taken is no longer its own, and there is room for no more than that. */
 static const char *said_too_early(const struct transfer *transfer, const struct tracee *tracee,
 				  const struct side *side, uint32_t had)
 {
 	const struct ring *tx = channel_tx(side->channel); /* as it was before: full */
+	const uint64_t taken = had - pinion_pool_held(side->pool, side->member);
+	const uint64_t room = tx->shared->credit - tx->credit;
 
 	if (!tracee->stage->done || tracee->stage->err)
 		return NULL;
-	if (!strcmp(transfer->name, "drain_long"))
-		return pinion_pool_held(side->pool, side->member) == had - RING
-			       ? NULL
-			       : "it says that all was taken, and some was not";
-	if (strcmp(transfer->name, "wait_room_long") != 0)
-		return NULL;
-	return tx->shared->credit != tx->credit ? NULL
-						: "it says that there is room, and there is none";
+	if (drains(transfer) && taken != RING)
+		return "it says that all was taken, and some was not";
+	if (waits_for_room(transfer) && !room)
+		return "it says that there is room, and there is none";
+	if (waits_for_room(transfer) && room > taken)
+		return "it says that there is room, which the other has not yet made";
+	return NULL;
 }
 
 /* FIRST stands still, in the midst of what it does. */
@@ -481,8 +494,9 @@ static void enter(struct bout *bout)
 
 static const struct arena channel = {enter, nobody, between, bury, result, settle, nobody};
 
-/* With @where: FIRST's steps, and SECOND's, if it is to die. */
-static void fight(struct pair *pair, const struct duel *duel, uint64_t *random, char **where)
+/* With @where: FIRST's steps, and SECOND's, if it is to die. @planted: something is to be wrong. */
+static void fight(struct pair *pair, const struct duel *duel, bool planted, uint64_t *random,
+		  char **where)
 {
 	struct ends ends = {
 		.pair = pair,
@@ -490,7 +504,8 @@ static void fight(struct pair *pair, const struct duel *duel, uint64_t *random, 
 		.first = transfer_find(duel->first),
 		.second = transfer_find(duel->second),
 	};
-	struct bout bout = {.arena = &channel, .ground = &ends, .name = duel->name};
+	struct bout bout = {
+		.arena = &channel, .ground = &ends, .name = duel->name, .planted = planted};
 
 	if (!ends.first || !ends.second)
 		tap_bail("%s cannot be had", duel->name);
@@ -509,12 +524,35 @@ static const struct duel *find(const char *name)
 	for (size_t i = 0; i < DUELS; i++)
 		if (!strcmp(duels[i].name, name))
 			return &duels[i];
-	tap_bail("usage: duel [NAME [STEP [DEATH]]]");
+	tap_bail("usage: duel [--planted NAME | NAME [STEP [DEATH]]]");
+}
+
+/* Two who wait beside a receiver that stands still, for each of which a store is moved, or a look;
+ * these beside one that came to its end; and one where nobody waits. */
+static const char *const claims[] = {
+	"recv_drain", "recv_room", "drain_recv", "room_recv", "send_recv",
+};
+#define CLAIMS (sizeof(claims) / sizeof(claims[0]))
+
+static void fight_planted(struct pair *pair, const char *noticed, uint64_t *random)
+{
+	char *all[] = {NULL};
+
+	for (size_t i = 0; i < CLAIMS; i++)
+		fight(pair, find(claims[i]), !strcmp(claims[i], noticed), random, all);
+}
+
+static void fight_all(struct pair *pair, const struct duel *only, uint64_t *random, char **where)
+{
+	for (size_t i = 0; i < DUELS; i++)
+		if (!only || only == &duels[i])
+			fight(pair, &duels[i], false, random, where);
 }
 
 int main(int argc, char **argv)
 {
-	const struct duel *duel = argc > 1 ? find(argv[1]) : NULL;
+	const bool with_bug = argc == 3 && !strcmp(argv[1], "--planted");
+	const struct duel *duel = argc > 1 ? find(argv[with_bug ? 2 : 1]) : NULL;
 	char **where = argv + (argc > 1 ? 2 : 1); /* argv[argc] is NULL */
 	uint64_t random;
 	struct pair pair;
@@ -523,11 +561,12 @@ int main(int argc, char **argv)
 		return tap_skip("this process may not trace its children (ptrace)");
 	pin_here();
 	pair_open(&pair);
-	tap_plan(duel ? 1 : (int)DUELS);
+	tap_plan(with_bug ? (int)CLAIMS : duel ? 1 : (int)DUELS);
 	random = test_seed();
-	for (size_t i = 0; i < DUELS; i++)
-		if (!duel || duel == &duels[i])
-			fight(&pair, &duels[i], &random, where);
+	if (with_bug)
+		fight_planted(&pair, duel->name, &random);
+	else
+		fight_all(&pair, duel, &random, where);
 	pair_close(&pair);
 	return tap_status();
 }
