@@ -107,9 +107,9 @@ static void look(struct bout *bout)
 /* --- one bout */
 
 /* In libc, where system calls are. */
-static bool sleeps_next(const struct tracee *tracee)
+static bool sleeps_next(const struct bout *bout, const struct tracee *tracee)
 {
-	return !tracee_place(tracee) && tracee_will_sleep(tracee);
+	return !bout->limited && !tracee_place(tracee) && tracee_will_sleep(tracee);
 }
 
 /* What it meets beside one that is stopped can be another path; it cannot be a wait. */
@@ -132,7 +132,8 @@ static enum step stop_first(struct bout *bout)
 
 	if (bout->where.place)
 		return tracee_reach(&bout->one, &bout->where);
-	while (bout->one.steps < bout->where.step && at == STEP_MORE && !sleeps_next(&bout->one))
+	while (bout->one.steps < bout->where.step && at == STEP_MORE &&
+	       !sleeps_next(bout, &bout->one))
 		at = tracee_step(&bout->one);
 	return at;
 }
@@ -144,17 +145,19 @@ static enum step run_second(struct bout *bout)
 	enum step at = STEP_MORE;
 
 	look(bout);
-	while (at == STEP_MORE && bout->two.steps < most && !sleeps_next(&bout->two)) {
+	while (at == STEP_MORE && bout->two.steps < most && !sleeps_next(bout, &bout->two)) {
 		at = tracee_step(&bout->two);
 		look(bout);
 	}
+	if (bout->two.steps > bout->longest)
+		bout->longest = bout->two.steps;
 	return at;
 }
 
 /* FIRST has ended, if SECOND slept. */
 static void end_second(struct bout *bout, enum step at)
 {
-	if (at == STEP_MORE && sleeps_next(&bout->two))
+	if (at == STEP_MORE && sleeps_next(bout, &bout->two))
 		at = tracee_finish(&bout->two);
 	if (at == STEP_DIED)
 		bout_note(bout, &bout->two, "it died by itself");
@@ -225,7 +228,7 @@ static void measure_first(struct bout *bout)
 	tracks_open(&bout->tracks);
 	state_take(bout);
 	tracks_add(&bout->tracks, &bout->one);
-	while (at == STEP_MORE && !sleeps_next(&bout->one)) {
+	while (at == STEP_MORE && !sleeps_next(bout, &bout->one)) {
 		at = tracks_step(&bout->tracks, &bout->one);
 		if (state_same(bout))
 			continue;
@@ -245,7 +248,7 @@ static void bout_open(struct bout *bout)
 	if (!bout->known || !bout->last)
 		tap_bail("no memory for %s", bout->name);
 	measure_first(bout);
-	while (at == STEP_MORE && !sleeps_next(&bout->two))
+	while (at == STEP_MORE && !sleeps_next(bout, &bout->two))
 		at = tracee_step(&bout->two);
 	bout->other = bout->two.steps;
 	tracee_kill(&bout->one);
@@ -286,7 +289,7 @@ static void stall_with_death(struct bout *bout, uint64_t most, uint64_t *random)
 	for (; bout->deaths < most; bout->deaths++) {
 		const struct store where = choose(bout, random);
 
-		bout_once(bout, &where, 1 + test_below(random, (uint32_t)bout->other));
+		bout_once(bout, &where, 1 + test_below(random, (uint32_t)bout->longest));
 	}
 }
 

@@ -12,6 +12,9 @@
  * and the same with SECOND killed at M: the keeper recovers it, and FIRST goes on as if nothing had
  * happened. N is each store of FIRST, and more; M, where both die, is each step of SECOND.
  *
+ * Who sleeps for as long as it takes is stopped in front of that, until the other has ended. Who
+ * has a short time limit sleeps, and that limit is what ends it beside one that is stopped.
+ *
  * What they work on, and what must hold, is the arena's: a channel (duel.c), or what runs between
  * more than two (duel_many.c).
  */
@@ -52,7 +55,8 @@ struct bout {
 	const struct arena *arena;
 	void *ground;     /* the arena's own */
 	const char *name; /* of the duel */
-	bool planted; /* there is a bug: the claim is that something is wrong */
+	bool planted;     /* there is a bug: the claim is that something is wrong */
+	bool limited;     /* nobody is stopped where it would sleep: its time is soon over */
 	bool unrelieved; /* FIRST sleeps on when SECOND is dead: that is what a time limit is for */
 
 	struct tracee one, two;
@@ -65,6 +69,7 @@ struct bout {
 
 	/* Private. */
 	uint64_t length, other; /* FIRST's by itself; SECOND's, after it */
+	uint64_t longest;       /* SECOND's, beside FIRST wherever that was stopped */
 	struct tracks tracks;   /* FIRST's stores by itself */
 	struct store where;     /* N */
 	char *last;             /* the shared state that was looked at */

@@ -301,6 +301,10 @@ static const struct duel duels[] = {
 	{"recv_room", second_has_sent_all, "recv", "wait_room_long"},
 	{"room_leave", first_has_sent_all, "wait_room_long", "leave"},
 	{"leave_room", second_has_sent_all, "leave", "wait_room_long"},
+	{"drain_recv_limited", first_has_sent_all, "drain_short", "recv"},
+	{"recv_drain_limited", second_has_sent_all, "recv", "drain_short"},
+	{"room_recv_limited", first_has_sent_all, "wait_room_short", "recv"},
+	{"recv_room_limited", second_has_sent_all, "recv", "wait_room_short"},
 	{"prepare_send", first_has_a_loop, "loop_prepare", "send"},
 	{"send_prepare", second_has_a_loop, "send", "loop_prepare"},
 	{"turn_send", first_was_called, "loop_turn", "send"},
@@ -348,7 +352,14 @@ static const char *wrong_result(const struct transfer *transfer, int result)
 		return "it took the other, which is slow or dead, for a liar";
 	if (result >= 0 || result == -EAGAIN || result == -EPIPE || result == -EBUSY)
 		return NULL;
+	if (result == transfer->result) /* its time was over */
+		return NULL;
 	return transfer->woken ? "it was not woken" : "it returned what it should not";
+}
+
+static bool is_limited(const struct transfer *transfer)
+{
+	return transfer->result == -ETIMEDOUT;
 }
 
 static const char *result(const struct bout *bout, bool first)
@@ -412,23 +423,46 @@ static bool waits_for_room(const struct transfer *transfer)
 	return !strncmp(transfer->name, "wait_room_", 10);
 }
 
-/* It waited for what the other took, and says that there is enough. All that it sent it @had
- * before: what was taken is no longer its own, and there is room for no more than that. */
+/* Of what it sent, all of what it @had before: what was taken is no longer its own. */
+static uint64_t taken_of(const struct side *side, uint32_t had)
+{
+	return had - pinion_pool_held(side->pool, side->member);
+}
+
+/* Since it was full. */
+static uint64_t room_of(const struct side *side)
+{
+	const struct ring *tx = channel_tx(side->channel); /* as it was then */
+
+	return tx->shared->credit - tx->credit;
+}
+
+/* It waited for what the other took, and says that there is enough. There is room for no more than
+ * was taken. */
 static const char *said_too_early(const struct transfer *transfer, const struct tracee *tracee,
 				  const struct side *side, uint32_t had)
 {
-	const struct ring *tx = channel_tx(side->channel); /* as it was before: full */
-	const uint64_t taken = had - pinion_pool_held(side->pool, side->member);
-	const uint64_t room = tx->shared->credit - tx->credit;
-
 	if (!tracee->stage->done || tracee->stage->err)
 		return NULL;
-	if (drains(transfer) && taken != RING)
+	if (drains(transfer) && taken_of(side, had) != RING)
 		return "it says that all was taken, and some was not";
-	if (waits_for_room(transfer) && !room)
+	if (waits_for_room(transfer) && !room_of(side))
 		return "it says that there is room, and there is none";
-	if (waits_for_room(transfer) && room > taken)
+	if (waits_for_room(transfer) && room_of(side) > taken_of(side, had))
 		return "it says that there is room, which the other has not yet made";
+	return NULL;
+}
+
+/* Its time was over while nobody moved: there was never enough. */
+static const char *waited_in_vain(const struct transfer *transfer, const struct tracee *tracee,
+				  const struct side *side, uint32_t had)
+{
+	if (!tracee->stage->done || tracee->stage->err != -ETIMEDOUT)
+		return NULL;
+	if (drains(transfer) && taken_of(side, had) == RING)
+		return "it waited for what was taken long before";
+	if (waits_for_room(transfer) && room_of(side))
+		return "it waited for room, and there was some";
 	return NULL;
 }
 
@@ -436,22 +470,25 @@ static const char *said_too_early(const struct transfer *transfer, const struct 
 static void between(struct bout *bout)
 {
 	const struct ends *ends = bout->ground;
+	const struct side *second = &ends->pair->second;
 
-	if (!bout->death)
-		bout_note(bout, &bout->two,
-			  said_too_early(ends->second, &bout->two, &ends->pair->second,
-					 ends->held[1]));
+	if (bout->death)
+		return;
+	bout_note(bout, &bout->two,
+		  said_too_early(ends->second, &bout->two, second, ends->held[1]));
+	bout_note(bout, &bout->two,
+		  waited_in_vain(ends->second, &bout->two, second, ends->held[1]));
 }
 
 static void settle(struct bout *bout)
 {
 	const struct ends *ends = bout->ground;
 
+	bout_note(bout, &bout->one,
+		  said_too_early(ends->first, &bout->one, &ends->pair->first, ends->held[0]));
 	if (bout->death)
 		return;
 	bout_note(bout, &bout->one, wrong_sums(bout));
-	bout_note(bout, &bout->one,
-		  said_too_early(ends->first, &bout->one, &ends->pair->first, ends->held[0]));
 	bout_note(bout, &bout->one,
 		  left_asleep(ends->first, &bout->one, &ends->pair->first, &bout->two));
 	bout_note(bout, &bout->two,
@@ -509,6 +546,7 @@ static void fight(struct pair *pair, const struct duel *duel, bool planted, uint
 
 	if (!ends.first || !ends.second)
 		tap_bail("%s cannot be had", duel->name);
+	bout.limited = is_limited(ends.first) || is_limited(ends.second);
 	/* A sender that is dead wakes nobody. */
 	bout.unrelieved = ends.first->woken;
 	if (where[0])
@@ -527,8 +565,8 @@ static const struct duel *find(const char *name)
 	tap_bail("usage: duel [--planted NAME | NAME [STEP [DEATH]]]");
 }
 
-/* Two who wait beside a receiver that stands still, for each of which a store is moved, or a look;
- * these beside one that came to its end; and one where nobody waits. */
+/* Two who wait beside a receiver that stands still, for each of which there is a bug; these beside
+ * one that came to its end; and one where nobody waits. */
 static const char *const claims[] = {
 	"recv_drain", "recv_room", "drain_recv", "room_recv", "send_recv",
 };

@@ -668,8 +668,11 @@ const struct transfer transfers[] = {
 };
 const size_t nr_transfers = sizeof(transfers) / sizeof(transfers[0]);
 
-/* Naps that end when SECOND takes something, or goes: only in a duel does it. */
+/* Naps that end when SECOND takes something, or goes: only in a duel does it. Those that are short
+ * end by themselves, at the worst as it says here. */
 static const struct transfer naps[] = {
+	{"drain_short", NULL, drain, .result = -ETIMEDOUT},
+	{"wait_room_short", NULL, wait_room, .result = -ETIMEDOUT},
 	{"drain_long", NULL, drain_long, .result = 0, .woken = true},
 	{"wait_room_long", NULL, wait_room_long, .result = 0, .woken = true},
 };
