@@ -303,9 +303,10 @@ void bout_all(struct bout *bout, uint64_t steps, uint64_t *random)
 	stall_with_death(bout, most, random);
 	bout_close(bout);
 	tap_result(bout->planted == (bout->fault.nr > 0),
-		   "%s: stopped %ju times, %ju times beside one that dies, both dead at %ju "
+		   "%s: stopped %ju times%s, %ju times beside one that dies, both dead at %ju "
 		   "points, %ju states, %ju wrong",
-		   bout->name, (uintmax_t)bout->stalls, (uintmax_t)bout->deaths,
+		   bout->name, (uintmax_t)bout->stalls,
+		   bout->length <= most ? " (after each step)" : "", (uintmax_t)bout->deaths,
 		   (uintmax_t)bout->points, (uintmax_t)bout->states, (uintmax_t)bout->fault.nr);
 }
 
