@@ -2,30 +2,40 @@
 
 /*
  * One receiver that sleeps at several bells (ipc/ring_wait.c): no sender's wake-up is lost. Of one bell, its
- * other ways to sleep, how fenced comes to be 0, and what deaths and a kernel that refuses do to it, bell.pml
- * has more; here is what many share: one fence, one barrier of the kernel, and one sleep. Who is let off, and
- * whether the second sender is registered, is chosen at the start; each has one message.
+ * other ways to sleep, and what a kernel that refuses does to it, bell.pml has more; here is what many share:
+ * one fence, one barrier of the kernel, and one sleep.
  *
  *     receiver                                      each sender, for each message
  *     --------                                      ------
  *     look at every ring; something? take it        publish
- *     nothing anywhere:                             F1, if fenced or not registered
- *       of each ring fenced := 1, if it was 0,      state not QUIET? then CAS it to QUIET, and
- *         and state := ARMED        announce()      futex wake
+ *     of any ring, when it likes,                   F1, if fenced or not registered
+ *       a barrier, fenced := 0    bell_relax()      state not QUIET? then CAS it to QUIET, and
+ *     nothing anywhere:                               futex wake
+ *       of each ring fenced := 1, if it was 0,
+ *         and state := ARMED      announce()
  *       F2, and one membarrier, if any was 0
  *       look at every ring; nothing:
- *         futex wait at all states  bell_wait_any()
+ *         futex wait at all states, or
+ *         at the first for a slice  sleep_at_all()
  *       of each ring state := QUIET disarm()
  *
  * Memory and store buffers are as in bell.pml: those of one process go to memory in any order but for one
  * location's, and a sender may have read fenced and state ahead of their turn, since its last barrier. One
  * membarrier is a barrier of each sender that is registered, at another moment for each.
  *
- * The first sender may stop for ever at each of its accesses, in the midst of its message as well. It wakes nobody
+ * The first sender has one message, the second two. Whether the second is registered is chosen at the start;
+ * whether the kernel waits at several words (-ENOSYS: it does not), at each sleep anew. A slice ends by itself,
+ * so that who sleeps for one does not sleep for ever.
+ *
+ * Either sender may stop for ever at each of its accesses, in the midst of a message as well. It wakes nobody
  * then, which is for a time limit or a pidfd; but it keeps the receiver from nothing that the other one sends.
+ *
+ * What is nobody else's business is done along with an access beside it. So is a barrier: what it empties may
+ * have gone to memory by itself before, and what F1 comes behind may have been read ahead of its turn.
  *
  * Weakenings, and what each breaks (check reads these lines, README.md tells how it comes about):
  *
+ *     -DWITHOUT_F1                       no_wake_up_is_lost
  *     -DWITHOUT_F2                       no_wake_up_is_lost
  *     -DWITHOUT_MEMBARRIER               no_wake_up_is_lost
  *     -DBARRIER_FOR_THE_FIRST            no_wake_up_is_lost
@@ -33,11 +43,13 @@
  *     -DFENCE_BEFORE_THE_LAST            no_wake_up_is_lost
  *     -DFENCED_OF_THE_FIRST              no_wake_up_is_lost
  *     -DLOOK_AT_THE_FIRST                no_wake_up_is_lost
+ *     -DLOOK_BEFORE_ARMING               no_wake_up_is_lost
  *     -DLOOK_BEFORE_THE_FENCE            no_wake_up_is_lost
  *     -DSLEEP_AT_THE_FIRST               no_wake_up_is_lost
  */
 
 #define RINGS 2
+#define MESSAGES(ring) (1 + (ring))
 
 /* Locations, of each ring. */
 #define PUBLISHED 0 /* messages: stands for slots */
@@ -58,11 +70,12 @@ byte buffered[RINGS * LOCS]; /* published: by the sender, else by the receiver; 
 byte ahead[RINGS * LOCS];    /* what the ring's sender has read ahead of its turn, or NOTHING */
 bit registered[RINGS];
 bit unfenced[RINGS]; /* the receiver's own: it has told that ring's sender to leave the fence out */
-bit begun[RINGS];   /* to read ahead before that is to have one's store in the buffer for longer */
-bit stopped[RINGS]; /* it has sent all that it ever will */
-bit halted[RINGS];  /* for ever, at any access */
-bit queued[RINGS];  /* at the futex of that ring's state */
+bit begun[RINGS];    /* to read ahead before that is to have one's store in the buffer for longer */
+bit stopped[RINGS];  /* it has sent all that it ever will */
+bit halted[RINGS];   /* for ever, at any access */
+bit queued[RINGS];   /* at the futex of that ring's state */
 bit woken, asleep;
+bit sliced; /* asleep at the first word, and not for long */
 byte taken[RINGS];
 
 inline drain(at)
@@ -73,12 +86,18 @@ inline drain(at)
 	fi
 }
 
+/* What it has read is of no more use. */
+inline forget(ring)
+{
+	ahead[AT(ring, STATE)] = NOTHING;
+	ahead[AT(ring, FENCED)] = NOTHING
+}
+
 inline barrier_of_sender(ring)
 {
 	d_step {
 		drain(AT(ring, PUBLISHED));
-		ahead[AT(ring, STATE)] = NOTHING;
-		ahead[AT(ring, FENCED)] = NOTHING
+		forget(ring)
 	}
 }
 
@@ -114,6 +133,11 @@ inline load_sender(ring, loc, into)
 	}
 }
 
+#ifdef SLEEP_AT_THE_FIRST
+#define SLICE_ENDS 0
+#else
+#define SLICE_ENDS sliced
+#endif
 #define STILL                                                                                      \
 	((stopped[0] || halted[0]) && (stopped[1] || halted[1]) && NO_STORES)
 #define NO_STORES                                                                                  \
@@ -142,7 +166,7 @@ end:	do
 	:: READS(0, FENCED)
 	:: READS(1, FENCED)
 	:: d_step {
-			STILL && asleep ->
+			STILL && asleep && !SLICE_ENDS ->
 			claim(no_wake_up_is_lost,
 			      (halted[0] || taken[0] == memory[AT(0, PUBLISHED)]) &&
 				      (halted[1] || taken[1] == memory[AT(1, PUBLISHED)]))
@@ -150,20 +174,13 @@ end:	do
 	od
 }
 
-/* What it has read is of no more use. */
-inline stop(ring, how)
-{
-	d_step {
-		how[ring] = 1;
-		ahead[AT(ring, STATE)] = NOTHING;
-		ahead[AT(ring, FENCED)] = NOTHING
-	}
-}
-
 proctype killer()
 {
 end_nobody_stops:
-	atomic { !stopped[0] -> stop(0, halted) }
+	if
+	:: d_step { !stopped[0] -> halted[0] = 1; forget(0) }
+	:: d_step { !stopped[1] -> halted[1] = 1; forget(1) }
+	fi
 }
 
 /* --- senders */
@@ -193,36 +210,45 @@ inline wake(ring)
 
 inline strike(ring)
 {
-	load_sender(ring, FENCED, seen);
-	if
-	:: seen || !registered[ring] -> barrier_of_sender(ring) /* F1 */
-	:: else
-	fi;
-	load_sender(ring, STATE, seen);
-	if
-	:: seen != QUIET ->
+	atomic {
+		load_sender(ring, FENCED, seen);
+		if
+#ifndef WITHOUT_F1
+		:: seen || !registered[ring] -> barrier_of_sender(ring) /* F1 */
+#endif
+		:: else
+		fi
+	};
+	atomic {
+		load_sender(ring, STATE, seen);
+		if
+		:: seen == QUIET -> goto next
+		:: else -> seen = 0
+		fi
+	};
+	atomic {
 		cas_to_quiet(ring, struck);
 		if
-		:: struck -> barrier_of_sender(ring); wake(ring)
-		:: else
-		fi;
-		struck = 0
-	:: else
-	fi;
-	seen = 0
+		:: !struck -> goto next
+		:: else -> struck = 0
+		fi
+	};
+	atomic { barrier_of_sender(ring); wake(ring) }
 }
 
 proctype sender(byte ring)
 {
-	byte seen;
+	byte at, seen;
 	bit struck;
 
 	{
-		atomic { store(ring, PUBLISHED, 1); begun[ring] = 1 }
-		strike(ring);
-		stop(ring, stopped)
+next:		do
+		:: atomic { at < MESSAGES(ring) -> at++; store(ring, PUBLISHED, at); begun[ring] = 1 };
+			strike(ring)
+		:: atomic { at == MESSAGES(ring) -> stopped[ring] = 1; forget(ring); break }
+		od
 	} unless {
-		atomic { halted[ring] -> seen = 0; struck = 0 }
+		atomic { halted[ring] -> at = 0; seen = 0; struck = 0 }
 	}
 }
 
@@ -241,13 +267,12 @@ inline barrier_if_registered(ring)
 
 inline membarrier()
 {
-	barrier_of_receiver();
 #ifdef BARRIER_OF_ONE_SENDER
-	barrier_if_registered(0);
+	atomic { barrier_of_receiver(); barrier_if_registered(0) };
 #else
 	if
-	:: barrier_if_registered(0); barrier_if_registered(1)
-	:: barrier_if_registered(1); barrier_if_registered(0)
+	:: atomic { barrier_of_receiver(); barrier_if_registered(0) }; barrier_if_registered(1)
+	:: atomic { barrier_of_receiver(); barrier_if_registered(1) }; barrier_if_registered(0)
 	fi;
 #endif
 	barrier_of_receiver()
@@ -255,15 +280,17 @@ inline membarrier()
 
 inline announce(ring)
 {
+	atomic {
 #ifdef FENCED_OF_THE_FIRST
-	if
-	:: unfenced[ring] && ring == 0 -> store(ring, FENCED, 1)
+		if
+		:: unfenced[ring] && ring == 0 -> store(ring, FENCED, 1)
 #else
-	if
-	:: unfenced[ring] -> store(ring, FENCED, 1)
+		if
+		:: unfenced[ring] -> store(ring, FENCED, 1)
 #endif
-	:: else
-	fi;
+		:: else
+		fi
+	};
 	store(ring, STATE, ARMED)
 }
 
@@ -273,27 +300,34 @@ inline announce(ring)
 #define ANY_UNFENCED (unfenced[0] || unfenced[1])
 #endif
 
+#ifdef WITHOUT_F2
+#define F2 skip
+#else
+#define F2 barrier_of_receiver()
+#endif
+
 /* bell_fence(), for all of them. */
 inline fence()
 {
-#ifndef WITHOUT_F2
-	barrier_of_receiver(); /* F2 */
-#endif
-#ifndef WITHOUT_MEMBARRIER
 	if
-	:: ANY_UNFENCED -> membarrier()
-	:: else
-	fi;
+#ifndef WITHOUT_MEMBARRIER
+	:: atomic { ANY_UNFENCED -> F2 }; membarrier()
+	:: atomic { !ANY_UNFENCED -> F2 }
+#else
+	:: F2
 #endif
+	fi;
 	d_step { unfenced[0] = 0; unfenced[1] = 0 }
 }
 
-inline look_at(ring) { found = found || memory[AT(ring, PUBLISHED)] > taken[ring] }
+inline look_at(ring)
+{
+	found = found || memory[AT(ring, PUBLISHED)] > taken[ring]
+}
 
 inline look()
 {
-	found = 0;
-	look_at(0);
+	atomic { found = 0; look_at(0) };
 #ifndef LOOK_AT_THE_FIRST
 	look_at(1)
 #endif
@@ -301,6 +335,9 @@ inline look()
 
 inline arm()
 {
+#ifdef LOOK_BEFORE_ARMING
+	look();
+#endif
 	announce(0);
 #ifdef FENCE_BEFORE_THE_LAST
 	fence();
@@ -312,8 +349,11 @@ inline arm()
 	look();
 	fence()
 #else
-	fence();
+	fence()
+#ifndef LOOK_BEFORE_ARMING
+	;
 	look()
+#endif
 #endif
 #endif
 }
@@ -329,22 +369,28 @@ inline queue_at(ring)
 	}
 }
 
-inline futex_waitv()
+inline get_up()
 {
-	barrier_of_receiver();
-	queue_at(0);
-#ifndef SLEEP_AT_THE_FIRST
-	queue_at(1);
-#endif
-	d_step { asleep = !woken; printf("receiver sleeps: %d\n", asleep) }
-end_asleep:
-	d_step { !asleep -> queued[0] = 0; queued[1] = 0; woken = 0 }
+	asleep = 0;
+	sliced = 0;
+	woken = 0;
+	queued[0] = 0;
+	queued[1] = 0
 }
 
-inline disarm()
+inline sleep_at_all()
 {
-	store(0, STATE, QUIET);
-	store(1, STATE, QUIET)
+	atomic { barrier_of_receiver(); queue_at(0) };
+	if
+	:: queue_at(1)
+	:: sliced = 1
+	fi;
+	d_step { asleep = !woken; printf("receiver sleeps: %d, in a slice: %d\n", asleep, sliced) }
+end_asleep:
+	if
+	:: d_step { !asleep -> get_up() }
+	:: d_step { asleep && SLICE_ENDS -> get_up() }
+	fi
 }
 
 inline sleep()
@@ -355,18 +401,26 @@ inline sleep()
 		:: found -> break
 		:: else
 		fi;
-		futex_waitv();
+		sleep_at_all();
 		look();
 		if
 		:: found -> break
 		:: else
 		fi
 	od;
-	found = 0;
-	disarm()
+	/* disarm() */
+	atomic { found = 0; store(0, STATE, QUIET) };
+	store(1, STATE, QUIET)
 }
 
 #define THERE(ring) (memory[AT(ring, PUBLISHED)] > taken[ring])
+#define ALL_TAKEN (taken[0] == MESSAGES(0) && taken[1] == MESSAGES(1))
+
+inline relax(ring)
+{
+	membarrier();
+	atomic { unfenced[ring] = 1; store(ring, FENCED, 0) }
+}
 
 proctype receiver()
 {
@@ -376,18 +430,11 @@ end_polling:
 	do
 	:: atomic { THERE(0) -> taken[0] = memory[AT(0, PUBLISHED)] }
 	:: atomic { THERE(1) -> taken[1] = memory[AT(1, PUBLISHED)] }
-	:: taken[0] && taken[1] -> break
-	:: atomic { !THERE(0) && !THERE(1) && !(taken[0] && taken[1]) -> skip }; sleep()
+	:: ALL_TAKEN -> break
+	:: atomic { !THERE(0) && !THERE(1) && !ALL_TAKEN -> skip }; sleep()
+	:: atomic { !unfenced[0] && !ALL_TAKEN -> skip }; relax(0)
+	:: atomic { !unfenced[1] && !ALL_TAKEN -> skip }; relax(1)
 	od
-}
-
-inline begin(ring)
-{
-	registered[ring] = 1;
-	if
-	:: unfenced[ring] = 1
-	:: memory[AT(ring, FENCED)] = 1
-	fi
 }
 
 init {
@@ -398,11 +445,12 @@ init {
 			buffered[at] = NOTHING;
 			ahead[at] = NOTHING
 		}
-		begin(0);
-		begin(1);
+		memory[AT(0, FENCED)] = 1;
+		memory[AT(1, FENCED)] = 1;
+		registered[0] = 1;
 		if
+		:: registered[1] = 1
 		:: registered[1] = 0
-		:: true
 		fi;
 		run machine();
 		run killer();
